@@ -1,0 +1,43 @@
+# Every habit is one command; `make` alone lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export PYTHONWARNINGS ?= ignore::SyntaxWarning
+
+.DEFAULT_GOAL := help
+.PHONY: help setup compare test test-unit lint format pins clean
+
+help: ## list these commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## create .venv with the pinned dependencies and pfltune itself
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/uv || $(BIN)/pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+compare: $(READY) ## compare FedPerfix with its baselines on real images (under 5 minutes)
+	@$(BIN)/pfltune compare
+
+test: $(READY) ## run every test
+	$(BIN)/python -m pytest -q
+
+test-unit: $(READY) ## run the tests that need neither Ray nor a subprocess
+	$(BIN)/python -m pytest -q -m 'not slow'
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy platform/pfltune methods
+
+format: $(READY) ## put the code into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+pins: $(READY) ## renew constraints.txt from what .venv holds
+	$(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable > constraints.txt
+
+clean: ## remove the environment and all caches (not results/)
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,69 @@
+"""Personal prefixes in every self-attention layer of a shared vision transformer."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from pfltune import parts
+from pfltune.errors import UserError
+from pfltune.knobs import knob
+from pfltune.method import Method
+
+from ._attention import AddedPrefix, PrefixAttention, TokenPrefix
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedPerfix(Method):
+    """FedPerfix (Sun et al., ICCV 2023, arXiv 2308.09160).
+
+    Every self-attention layer gets a personal prefix for its keys and values. Personal: prefixes
+    and head. Shared: everything else, the attention weights included. Kinds of ``prefix``:
+
+    - ``adapter``, the method of the public code: (P_k, P_v) = Tanh(Z·W_down)·W_up, added to the
+      keys and values after scaling by s; W_down: d → bottleneck, W_up: bottleneck → 2d.
+    - ``tokens``: ``prefix_length`` learnable key/value vectors per layer, concatenated in front,
+      as eq. 5 of the paper is written.
+    - ``zero`` and ``random``, the ablations Prefix-Z and Prefix-R: one linear layer d → 2d in place
+      of the adapter, initialised to zero or by PyTorch's default.
+    """
+
+    title = "FedPerfix"
+
+    prefix: str = knob(
+        "adapter", choices=("adapter", "tokens", "zero", "random"), doc="kind of prefix"
+    )
+    bottleneck: int = knob(
+        256, low=1, high=1024, log=True, when={"prefix": "adapter"}, doc="inner width m"
+    )
+    prefix_length: int = knob(
+        8, low=1, high=256, log=True, when={"prefix": "tokens"}, doc="key/value vectors per layer"
+    )
+    scale: float = knob(1.5, low=0.01, high=10.0, doc="factor s on the prefixes")
+
+    def graft(self, model: nn.Module) -> None:
+        """Put a prefix into the attention of every block."""
+        if not hasattr(model, "blocks"):
+            raise UserError(f"fedperfix needs a vision transformer, not {type(model).__name__}")
+        vit: Any = model
+        for block in vit.blocks:
+            block.attn = PrefixAttention(block.attn, self._prefix(vit.embed_dim))
+
+    def personal(self, model: nn.Module) -> Iterable[str]:
+        """Prefixes and head."""
+        return (*parts.of_type(model, AddedPrefix, TokenPrefix), *parts.head(model))
+
+    def _prefix(self, dim: int) -> nn.Module:
+        if self.prefix == "tokens":
+            return TokenPrefix(self.prefix_length, dim, self.scale)
+        if self.prefix == "adapter":
+            source: nn.Module = nn.Sequential(
+                nn.Linear(dim, self.bottleneck), nn.Tanh(), nn.Linear(self.bottleneck, 2 * dim)
+            )
+        else:
+            source = nn.Linear(dim, 2 * dim)
+            if self.prefix == "zero":
+                nn.init.zeros_(source.weight)
+                nn.init.zeros_(source.bias)
+        return AddedPrefix(source, self.scale)

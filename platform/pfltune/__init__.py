@@ -1,0 +1,1 @@
+"""Fair tuning and comparison of personalized federated-learning methods on vision transformers."""

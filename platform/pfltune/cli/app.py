@@ -1,0 +1,62 @@
+"""The root of the command line."""
+
+import importlib
+from typing import Any
+
+import click
+
+from pfltune.cli.options import examples
+
+COMMANDS = {
+    "compare": "Compare methods: equal search, fresh seeds, one table.",
+    "tune": "Tune one method and show its best configuration.",
+    "run": "Run one federated trial, without Ray.",
+    "methods": "List the methods, or show one with its knobs.",
+    "scenarios": "List the scenarios, or show all that happens in one.",
+    "ui": "Open the MLflow pages of past runs in a browser.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports the module of a command when it is called, so that --help needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of ``pfltune.cli.<name>``."""
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f"pfltune.cli.{cmd_name}").command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the choices when there is no such command."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"unknown command {args[0]!r}; choose from: {_names()}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _names() -> str:
+    return ", ".join(COMMANDS)
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "pfltune compare",
+        "pfltune tune fedperfix --trials 20 --set prefix=tokens",
+        "pfltune run fedrep --set lr=0.05",
+    ),
+)
+@click.version_option(package_name="pfltune")
+def app(**_: Any) -> None:
+    """Tune and compare personalized federated-learning methods on vision transformers, fairly."""

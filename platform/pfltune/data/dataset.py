@@ -1,0 +1,77 @@
+"""A data set: uint8 images and labels in memory, one copy for everybody."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pfltune.errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and labels.
+
+    Attributes:
+        name: how the data set is called in scenarios and reports.
+        images: uint8 of shape (samples, channels, height, width).
+        labels: int64 of shape (samples,), values in [0, number of classes).
+        class_names: one per class.
+    """
+
+    name: str
+    images: Tensor
+    labels: Tensor
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise UserError(
+                f"data set {self.name!r}: images must be uint8 (samples, channels, height, width), "
+                f"not {self.images.dtype} {tuple(self.images.shape)}"
+            )
+        if self.labels.shape != self.images.shape[:1]:
+            raise UserError(
+                f"data set {self.name!r}: {len(self.images)} images but "
+                f"labels of shape {tuple(self.labels.shape)}"
+            )
+        if int(self.labels.min()) < 0 or int(self.labels.max()) >= self.classes:
+            raise UserError(
+                f"data set {self.name!r}: labels run from {int(self.labels.min())} to "
+                f"{int(self.labels.max())}, but there are {self.classes} classes"
+            )
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def channels(self) -> int:
+        """Number of colour channels."""
+        return self.images.shape[1]
+
+
+def digits() -> Dataset:
+    """1,797 real handwritten digits of 8×8 pixels, shipped inside scikit-learn's wheel."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)
+    return Dataset(
+        name="digits",
+        images=grey.unsqueeze(1),
+        labels=torch.from_numpy(bunch.target).long(),
+        class_names=tuple(str(name) for name in bunch.target_names),
+    )
+
+
+DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits}
+
+
+def load_dataset(name: str) -> Dataset:
+    """The data set called ``name``."""
+    if name not in DATASETS:
+        raise unknown("data set", name, DATASETS)
+    return DATASETS[name]()

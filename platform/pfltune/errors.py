@@ -1,0 +1,20 @@
+"""The mistakes a user can make; the command line turns them into one line and exit code 2."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something the user asked for cannot be done; the message names the value and the choices."""
+
+
+class Diverged(Exception):
+    """Local training left the finite numbers; the trial has failed, the comparison goes on."""
+
+
+def unknown(kind: str, value: object, choices: Iterable[str]) -> UserError:
+    """The error for a ``value`` that is none of ``choices``, with the nearest one suggested."""
+    known = sorted(choices)
+    near = get_close_matches(str(value), known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return UserError(f"unknown {kind} {value!r}{hint}; choose from: {', '.join(known)}")

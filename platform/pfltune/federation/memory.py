@@ -1,0 +1,29 @@
+"""Peak memory of a trial: of the GPU where there is one, else of this process."""
+
+import resource
+from pathlib import Path
+
+import torch
+
+STATUS = Path("/proc/self/status")
+CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+def reset_peak(device: torch.device) -> None:
+    """Start measuring anew, so that a reused process reports the trial at hand."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif CLEAR_REFS.exists():
+        # Writing 5 resets Linux' high-water mark VmHWM to the present size (man 5 proc).
+        CLEAR_REFS.write_text("5")
+
+
+def peak_mb(device: torch.device) -> float:
+    """Peak since :func:`reset_peak` in MB (10^6 bytes)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    if STATUS.exists():
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

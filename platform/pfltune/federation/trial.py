@@ -1,0 +1,232 @@
+"""One federated trial: rounds of sampling, local training, aggregation and evaluation."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pfltune.data.images import Images
+from pfltune.errors import Diverged
+from pfltune.federation.evaluation import Evaluation
+from pfltune.federation.ground import Federation
+from pfltune.federation.local import ClientWork, LocalTrainer
+from pfltune.federation.memory import peak_mb, reset_peak
+from pfltune.federation.payload import MB, payload_bytes
+from pfltune.federation.roles import roles_of, tensors_of
+from pfltune.method import Method, Start, Tensors, Update
+from pfltune.randomness import isolated, numpy_rng, torch_rng
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The round with the best mean validation accuracy so far, the earliest among equals.
+
+    Attributes:
+        round: its number, counted from 1; 0 before the first evaluation.
+        evaluation: the accuracies of all clients in that round.
+    """
+
+    round: int = 0
+    evaluation: Evaluation = field(default_factory=lambda: Evaluation((0.0,), None))
+
+    @property
+    def accuracy(self) -> float:
+        """Its mean validation accuracy over clients."""
+        return float(np.mean(self.evaluation.val))
+
+    def better(self, round_number: int, evaluation: Evaluation) -> "Selection":
+        """This selection, or the new round if it is strictly better."""
+        if self.round and np.mean(evaluation.val) <= self.accuracy:
+            return self
+        return Selection(round_number, evaluation)
+
+
+@dataclass
+class Totals:
+    """What was spent since the first round: bytes of payloads, local steps and seconds."""
+
+    up: int = 0
+    down: int = 0
+    evaluation_down: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What a round has to say.
+
+    Attributes:
+        round: number of the round, counted from 1.
+        metrics: named figures; accuracies only in rounds that are evaluated.
+    """
+
+    round: int
+    metrics: dict[str, float]
+
+
+class FederatedTrial:
+    """A method on a federation with one seed, advanced round by round.
+
+    Everything random depends on (seed, purpose, round, client), so two trials with the same
+    arguments give the same figures to the last bit, in whatever process they run and however often
+    they are interrupted (on one kind of machine, with one number of threads).
+
+    Args:
+        method: the method with its hyperparameters.
+        federation: the ground; without test indices no test accuracy is computed.
+        seed: seed of initialisation, sampling and data order.
+        device: where data and models live.
+
+    Raises:
+        UserError: the method does not fit the backbone, or the protocol not the clients.
+    """
+
+    def __init__(
+        self, method: Method, federation: Federation, seed: int, device: str = "cpu"
+    ) -> None:
+        self.method = method
+        self.federation = federation
+        self.seed = seed
+        self.device = torch.device(device)
+        reset_peak(self.device)
+        model = federation.build_backbone(seed)
+        with isolated(seed, "graft"):
+            method.graft(model)
+        self.roles = roles_of(method, model)
+        data = federation.dataset
+        images = Images(
+            data.images.to(self.device), data.labels.to(self.device), federation.backbone.image_size
+        )
+        model.to(self.device)
+        self._trainer = LocalTrainer(model, self.roles, images, federation.protocol, seed)
+        self._frozen_bytes = payload_bytes(tensors_of(model, self.roles.frozen))
+        start = Start(
+            shared=tensors_of(model, self.roles.shared),
+            personal=tensors_of(model, self.roles.personal),
+            clients=len(federation.clients),
+            rng=torch_rng(seed, "server"),
+        )
+        self.round = 0
+        self.server = method.init_server(start)
+        self.personal = [method.init_client(start, c) for c in range(start.clients)]
+        self.totals = Totals()
+        self.selection = Selection()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all rounds of the protocol have run."""
+        return self.round >= self.federation.protocol.rounds
+
+    def run(self) -> Iterator[RoundReport]:
+        """The remaining rounds, one report each."""
+        while not self.finished:
+            yield self.step()
+
+    @torch.no_grad()
+    def step(self) -> RoundReport:
+        """One round: sample, send, train, collect, aggregate; evaluate where the protocol says.
+
+        Raises:
+            Diverged: a client's loss was not finite.
+        """
+        began = time.perf_counter()
+        self.round += 1
+        before = Totals(**asdict(self.totals))
+        losses: list[Tensor] = []
+        updates = self._train(self.sampled_clients(self.round), losses)
+        self.server = self.method.aggregate(self.server, updates)
+        for _ in updates:  # a method may ignore uploads; the clients train all the same
+            pass
+        loss = torch.stack(losses).mean().item() if losses else 0.0
+        if not np.isfinite(loss):
+            raise Diverged(f"the training loss was {loss} in round {self.round}")
+        seconds = time.perf_counter() - began
+        self.totals.seconds += seconds
+        metrics = self._spent(before) | {"train/loss": loss, "time/round_s": seconds}
+        if self.federation.protocol.evaluates(self.round):
+            metrics |= self._evaluate_round()
+        return RoundReport(self.round, metrics)
+
+    def sampled_clients(self, round_number: int) -> list[int]:
+        """The clients that train in a round, the same for every method with this seed."""
+        rng = numpy_rng(self.seed, "sampling", round_number)
+        count = self.federation.protocol.sampled_clients
+        return sorted(rng.choice(len(self.federation.clients), count, replace=False).tolist())
+
+    @torch.no_grad()
+    def evaluate(self) -> Evaluation:
+        """Accuracy of every client with the newest download and its own personal state."""
+        accuracies = [self._client_accuracies(c) for c in range(len(self.federation.clients))]
+        val, *test = zip(*torch.stack(accuracies).tolist(), strict=True)
+        return Evaluation(val=val, test=test[0] if test else None)
+
+    def footprint(self) -> dict[str, float]:
+        """Size of what travels and what stays: parameters by role, one-time broadcast in MB."""
+        return {
+            "params/shared": float(_size(self.method.download(self.server, 0))),
+            "params/personal": float(_size(self.personal[0])),
+            "comm/setup_mb": self._frozen_bytes * len(self.personal) / MB,
+        }
+
+    def _train(self, cohort: list[int], losses: list[Tensor]) -> Iterator[Update]:
+        for client in sorted(cohort):  # a fixed order of summation
+            down = self.method.download(self.server, client)
+            work = self._work(client)
+            update = self.method.train(work, down, self.personal[client])
+            stays = set(self.roles.personal) & set(update.upload)
+            if stays:
+                raise RuntimeError(f"the method uploads personal tensors: {sorted(stays)}")
+            self.personal[client] = update.personal
+            self.totals.down += payload_bytes(down)
+            self.totals.up += payload_bytes(update.upload)
+            self.totals.steps += work.steps
+            losses += work.losses
+            yield Update(update.upload, {}, update.weight, client)
+
+    def _work(self, client: int) -> ClientWork:
+        indices = self.federation.clients[client].train.to(self.device)
+        return self._trainer.work(client, self.round, indices)
+
+    def _evaluate_round(self) -> dict[str, float]:
+        began = time.perf_counter()
+        evaluation = self.evaluate()
+        self.selection = self.selection.better(self.round, evaluation)
+        for client in range(len(self.personal)):
+            self.totals.evaluation_down += payload_bytes(self.method.download(self.server, client))
+        return evaluation.metrics() | {
+            "val/best_accuracy": self.selection.accuracy,
+            "time/evaluation_s": time.perf_counter() - began,
+            "comm/evaluation_mb": self.totals.evaluation_down / MB,
+        }
+
+    def _client_accuracies(self, client: int) -> Tensor:
+        """Accuracy on each part that the trial was given, validation first, on the device."""
+        down = self.method.download(self.server, client)
+        tensors = self.method.assemble(down, self.personal[client])
+        phases = self.method.adapt()
+        if phases:
+            tensors = self._work(client).fit(tensors, phases)
+        split = self.federation.clients[client]
+        parts = [split.val] if split.test is None else [split.val, split.test]
+        hits = self._trainer.correct(tensors, torch.cat(parts).to(self.device))
+        pieces = hits.to(torch.float64).split([len(part) for part in parts])
+        return torch.stack([piece.mean() for piece in pieces])
+
+    def _spent(self, before: Totals) -> dict[str, float]:
+        now = self.totals
+        return {
+            "comm/up_mb": (now.up - before.up) / MB,
+            "comm/down_mb": (now.down - before.down) / MB,
+            "comm/total_mb": (now.up + now.down) / MB,
+            "train/steps": float(now.steps),
+            "time/total_s": now.seconds,
+            "memory/peak_mb": peak_mb(self.device),
+        }
+
+
+def _size(tensors: Tensors) -> int:
+    return sum(t.numel() for t in tensors.values())

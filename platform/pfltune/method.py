@@ -1,0 +1,187 @@
+"""The one interface of every federated method.
+
+A method is a frozen dataclass of hyperparameters plus hooks over plain data. It holds no state:
+the server's state, the personal state of each client and both payloads are dictionaries of tensors
+that are handed in and out. The base class itself is federated averaging.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pfltune.knobs import knob
+
+Tensors = dict[str, Tensor]
+Penalty = Callable[[Tensors, Tensors], Tensor | None]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of local training: which part moves, at which rate, for how long.
+
+    Attributes:
+        part: ``shared``, ``personal`` or ``all`` of what trains.
+        lr: learning rate of plain SGD without momentum.
+        epochs: passes over the client's training data; None stands for the scenario's.
+        weight_decay: L2 coefficient added to the gradient.
+    """
+
+    part: Literal["all", "shared", "personal"]
+    lr: float
+    epochs: int | None = None
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a method finds when a federation begins.
+
+    Attributes:
+        shared: initial values of the tensors that would travel, by name.
+        personal: initial values of the tensors that stay on the clients, by name.
+        clients: number of clients N.
+        rng: a seeded generator for draws of the server's own.
+    """
+
+    shared: Tensors
+    personal: Tensors
+    clients: int
+    rng: torch.Generator
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a client's local training gives back.
+
+    Attributes:
+        upload: the tensors that travel to the server; exactly these are counted.
+        personal: the client's new personal state, which stays.
+        weight: the client's weight in the server's mean, its number of training samples.
+        client: the client's index, filled in by the engine.
+    """
+
+    upload: Tensors
+    personal: Tensors
+    weight: float
+    client: int = -1
+
+
+class LocalWork(Protocol):
+    """What the engine offers a method on one client in one round.
+
+    Attributes:
+        client: index of the client.
+        samples: number of its training samples.
+    """
+
+    @property
+    def client(self) -> int: ...  # noqa: D102
+    @property
+    def samples(self) -> int: ...  # noqa: D102
+
+    def fit(
+        self, start: Tensors, phases: Iterable[Phase], penalty: Penalty | None = None
+    ) -> Tensors:
+        """Train from ``start`` through ``phases``; returns new tensors under the same names.
+
+        ``penalty`` adds a term to the loss, see :meth:`Method.penalty`.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """Federated averaging, and the defaults of every other method.
+
+    Subclasses change hooks only where their algorithm differs. All hooks are functions of their
+    arguments: nothing is remembered on ``self``.
+    """
+
+    title: ClassVar[str] = ""
+    """How the method is written in a paper; the class name if empty."""
+
+    lr: float = knob(0.01, low=1e-4, high=1.0, log=True, doc="learning rate of local SGD")
+
+    def graft(self, model: nn.Module) -> None:
+        """Add adapters or prompts to the backbone and freeze what must not move, in place."""
+
+    def personal(self, model: nn.Module) -> Iterable[str]:
+        """The names, in ``model.state_dict()``, of the tensors that stay on the client.
+
+        :mod:`pfltune.parts` names the usual ones. Frozen parameters never travel in any case;
+        whatever is neither frozen nor named here is shared.
+        """
+        return ()
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Local training of one round, as data."""
+        return (Phase("all", self.lr),)
+
+    def adapt(self) -> tuple[Phase, ...]:
+        """Training on the client's own data before each evaluation, thrown away afterwards."""
+        return ()
+
+    def penalty(self, params: Tensors, anchor: Tensors) -> Tensor | None:
+        """An extra scalar term of the local loss.
+
+        Args:
+            params: the trainable tensors as they are now.
+            anchor: the same tensors as they were when local training began.
+        """
+        return None
+
+    def init_server(self, start: Start) -> Tensors:
+        """The server's first state."""
+        return dict(start.shared)
+
+    def init_client(self, start: Start, client: int) -> Tensors:
+        """The first personal state of one client; by default the same for all."""
+        return dict(start.personal)
+
+    def download(self, server: Tensors, client: int) -> Tensors:
+        """What this client receives at the beginning of a round; its bytes are counted."""
+        return server
+
+    def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
+        """The trainable tensors of the model that the client trains and predicts with."""
+        return {**down, **personal}
+
+    def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
+        """One client's local training: run the phases, upload what was downloaded."""
+        trained = work.fit(self.assemble(down, personal), self.phases(), self.penalty)
+        return Update(
+            upload={name: trained[name] for name in down},
+            personal={name: trained[name] for name in personal},
+            weight=work.samples,
+        )
+
+    def aggregate(self, server: Tensors, uploads: Iterable[Update]) -> Tensors:
+        """The server's next state; by default the mean of the uploads, weighted by samples.
+
+        Uploads arrive one by one, always in the order of the client's index, and each is dropped
+        after use: the cohort is never held twice.
+        """
+        return weighted_mean(uploads, otherwise=server)
+
+
+def weighted_mean(uploads: Iterable[Update], otherwise: Tensors) -> Tensors:
+    """Σ αᵢ uᵢ with αᵢ proportional to the weights (McMahan et al. 2017, arXiv 1602.05629).
+
+    Sums in float64, so that the result has no rounding of its own in float32.
+
+    Args:
+        uploads: the clients' updates; consumed once.
+        otherwise: returned when no upload arrives.
+    """
+    total = 0.0
+    sums: Tensors = {}
+    for update in uploads:
+        total += update.weight
+        for name, value in update.upload.items():
+            term = value.to(torch.float64) * update.weight
+            sums[name] = sums[name].add_(term) if name in sums else term
+    if not total:
+        return otherwise
+    return {name: (value / total).to(otherwise[name].dtype) for name, value in sums.items()}

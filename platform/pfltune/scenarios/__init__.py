@@ -1,0 +1,1 @@
+"""One YAML per scenario: the ground that methods are compared on."""

@@ -1,0 +1,1 @@
+"""MLflow: the store of record of every comparison."""

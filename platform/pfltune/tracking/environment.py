@@ -1,0 +1,27 @@
+"""What a run was made with, as tags."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("pfltune", "torch", "timm", "ray", "optuna", "mlflow")
+
+
+def environment_tags() -> dict[str, str]:
+    """Versions of the packages that figures depend on, the machine and the git revision."""
+    tags = {f"version.{name}": version(name) for name in PACKAGES}
+    tags["version.python"] = platform.python_version()
+    tags["machine"] = f"{platform.system()} {platform.machine()}"
+    revision = git_revision(Path(__file__).parent)
+    return tags | ({"mlflow.source.git.commit": revision} if revision else {})
+
+
+def git_revision(folder: Path) -> str | None:
+    """The commit of the checkout that ``folder`` lies in, with ``-dirty`` if it was changed."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

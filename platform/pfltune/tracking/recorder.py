@@ -1,0 +1,114 @@
+"""Writing a comparison into MLflow: one experiment, a parent run per method, a child per trial."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow.entities import Metric, Param
+
+from pfltune.federation.evaluation import summary
+from pfltune.tracking.store import Store
+
+METRIC_FAMILIES = ("val/", "test/", "comm/", "time/", "memory/", "train/", "params/")
+MAX_TAG = 5000
+
+
+class Recorder:
+    """The runs of one comparison.
+
+    Args:
+        store: where to write.
+        experiment: the experiment's id.
+        tags: on every run: scenario, versions, revision.
+    """
+
+    def __init__(self, store: Store, experiment: str, tags: Mapping[str, str]) -> None:
+        self._client = store.client
+        self._experiment = experiment
+        self._tags = dict(tags)
+        self.parents: dict[str, str] = {}
+
+    def start_method(self, method: str, title: str, artifacts: Mapping[str, str]) -> None:
+        """Open the parent run of a method, with text artifacts by file name."""
+        run = self._start(method, {"method": method, "title": title, "phase": "summary"})
+        self.parents[method] = run
+        for name, text in artifacts.items():
+            self._client.log_text(run, text, name)
+
+    def start_trial(
+        self, method: str, name: str, tags: Mapping[str, str], knobs: Mapping[str, Any]
+    ) -> str:
+        """Open the run of a trial below its method's; returns the run's id."""
+        parent = {"mlflow.parentRunId": self.parents[method]} if method in self.parents else {}
+        run = self._start(name, {"method": method, **tags, **parent})
+        params = [Param(key, str(value)) for key, value in knobs.items()]
+        self._client.log_batch(run, params=params)
+        return run
+
+    def log_round(self, run: str, round_number: int, result: Mapping[str, Any]) -> None:
+        """The metrics of one round; everything that is no metric of ours is left out."""
+        self._log_metrics(run, result, step=round_number)
+
+    def end_trial(
+        self,
+        run: str,
+        outcome: str,
+        rounds: int,
+        selected: Mapping[str, Any] | None = None,
+        failure: str = "",
+    ) -> None:
+        """Close a trial's run.
+
+        Args:
+            run: the run's id.
+            outcome: ``finished``, ``stopped early`` or ``failed``.
+            rounds: how far the trial came.
+            selected: round chosen on validation and the accuracies of all clients there.
+            failure: why it failed.
+        """
+        self._client.log_metric(run, "rounds", rounds)
+        if selected is not None:
+            self._log_selected(run, selected)
+        tags = {"outcome": outcome} | ({"failure": failure[:MAX_TAG]} if failure else {})
+        for key, value in tags.items():
+            self._client.set_tag(run, key, value)
+        self._client.set_terminated(run, "FAILED" if outcome == "failed" else "FINISHED")
+
+    def end_method(self, method: str, best: Mapping[str, Any] | None) -> None:
+        """Close a method's parent run with its best configuration; None if every trial failed."""
+        run = self.parents[method]
+        if best is not None:
+            self._client.log_text(run, json.dumps(dict(best), indent=2) + "\n", "best.json")
+            params = [Param(key, str(value)) for key, value in best.items()]
+            self._client.log_batch(run, params=params)
+        self._client.set_terminated(run, "FINISHED" if best is not None else "FAILED")
+
+    def end_all(self, status: str) -> None:
+        """Close whatever is still running, after an interruption."""
+        for run in self._client.search_runs([self._experiment], "status = 'RUNNING'"):
+            self._client.set_terminated(run.info.run_id, status)
+
+    def _start(self, name: str, tags: Mapping[str, str]) -> str:
+        created = self._client.create_run(
+            self._experiment, run_name=name, tags={**self._tags, **tags}
+        )
+        return created.info.run_id
+
+    def _log_metrics(self, run: str, result: Mapping[str, Any], step: int) -> None:
+        ours = {name: value for name, value in result.items() if name.startswith(METRIC_FAMILIES)}
+        self._client.log_batch(run, metrics=_metrics(ours, step))
+
+    def _log_selected(self, run: str, selected: Mapping[str, Any]) -> None:
+        metrics = {"selected/round": float(selected["round"])}
+        for part in ("val", "test"):
+            if selected[part]:
+                figures = summary(tuple(selected[part]))
+                metrics |= {f"selected/{part}_{name}": value for name, value in figures.items()}
+        self._client.log_batch(run, metrics=_metrics(metrics, step=int(selected["round"])))
+        self._client.log_text(run, json.dumps(dict(selected)), "clients.json")
+
+
+def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
+    now = int(time.time() * 1000)
+    return [Metric(name, float(value), now, step) for name, value in values.items()]

@@ -1,0 +1,56 @@
+"""The identity of a trial: everything that its figures depend on beside the federation."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pfltune.knobs import Value
+from pfltune.randomness import derive
+
+Phase = Literal["search", "confirm"]
+OBJECTIVE = "val/best_accuracy"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trial of a comparison.
+
+    Attributes:
+        method: reference of the method.
+        phase: ``search`` sees no test data; ``confirm`` retrains the best configuration.
+        index: number of the trial within its method and phase.
+        generation: number of its generation; -1 in the confirmation.
+        seed: seed of the federated trial.
+        knobs: the configuration, with what the user holds fixed.
+    """
+
+    method: str
+    phase: Phase
+    index: int
+    generation: int
+    seed: int
+    knobs: Mapping[str, Value]
+
+    @property
+    def bracket(self) -> tuple[str, int]:
+        """The trials that it is halved against."""
+        return (self.method, self.generation)
+
+    def to_config(self) -> dict[str, Any]:
+        """As Ray Tune carries it."""
+        return asdict(self) | {"knobs": dict(self.knobs)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Candidate":
+        """The inverse of :meth:`to_config`."""
+        return cls(**{name: config[name] for name in cls.__dataclass_fields__})
+
+
+def search_seed(comparison_seed: int) -> int:
+    """The one seed of all search trials: they differ by configuration only."""
+    return derive(comparison_seed, "search") % 2**31
+
+
+def confirmation_seed(comparison_seed: int, index: int) -> int:
+    """A seed that the search never used, the same for every method."""
+    return derive(comparison_seed, "confirmation", index) % 2**31

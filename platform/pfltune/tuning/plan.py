@@ -1,0 +1,102 @@
+"""What a comparison will run: the same for every method, known before the first trial starts."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pfltune.federation.ground import Protocol
+from pfltune.knobs import Value
+
+
+class Budget(BaseModel):
+    """The tuning budget of each method, and the seeds of its confirmation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trials: int = Field(8, ge=1, description="search trials per method")
+    generation: int = Field(4, ge=1, description="trials suggested together")
+    eta: int = Field(3, ge=2, description="one of eta trials goes on at each rung")
+    seeds: int = Field(3, ge=0, description="fresh seeds of the confirmation")
+    seed: int = Field(0, ge=0, description="seed of the whole comparison")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _generation_within_trials(cls, values: dict) -> dict:
+        trials, size = values.get("trials", 8), values.get("generation", 4)
+        if isinstance(trials, int) and isinstance(size, int) and 0 < trials < size:
+            return {**values, "generation": trials}
+        return values
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One synchronous bracket: the trials that are suggested and halved together.
+
+    Attributes:
+        first: index of its first trial within the method.
+        size: number of trials.
+    """
+
+    first: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison's schedule.
+
+    Attributes:
+        methods: references of the methods, in the order of the table.
+        budget: trials, generations and seeds of each.
+        protocol: rounds and evaluations.
+        fixed: knobs that the user holds at one value, by method.
+    """
+
+    methods: tuple[str, ...]
+    budget: Budget
+    protocol: Protocol
+    fixed: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+
+    def generations(self) -> list[Generation]:
+        """The generations of one method, all of one size but the last."""
+        trials, size = self.budget.trials, self.budget.generation
+        return [Generation(first, min(size, trials - first)) for first in range(0, trials, size)]
+
+    def rungs(self, size: int) -> list[int]:
+        """The rounds after which a generation of ``size`` trials is halved, ascending.
+
+        R·η⁻ᵏ for as many k as leave a survivor (Jamieson & Talwalkar 2016, arXiv 1502.07943),
+        moved up to the next evaluated round.
+        """
+        rounds, every = self.protocol.rounds, self.protocol.evaluate_every
+        found = set()
+        for level in range(1, int(math.log(size, self.budget.eta) + 1e-9) + 1):
+            rung = math.ceil(rounds / self.budget.eta**level / every) * every
+            if rung < rounds:
+                found.add(rung)
+        return sorted(found)
+
+    def survivors(self, running: int) -> int:
+        """How many of ``running`` trials go on beyond a rung."""
+        return max(1, running // self.budget.eta)
+
+    def search_rounds(self) -> int:
+        """Rounds that the search of one method takes if no trial fails."""
+        total = 0
+        for generation in self.generations():
+            running, reached = generation.size, 0
+            for rung in [*self.rungs(generation.size), self.protocol.rounds]:
+                total += running * (rung - reached)
+                running, reached = self.survivors(running), rung
+        return total
+
+    def total_rounds(self) -> int:
+        """Rounds of all methods, search and confirmation."""
+        confirmation = self.budget.seeds * self.protocol.rounds
+        return len(self.methods) * (self.search_rounds() + confirmation)
+
+    def total_trials(self) -> int:
+        """Trials of all methods, search and confirmation."""
+        return len(self.methods) * (self.budget.trials + self.budget.seeds)

@@ -1,0 +1,159 @@
+"""Which trial comes next: one Optuna study per method, dealt out evenly, then confirmation."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from pfltune.knobs import Value
+from pfltune.randomness import derive
+from pfltune.tuning.candidate import OBJECTIVE, Candidate, confirmation_seed, search_seed
+from pfltune.tuning.plan import Plan
+from pfltune.tuning.ranking import Outcome, best_index
+from pfltune.tuning.space import SearchSpace
+
+
+@dataclass
+class MethodSearch:
+    """The search of one method, a state machine over trial indices.
+
+    A generation is suggested from the results of earlier ones only: they are told to Optuna in
+    the order of their indices once all of them have ended, so timing cannot change a suggestion.
+
+    Attributes:
+        method: reference of the method.
+        plan: trials, generations, seeds.
+        space: the method's search space.
+    """
+
+    method: str
+    plan: Plan
+    space: SearchSpace
+    dealt: int = 0
+    confirmed: int = 0
+    candidates: list[Candidate] = field(default_factory=list)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        budget = self.plan.budget
+        sampler = optuna.samplers.TPESampler(
+            seed=derive(budget.seed, f"optuna/{self.method}") % 2**32,
+            n_startup_trials=min(budget.generation, 10),
+            constant_liar=True,
+        )
+        self._optuna = OptunaSearch(
+            space=self.space,
+            metric=OBJECTIVE,
+            mode="max",
+            points_to_evaluate=[dict(point) for point in self.space.start],
+            sampler=sampler,
+            study_name=f"pfltune/{self.method}",
+        )
+
+    def next(self) -> Candidate | None:
+        """The next trial, or None while it must wait or when there is none left."""
+        budget = self.plan.budget
+        if len(self.candidates) < budget.trials:
+            number, first = divmod(len(self.candidates), budget.generation)
+            if first == 0 and len(self.outcomes) < len(self.candidates):
+                return None
+            return self._suggest(number)
+        best = self.best()
+        if best is None or self.confirmed >= budget.seeds:
+            return None
+        self.confirmed += 1
+        self.dealt += 1
+        index = self.confirmed - 1
+        seed = confirmation_seed(budget.seed, index)
+        return Candidate(self.method, "confirm", index, -1, seed, best.knobs)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no trial will come any more, whatever the running ones give."""
+        searched = len(self.outcomes) == self.plan.budget.trials
+        return searched and (self.best() is None or self.confirmed >= self.plan.budget.seeds)
+
+    def complete(self, index: int, outcome: Outcome) -> None:
+        """Take the result of a search trial; a whole generation is passed on to Optuna."""
+        self.outcomes[index] = outcome
+        for generation in self.plan.generations():
+            members = range(generation.first, generation.first + generation.size)
+            if index in members and all(member in self.outcomes for member in members):
+                for member in members:
+                    result = {OBJECTIVE: self.outcomes[member].value}
+                    self._optuna.on_trial_complete(str(member), result=result)
+
+    def best(self) -> Candidate | None:
+        """The best search trial; None until the search is over, or if every trial failed."""
+        if len(self.outcomes) < self.plan.budget.trials:
+            return None
+        index = best_index(self.outcomes.items())
+        return None if index is None else self.candidates[index]
+
+    def _suggest(self, generation: int) -> Candidate:
+        index = len(self.candidates)
+        knobs: Mapping[str, Value] = self._optuna.suggest(str(index)) or {}
+        seed = search_seed(self.plan.budget.seed)
+        candidate = Candidate(
+            self.method, "search", index, generation, seed, {**self.space.fixed, **knobs}
+        )
+        self.candidates.append(candidate)
+        self.dealt += 1
+        return candidate
+
+
+class ComparisonSearcher(Searcher):
+    """Ray Tune's view of a comparison: whoever has been dealt least is served first.
+
+    Args:
+        plan: the comparison's schedule.
+        spaces: the search space of each method.
+    """
+
+    def __init__(self, plan: Plan, spaces: Mapping[str, SearchSpace]) -> None:
+        super().__init__(metric=OBJECTIVE, mode="max")
+        self.searches = {m: MethodSearch(m, plan, spaces[m]) for m in plan.methods}
+        self._running: dict[str, Candidate] = {}
+        self._latest: dict[str, Outcome] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """A trial's configuration, None while generations are unfinished, or FINISHED."""
+        for search in sorted(self.searches.values(), key=lambda s: s.dealt):
+            candidate = search.next()
+            if candidate is not None:
+                self._running[trial_id] = candidate
+                return candidate.to_config()
+        if all(search.exhausted for search in self.searches.values()):
+            return Searcher.FINISHED
+        return None
+
+    def on_trial_result(self, trial_id: str, result: dict) -> None:
+        """Remember the newest result: a trial stopped while paused completes without one."""
+        if OBJECTIVE in result:
+            self._latest[trial_id] = Outcome(int(result["round"]), float(result[OBJECTIVE]))
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict | None = None, error: bool = False
+    ) -> None:
+        """Pass the result of a search trial to its method."""
+        if result:
+            self.on_trial_result(trial_id, result)
+        candidate = self._running.pop(trial_id)
+        outcome = self._latest.pop(trial_id, Outcome())
+        failed = error or bool(result and result.get("failure"))
+        if candidate.phase == "search":
+            search = self.searches[candidate.method]
+            search.complete(candidate.index, Outcome() if failed else outcome)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write the whole state for a later :meth:`restore`."""
+        Path(checkpoint_path).write_bytes(pickle.dumps(self.__dict__))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read a state that this program wrote into its own results folder."""
+        self.__dict__.update(pickle.loads(Path(checkpoint_path).read_bytes()))

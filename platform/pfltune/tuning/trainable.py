@@ -1,0 +1,83 @@
+"""A federated trial as Ray Tune runs it: one round per step, in a process that is used again."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from pfltune.errors import Diverged
+from pfltune.federation.checkpoint import load_trial, save_trial
+from pfltune.federation.ground import Federation
+from pfltune.federation.trial import FederatedTrial
+from pfltune.registry import make_method
+from pfltune.tuning.candidate import OBJECTIVE, Candidate
+
+
+class FederatedTrainable(tune.Trainable):
+    """Steps a :class:`FederatedTrial`; its configuration is a :class:`Candidate`."""
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        searched: Federation | None = None,
+        confirmed: Federation | None = None,
+        device: str = "cpu",
+        threads: int = 1,
+    ) -> None:
+        """Start in a fresh process.
+
+        Args:
+            config: the candidate.
+            searched: the federation without test indices.
+            confirmed: the whole federation, for confirmation trials only.
+            device: where trials run.
+            threads: of torch, per trial; part of the settings because it moves the last bits.
+        """
+        torch.set_num_threads(threads)
+        self._grounds = {"search": searched, "confirm": confirmed}
+        self._device = device
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Start another trial in the same process."""
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One round. Divergence ends the trial as failed, with a finite objective."""
+        try:
+            report = self._trial.step()
+        except Diverged as error:
+            return {"round": self._trial.round, OBJECTIVE: 0.0, "failure": str(error), "done": True}
+        selection = self._trial.selection
+        result: dict[str, Any] = {
+            **report.metrics,
+            "round": report.round,
+            OBJECTIVE: selection.accuracy,
+        }
+        if self._trial.finished:
+            result |= self._trial.footprint()
+            result["done"] = True
+            result["selected"] = {
+                "round": selection.round,
+                "val": list(selection.evaluation.val),
+                "test": list(selection.evaluation.test or ()),
+            }
+        return result
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write the trial's state."""
+        save_trial(self._trial, Path(checkpoint_dir))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Go on from a state written by :meth:`save_checkpoint`."""
+        load_trial(self._trial, Path(checkpoint))
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        candidate = Candidate.from_config(config)
+        federation = self._grounds[candidate.phase]
+        assert federation is not None
+        self._trial = FederatedTrial(
+            make_method(candidate.method, candidate.knobs), federation, candidate.seed, self._device
+        )
