@@ -64,13 +64,8 @@ class PrefixAttention(nn.Module):
         prefix: ``prefix(z, k, v)`` returns the keys and values to attend to.
     """
 
-    def __init__(self, attention: nn.Module, prefix: nn.Module) -> None:
+    def __init__(self, attention: Attention, prefix: nn.Module) -> None:
         super().__init__()
-        if type(attention) is not Attention or attention.gate is not None:
-            raise UserError(
-                "prefixes need timm's standard self-attention in every block; "
-                f"this backbone has {type(attention).__name__}"
-            )
         self.num_heads: int = attention.num_heads
         self.qkv: nn.Linear = attention.qkv
         self.q_norm: nn.Module = attention.q_norm
@@ -99,3 +94,18 @@ class PrefixAttention(nn.Module):
     def _heads(self, x: Tensor) -> Tensor:
         """(batch, tokens, dim) → (batch, heads, tokens, dim / heads)."""
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+def standard_attention(block: nn.Module) -> Attention:
+    """The self-attention of a transformer block.
+
+    Raises:
+        UserError: it is not timm's standard one, so that prefixes have no place in it.
+    """
+    attention = getattr(block, "attn", block)
+    if type(attention) is not Attention or attention.gate is not None:
+        raise UserError(
+            "prefixes need timm's standard self-attention in every block; "
+            f"this backbone has {type(attention).__name__}"
+        )
+    return attention

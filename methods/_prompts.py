@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from pfltune.errors import UserError
@@ -41,11 +42,11 @@ def add_prompts(model: nn.Module, count: int) -> str:
         UserError: the backbone does not read its answer from a class token, so that prompts would
             be averaged into the features.
     """
-    if getattr(model, "cls_token", None) is None or model.global_pool != "token":
-        raise UserError(
-            f"prompts need a vision transformer that pools its class token; "
-            f"{type(model).__name__} here pools {getattr(model, 'global_pool', 'otherwise')!r}"
-        )
     vit: Any = model
+    if type(model) is not VisionTransformer or vit.cls_token is None or vit.global_pool != "token":
+        raise UserError(
+            f"prompts need timm's VisionTransformer with a pooled class token; this backbone is a "
+            f"{type(model).__name__} that pools {getattr(model, 'global_pool', 'otherwise')!r}"
+        )
     vit.norm_pre = PromptTokens(count, vit.embed_dim, vit.num_prefix_tokens, vit.norm_pre)
     return "norm_pre.tokens"

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
 from pfltune import parts
-from pfltune.errors import UserError
 from pfltune.knobs import knob
 from pfltune.method import Method
 
-from ._attention import AddedPrefix, PrefixAttention, TokenPrefix
+from ._attention import AddedPrefix, PrefixAttention, TokenPrefix, standard_attention
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +42,9 @@ class FedPerfix(Method):
 
     def graft(self, model: nn.Module) -> None:
         """Put a prefix into the attention of every block."""
-        if not hasattr(model, "blocks"):
-            raise UserError(f"fedperfix needs a vision transformer, not {type(model).__name__}")
-        vit: Any = model
-        for block in vit.blocks:
-            block.attn = PrefixAttention(block.attn, self._prefix(vit.embed_dim))
+        for block in getattr(model, "blocks", [model]):
+            attention = standard_attention(block)
+            block.attn = PrefixAttention(attention, self._prefix(attention.qkv.in_features))
 
     def personal(self, model: nn.Module) -> Iterable[str]:
         """Prefixes and head."""

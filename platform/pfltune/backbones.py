@@ -2,19 +2,18 @@
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from pfltune.data.images import Images
-from pfltune.errors import unknown
+from pfltune.errors import UserError, unknown
 from pfltune.method import Tensors
 from pfltune.randomness import isolated, torch_rng
+from pfltune.settings import Settings
 
 
-class Backbone(BaseModel):
+class Backbone(Settings):
     """A vision transformer by its timm name, with sizes of one's own where they are given."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = Field("vit_tiny_patch16_224", description="timm's name of the architecture")
     image_size: int = Field(224, ge=4, description="side of the square input in pixels")
@@ -41,20 +40,24 @@ class Backbone(BaseModel):
             "depth": self.depth,
             "num_heads": self.heads,
         }
-        with isolated(seed, "backbone"):
-            return timm.create_model(
-                self.model,
-                img_size=self.image_size,
-                num_classes=classes,
-                in_chans=channels,
-                **{name: size for name, size in sizes.items() if size is not None},
-            )
+        given = {name: size for name, size in sizes.items() if size is not None}
+        try:
+            with isolated(seed, "backbone"):
+                return timm.create_model(
+                    self.model,
+                    img_size=self.image_size,
+                    num_classes=classes,
+                    in_chans=channels,
+                    **given,
+                )
+        except (AssertionError, TypeError, ValueError) as error:
+            raise UserError(
+                f"timm cannot build {self.model} with img_size={self.image_size}, {given}: {error}"
+            ) from error
 
 
-class WarmStart(BaseModel):
+class WarmStart(Settings):
     """Brief central training on samples set aside for it, which no client ever holds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     share: float = Field(gt=0, lt=0.9, description="share of the data set that is set aside")
     epochs: int = Field(ge=1, description="passes over that share")

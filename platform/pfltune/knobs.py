@@ -60,7 +60,7 @@ class Knob:
             return value if isinstance(value, str) else None
         try:
             number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         if not math.isfinite(number) or (self.type is int and number != int(number)):
             return None

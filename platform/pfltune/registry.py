@@ -4,8 +4,10 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Mapping
-from importlib.metadata import entry_points
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from pfltune.errors import UserError, unknown
 from pfltune.knobs import checked_values
 from pfltune.method import Method
+from pfltune.randomness import derive
 
 ENTRY_POINTS = "pfltune.methods"
 
@@ -21,34 +24,33 @@ def available_methods() -> dict[str, type[Method]]:
     """All methods by name: every public module of ``pfltune.methods``, then entry points.
 
     Raises:
-        UserError: two methods under one name, or a module without exactly one public method.
+        UserError: a module without exactly one public method, an entry point that cannot be loaded
+            or has the name of another method.
     """
-    package = importlib.import_module("pfltune.methods")
-    found = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            found[module.name] = _only_method(
-                importlib.import_module(f"pfltune.methods.{module.name}")
-            )
-    for entry in entry_points(group=ENTRY_POINTS):
-        if entry.name in found:
-            raise UserError(f"method {entry.name!r} of {entry.value} has the name of another one")
-        found[entry.name] = _checked_class(entry.load(), entry.value)
-    return dict(sorted(found.items()))
+    return {name: find_method(name) for name in sorted([*_built_in(), *_entry_points()])}
 
 
 def find_method(reference: str) -> type[Method]:
-    """The method class behind a name or ``path/to/file.py:Class``."""
+    """The method class behind a name or ``path/to/file.py:Class``.
+
+    Raises:
+        UserError: there is none, or it cannot be loaded.
+    """
     if ".py:" in reference:
         path, _, name = reference.rpartition(":")
         module = _load_file(Path(path))
         if not hasattr(module, name):
             raise unknown(f"class in {path}", name, _methods_in(module))
         return _checked_class(getattr(module, name), reference)
-    methods = available_methods()
-    if reference not in methods:
-        raise unknown("method", reference, methods)
-    return methods[reference]
+    built_in, entries = _built_in(), _entry_points()
+    if reference in entries:
+        entry = entries[reference]
+        if reference in built_in:
+            raise UserError(f"method {reference!r} of {entry.value} has the name of another one")
+        return _checked_class(_loaded(entry.load, entry.value), entry.value)
+    if reference not in built_in:
+        raise unknown("method", reference, [*built_in, *entries])
+    return _only_method(importlib.import_module(f"pfltune.methods.{reference}"))
 
 
 def make_method(reference: str, values: Mapping[str, object]) -> Method:
@@ -70,6 +72,25 @@ def short_name(reference: str) -> str:
 def title_of(cls: type[Method]) -> str:
     """How the method is written in a paper."""
     return cls.title or cls.__name__
+
+
+def _built_in() -> list[str]:
+    package = importlib.import_module("pfltune.methods")
+    names = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return [name for name in names if not name.startswith("_")]
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+
+
+def _loaded(load: Callable[[], Any], where: str) -> Any:
+    """What ``load`` returns; whatever a stranger's code raises becomes one line."""
+    try:
+        return load()
+    except Exception as error:
+        told = " ".join(str(error).split())
+        raise UserError(f"{where} cannot be imported: {type(error).__name__}: {told}") from error
 
 
 def _methods_in(module: ModuleType) -> dict[str, type[Method]]:
@@ -99,12 +120,17 @@ def _checked_class(found: object, where: str) -> type[Method]:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UserError(f"there is no method file {str(path)!r}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{path} is not a Python file")
+    name = f"pfltune_file_{derive(0, str(path.resolve())):x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None  # the suffix is .py
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and inspect look there for a class's module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+        _loaded(partial(spec.loader.exec_module, module), str(path))
+    except UserError:
+        del sys.modules[name]
+        raise
     return module

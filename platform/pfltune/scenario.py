@@ -1,15 +1,15 @@
 """Scenarios: the ground of a comparison as a YAML file, checked when it is read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from pfltune.backbones import Backbone, WarmStart, warm_start
 from pfltune.data.dataset import Dataset, load_dataset
@@ -20,28 +20,23 @@ from pfltune.errors import UserError, unknown
 from pfltune.federation.ground import Federation, Protocol
 from pfltune.method import Tensors
 from pfltune.randomness import numpy_rng
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from pfltune.settings import Settings, read_yaml, validated
 
 
-class Data(_Strict):
+class Data(Settings):
     """Which data set."""
 
     name: str
 
 
-class IID(_Strict):
+class IID(Settings):
     """Equal shares of a shuffled data set."""
 
     kind: Literal["iid"]
     clients: int = Field(ge=1)
 
 
-class Dirichlet(_Strict):
+class Dirichlet(Settings):
     """Labels skewed by Dirichlet proportions."""
 
     kind: Literal["dirichlet"]
@@ -50,7 +45,7 @@ class Dirichlet(_Strict):
     min_samples: int = Field(10, ge=3, description="fewest samples of a client")
 
 
-class Split(_Strict):
+class Split(Settings):
     """Shares of each client's samples; the rest trains."""
 
     val: float = Field(gt=0, lt=1)
@@ -63,7 +58,7 @@ class Split(_Strict):
         return self
 
 
-class Scenario(_Strict):
+class Scenario(Settings):
     """Data, split, backbone and rounds: what methods are compared on."""
 
     name: str
@@ -164,39 +159,6 @@ def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> Scenario:
     for override in overrides:
         _apply(raw, override)
     return validated(Scenario, {"name": path.stem, **raw}, f"scenario {path.stem!r}")
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, read safely."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a mapping of settings, not {type(content).__name__}")
-    return content
-
-
-def validated(model: type[Model], raw: Mapping[str, Any], where: str) -> Model:
-    """``raw`` as ``model``, or a :class:`UserError` of one line that names each wrong value."""
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        raise UserError(f"{where}: " + "; ".join(map(_in_words, error.errors()))) from error
-
-
-def _in_words(error: Any) -> str:
-    at = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"unknown key {at!r}"
-    if error["type"] == "missing":
-        return f"{at!r} is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["loc"] and not isinstance(error["input"], dict):
-        return f"{at}={error['input']!r}: {message}"
-    return f"{at}: {message}" if at else message
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:

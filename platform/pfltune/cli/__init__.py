@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from pfltune.cli.app import app
+from pfltune.cli.app import root
 from pfltune.errors import UserError
 
 INTERRUPTED = 130
@@ -13,7 +13,7 @@ INTERRUPTED = 130
 def main() -> None:
     """Run a command; a user's mistake is one line and exit code 2, never a traceback."""
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(root(standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)

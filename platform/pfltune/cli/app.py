@@ -58,5 +58,5 @@ def _names() -> str:
     ),
 )
 @click.version_option(package_name="pfltune")
-def app(**_: Any) -> None:
+def root(**_: Any) -> None:
     """Tune and compare personalized federated-learning methods on vision transformers, fairly."""

@@ -48,7 +48,11 @@ def command(methods: str, seeds: int, **settings: Any) -> None:
     results, name, result = compare_and_report(names, seeds, {}, console, **settings)
     from pfltune.report.table import terminal_table
 
-    console.print(terminal_table(result))
+    console.print(terminal_table(result), width=max(console.width, 100), crop=False)
+    console.print(
+        "test accuracy: mean over clients ± std over seeds, at the round chosen on validation",
+        soft_wrap=True,
+    )
     for method in result.methods:
         for reason in method.failures:
             console.print(f"{method.title}: failed trials: {reason}", highlight=False)
@@ -77,7 +81,8 @@ def compare_and_report(
     """Check, run and report; returns the results folder, the comparison's name and its result."""
     console.print("Loading torch and timm")
     from pfltune.report.writer import write_report
-    from pfltune.scenario import load_scenario, validated
+    from pfltune.scenario import load_scenario
+    from pfltune.settings import validated
     from pfltune.tracking.store import Store
     from pfltune.tuning.comparison import Hardware, plan_comparison, run_comparison
     from pfltune.tuning.plan import Budget

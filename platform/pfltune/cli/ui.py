@@ -1,7 +1,6 @@
 """``pfltune ui``."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -29,8 +28,8 @@ def command(host: str, port: int, results: Path) -> None:
             "run `pfltune compare` first or name another folder with --results"
         )
     click.echo(f"MLflow on http://{host}:{port} (Ctrl-C stops it)")
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
-    command += ["--host", host, "--port", str(port), "--workers", "1"]
-    artifacts = (results / "artifacts").resolve().as_uri()
-    command += ["--default-artifact-root", artifacts]
-    sys.exit(subprocess.call(command, env={**os.environ, "MLFLOW_TRACKING_URI": store}))
+    sys.stdout.flush()
+    server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
+    server += ["--host", host, "--port", str(port), "--workers", "1"]
+    server += ["--default-artifact-root", (results / "artifacts").resolve().as_uri()]
+    os.execv(sys.executable, server)

@@ -3,19 +3,18 @@
 from dataclasses import dataclass, replace
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
 from pfltune.backbones import Backbone
 from pfltune.data.dataset import Dataset
 from pfltune.data.split import ClientSplit
 from pfltune.method import Tensors
+from pfltune.settings import Settings
 
 
-class Protocol(BaseModel):
+class Protocol(Settings):
     """The rules of the rounds, the same for all methods."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rounds: int = Field(ge=1, description="communication rounds")
     sampled_clients: int = Field(ge=1, description="clients that train in each round")

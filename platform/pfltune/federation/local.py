@@ -37,10 +37,7 @@ class LocalTrainer:
         self.images = images
         self.protocol = protocol
         self.seed = seed
-
-    def work(self, client: int, round_number: int, indices: Tensor) -> "ClientWork":
-        """The offer to a method for one client in one round."""
-        return ClientWork(self, client, round_number, indices)
+        self._training: bool | None = None
 
     def fit(
         self,
@@ -91,8 +88,9 @@ class LocalTrainer:
         return F.cross_entropy(functional_call(self.model, tensors, (x,)), y)
 
     def _set_mode(self, *, training: bool) -> None:
-        if self.model.training == training:
+        if self._training == training:
             return
+        self._training = training
         self.model.train(training)
         for module in self.model.modules():
             if is_frozen(module):
@@ -102,16 +100,22 @@ class LocalTrainer:
 class ClientWork:
     """One client in one round: its data in a fixed order, and meters of what was spent.
 
-    Attributes:
+    Args:
+        trainer: runs the phases.
+        purpose: ``training`` or ``adaptation``; each has random draws of its own.
+        round_number: the round, counted from 1.
         client: index of the client.
-        steps: local steps taken so far.
+        indices: its training samples.
+
+    Attributes:
         losses: loss of each step, scalars on the device.
     """
 
     def __init__(
-        self, trainer: LocalTrainer, client: int, round_number: int, indices: Tensor
+        self, trainer: LocalTrainer, purpose: str, round_number: int, client: int, indices: Tensor
     ) -> None:
         self._trainer = trainer
+        self._purpose = purpose
         self._round = round_number
         self._indices = indices
         self._epochs = 0
@@ -133,7 +137,7 @@ class ClientWork:
     ) -> Tensors:
         """See :meth:`pfltune.method.LocalWork.fit`."""
         with (
-            isolated(self._trainer.seed, "training", self._round, self.client, self._epochs),
+            isolated(self._trainer.seed, self._purpose, self._round, self.client, self._epochs),
             torch.enable_grad(),
         ):
             return self._trainer.fit(start, phases, self._batches, penalty, self.losses.append)
@@ -141,9 +145,8 @@ class ClientWork:
     def _batches(self, epochs: int) -> Iterator[Tensor]:
         for _ in range(epochs):
             key = (self._round, self.client, self._epochs)
-            order = torch.randperm(
-                self.samples, generator=torch_rng(self._trainer.seed, "order", *key)
-            )
+            rng = torch_rng(self._trainer.seed, f"{self._purpose}/order", *key)
+            order = torch.randperm(self.samples, generator=rng)
             self._epochs += 1
             shuffled = self._indices[order.to(self._indices.device)]
             yield from shuffled.split(self._trainer.protocol.batch_size)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from pfltune.data.images import Images
-from pfltune.errors import Diverged
+from pfltune.errors import Diverged, UserError
 from pfltune.federation.evaluation import Evaluation
 from pfltune.federation.ground import Federation
 from pfltune.federation.local import ClientWork, LocalTrainer
 from pfltune.federation.memory import peak_mb, reset_peak
 from pfltune.federation.payload import MB, payload_bytes
-from pfltune.federation.roles import roles_of, tensors_of
+from pfltune.federation.roles import Roles, roles_of, tensors_of
 from pfltune.method import Method, Start, Tensors, Update
 from pfltune.randomness import isolated, numpy_rng, torch_rng
 
@@ -97,6 +97,7 @@ class FederatedTrial:
         with isolated(seed, "graft"):
             method.graft(model)
         self.roles = roles_of(method, model)
+        _check(method, self.roles, federation)
         data = federation.dataset
         images = Images(
             data.images.to(self.device), data.labels.to(self.device), federation.backbone.image_size
@@ -131,19 +132,22 @@ class FederatedTrial:
         """One round: sample, send, train, collect, aggregate; evaluate where the protocol says.
 
         Raises:
-            Diverged: a client's loss was not finite.
+            Diverged: a client's loss or tensors were not finite.
         """
         began = time.perf_counter()
         self.round += 1
         before = Totals(**asdict(self.totals))
         losses: list[Tensor] = []
-        updates = self._train(self.sampled_clients(self.round), losses)
+        magnitudes: list[Tensor] = []
+        updates = self._train(self.sampled_clients(self.round), losses, magnitudes)
         self.server = self.method.aggregate(self.server, updates)
         for _ in updates:  # a method may ignore uploads; the clients train all the same
             pass
         loss = torch.stack(losses).mean().item() if losses else 0.0
         if not np.isfinite(loss):
             raise Diverged(f"the training loss was {loss} in round {self.round}")
+        if magnitudes and not torch.stack(magnitudes).isfinite().all():
+            raise Diverged(f"a client's tensors were not finite after round {self.round}")
         seconds = time.perf_counter() - began
         self.totals.seconds += seconds
         metrics = self._spent(before) | {"train/loss": loss, "time/round_s": seconds}
@@ -172,7 +176,9 @@ class FederatedTrial:
             "comm/setup_mb": self._frozen_bytes * len(self.personal) / MB,
         }
 
-    def _train(self, cohort: list[int], losses: list[Tensor]) -> Iterator[Update]:
+    def _train(
+        self, cohort: list[int], losses: list[Tensor], magnitudes: list[Tensor]
+    ) -> Iterator[Update]:
         for client in sorted(cohort):  # a fixed order of summation
             down = self.method.download(self.server, client)
             work = self._work(client)
@@ -185,11 +191,12 @@ class FederatedTrial:
             self.totals.up += payload_bytes(update.upload)
             self.totals.steps += work.steps
             losses += work.losses
+            magnitudes += _magnitude(update.upload) + _magnitude(update.personal)
             yield Update(update.upload, {}, update.weight, client)
 
-    def _work(self, client: int) -> ClientWork:
+    def _work(self, client: int, purpose: str = "training") -> ClientWork:
         indices = self.federation.clients[client].train.to(self.device)
-        return self._trainer.work(client, self.round, indices)
+        return ClientWork(self._trainer, purpose, self.round, client, indices)
 
     def _evaluate_round(self) -> dict[str, float]:
         began = time.perf_counter()
@@ -209,7 +216,7 @@ class FederatedTrial:
         tensors = self.method.assemble(down, self.personal[client])
         phases = self.method.adapt()
         if phases:
-            tensors = self._work(client).fit(tensors, phases)
+            tensors = self._work(client, "adaptation").fit(tensors, phases)
         split = self.federation.clients[client]
         parts = [split.val] if split.test is None else [split.val, split.test]
         hits = self._trainer.correct(tensors, torch.cat(parts).to(self.device))
@@ -226,6 +233,26 @@ class FederatedTrial:
             "time/total_s": now.seconds,
             "memory/peak_mb": peak_mb(self.device),
         }
+
+
+def _check(method: Method, roles: Roles, federation: Federation) -> None:
+    """Refuse what would fail in the first round."""
+    sampled, clients = federation.protocol.sampled_clients, len(federation.clients)
+    if sampled > clients:
+        raise UserError(
+            f"{sampled} clients cannot be sampled of {clients}; possible: 1 to {clients}"
+        )
+    for phase in (*method.phases(), *method.adapt()):
+        if not roles.part(phase.part):
+            raise UserError(
+                f"{type(method).__name__} trains its {phase.part} part, which has no parameters"
+            )
+
+
+def _magnitude(tensors: Tensors) -> list[Tensor]:
+    """The sum of the tensors' norms in a list, or nothing; not finite if one of them is not."""
+    floats = [t for t in tensors.values() if t.is_floating_point()]
+    return [torch.stack(torch._foreach_norm(floats)).sum()] if floats else []
 
 
 def _size(tensors: Tensors) -> int:

@@ -64,8 +64,10 @@ def _accuracy_vs_communication(
     methods: list[MethodResult], styles: dict[str, dict[str, Any]]
 ) -> Figure:
     figure, axes = _canvas("total MB up and down", "test accuracy, %")
-    axes.set_xscale("symlog", linthresh=0.1)
-    axes.set_xlim(left=-0.02)
+    most = max((method.mean("comm/total_mb") for method in methods), default=1.0)
+    axes.set_xscale("symlog", linthresh=most / 1000)  # linear near zero, where Local is
+    axes.set_xlim(-most / 5000, most * 2)
+    axes.xaxis.set_major_formatter("{x:g}")
     for method in methods:
         axes.errorbar(
             method.mean("comm/total_mb"),

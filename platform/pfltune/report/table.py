@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rich import box
 from rich.table import Table
 
 from pfltune.report.results import ComparisonResult, MethodResult
@@ -34,8 +35,8 @@ def _figure(metric: str, form: str, factor: float = 1.0) -> Callable[[MethodResu
 
 
 COLUMNS = (
-    Column("test accuracy, %", accuracy),
-    Column("std over clients", _figure("test/accuracy_std", "{:.2f}", 100)),
+    Column("test accuracy %", accuracy),
+    Column("client std", _figure("test/accuracy_std", "{:.2f}", 100)),
     Column("MB per round", _figure("comm/mb_per_round", "{:.3f}")),
     Column("total MB", _figure("comm/total_mb", "{:.2f}")),
     Column("personal params", _figure("params/personal", "{:,.0f}")),
@@ -54,8 +55,8 @@ def cells(method: MethodResult) -> list[str]:
 
 def terminal_table(result: ComparisonResult) -> Table:
     """For a terminal."""
-    table = Table(title=f"{result.name}: scenario {result.scenario}", title_justify="left")
-    table.add_column("method")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("method", no_wrap=True)
     for column in COLUMNS:
         table.add_column(column.title, justify="right")
     for method in result.methods:

@@ -4,16 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from pfltune.federation.ground import Protocol
 from pfltune.knobs import Value
+from pfltune.settings import Settings
 
 
-class Budget(BaseModel):
+class Budget(Settings):
     """The tuning budget of each method, and the seeds of its confirmation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     trials: int = Field(8, ge=1, description="search trials per method")
     generation: int = Field(4, ge=1, description="trials suggested together")

@@ -41,14 +41,17 @@ def _quieten(workers: int) -> None:
 
     os.environ.update(
         RAY_USAGE_STATS_ENABLED="0",
+        RAY_AIR_NEW_OUTPUT="0",  # Tune's own tables; the old ones obey verbose=0
         RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
         TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+        TUNE_DISABLE_SIGINT_HANDLER="1",  # Ctrl-C is ours: open runs must be closed
         TUNE_WARN_THRESHOLD_S="5",
         # With one pending trial, Tune's default, a trial takes over the first free process and
         # cancels the start of the second one again and again: the pool never grows beyond one.
         TUNE_MAX_PENDING_TRIALS_PG=str(workers),
     )
-    for name in ("ray.tune", "ray"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    # A failed trial is a row of the report with its reason, not a traceback on the screen.
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", module=r"ray\..*")

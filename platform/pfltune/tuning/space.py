@@ -1,25 +1,23 @@
 """Search spaces: what the search may vary and the points that it tries first."""
 
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pfltune.errors import UserError, unknown
 from pfltune.knobs import Knob, Value, checked_values, knobs_of
 from pfltune.method import Method
 from pfltune.registry import find_method, short_name
-from pfltune.scenario import read_yaml, validated
+from pfltune.settings import Settings, read_yaml, validated
 
 
-class Dimension(BaseModel):
+class Dimension(Settings):
     """One searched knob; what is left out is the knob's own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     low: float | None = None
     high: float | None = None
@@ -28,10 +26,8 @@ class Dimension(BaseModel):
     when: dict[str, str] = Field(default_factory=dict)
 
 
-class SpaceFile(BaseModel):
+class SpaceFile(Settings):
     """The content of a search space's YAML."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     search: dict[str, Dimension]
     start: tuple[dict[str, Value], ...] = ()
@@ -45,32 +41,53 @@ class SearchSpace:
     dataclass because OptunaSearch pickles the function that it is given.
 
     Attributes:
-        dimensions: searched knobs in order; one with conditions comes after what it depends on.
+        dimensions: searched knobs; one with conditions comes after what it depends on.
         start: the points to try first, the published values.
+        defaults: the values of the knobs that are not searched.
         fixed: knobs that the user holds at one value.
     """
 
     dimensions: tuple[Knob, ...]
     start: tuple[dict[str, Value], ...]
+    defaults: Mapping[str, Value]
     fixed: Mapping[str, Value]
+
+    @classmethod
+    def of(
+        cls, owner: type[Method], dimensions: Iterable[Knob], start: Iterable[dict[str, Value]]
+    ) -> "SearchSpace":
+        """A space over some of a method's knobs; the others keep their defaults."""
+        ordered = tuple(sorted(dimensions, key=lambda knob: _depth(knob, knobs_of(owner))))
+        searched = {knob.name for knob in ordered}
+        rest = {k.name: k.default for k in knobs_of(owner).values() if k.name not in searched}
+        return cls(ordered, tuple(start), rest, {})
 
     def __call__(self, trial: Any) -> None:
         """Suggest every dimension that applies beside those suggested before it."""
-        chosen = dict(self.fixed)
+        chosen = {**self.defaults, **self.fixed}
         for dimension in self.dimensions:
             if dimension.applies(chosen):
                 chosen[dimension.name] = _suggest(trial, dimension)
 
     def hold(self, fixed: Mapping[str, Value]) -> "SearchSpace":
-        """The space with some knobs held; start points keep what still applies, once each."""
+        """The space with some knobs held; start points keep what still applies, once each.
+
+        Raises:
+            UserError: a held knob has an effect only beside values that the search may leave.
+        """
         free = tuple(d for d in self.dimensions if d.name not in fixed)
+        for held in (d for d in self.dimensions if d.name in fixed):
+            loose = {name: value for name, value in held.when.items() if name not in fixed}
+            if loose.keys() & {d.name for d in free}:
+                needs = " and ".join(f"{name}={value}" for name, value in loose.items())
+                raise UserError(f"{held.name} can be held only together with {needs}")
         kept: list[dict[str, Value]] = []
         for point in self.start:
-            whole = {**point, **fixed}
+            whole = {**self.defaults, **point, **fixed}
             rest = {d.name: point[d.name] for d in free if d.name in point and d.applies(whole)}
             if rest and rest not in kept:
                 kept.append(rest)
-        return SearchSpace(free, tuple(kept), fixed)
+        return SearchSpace(free, tuple(kept), self.defaults, fixed)
 
 
 def load_space(reference: str) -> SearchSpace:
@@ -84,10 +101,11 @@ def load_space(reference: str) -> SearchSpace:
     cls, name = find_method(reference), short_name(reference)
     path = _space_file(cls, name)
     if path is None:
-        dimensions = tuple(k for k in knobs_of(cls).values() if k.choices or k.high is not None)
-        defaults: dict[str, Value] = {d.name: d.default for d in dimensions}
+        knobs = knobs_of(cls)
+        dimensions = [k for k in knobs.values() if k.choices or None not in (k.low, k.high)]
+        defaults: dict[str, Value] = {k.name: k.default for k in knobs.values()}
         start = {d.name: d.default for d in dimensions if d.applies(defaults)}
-        return SearchSpace(dimensions, (start,), {})
+        return SearchSpace.of(cls, dimensions, [start])
     return check_space(validated(SpaceFile, read_yaml(path), str(path.name)), cls, name)
 
 
@@ -99,9 +117,9 @@ def check_space(content: SpaceFile, cls: type[Method], name: str) -> SearchSpace
         if key not in knobs:
             raise unknown(f"knob of {name} in its search space", key, knobs)
         dimensions.append(_narrowed(knobs[key], dimension, name))
-    space = SearchSpace(tuple(dimensions), content.start, {})
-    for point in content.start:
-        checked_values(cls, name, point)
+    start = [checked_values(cls, name, point) for point in content.start]
+    space = SearchSpace.of(cls, dimensions, start)
+    for point in start:
         _check_start(space, point, name)
     return space
 
@@ -121,17 +139,12 @@ def _narrowed(knob: Knob, dimension: Dimension, name: str) -> Knob:
         knob.check(choice, f"search space of {name}")
     if knob.choices is None and (low is None or high is None or low >= high):
         raise UserError(f"search space of {name}: {knob.name} needs low < high, not {low}, {high}")
-    return Knob(
-        name=knob.name,
-        type=knob.type,
-        default=knob.default,
-        doc=knob.doc,
-        low=low,
-        high=high,
-        log=knob.log if dimension.log is None else dimension.log,
-        choices=dimension.choices or knob.choices,
-        when=knob.when,
-    )
+    log = knob.log if dimension.log is None else dimension.log
+    if log and low is not None and low <= 0:
+        raise UserError(
+            f"search space of {name}: {knob.name} has log: true, so low must be above 0, not {low}"
+        )
+    return replace(knob, low=low, high=high, log=log, choices=dimension.choices or knob.choices)
 
 
 def _check_start(space: SearchSpace, point: Mapping[str, Value], name: str) -> None:
@@ -140,6 +153,11 @@ def _check_start(space: SearchSpace, point: Mapping[str, Value], name: str) -> N
         if key not in searched:
             raise UserError(f"search space of {name}: start point names {key}, not searched")
         searched[key].check(value, f"start point of {name}")
+
+
+def _depth(knob: Knob, knobs: Mapping[str, Knob]) -> int:
+    """How many conditions stand above a knob."""
+    return max((1 + _depth(knobs[name], knobs) for name in knob.when), default=0)
 
 
 def _suggest(trial: Any, knob: Knob) -> Value:

@@ -1,0 +1,166 @@
+"""The command line: a user's mistake is one line and exit code 2, before any work starts."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pfltune.cli
+from pfltune.cli.app import COMMANDS
+
+PFLTUNE = str(Path(sys.executable).parent / "pfltune")
+
+MISTAKES = {
+    "unknown command": (["compere"], ["compere", "compare"]),
+    "unknown option": (["compare", "--trails", "3"], ["--trails"]),
+    "unknown method": (["run", "fedprefix"], ["fedprefix", "did you mean", "fedavg"]),
+    "unknown scenario": (["run", "fedavg", "--scenario", "digit"], ["digit", "digits"]),
+    "unknown knob": (["run", "fedavg", "--set", "rate=1"], ["rate", "lr"]),
+    "value out of range": (["run", "fedavg", "--set", "lr=7"], ["lr", "7", "0.0001 to 1"]),
+    "value of the wrong type": (["run", "fedavg", "--set", "lr=fast"], ["lr", "fast"]),
+    "knob without effect": (
+        ["run", "fedperfix", "--set", "prefix_length=4"],
+        ["prefix_length", "prefix=tokens"],
+    ),
+    "malformed setting": (["run", "fedavg", "--set", "lr"], ["lr=0.02"]),
+    "unknown key of the scenario": (
+        ["run", "fedavg", "-o", "protocol.round=3"],
+        ["protocol.round"],
+    ),
+    "more sampled clients than clients": (
+        ["run", "fedavg", "-o", "protocol.sampled_clients=11"],
+        ["11", "1 to 10"],
+    ),
+    "zero trials": (["compare", "--trials", "0"], ["trials", "0"]),
+    "zero seeds": (["compare", "--seeds", "0"], ["seeds"]),
+    "no methods": (["compare", "--methods", ","], ["--methods"]),
+    "a method twice": (["compare", "--methods", "local,local"], ["local"]),
+    "a name outside the results": (["compare", "--name", "../x"], ["../x"]),
+    "no GPU": (["run", "fedavg", "--device", "cuda"], ["GPU", "cpu"]),
+    "no GPU share": (["compare", "--gpus-per-trial", "0.5"], ["0.5", "possible"]),
+    "unknown device": (["run", "fedavg", "--device", "tpu"], ["tpu", "cuda"]),
+    "no store to show": (["ui", "--results", "/nonexistent"], ["/nonexistent"]),
+}
+
+
+def call(monkeypatch, capsys, arguments):
+    """Run the command line in this process; returns (exit code, stdout, stderr)."""
+    monkeypatch.setattr(sys, "argv", ["pfltune", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        pfltune.cli.main()
+    printed = capsys.readouterr()
+    return stop.value.code or 0, printed.out, printed.err
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_that_names_the_value_and_the_choices(
+    mistake, monkeypatch, capsys, tmp_path
+):
+    arguments, words = MISTAKES[mistake]
+    if any("GPU" in word for word in words):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call(monkeypatch, capsys, arguments)
+    assert code == 2, err
+    assert err.startswith("pfltune: ")
+    assert err.count("\n") == 1, "one line, no traceback"
+    for word in words:
+        assert word in err
+    assert list(tmp_path.iterdir()) == [], "nothing is written for a mistake"
+
+
+def test_a_results_folder_that_cannot_be_written_is_refused(monkeypatch, capsys, tmp_path):
+    taken = tmp_path / "results"
+    taken.write_text("a file")
+    code, _, err = call(monkeypatch, capsys, ["compare", "--results", str(taken)])
+    assert code == 2
+    assert str(taken) in err
+    assert "--results" in err
+    assert err.count("\n") == 1
+
+
+def test_a_method_that_does_not_fit_the_backbone_is_refused_before_any_trial(
+    monkeypatch, capsys, tmp_path
+):
+    """Prompts would be averaged into the features of a backbone that pools its patches."""
+    scenario = tmp_path / "gap.yaml"
+    code, shown, _ = call(monkeypatch, capsys, ["scenarios", "digits"])
+    assert code == 0
+    text = shown.replace("vit_tiny_patch16_224", "vit_base_patch16_gap_224")
+    scenario.write_text(re.sub(r"warm_start:\n(  .*\n)+", "", text))
+    code, _, err = call(monkeypatch, capsys, ["run", "pfedpg", "--scenario", str(scenario)])
+    assert code == 2
+    assert "class token" in err
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_help_shows_real_examples(command, monkeypatch, capsys):
+    code, out, _ = call(monkeypatch, capsys, [*filter(None, [command]), "--help"])
+    assert code == 0
+    assert f"pfltune {command}".strip() in out.partition("Examples:")[2]
+
+
+def test_methods_lists_every_method_with_its_paper(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = call(monkeypatch, capsys, ["methods"])
+    assert code == 0
+    for name in ("fedavg", "fedper", "fedperfix", "fedrep", "local", "pfedpg"):
+        assert re.search(rf"^{name} ", out, re.MULTILINE)
+    assert "2308.09160" in out
+
+
+def test_methods_shows_the_knobs_of_one(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = call(monkeypatch, capsys, ["methods", "fedperfix"])
+    assert code == 0
+    assert re.search(r"prefix_length +8 +1 to 256 +prefix=tokens", out)
+
+
+def test_a_shown_scenario_is_a_scenario_file(monkeypatch, capsys, tmp_path):
+    code, out, _ = call(monkeypatch, capsys, ["scenarios", "digits", "-o", "protocol.rounds=7"])
+    assert code == 0
+    saved = tmp_path / "mine.yaml"
+    saved.write_text(out)
+    code, again, _ = call(monkeypatch, capsys, ["scenarios", str(saved)])
+    assert code == 0
+    assert again == out
+    assert "rounds: 7" in out
+
+
+@pytest.mark.slow
+def test_run_as_a_process_prints_what_the_python_call_finds():
+    import torch
+
+    from pfltune import FederatedTrial, load_scenario, make_method
+
+    overrides = ["protocol.rounds=2", "warm_start.epochs=1"]
+    values = {"lr": "0.02", "prefix": "tokens", "prefix_length": "8"}
+    torch.set_num_threads(1)
+    federation = load_scenario("digits", overrides).build()
+    trial = FederatedTrial(make_method("fedperfix", values), federation, seed=4)
+    reports = list(trial.run())
+    arguments = ["run", "fedperfix", "--scenario", "digits", "--seed", "4"]
+    arguments += [word for text in overrides for word in ("-o", text)]
+    arguments += [word for pair in values.items() for word in ("--set", "=".join(pair))]
+    done = subprocess.run([PFLTUNE, *arguments], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    last = reports[-1].metrics
+    assert f"test {100 * last['test/accuracy']:6.2f} %" in done.stdout
+    assert f"loss {last['train/loss']:7.4f}" in done.stdout
+    assert f"at round {trial.selection.round}, chosen on validation" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_mistake_as_a_process_leaves_no_traceback(tmp_path):
+    done = subprocess.run(
+        [PFLTUNE, "compare", "--methods", "fedavg,fedprefix"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert re.fullmatch(r"pfltune: unknown method 'fedprefix'.*\n", done.stderr)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,282 @@
+"""The real thing, small: Ray, Optuna, MLflow and the report, as a user starts them."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+PFLTUNE = str(Path(sys.executable).parent / "pfltune")
+SMALL = ["-o", "protocol.rounds=4", "-o", "warm_start.epochs=2", "--trials", "4"]
+SMALL += ["--generation", "2", "--eta", "2", "--seeds", "2"]
+UNSTABLE = '''
+from dataclasses import dataclass
+
+from pfltune import Method, knob
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unstable(Method):
+    """A stranger's method: one of its modes diverges, one crashes."""
+
+    mode: str = knob("diverge", choices=("diverge", "crash", "work"), doc="what happens")
+
+    def penalty(self, params, anchor):
+        if self.mode == "crash":
+            raise ZeroDivisionError("a stranger's bug")
+        first = next(iter(params.values()))
+        return float("nan") * first.sum() if self.mode == "diverge" else None
+'''
+SPACE = """
+search:
+  mode: {choices: [diverge, crash, work]}
+start: [{mode: diverge}, {mode: crash}]
+"""
+CLOCKS = ("time/", "memory/")
+
+
+def compare(folder: Path, workers: int) -> Path:
+    """Run a small comparison as a process; returns its results folder."""
+    (folder / "unstable.py").write_text(UNSTABLE)
+    (folder / "unstable.yaml").write_text(SPACE)
+    methods = f"fedperfix,fedavg,{folder / 'unstable.py'}:Unstable"
+    command = [PFLTUNE, "compare", *SMALL, "--methods", methods, "--name", "small"]
+    command += ["--workers", str(workers)]
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=400, cwd=folder, env=environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "stdout.txt").write_text(done.stdout)
+    assert "Traceback" not in done.stderr
+    return folder / "results"
+
+
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory):
+    return compare(tmp_path_factory.mktemp("one"), workers=1)
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory):
+    return compare(tmp_path_factory.mktemp("two"), workers=2)
+
+
+@pytest.fixture(scope="module")
+def runs(one_worker):
+    return read_runs(one_worker)
+
+
+def read_runs(results: Path):
+    """All MLflow runs of the comparison, with the histories of their metrics."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{results}/mlflow.db")
+    experiment = client.get_experiment_by_name("small")
+    found = client.search_runs([experiment.experiment_id], max_results=1000)
+    return [
+        {
+            "id": run.info.run_id,
+            "status": run.info.status,
+            "tags": run.data.tags,
+            "params": run.data.params,
+            "metrics": run.data.metrics,
+            "history": {
+                name: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)]
+                for name in run.data.metrics
+            },
+            "artifacts": {a.path for a in client.list_artifacts(run.info.run_id)},
+        }
+        for run in found
+    ]
+
+
+def of(runs, **tags):
+    return [run for run in runs if all(run["tags"].get(k) == v for k, v in tags.items())]
+
+
+def without_clocks(runs):
+    """What two runs of the same comparison must have in common, in a fixed order."""
+    kept = []
+    for run in runs:
+        identity = tuple(run["tags"].get(k, "") for k in ("method", "phase", "trial", "seed"))
+        history = {n: sorted(h) for n, h in run["history"].items() if not n.startswith(CLOCKS)}
+        kept.append((identity, run["tags"].get("outcome"), run["params"], history))
+    return sorted(kept, key=lambda entry: entry[0])
+
+
+def test_one_worker_and_two_give_the_same_trials_survivors_and_table(one_worker, two_workers):
+    """Two comparisons with the same seeds agree in every metric of every run, to the last digit."""
+    first, second = read_runs(one_worker), read_runs(two_workers)
+    assert without_clocks(first) == without_clocks(second)
+
+    def table(results):
+        with (results / "small" / "report" / "table.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        return [{k: v for k, v in row.items() if not k.startswith(CLOCKS)} for row in rows]
+
+    assert table(one_worker) == table(two_workers)
+    assert len(table(one_worker)) == 6
+
+
+def test_every_method_gets_the_same_budget(runs):
+    for method in ("fedperfix", "fedavg", "unstable"):
+        assert len(of(runs, method=method, phase="search")) == 4
+        assert len(of(runs, method=method, phase="confirm")) == 2
+        assert len(of(runs, method=method, phase="summary")) == 1
+
+
+def test_trials_are_halved_and_the_survivors_run_to_the_end(runs):
+    """Generations of 2 with η = 2 and 4 rounds: one rung at round 2, one survivor of each."""
+    for method in ("fedperfix", "fedavg"):
+        for generation in ("0", "1"):
+            reached = [
+                (run["metrics"]["rounds"], run["tags"]["outcome"])
+                for run in of(runs, method=method, phase="search", generation=generation)
+            ]
+            assert sorted(reached) == [(2.0, "stopped early"), (4.0, "finished")]
+
+
+def test_the_published_values_are_tried_first(runs):
+    (first,) = of(runs, method="fedperfix", phase="search", trial="0")
+    assert first["params"] == {
+        "lr": "0.01",
+        "prefix": "adapter",
+        "bottleneck": "256",
+        "scale": "1.5",
+    }
+
+
+def test_no_search_trial_has_a_test_metric(runs):
+    for run in of(runs, phase="search"):
+        assert not [name for name in run["metrics"] if "test" in name]
+
+
+def test_confirmation_uses_fresh_seeds_the_same_for_all_methods(runs):
+    search = {run["tags"]["seed"] for run in of(runs, phase="search")}
+    assert len(search) == 1
+    seeds = {
+        method: sorted(run["tags"]["seed"] for run in of(runs, method=method, phase="confirm"))
+        for method in ("fedperfix", "fedavg", "unstable")
+    }
+    assert seeds["fedperfix"] == seeds["fedavg"] == seeds["unstable"]
+    assert len(set(seeds["fedavg"])) == 2
+    assert not search & set(seeds["fedavg"])
+
+
+def test_a_diverged_and_a_crashed_trial_are_failed_runs_with_their_reason(runs):
+    (diverged,) = of(runs, method="unstable", phase="search", trial="0")
+    (crashed,) = of(runs, method="unstable", phase="search", trial="1")
+    assert (diverged["status"], crashed["status"]) == ("FAILED", "FAILED")
+    assert "loss was nan in round 1" in diverged["tags"]["failure"]
+    assert "a stranger's bug" in crashed["tags"]["failure"]
+
+
+def test_runs_are_nested_tagged_and_closed(runs):
+    parents = {run["tags"]["method"]: run["id"] for run in of(runs, phase="summary")}
+    for run in runs:
+        assert run["status"] in ("FINISHED", "FAILED")
+        assert run["tags"]["scenario"] == "digits"
+        for package in ("pfltune", "torch", "timm", "ray", "optuna", "mlflow"):
+            assert run["tags"][f"version.{package}"]
+        if run["tags"]["phase"] != "summary":
+            assert run["tags"]["mlflow.parentRunId"] == parents[run["tags"]["method"]]
+            assert int(run["tags"]["seed"]) >= 0
+
+
+def test_curves_hold_accuracy_and_communication_of_every_round(runs):
+    for run in of(runs, method="fedavg", phase="confirm"):
+        steps = {name: [step for step, _ in sorted(h)] for name, h in run["history"].items()}
+        assert steps["comm/up_mb"] == steps["comm/total_mb"] == [1, 2, 3, 4]
+        assert steps["val/accuracy"] == steps["test/accuracy"] == [2, 4]
+        up, down = (sum(v for _, v in run["history"][f"comm/{way}_mb"]) for way in ("up", "down"))
+        assert run["metrics"]["comm/total_mb"] == pytest.approx(up + down)
+
+
+def test_parents_carry_partition_best_configuration_and_report(runs):
+    for run in of(runs, phase="summary"):
+        assert {"partition.csv", "comparison.json", "report"} <= run["artifacts"]
+    assert all("best.json" in run["artifacts"] for run in of(runs, phase="summary"))
+
+
+def test_the_table_is_what_the_store_says(one_worker, runs):
+    """Test accuracy at the earliest best validation round, recomputed from the histories."""
+    shown = (one_worker / "small" / "report" / "table.md").read_text()
+    for method, title in (("fedavg", "FedAvg"), ("fedperfix", "FedPerfix")):
+        chosen = []
+        for run in of(runs, method=method, phase="confirm"):
+            val, test = (dict(run["history"][f"{part}/accuracy"]) for part in ("val", "test"))
+            best = max(sorted(val), key=lambda step: val[step])
+            chosen.append(test[best])
+        expected = f"| {title} | {100 * np.mean(chosen):.2f} ± {100 * np.std(chosen, ddof=1):.2f} |"
+        assert expected in shown
+
+
+def test_fedperfix_sends_less_than_fedavg(runs):
+    def total(method):
+        return of(runs, method=method, phase="confirm")[0]["metrics"]["comm/total_mb"]
+
+    assert 0 < total("fedperfix") < total("fedavg")
+
+
+def test_plain_output_says_where_it_stands_and_ends_with_the_table(one_worker):
+    lines = (one_worker.parent / "stdout.txt").read_text().splitlines()
+    assert any("elapsed" in line and "left" in line and "rounds" in line for line in lines)
+    assert lines[-1] == "Browse: pfltune ui"
+    assert lines[-2] == "Report: results/small/report/report.html"
+    rows = [line.split() for line in lines if line.strip().startswith(("FedPerfix", "FedAvg"))]
+    assert len(rows) == 2
+    page = (one_worker / "small" / "report" / "report.html").read_text()
+    assert "aside and given to no client" in page, "the warm start is named"
+    settings = json.loads((one_worker / "small" / "comparison.json").read_text())
+    assert settings["budget"]["trials"] == 4
+
+
+def test_a_taken_name_is_refused(one_worker):
+    command = [PFLTUNE, "compare", *SMALL, "--methods", "fedavg", "--name", "small"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=200, cwd=one_worker.parent
+    )
+    assert done.returncode == 2
+    assert "small" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
+    command = [PFLTUNE, "tune", "fedperfix", *SMALL, "--set", "prefix=tokens", "--name", "tuned"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=400, cwd=one_worker.parent
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Best of 4 trials: test accuracy" in done.stdout
+    again = next(line for line in done.stdout.splitlines() if line.startswith("Again:"))
+    assert "--set prefix=tokens" in again
+    assert "--set prefix_length=" in again
+    assert "bottleneck" not in again
+
+
+def test_the_ui_serves_the_store_on_this_machine_only(one_worker):
+    command = [PFLTUNE, "ui", "--port", "5917"]
+    server = subprocess.Popen(command, cwd=one_worker.parent, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout.readline().startswith("MLflow on http://127.0.0.1:5917")
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen("http://127.0.0.1:5917/", timeout=5) as answer:
+                    assert b"<title>MLflow</title>" in answer.read()
+                    return
+            except OSError:
+                assert time.monotonic() < deadline, "the server never answered"
+                time.sleep(1)
+    finally:
+        server.terminate()
+        server.wait(30)

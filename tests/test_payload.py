@@ -1,0 +1,194 @@
+"""Bytes against figures stated from shapes: 4 per number, and safetensors' header."""
+
+import json
+
+import pytest
+import torch
+
+from pfltune.federation.payload import payload_bytes
+from pfltune.federation.trial import FederatedTrial
+from pfltune.methods.fedavg import FedAvg
+from pfltune.methods.fedper import FedPer
+from pfltune.methods.local import Local
+from pfltune.methods.pfedpg import PFedPG
+
+CODES = {torch.float64: ("F64", 8), torch.float32: ("F32", 4), torch.float16: ("F16", 2)}
+
+D, MLP, TOKENS, CLASSES = 16, 64, 5, 3
+BLOCK = {
+    "norm1.weight": [D],
+    "norm1.bias": [D],
+    "attn.qkv.weight": [3 * D, D],
+    "attn.qkv.bias": [3 * D],
+    "attn.proj.weight": [D, D],
+    "attn.proj.bias": [D],
+    "norm2.weight": [D],
+    "norm2.bias": [D],
+    "mlp.fc1.weight": [MLP, D],
+    "mlp.fc1.bias": [MLP],
+    "mlp.fc2.weight": [D, MLP],
+    "mlp.fc2.bias": [D],
+}
+HEAD = {"head.weight": [CLASSES, D], "head.bias": [CLASSES]}
+BODY = {
+    "cls_token": [1, 1, D],
+    "pos_embed": [1, TOKENS, D],
+    "patch_embed.proj.weight": [D, 1, 4, 4],
+    "patch_embed.proj.bias": [D],
+    **{f"blocks.{i}.{name}": shape for i in range(2) for name, shape in BLOCK.items()},
+    "norm.weight": [D],
+    "norm.bias": [D],
+}
+"""The tiny ViT: 8x8 pixels in patches of 4x4 (4 patches and a class token), width 16, 2 blocks."""
+
+
+def numbers(shapes):
+    total = 0
+    for shape in shapes.values():
+        product = 1
+        for side in shape:
+            product *= side
+        total += product
+    return total
+
+
+def file_size(shapes, dtype=torch.float32):
+    """A safetensors file of tensors of one type.
+
+    8 bytes hold the length of the header; the header is compact JSON, name → dtype, shape and
+    offsets of its data in the order of the names, padded with blanks to a multiple of 8; the data
+    follows without gaps.
+    """
+    code, size = CODES[dtype]
+    header, offset = {}, 0
+    for name in sorted(shapes):
+        end = offset + size * numbers({name: shapes[name]})
+        header[name] = {"dtype": code, "shape": shapes[name], "data_offsets": [offset, end]}
+        offset = end
+    text = len(json.dumps(header, separators=(",", ":")))
+    return 8 + -(-text // 8) * 8 + offset
+
+
+def round_bytes(method, federation):
+    """(down, up, total) of the first round."""
+    metrics = FederatedTrial(method, federation, seed=0).step().metrics
+    return tuple(round(metrics[f"comm/{name}_mb"] * 1e6) for name in ("down", "up", "total"))
+
+
+def test_the_size_of_a_small_payload_by_hand():
+    """{"w":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}} has 54 letters, padded to 56.
+
+    8 + 56 + 3 · 4 = 76.
+    """
+    assert payload_bytes({"w": torch.zeros(3)}) == 76
+    assert file_size({"w": [3]}) == 76
+
+
+def test_an_empty_payload_has_no_bytes():
+    assert payload_bytes({}) == 0
+
+
+@pytest.mark.parametrize("dtype", CODES)
+def test_the_type_of_numbers_matters(dtype):
+    tensors = {"a": torch.zeros(40, 5, dtype=dtype), "b": torch.zeros(7, dtype=dtype)}
+    assert payload_bytes(tensors) == file_size({"a": [40, 5], "b": [7]}, dtype)
+
+
+def test_half_the_precision_saves_two_bytes_a_number():
+    full, half = torch.zeros(1000), torch.zeros(1000, dtype=torch.float16)
+    assert payload_bytes({"w": full}) - payload_bytes({"w": half}) == 2000
+
+
+def test_the_order_of_the_tensors_does_not_matter():
+    a, b = torch.zeros(300), torch.zeros(2)
+    assert payload_bytes({"a": a, "b": b}) == payload_bytes({"b": b, "a": a})
+
+
+def test_the_values_do_not_matter():
+    assert payload_bytes({"w": torch.zeros(9)}) == payload_bytes({"w": torch.randn(9)})
+
+
+def test_a_view_counts_what_is_sent_not_what_it_is_cut_from():
+    assert payload_bytes({"w": torch.zeros(100, 3)[::10, :1]}) == file_size({"w": [10, 1]})
+
+
+CLIENTS = 2
+"""Sampled in each round."""
+
+
+def test_fedavg_sends_the_model_to_each_client_and_back(federation):
+    one_way = CLIENTS * file_size(BODY | HEAD)
+    assert round_bytes(FedAvg(), federation) == (one_way, one_way, 2 * one_way)
+
+
+def test_fedper_sends_all_but_the_head(federation):
+    one_way = CLIENTS * file_size(BODY)
+    assert round_bytes(FedPer(), federation) == (one_way, one_way, 2 * one_way)
+
+
+def test_fedper_saves_the_numbers_of_the_head(federation):
+    """The head has 3·16 + 3 = 51 numbers; its two entries of the header are saved, too."""
+    saved = round_bytes(FedAvg(), federation)[1] - round_bytes(FedPer(), federation)[1]
+    assert 51 * 4 < saved / CLIENTS < 51 * 4 + 200
+
+
+def test_local_sends_nothing(federation):
+    assert round_bytes(Local(), federation) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("prompts", [1, 10])
+def test_pfedpg_sends_its_prompts(prompts, federation):
+    """K = 10: {"norm_pre.tokens":{"dtype":"F32","shape":[10,16],"data_offsets":[0,640]}}.
+
+    These are 73 letters, padded to 80: 8 + 80 + 10·16·4 = 728 bytes.
+    """
+    one_way = CLIENTS * file_size({"norm_pre.tokens": [prompts, D]})
+    assert prompts != 10 or one_way == CLIENTS * 728
+    assert round_bytes(PFedPG(prompts=prompts), federation) == (one_way, one_way, 2 * one_way)
+
+
+@pytest.mark.parametrize("sampled", [1, 3, 4])
+def test_bytes_grow_with_the_sampled_clients(sampled, make_federation):
+    one_way = sampled * file_size(BODY | HEAD)
+    ground = make_federation(sampled_clients=sampled)
+    assert round_bytes(FedAvg(), ground) == (one_way, one_way, 2 * one_way)
+
+
+def test_the_total_accumulates_over_the_rounds(run_trial):
+    totals = [m["comm/total_mb"] * 1e6 for m in run_trial(FedPer()).metrics]
+    a_round = 2 * CLIENTS * file_size(BODY)
+    assert [round(total) for total in totals] == [a_round, 2 * a_round, 3 * a_round]
+
+
+def test_evaluation_bytes_are_kept_apart(federation, run_trial):
+    evaluation = run_trial(FedPer()).metrics[-1]["comm/evaluation_mb"] * 1e6
+    assert round(evaluation) == 3 * len(federation.clients) * file_size(BODY)
+
+
+def footprint(method, federation):
+    return FederatedTrial(method, federation, seed=0).footprint()
+
+
+def test_the_frozen_backbone_is_broadcast_once_to_every_client(federation):
+    setup = footprint(PFedPG(), federation)["comm/setup_mb"] * 1e6
+    assert round(setup) == len(federation.clients) * file_size(BODY)
+
+
+@pytest.mark.parametrize("method", [FedAvg(), FedPer(), Local()], ids=["fedavg", "fedper", "local"])
+def test_nothing_is_broadcast_where_nothing_is_frozen(method, federation):
+    assert footprint(method, federation)["comm/setup_mb"] == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "shared", "personal"),
+    [
+        (FedAvg(), numbers(BODY | HEAD), 0),
+        (FedPer(), numbers(BODY), 51),
+        (Local(), 0, numbers(BODY | HEAD)),
+        (PFedPG(prompts=7), 7 * D, 51),
+    ],
+    ids=["fedavg", "fedper", "local", "pfedpg"],
+)
+def test_the_footprint_counts_parameters_by_role(method, shared, personal, federation):
+    found = footprint(method, federation)
+    assert (found["params/shared"], found["params/personal"]) == (shared, personal)

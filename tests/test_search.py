@@ -1,0 +1,617 @@
+"""The search as a pure function of its plan: workers and delays change nothing.
+
+Ray is not started. ``Simulation`` stands in for its TuneController: the same calls in the same
+order (see ray/tune/execution/tune_controller.py), with workers and durations that a test chooses.
+"""
+
+import heapq
+import itertools
+import json
+import math
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from pfltune.federation.ground import Protocol
+from pfltune.randomness import derive
+from pfltune.tuning.candidate import OBJECTIVE, Candidate, confirmation_seed, search_seed
+from pfltune.tuning.halving import Bracket, GenerationHalving
+from pfltune.tuning.plan import Budget, Plan
+from pfltune.tuning.ranking import Outcome, best_index
+from pfltune.tuning.searcher import ComparisonSearcher, MethodSearch
+from pfltune.tuning.space import load_space
+
+METHODS = ("fedavg", "fedperfix", "fedrep")
+SPACES = {method: load_space(method) for method in METHODS}
+CRASH, DIVERGE, SPOIL = "crash", "diverge", "spoil"
+
+
+@pytest.fixture(autouse=True)
+def quiet_optuna():
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def make_plan(rounds=8, every=1, methods=METHODS, **budget) -> Plan:
+    protocol = Protocol(
+        rounds=rounds, sampled_clients=1, local_epochs=1, batch_size=1, evaluate_every=every
+    )
+    return Plan(tuple(methods), Budget(**budget), protocol)
+
+
+PLAN = make_plan(every=2, trials=7, generation=4, eta=2, seeds=2)
+
+
+# ---------------------------------------------------------------------- the bracket by itself
+
+
+def bracket(size, rungs=(2,), eta=2, arrived=None) -> Bracket:
+    """A bracket whose generation has been dealt; some trials have arrived with these values."""
+    made = Bracket(size, list(rungs), make_plan(eta=eta))
+    for index in range(size):
+        made.add(index)
+    for index, value in (arrived or {}).items():
+        made.arrive(index, value)
+    return made
+
+
+def test_a_bracket_settles_once_all_have_arrived_and_keeps_the_best():
+    half = bracket(4, arrived={0: 0.1, 1: 0.4, 2: 0.3})
+    assert half.settle() == ([], [])
+    half.arrive(3, 0.2)
+    assert half.settle() == ([1, 2], [3, 0])
+    assert half.settle() == ([], []), "a rung is settled once"
+
+
+def test_a_bracket_waits_for_trials_that_do_not_exist_yet():
+    half = Bracket(3, [2], make_plan(eta=2))
+    for index in range(2):
+        half.add(index)
+        half.arrive(index, 0.5)
+    assert half.settle() == ([], []), "the third trial has not been dealt"
+    half.add(2)
+    assert half.settle() == ([], []), "the third trial is still running"
+    half.arrive(2, 0.9)
+    assert half.settle() == ([2], [0, 1])
+
+
+def test_ties_go_to_the_earlier_trial_whoever_arrives_first():
+    for order in itertools.permutations(range(4)):
+        assert bracket(4, arrived=dict.fromkeys(order, 0.5)).settle() == ([0, 1], [2, 3])
+
+
+@pytest.mark.parametrize(
+    ("size", "eta", "kept"), [(1, 2, 1), (2, 2, 1), (5, 2, 2), (6, 3, 2), (2, 3, 1), (9, 3, 3)]
+)
+def test_one_of_eta_trials_survives_a_rung(size, eta, kept):
+    survivors, losers = bracket(size, eta=eta, arrived={i: i / 10 for i in range(size)}).settle()
+    assert len(survivors) == kept
+    assert sorted(survivors + losers) == list(range(size))
+    assert survivors == sorted(survivors, reverse=True), "the highest value first"
+
+
+def test_a_trial_that_fails_lets_the_others_settle_among_themselves():
+    half = bracket(5, arrived={0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4})
+    assert half.settle() == ([], [])
+    half.remove(4)
+    assert half.settle() == ([3, 2], [1, 0])
+
+
+def test_a_trial_that_fails_at_the_rung_takes_its_value_along():
+    half = bracket(3, arrived={0: 0.9, 1: 0.2, 2: 0.3})
+    half.remove(0)
+    assert half.settle() == ([2], [1])
+
+
+def test_a_bracket_of_failures_settles_nothing():
+    half = bracket(2)
+    half.remove(0)
+    half.remove(1)
+    assert half.settle() == ([], [])
+
+
+def test_survivors_are_halved_again_at_the_next_rung():
+    half = bracket(4, rungs=(2, 4), arrived={i: i / 10 for i in range(4)})
+    assert half.waits_at(2)
+    assert half.settle() == ([3, 2], [1, 0])
+    assert not half.waits_at(3)
+    assert half.waits_at(4)
+    half.arrive(2, 0.9)
+    assert half.settle() == ([], [])
+    half.arrive(3, 0.8)
+    assert half.settle() == ([2], [3])
+    assert not half.waits_at(8), "beyond the last rung nobody waits"
+
+
+def test_the_best_trial_came_furthest_then_highest_then_first():
+    outcomes = [
+        (0, Outcome(2, 0.99)),
+        (1, Outcome(8, 0.5)),
+        (2, Outcome(8, 0.7)),
+        (3, Outcome(8, 0.7)),
+        (4, Outcome()),
+    ]
+    assert best_index(outcomes) == 2
+    assert best_index(outcomes[:2]) == 1, "stopped early is lost, however high"
+    assert best_index(outcomes[:1] + outcomes[4:]) == 0
+    assert best_index([(0, Outcome()), (1, Outcome())]) is None, "every trial failed"
+
+
+# ------------------------------------------------------------------ Tune, without its processes
+
+
+@dataclass(eq=False)
+class FakeTrial:
+    """What searcher and scheduler see of a Tune trial."""
+
+    trial_id: str
+    config: dict
+    status: str = Trial.PENDING
+    last_result: dict = field(default_factory=dict)
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate.from_config(self.config)
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return (self.candidate.method, self.candidate.phase, self.candidate.index)
+
+    @property
+    def ended(self) -> bool:
+        return self.status in (Trial.TERMINATED, Trial.ERROR)
+
+
+class Simulation:
+    """A discrete-event model of Ray's TuneController with W workers.
+
+    Args:
+        plan: what is searched.
+        workers: trials that run side by side.
+        seed: of the durations of rounds and pauses, and of the order of the controller's steps.
+        failures: (method, phase, index) → CRASH or DIVERGE, in round 1 + index mod 3, or SPOIL:
+            the trial's first pause cannot be saved.
+    """
+
+    def __init__(self, plan=PLAN, workers=1, seed=0, failures=None):
+        self.plan, self.workers, self.failures = plan, workers, failures or {}
+        self.searcher = ComparisonSearcher(plan, {m: SPACES[m] for m in plan.methods})
+        self.scheduler = GenerationHalving(plan)
+        self.rng = random.Random(seed)
+        self.clock = 0.0
+        self.events: list[tuple[float, int, str, str]] = []
+        self.order = itertools.count()
+        self.trials: list[FakeTrial] = []
+        self.finished_searching = False
+
+    def run(self):
+        while not self.over:
+            self.step()
+        return self
+
+    @property
+    def over(self) -> bool:
+        return all(trial.ended for trial in self.trials) and self.search_is_over
+
+    @property
+    def search_is_over(self) -> bool:
+        """As SearchGenerator.is_finished."""
+        return self.finished_searching or len(self.trials) >= self.plan.total_trials()
+
+    def get_trials(self) -> list[FakeTrial]:
+        return self.trials
+
+    def stop_trial(self, trial: FakeTrial) -> None:
+        if trial.ended:
+            return
+        if trial.status == Trial.RUNNING:
+            self.scheduler.on_trial_complete(self, trial, dict(trial.last_result))
+            self.searcher.on_trial_complete(trial.trial_id, result=dict(trial.last_result))
+        else:
+            self.scheduler.on_trial_remove(self, trial)
+            self.searcher.on_trial_complete(trial.trial_id)
+        trial.status = Trial.TERMINATED
+
+    def step(self) -> None:
+        """One turn of the controller: ask, start, handle at most one event."""
+        moved = self._ask() | self._start()
+        if self.events and not (moved and self.rng.random() < 0.5):
+            self.clock, _, event, trial_id = heapq.heappop(self.events)
+            trial = next(t for t in self.trials if t.trial_id == trial_id)
+            getattr(self, f"_on_{event}")(trial)
+        elif not moved and not self.over:
+            stuck = {trial.key: trial.status for trial in self.trials if not trial.ended}
+            raise AssertionError(f"nothing runs and nothing can start; unfinished: {stuck}")
+
+    def _ask(self) -> bool:
+        """Tune keeps one pending trial when the searcher is a custom one."""
+        pending = any(trial.status == Trial.PENDING for trial in self.trials)
+        if pending or self.search_is_over:
+            return False
+        trial_id = f"t{len(self.trials)}"
+        config = self.searcher.suggest(trial_id)
+        if config == Searcher.FINISHED:
+            self.finished_searching = True
+            return True
+        if config is None:
+            return False
+        trial = FakeTrial(trial_id, config)
+        self._assert_earlier_generations_have_ended(trial.candidate)
+        self.trials.append(trial)
+        self.scheduler.on_trial_add(self, trial)
+        return True
+
+    def _start(self) -> bool:
+        ended = sum(trial.ended for trial in self.trials)
+        chosen = self.scheduler.choose_trial_to_run(self)
+        if chosen is not None:
+            assert chosen.status in (Trial.PENDING, Trial.PAUSED), chosen.status
+            chosen.status = Trial.PENDING
+        started = False
+        for trial in self.trials:
+            busy = sum(t.status == Trial.RUNNING for t in self.trials)
+            if trial.status == Trial.PENDING and busy < self.workers:
+                trial.status = Trial.RUNNING
+                self._later("round", trial)
+                started = True
+        return started or sum(trial.ended for trial in self.trials) > ended
+
+    def _later(self, event: str, trial: FakeTrial) -> None:
+        duration = self.rng.expovariate(1.0)
+        heapq.heappush(
+            self.events, (self.clock + duration, next(self.order), event, trial.trial_id)
+        )
+
+    def _on_round(self, trial: FakeTrial) -> None:
+        number = trial.last_result.get("round", 0) + 1
+        failure = self.failures.get(trial.key)
+        if failure in (CRASH, DIVERGE) and number == 1 + trial.candidate.index % 3:
+            self._fail(trial, failure, number)
+            return
+        result = {"round": number, OBJECTIVE: objective(trial.candidate, number, self.plan)}
+        if number == self.plan.protocol.rounds:
+            result["done"] = True
+        self._take(trial, result)
+
+    def _take(self, trial: FakeTrial, result: dict) -> None:
+        decision = TrialScheduler.STOP
+        if not result.get("done"):
+            decision = self.scheduler.on_trial_result(self, trial, dict(result))
+        if decision == TrialScheduler.STOP:
+            result["done"] = True
+        else:
+            self.searcher.on_trial_result(trial.trial_id, dict(result))
+        trial.last_result = result
+        if decision == TrialScheduler.STOP:
+            self.stop_trial(trial)
+        elif decision == TrialScheduler.PAUSE:
+            self._later("saved", trial)
+        else:
+            self._later("round", trial)
+
+    def _on_saved(self, trial: FakeTrial) -> None:
+        """A pause takes effect once the trial's state is saved; until then it is RUNNING."""
+        if self.failures.get(trial.key) == SPOIL:
+            self._crash(trial)
+        else:
+            trial.status = Trial.PAUSED
+
+    def _fail(self, trial: FakeTrial, failure: str, number: int) -> None:
+        if failure == CRASH:
+            self._crash(trial)
+        else:
+            failed = {"round": number, OBJECTIVE: 0.0, "failure": "diverged", "done": True}
+            self._take(trial, failed)
+
+    def _crash(self, trial: FakeTrial) -> None:
+        self.scheduler.on_trial_error(self, trial)
+        self.searcher.on_trial_complete(trial.trial_id, error=True)
+        trial.status = Trial.ERROR
+
+    def _assert_earlier_generations_have_ended(self, dealt: Candidate) -> None:
+        last = math.inf if dealt.phase == "confirm" else dealt.generation
+        running = [
+            trial.key
+            for trial in self.trials
+            if not trial.ended
+            and trial.candidate.method == dealt.method
+            and trial.candidate.phase == "search"
+            and trial.candidate.generation < last
+        ]
+        assert not running, f"{dealt} was dealt while {running} had not ended"
+
+    # What came out of it, in an order that does not depend on time.
+
+    def of(self, method: str, phase: str) -> list[FakeTrial]:
+        """The trials of one method and phase by their index."""
+        found = [trial for trial in self.trials if trial.key[:2] == (method, phase)]
+        return sorted(found, key=lambda trial: trial.candidate.index)
+
+    def survivors(self) -> dict:
+        """How far every trial came, and with which value."""
+        return {
+            t.key: (t.last_result.get("round"), t.last_result.get(OBJECTIVE), t.status)
+            for t in self.trials
+        }
+
+    def told(self) -> dict:
+        """What Optuna was asked and told, per method in the order of its own numbers."""
+        studies = {m: s._optuna._ot_study for m, s in self.searcher.searches.items()}
+        return {
+            m: [(t.params, t.value, t.state.name) for t in study.trials]
+            for m, study in studies.items()
+        }
+
+    def outcome(self) -> dict:
+        """Everything that the comparison depends on."""
+        return {
+            "configurations": {trial.key: trial.config for trial in self.trials},
+            "survivors": self.survivors(),
+            "told": self.told(),
+            "best": {m: s.best() for m, s in self.searcher.searches.items()},
+        }
+
+
+def objective(candidate: Candidate, number: int, plan: Plan) -> float:
+    """Best accuracy so far: a learning curve that depends on the configuration alone.
+
+    Quality and speed are independent, so that curves cross; one decimal, so that there are ties.
+    """
+    key = json.dumps([candidate.method, candidate.seed, dict(candidate.knobs)], sort_keys=True)
+    quality, speed = (derive(0, f"{word}/{key}") % 1000 / 1000 for word in ("quality", "speed"))
+    evaluated = (
+        number
+        if plan.protocol.evaluates(number)
+        else number - number % (plan.protocol.evaluate_every)
+    )
+    return round(quality * (1 - math.exp(-evaluated * (0.1 + speed))), 1)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """The comparison on one worker, which every other run must repeat."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return Simulation().run()
+
+
+# ----------------------------------------------------------------------- what a comparison promises
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4, 16])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_workers_and_delays_change_nothing(alone, workers, seed):
+    other = Simulation(workers=workers, seed=seed).run()
+    assert other.outcome() == alone.outcome()
+
+
+@settings(deadline=None, derandomize=True, max_examples=12)
+@given(
+    workers=st.integers(2, 8),
+    seed=st.integers(0, 10_000),
+    rounds=st.integers(1, 9),
+    every=st.integers(1, 3),
+    trials=st.integers(1, 8),
+    generation=st.integers(1, 5),
+    eta=st.integers(2, 3),
+    broken=st.sets(st.integers(0, 7), max_size=4),
+)
+def test_no_plan_depends_on_workers_or_delays(
+    workers, seed, rounds, every, trials, generation, eta, broken
+):
+    plan = make_plan(
+        rounds, every, METHODS[:2], trials=trials, generation=generation, eta=eta, seeds=2
+    )
+    failures = {("fedavg", "search", i): (CRASH, DIVERGE)[i % 2] for i in broken}
+    one = Simulation(plan, 1, 0, failures).run()
+    assert Simulation(plan, workers, seed, failures).run().outcome() == one.outcome()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_every_method_gets_the_same_number_of_trials_and_the_same_seeds(workers):
+    simulation = Simulation(workers=workers, seed=workers).run()
+    budget = PLAN.budget
+    expected = [confirmation_seed(budget.seed, index) for index in range(budget.seeds)]
+    for method in METHODS:
+        search, confirmation = simulation.of(method, "search"), simulation.of(method, "confirm")
+        assert [t.candidate.index for t in search] == list(range(budget.trials))
+        assert [t.candidate.seed for t in confirmation] == expected
+        assert {t.candidate.seed for t in search} == {search_seed(budget.seed)}
+    assert len(simulation.trials) == PLAN.total_trials()
+
+
+def test_confirmation_seeds_are_new_and_differ_from_each_other():
+    seeds = [search_seed(0), *(confirmation_seed(0, index) for index in range(20))]
+    seeds += [search_seed(1), *(confirmation_seed(1, index) for index in range(20))]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_generations_are_dealt_as_planned(alone):
+    for method in METHODS:
+        dealt = [trial.candidate.generation for trial in alone.of(method, "search")]
+        assert dealt == [0] * 4 + [1] * 3
+
+
+def test_start_points_are_tried_first(alone):
+    for method in METHODS:
+        for point, trial in zip(SPACES[method].start, alone.of(method, "search"), strict=False):
+            assert trial.candidate.knobs == point
+
+
+def test_later_generations_learn_from_earlier_ones(alone):
+    """Another objective leaves the first generation as it is and changes the second."""
+    broken = {("fedavg", "search", index): CRASH for index in (0, 1, 2)}
+    other = Simulation(failures=broken).run()
+    knobs = [[t.candidate.knobs for t in run.of("fedavg", "search")] for run in (alone, other)]
+    assert knobs[0][:4] == knobs[1][:4]
+    assert knobs[0][4:] != knobs[1][4:]
+
+
+def test_rounds_are_spent_as_planned(alone):
+    """7 trials in generations of 4 and 3, η = 2, R = 8, evaluated every 2.
+
+    Rungs: 4 → 2 → 1 at rounds 2 and 4; 3 → 1 at round 4. So 2 trials stop at 2, 1 and 2 at 4,
+    and 1 of each generation reaches 8: 2·2 + 3·4 + 2·8 = 32 = 4·2 + 2·2 + 1·4 + 3·4 + 1·4.
+    """
+    assert PLAN.rungs(4) == [2, 4]
+    assert PLAN.rungs(3) == [4]
+    for method in METHODS:
+        ended = Counter(t.last_result["round"] for t in alone.of(method, "search"))
+        assert ended == {2: 2, 4: 3, 8: 2}
+        assert all(t.last_result["round"] == 8 for t in alone.of(method, "confirm"))
+    spent = sum(trial.last_result["round"] for trial in alone.trials)
+    assert spent == PLAN.total_rounds() == 3 * (32 + 2 * 8)
+
+
+def test_nobody_is_stopped_for_the_benefit_of_a_worse_trial(alone):
+    """At each rung of the first generation, what goes on is at least as good as what stops."""
+    for method in METHODS:
+        members = alone.of(method, "search")[:4]
+        for rung in PLAN.rungs(4):
+            there = [t for t in members if t.last_result["round"] >= rung]
+            values = {t: objective(t.candidate, rung, PLAN) for t in there}
+            stopped = [values[t] for t in there if t.last_result["round"] == rung]
+            going_on = [values[t] for t in there if t.last_result["round"] > rung]
+            assert min(going_on) >= max(stopped)
+
+
+def test_optuna_is_told_the_value_at_which_each_trial_ended(alone):
+    for method in METHODS:
+        ended = [
+            (dict(t.candidate.knobs), t.last_result[OBJECTIVE], "COMPLETE")
+            for t in alone.of(method, "search")
+        ]
+        assert alone.told()[method] == ended
+
+
+def test_the_confirmation_retrains_the_best_configuration(alone):
+    for method in METHODS:
+        full = [t for t in alone.of(method, "search") if t.last_result["round"] == 8]
+        best = max(full, key=lambda t: t.last_result[OBJECTIVE])
+        assert alone.searcher.searches[method].best() == best.candidate
+        for trial in alone.of(method, "confirm"):
+            assert trial.candidate.knobs == best.candidate.knobs
+
+
+def test_whoever_has_been_dealt_least_is_served_first():
+    """The first generation of all methods is dealt in turns."""
+    searcher = ComparisonSearcher(PLAN, SPACES)
+    dealt = [searcher.suggest(f"t{i}")["method"] for i in range(12)]
+    assert dealt == list(METHODS) * 4
+    assert searcher.suggest("t12") is None, "all methods wait for their first generation"
+
+
+def test_optuna_hears_of_a_generation_only_as_a_whole():
+    """A trial may end before the last of its generation is dealt: it must not be heard of yet."""
+    search = MethodSearch("fedavg", make_plan(trials=4, generation=2), SPACES["fedavg"])
+    study = search._optuna._ot_study
+    search.next()
+    search.complete(0, Outcome(8, 0.5))
+    assert study.get_trials(states=[TrialState.COMPLETE]) == []
+    search.next()
+    assert search.next() is None, "the second generation waits for the first"
+    search.complete(1, Outcome(8, 0.7))
+    assert [t.value for t in study.get_trials(states=[TrialState.COMPLETE])] == [0.5, 0.7]
+    assert search.next().generation == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_failed_trials_do_not_stop_the_comparison(workers):
+    failures = {
+        ("fedavg", "search", 1): CRASH,
+        ("fedavg", "search", 4): DIVERGE,
+        ("fedrep", "search", 0): DIVERGE,
+        ("fedrep", "confirm", 0): CRASH,
+        ("fedperfix", "confirm", 1): DIVERGE,
+    }
+    simulation = Simulation(workers=workers, seed=workers, failures=failures).run()
+    for method in METHODS:
+        assert len(simulation.of(method, "search")) == PLAN.budget.trials
+        assert len(simulation.of(method, "confirm")) == PLAN.budget.seeds
+        best = simulation.searcher.searches[method].best()
+        assert (method, "search", best.index) not in failures
+    told = simulation.told()
+    assert told["fedavg"][1][1:] == (0.0, "COMPLETE"), "a failure is told as a finite value"
+    assert told["fedrep"][0][1:] == (0.0, "COMPLETE")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("index", range(4))
+def test_a_trial_that_fails_while_it_pauses_does_not_stop_the_comparison(workers, index):
+    failures = {(method, "search", index): SPOIL for method in METHODS}
+    simulation = Simulation(workers=workers, seed=index, failures=failures).run()
+    assert len(simulation.trials) == PLAN.total_trials()
+    for search in simulation.searcher.searches.values():
+        assert search.best().index != index or search.outcomes[index].round
+
+
+@pytest.mark.parametrize("failure", [CRASH, DIVERGE])
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_method_whose_trials_all_fail_gets_no_confirmation(failure, workers):
+    failures = {("fedrep", "search", index): failure for index in range(PLAN.budget.trials)}
+    simulation = Simulation(workers=workers, seed=1, failures=failures).run()
+    assert len(simulation.of("fedrep", "search")) == PLAN.budget.trials
+    assert simulation.of("fedrep", "confirm") == []
+    assert simulation.searcher.searches["fedrep"].best() is None
+    assert len(simulation.of("fedavg", "confirm")) == PLAN.budget.seeds
+    assert simulation.searcher.suggest("one more") == Searcher.FINISHED
+
+
+def test_a_comparison_whose_trials_all_fail_ends():
+    failures = {(m, "search", i): CRASH for m in METHODS for i in range(PLAN.budget.trials)}
+    simulation = Simulation(workers=2, failures=failures).run()
+    assert len(simulation.trials) == len(failures)
+    assert simulation.searcher.suggest("one more") == Searcher.FINISHED
+
+
+def test_without_confirmation_seeds_the_search_is_all():
+    plan = make_plan(methods=METHODS[:1], trials=3, generation=2, eta=2, seeds=0)
+    simulation = Simulation(plan).run()
+    assert [trial.candidate.phase for trial in simulation.trials] == ["search"] * 3
+    assert simulation.searcher.suggest("one more") == Searcher.FINISHED
+
+
+def test_one_method_does_not_influence_another(alone):
+    """The same suggestions and survivors with other methods beside it, or none."""
+    plan = Plan(("fedrep",), PLAN.budget, PLAN.protocol)
+    single = Simulation(plan, workers=2).run()
+    assert single.told()["fedrep"] == alone.told()["fedrep"]
+    assert single.survivors().items() <= alone.survivors().items()
+
+
+def test_another_seed_is_another_search(alone):
+    plan = make_plan(every=2, trials=7, generation=4, eta=2, seeds=2, seed=1)
+    assert Simulation(plan).run().told() != alone.told()
+
+
+@pytest.mark.parametrize("steps", [0, 3, 30, 80, 150])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_saved_search_goes_on_as_if_nothing_had_happened(alone, tmp_path, steps, workers):
+    simulation = Simulation(workers=workers, seed=7)
+    for _ in range(steps):
+        simulation.step()
+    assert not simulation.over, "nothing would be left to go on with"
+    for name, fresh in (
+        ("searcher", ComparisonSearcher(PLAN, SPACES)),
+        ("scheduler", GenerationHalving(PLAN)),
+    ):
+        path = str(tmp_path / name)
+        getattr(simulation, name).save(path)
+        fresh.restore(path)
+        setattr(simulation, name, fresh)
+    restored = {trial.trial_id: trial for trial in simulation.scheduler._trials.values()}
+    simulation.trials = [restored.get(t.trial_id, t) for t in simulation.trials]
+    assert simulation.run().outcome() == alone.outcome()
+
+
+def test_a_candidate_survives_the_way_through_ray():
+    candidate = Candidate("fedrep", "search", 3, 1, 42, {"lr": 0.1, "head_epochs": 2})
+    assert Candidate.from_config(candidate.to_config()) == candidate
+    assert Candidate.from_config(json.loads(json.dumps(candidate.to_config()))) == candidate

@@ -1,0 +1,359 @@
+"""What a search may vary: every YAML against the knobs of its method."""
+
+import pickle
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pfltune.errors import UserError
+from pfltune.federation.ground import Protocol
+from pfltune.knobs import checked_values, knobs_of
+from pfltune.registry import available_methods, find_method, make_method
+from pfltune.tuning.plan import Budget, Plan
+from pfltune.tuning.searcher import MethodSearch
+from pfltune.tuning.space import SearchSpace, SpaceFile, check_space, load_space
+
+FOLDER = Path(__file__).parents[1] / "search_spaces"
+METHODS = sorted(available_methods())
+PREFIXES = {"bottleneck": "adapter", "prefix_length": "tokens"}
+
+SOURCE = """
+from dataclasses import dataclass
+from pfltune.knobs import knob
+from pfltune.method import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fresh(Method):
+    kind: str = knob("deep", choices=("deep", "flat"), doc="kind")
+    layers: int = knob(2, low=1, high=8, log=True, when={"kind": "deep"}, doc="layers")
+    mu: float = knob(0.1, low=0.0, high=1.0, doc="strength")
+    free: int = knob(7, doc="without a range, so not searched")
+    at_most: int = knob(3, high=9, doc="with half a range")
+    flag: bool = knob(False, doc="yes or no")
+"""
+
+
+@pytest.fixture(autouse=True)
+def quiet_optuna():
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.fixture
+def method_file(tmp_path):
+    path = tmp_path / "mutual_distillation.py"
+    path.write_text(SOURCE)
+    return path
+
+
+def yaml_of(method: str) -> dict:
+    return yaml.safe_load((FOLDER / f"{method}.yaml").read_text())
+
+
+def suggestions(space: SearchSpace, count: int = 50, seed: int = 0) -> list[dict]:
+    """Configurations as a trial gets them: what is held, and what Optuna suggests."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    found = []
+    for _ in range(count):
+        trial = study.ask()
+        space(trial)
+        found.append({**space.fixed, **trial.params})
+    return found
+
+
+def assert_valid(method: str, configurations: list[dict]) -> None:
+    """What ``make_method`` does, without looking for the method again each time."""
+    cls = find_method(method)
+    for values in configurations:
+        cls(**checked_values(cls, method, values))
+
+
+def check(method: str, search: dict, *start: dict) -> SearchSpace:
+    content = SpaceFile.model_validate({"search": search, "start": start})
+    return check_space(content, find_method(method), method)
+
+
+def refusal(method: str, search: dict, *start: dict) -> str:
+    """The one line that a user reads when a search space does not fit its method."""
+    with pytest.raises(UserError) as caught:
+        check(method, search, *start)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert method in message
+    return message
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_built_in_method_says_what_is_searched_and_where_to_start(method):
+    content = yaml_of(method)
+    assert content["search"], f"search_spaces/{method}.yaml searches nothing"
+    assert content["start"], f"search_spaces/{method}.yaml lacks the published values"
+    assert {d.name for d in load_space(method).dimensions} == set(content["search"])
+
+
+def test_no_search_space_is_left_without_its_method():
+    assert sorted(path.stem for path in FOLDER.glob("*.yaml")) == METHODS
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_dimension_is_a_knob_inside_its_range_with_its_condition(method):
+    knobs = knobs_of(find_method(method))
+    for name, dimension in yaml_of(method)["search"].items():
+        assert name in knobs, f"{method} has no knob {name}; it has {list(knobs)}"
+        knob = knobs[name]
+        assert dimension.get("when", {}) == dict(knob.when)
+        if knob.choices:
+            assert set(dimension.get("choices", knob.choices)) <= set(knob.choices)
+        else:
+            low, high = dimension.get("low", knob.low), dimension.get("high", knob.high)
+            assert knob.low <= low < high <= knob.high, f"{name} of {method} leaves its range"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_start_points_are_valid_and_inside_the_searched_range(method):
+    space = load_space(method)
+    searched = {dimension.name: dimension for dimension in space.dimensions}
+    for point in space.start:
+        make_method(method, point)
+        for name, value in point.items():
+            dimension = searched[name]
+            if dimension.choices:
+                assert value in dimension.choices
+            else:
+                assert dimension.low <= value <= dimension.high
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_start_point_is_suggested_as_it_is_written(method):
+    space = load_space(method)
+    study = optuna.create_study()
+    for point in space.start:
+        study.enqueue_trial(point)
+    for point in space.start:
+        trial = study.ask()
+        space(trial)
+        assert trial.params == point, "a point must set every knob that applies, or chance does"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_suggestion_is_a_valid_method(method):
+    space = load_space(method)
+    found = suggestions(space)
+    assert_valid(method, found)
+    for values in found:
+        for dimension in space.dimensions:
+            assert (dimension.name in values) == dimension.applies(values)
+
+
+def test_a_conditional_knob_is_suggested_only_where_it_applies():
+    values = suggestions(load_space("fedperfix"))
+    assert {v["prefix"] for v in values} == {"adapter", "tokens"}
+    for each in values:
+        applying = {name for name, kind in PREFIXES.items() if each["prefix"] == kind}
+        assert applying == set(PREFIXES) & set(each)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_space_survives_pickling(method):
+    """OptunaSearch pickles the space with itself."""
+    space = load_space(method).hold({"lr": 0.02})
+    copy = pickle.loads(pickle.dumps(space))
+    assert copy == space
+    assert suggestions(copy, 3) == suggestions(space, 3)
+
+
+def test_a_held_knob_is_not_suggested():
+    space = load_space("fedrep").hold({"lr": 0.02})
+    study = optuna.create_study()
+    trial = study.ask()
+    space(trial)
+    assert set(trial.params) == {"head_epochs"}
+    assert space.start == ({"head_epochs": 10},)
+
+
+def test_holding_every_knob_leaves_nothing_to_search():
+    space = load_space("fedavg").hold({"lr": 0.02})
+    assert space.start == ()
+    assert suggestions(space, 2) == [{"lr": 0.02}, {"lr": 0.02}]
+
+
+def test_start_points_lose_what_no_longer_applies_beside_a_held_knob():
+    """The published point has prefix=adapter and its bottleneck; with tokens only two stay."""
+    space = load_space("fedperfix").hold({"prefix": "tokens"})
+    assert space.start == ({"lr": 0.01, "scale": 1.5},)
+    found = suggestions(space, 10)
+    assert_valid("fedperfix", found)
+    for values in found:
+        assert "prefix_length" in values
+        assert "bottleneck" not in values
+
+
+def test_start_points_that_become_equal_are_kept_once():
+    space = check(
+        "fedrep", {"lr": {}, "head_epochs": {}}, *({"lr": r, "head_epochs": 3} for r in (0.1, 0.2))
+    )
+    assert space.hold({"lr": 0.5}).start == ({"head_epochs": 3},)
+    assert len(space.hold({"head_epochs": 5}).start) == 2
+
+
+KNOBS = [(method, knob) for method in METHODS for knob in knobs_of(find_method(method)).values()]
+
+
+@pytest.mark.parametrize(("method", "knob"), KNOBS, ids=[f"{m}-{k.name}" for m, k in KNOBS])
+def test_whatever_knob_is_held_no_trial_fails_because_of_it(method, knob):
+    """``--set bottleneck=64`` is either refused at once or leaves only valid trials."""
+    protocol = Protocol(rounds=1, sampled_clients=1, local_epochs=1, batch_size=1)
+    plan = Plan((method,), Budget(trials=12, generation=12), protocol)
+    try:
+        held = checked_values(find_method(method), method, {knob.name: knob.default})
+        space = load_space(method).hold(held)
+    except UserError:
+        return
+    search = MethodSearch(method, plan, space)
+    assert_valid(method, [dict(search.next().knobs) for _ in range(plan.budget.trials)])
+
+
+def test_an_unknown_knob_is_refused_with_the_knobs_of_the_method():
+    message = refusal("fedrep", {"head_epoch": {}})
+    assert "'head_epoch'" in message
+    assert "did you mean 'head_epochs'" in message
+
+
+@pytest.mark.parametrize(
+    ("method", "search", "words"),
+    [
+        ("fedavg", {"lr": {"low": 1e-9}}, ["lr=1e-09", "0.0001 to 1"]),
+        ("fedavg", {"lr": {"high": 3}}, ["lr=3", "0.0001 to 1"]),
+        ("fedavg", {"lr": {"low": 0.5, "high": 0.1}}, ["lr", "0.5", "0.1", "low < high"]),
+        ("fedavg", {"lr": {"low": 0.5, "high": 0.5}}, ["lr", "0.5", "low < high"]),
+        ("fedrep", {"head_epochs": {"low": 1.5}}, ["head_epochs=1.5", "whole number"]),
+        ("fedperfix", {"prefix": {"choices": ["adapter", "mlp"]}}, ["prefix='mlp'", "tokens"]),
+        ("fedperfix", {"prefix": {"low": 1}}, ["prefix=1"]),
+        ("fedperfix", {"bottleneck": {}}, ["bottleneck", "when", "adapter"]),
+        ("fedperfix", {"bottleneck": {"when": {"prefix": "tokens"}}}, ["bottleneck", "adapter"]),
+        ("fedavg", {"lr": {"when": {"prefix": "tokens"}}}, ["lr", "prefix"]),
+        ("pfedpg", {"weight_decay": {"low": 0, "high": 0.1, "log": True}}, ["weight_decay", "log"]),
+    ],
+)
+def test_a_dimension_that_does_not_fit_its_knob_is_refused(method, search, words):
+    message = refusal(method, search)
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("method", "search", "start", "words"),
+    [
+        ("fedavg", {"lr": {"high": 0.1}}, {"lr": 0.5}, ["lr=0.5", "0.0001 to 0.1"]),
+        ("fedavg", {"lr": {}}, {"lr": "fast"}, ["lr='fast'"]),
+        ("fedrep", {"lr": {}}, {"lr": 0.1, "head_epochs": 2}, ["head_epochs", "not searched"]),
+        ("fedrep", {"lr": {}}, {"mu": 2}, ["'mu'"]),
+        (
+            "fedperfix",
+            {"prefix": {"choices": ["adapter", "tokens"]}},
+            {"prefix": "zero"},
+            ["prefix='zero'", "adapter, tokens"],
+        ),
+        (
+            "fedperfix",
+            {"prefix": {}, "bottleneck": {"when": {"prefix": "adapter"}}},
+            {"prefix": "tokens", "bottleneck": 8},
+            ["bottleneck=8", "prefix=adapter"],
+        ),
+    ],
+)
+def test_a_start_point_outside_the_search_is_refused(method, search, start, words):
+    message = refusal(method, search, start)
+    for word in words:
+        assert word in message
+
+
+def test_a_start_point_written_as_text_becomes_a_number():
+    """YAML reads 1e-2, without a point, as text; the knob's type decides."""
+    content = yaml.safe_load("search: {lr: {}}\nstart: [{lr: 1e-2}]")
+    (point,) = check("fedavg", content["search"], *content["start"]).start
+    assert point == {"lr": 0.01}
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"bottleneck": {"when": {"prefix": "adapter"}}, "prefix": {"choices": ["adapter"]}},
+        {"lr": {}, "bottleneck": {"when": {"prefix": "adapter"}}},
+    ],
+    ids=["before what it depends on", "what it depends on has its default"],
+)
+def test_a_conditional_knob_is_never_silently_left_out_of_the_search(search):
+    """Both spaces ask for the bottleneck, and the prefix can only be an adapter."""
+    try:
+        space = check("fedperfix", search)
+    except UserError:
+        return
+    assert all("bottleneck" in values for values in suggestions(space, 5))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("search: {lr: {lowest: 1}}", ["lr.lowest"]),
+        ("search: {lr: {low: slow}}", ["lr.low='slow'"]),
+        ("start: [{lr: 0.1}]", ["'search' is missing"]),
+        ("- lr", ["mapping"]),
+    ],
+)
+def test_a_malformed_file_is_named(method_file, content, words):
+    method_file.with_suffix(".yaml").write_text(content)
+    with pytest.raises(UserError) as caught:
+        load_space(f"{method_file}:Fresh")
+    for word in ("mutual_distillation.yaml", *words):
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_method_without_a_yaml_is_searched_over_its_knobs(method_file):
+    method_file.write_text(SOURCE.replace("at_most: int = knob(3, high=9", "at_most: int = knob(3"))
+    reference = f"{method_file}:Fresh"
+    space = load_space(reference)
+    ranges = {d.name: (d.low, d.high, d.log) for d in space.dimensions if not d.choices}
+    assert ranges["mu"] == (0.0, 1.0, False)
+    assert ranges["layers"] == (1, 8, True)
+    assert {"lr", "kind"} <= {d.name for d in space.dimensions}
+    assert "free" not in ranges, "a knob without a range cannot be searched"
+    assert space.start[0] == {"lr": 0.01, "kind": "deep", "layers": 2, "mu": 0.1}
+    values = suggestions(space, 20)
+    assert {v["kind"] for v in values} == {"deep", "flat"}
+    for each in values:
+        make_method(reference, each)
+        assert ("layers" in each) == (each["kind"] == "deep")
+
+
+def test_a_knob_with_half_a_range_does_not_break_the_search(method_file):
+    reference = f"{method_file}:Fresh"
+    for values in suggestions(load_space(reference), 3):
+        make_method(reference, values)
+
+
+def test_the_yaml_beside_the_file_of_a_method_is_used(method_file):
+    method_file.with_suffix(".yaml").write_text("search: {mu: {high: 0.5}}\nstart: [{mu: 0.3}]")
+    space = load_space(f"{method_file}:Fresh")
+    assert [(d.name, d.low, d.high) for d in space.dimensions] == [("mu", 0.0, 0.5)]
+    assert space.start == ({"mu": 0.3},)
+
+
+def test_the_yaml_is_found_beside_a_file_named_like_an_installed_module(method_file):
+    """A method called mutual.py or statistics.py must not be confused with a library's module."""
+    path = method_file.rename(method_file.with_name("statistics.py"))
+    path.with_suffix(".yaml").write_text("search: {mu: {high: 0.5}}\nstart: [{mu: 0.3}]")
+    assert load_space(f"{path}:Fresh").start == ({"mu": 0.3},)
+
+
+@settings(deadline=None, derandomize=True, max_examples=25)
+@given(low=st.floats(1e-4, 0.4), high=st.floats(0.41, 1.0), log=st.booleans())
+def test_suggestions_stay_inside_the_searched_range(low, high, log):
+    space = check("fedavg", {"lr": {"low": low, "high": high, "log": log}})
+    for values in suggestions(space, 5):
+        assert low <= values["lr"] <= high
