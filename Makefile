@@ -13,10 +13,11 @@ help: ## list these commands
 setup: $(READY) ## create .venv with the pinned dependencies and pfltune itself
 
 $(READY): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	test -x $(BIN)/uv || $(BIN)/pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
-	touch $(READY)
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/pip install --quiet uv
+	@echo "Installing the dependencies into .venv (some minutes, once)"
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
 
 compare: $(READY) ## compare FedPerfix with its baselines on real images (under 5 minutes)
 	@$(BIN)/pfltune compare

@@ -15,8 +15,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 PFLTUNE = str(Path(sys.executable).parent / "pfltune")
-SMALL = ["-o", "protocol.rounds=4", "-o", "warm_start.epochs=2", "--trials", "4"]
-SMALL += ["--generation", "2", "--eta", "2", "--seeds", "2"]
+SHORT = ["-o", "protocol.rounds=4", "-o", "warm_start.epochs=2"]
+SMALL = [*SHORT, "--trials", "4", "--generation", "2", "--eta", "2", "--seeds", "2"]
 UNSTABLE = '''
 from dataclasses import dataclass
 
@@ -177,7 +177,7 @@ def test_a_diverged_and_a_crashed_trial_are_failed_runs_with_their_reason(runs):
     (crashed,) = of(runs, method="unstable", phase="search", trial="1")
     assert (diverged["status"], crashed["status"]) == ("FAILED", "FAILED")
     assert "loss was nan in round 1" in diverged["tags"]["failure"]
-    assert "a stranger's bug" in crashed["tags"]["failure"]
+    assert crashed["tags"]["failure"] == "ZeroDivisionError: a stranger's bug"
 
 
 def test_runs_are_nested_tagged_and_closed(runs):
@@ -251,12 +251,13 @@ def test_a_taken_name_is_refused(one_worker):
 
 
 def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
-    command = [PFLTUNE, "tune", "fedperfix", *SMALL, "--set", "prefix=tokens", "--name", "tuned"]
+    command = [PFLTUNE, "tune", "fedperfix", "--set", "prefix=tokens", "--trials", "2", *SHORT]
+    command += ["--name", "tuned"]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=400, cwd=one_worker.parent
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Best of 4 trials: test accuracy" in done.stdout
+    assert "Best of 2 trials: test accuracy" in done.stdout
     again = next(line for line in done.stdout.splitlines() if line.startswith("Again:"))
     assert "--set prefix=tokens" in again
     assert "--set prefix_length=" in again

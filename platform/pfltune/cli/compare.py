@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pfltune.cli import options
 
+TABLE_WIDTH = 100
 DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
 
 
@@ -48,7 +49,7 @@ def command(methods: str, seeds: int, **settings: Any) -> None:
     results, name, result = compare_and_report(names, seeds, {}, console, **settings)
     from pfltune.report.table import terminal_table
 
-    console.print(terminal_table(result), width=max(console.width, 100), crop=False)
+    Console(width=max(console.width, TABLE_WIDTH)).print(terminal_table(result))
     console.print(
         "test accuracy: mean over clients ± std over seeds, at the round chosen on validation",
         soft_wrap=True,
@@ -84,8 +85,10 @@ def compare_and_report(
     from pfltune.scenario import load_scenario
     from pfltune.settings import validated
     from pfltune.tracking.store import Store
-    from pfltune.tuning.comparison import Hardware, plan_comparison, run_comparison
+    from pfltune.tuning.comparison import plan_comparison
+    from pfltune.tuning.hardware import Hardware
     from pfltune.tuning.plan import Budget
+    from pfltune.tuning.runner import run_comparison
 
     if not names:
         raise click.UsageError("--methods is empty; `pfltune methods` lists what there is")

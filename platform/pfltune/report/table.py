@@ -58,7 +58,7 @@ def terminal_table(result: ComparisonResult) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", no_wrap=True)
     for column in COLUMNS:
-        table.add_column(column.title, justify="right")
+        table.add_column(column.title.replace(" ", "\n"), justify="right", vertical="bottom")
     for method in result.methods:
         table.add_row(method.title, *cells(method))
     return table

@@ -12,6 +12,7 @@ from pfltune.tracking.store import Store
 
 METRIC_FAMILIES = ("val/", "test/", "comm/", "time/", "memory/", "train/", "params/")
 MAX_TAG = 5000
+MAX_BATCH = 1000  # metrics in one request, by MLflow's REST interface
 
 
 class Recorder:
@@ -27,6 +28,7 @@ class Recorder:
         self._client = store.client
         self._experiment = experiment
         self._tags = dict(tags)
+        self._pending: dict[str, list[Metric]] = {}
         self.parents: dict[str, str] = {}
 
     def start_method(self, method: str, title: str, artifacts: Mapping[str, str]) -> None:
@@ -47,8 +49,14 @@ class Recorder:
         return run
 
     def log_round(self, run: str, round_number: int, result: Mapping[str, Any]) -> None:
-        """The metrics of one round; everything that is no metric of ours is left out."""
-        self._log_metrics(run, result, step=round_number)
+        """The metrics of one round; everything that is no metric of ours is left out.
+
+        Rounds without an evaluation wait for the next that has one: half the round trips.
+        """
+        ours = {name: value for name, value in result.items() if name.startswith(METRIC_FAMILIES)}
+        self._pending.setdefault(run, []).extend(_metrics(ours, round_number))
+        if "val/accuracy" in ours:
+            self._flush(run)
 
     def end_trial(
         self,
@@ -67,7 +75,8 @@ class Recorder:
             selected: round chosen on validation and the accuracies of all clients there.
             failure: why it failed.
         """
-        self._client.log_metric(run, "rounds", rounds)
+        self._pending.setdefault(run, []).extend(_metrics({"rounds": float(rounds)}, rounds))
+        self._flush(run)
         if selected is not None:
             self._log_selected(run, selected)
         tags = {"outcome": outcome} | ({"failure": failure[:MAX_TAG]} if failure else {})
@@ -95,9 +104,10 @@ class Recorder:
         )
         return created.info.run_id
 
-    def _log_metrics(self, run: str, result: Mapping[str, Any], step: int) -> None:
-        ours = {name: value for name, value in result.items() if name.startswith(METRIC_FAMILIES)}
-        self._client.log_batch(run, metrics=_metrics(ours, step))
+    def _flush(self, run: str) -> None:
+        metrics = self._pending.pop(run, [])
+        for first in range(0, len(metrics), MAX_BATCH):
+            self._client.log_batch(run, metrics=metrics[first : first + MAX_BATCH])
 
     def _log_selected(self, run: str, selected: Mapping[str, Any]) -> None:
         metrics = {"selected/round": float(selected["round"])}

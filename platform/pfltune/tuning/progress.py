@@ -111,14 +111,12 @@ class ProgressCallback(DriverCallback):
         else:
             progress.ended += 1
             progress.stopped += reached < self._plan.protocol.rounds and not failed
-        self._show(now=True)
+        self._show()
 
-    def _show(self, *, now: bool = False) -> None:
+    def _show(self) -> None:
         if self._live:
             self._live.update(self._table(), refresh=True)
-            return
-        due = time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES
-        if due and not now:
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self._console.print(self._line(), soft_wrap=True, highlight=False)
 

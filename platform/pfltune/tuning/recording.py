@@ -47,8 +47,8 @@ class RecordingCallback(DriverCallback):
 
     def on_trial_error(self, iteration: int, trials: list, trial: Trial, **info: Any) -> None:
         """Close the run of a trial that crashed."""
-        error = trial.get_pickled_error() or trial.error_file
-        reason = str(error) if error else "the trial's process died"
+        lines = (trial.get_error() or "").strip().splitlines()
+        reason = lines[-1] if lines else "the trial's process died"
         rounds = (trial.last_result or {}).get("round", 0)
         self._recorder.end_trial(self._run_of(trial), "failed", rounds=rounds, failure=reason)
 
