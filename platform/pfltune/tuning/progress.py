@@ -83,8 +83,8 @@ class ProgressCallback(DriverCallback):
         """Count a trial that crashed."""
         self._end(trial, failed=True)
 
-    def on_experiment_end(self, trials: list, **info: Any) -> None:
-        """Leave the last state on the screen."""
+    def close(self) -> None:
+        """Leave the last state on the screen, also after an interruption."""
         if self._live:
             self._live.update(self._table(), refresh=True)
             self._live.stop()

@@ -95,6 +95,7 @@ def _run_tune(
     from pfltune.tuning.trainable import FederatedTrainable
 
     hardware, plan = comparison.hardware, comparison.plan
+    progress = ProgressCallback(plan, console)
     trainable = tune.with_parameters(
         FederatedTrainable,
         searched=federation.without_test(),
@@ -116,11 +117,14 @@ def _run_tune(
             name="tune",
             storage_path=str(comparison.folder),
             verbose=0,
-            callbacks=[RecordingCallback(recorder), ProgressCallback(plan, console)],
+            callbacks=[RecordingCallback(recorder), progress],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
     )
-    return best_configurations(tuner.fit(), plan)
+    try:
+        return best_configurations(tuner.fit(), plan)
+    finally:
+        progress.close()
 
 
 def _trial_folder(trial: Any) -> str:
