@@ -230,7 +230,7 @@ def test_fedperfix_sends_less_than_fedavg(runs):
 def test_plain_output_says_where_it_stands_and_ends_with_the_table(one_worker):
     lines = (one_worker.parent / "stdout.txt").read_text().splitlines()
     assert any("elapsed" in line and "left" in line and "rounds" in line for line in lines)
-    assert lines[-1] == "Browse: pfltune ui"
+    assert lines[-1] == "Browse: pfltune ui, then http://127.0.0.1:5000/#/experiments/1/runs"
     assert lines[-2] == "Report: results/small/report/report.html"
     rows = [line.split() for line in lines if line.strip().startswith(("FedPerfix", "FedAvg"))]
     assert len(rows) == 2

@@ -46,6 +46,7 @@ def method(title, *runs, failures=()):
 def result():
     return ComparisonResult(
         "trial",
+        "1",
         "digits",
         {"scenario": SCENARIO, "budget": BUDGET},
         (

@@ -46,7 +46,7 @@ def command(methods: str, seeds: int, **settings: Any) -> None:
     """
     names = [name.strip() for name in methods.split(",") if name.strip()]
     console = Console()
-    results, name, result = compare_and_report(names, seeds, {}, console, **settings)
+    folder, result = compare_and_report(names, seeds, {}, console, **settings)
     from pfltune.report.table import terminal_table
 
     Console(width=max(console.width, TABLE_WIDTH)).print(terminal_table(result))
@@ -57,7 +57,7 @@ def command(methods: str, seeds: int, **settings: Any) -> None:
     for method in result.methods:
         for reason in method.failures:
             console.print(f"{method.title}: failed trials: {reason}", highlight=False)
-    show_where(console, results, name, settings["results"])
+    show_where(console, folder, result.experiment, settings["results"])
 
 
 def compare_and_report(
@@ -78,8 +78,8 @@ def compare_and_report(
     device: str | None,
     gpus_per_trial: float | None,
     results: Path,
-) -> tuple[Path, str, Any]:
-    """Check, run and report; returns the results folder, the comparison's name and its result."""
+) -> tuple[Path, Any]:
+    """Check, run and report; returns the comparison's folder and its result."""
     console.print("Loading torch and timm")
     from pfltune.report.writer import write_report
     from pfltune.scenario import load_scenario
@@ -112,13 +112,14 @@ def compare_and_report(
     experiment = run_comparison(comparison, console)
     console.print("Writing the report")
     result = write_report(Store(comparison.results), experiment, comparison.folder / "report")
-    return comparison.results, comparison.name, result
+    return comparison.folder, result
 
 
-def show_where(console: Console, results: Path, name: str, asked: Path) -> None:
-    """The last lines: the report and the command for the MLflow pages."""
-    report = results / name / "report" / "report.html"
+def show_where(console: Console, folder: Path, experiment: str, asked: Path) -> None:
+    """The last lines: the report, the command for the MLflow pages, and where it stands there."""
+    report = folder / "report" / "report.html"
     near = report.relative_to(Path.cwd()) if report.is_relative_to(Path.cwd()) else report
     flag = "" if asked == Path("results") else f" --results {asked}"
     console.print(f"Report: {near}", soft_wrap=True, highlight=False)
-    console.print(f"Browse: pfltune ui{flag}", soft_wrap=True, highlight=False)
+    page = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs"
+    console.print(f"Browse: pfltune ui{flag}, then {page}", soft_wrap=True, highlight=False)

@@ -35,7 +35,7 @@ def command(method: str, settings: tuple[str, ...], seeds: int, **others: Any) -
     """
     console = Console()
     fixed: dict[str, dict[str, object]] = {method: dict(options.key_values(settings))}
-    results, name, result = compare_and_report([method], seeds, fixed, console, **others)
+    folder, result = compare_and_report([method], seeds, fixed, console, **others)
     tuned = result.methods[0]
     if not tuned.runs:
         console.print(f"{tuned.title}: every trial failed: {'; '.join(tuned.failures)}")
@@ -48,4 +48,4 @@ def command(method: str, settings: tuple[str, ...], seeds: int, **others: Any) -
             soft_wrap=True,
             highlight=False,
         )
-    show_where(console, results, name, others["results"])
+    show_where(console, folder, result.experiment, others["results"])

@@ -95,12 +95,14 @@ class ComparisonResult:
 
     Attributes:
         name: of the comparison.
+        experiment: id of its MLflow experiment.
         scenario: its scenario.
         settings: what it ran with, as recorded.
         methods: the rows.
     """
 
     name: str
+    experiment: str
     scenario: str
     settings: dict[str, Any]
     methods: tuple[MethodResult, ...]
@@ -122,7 +124,7 @@ def read_results(store: Store, experiment: str) -> ComparisonResult:
     methods = [_method(client.get_metric_history, p, children[p.info.run_id]) for p in parents]
     ranked = sorted(methods, key=lambda m: (-m.mean("selected/test_accuracy"), m.name))
     ranked.sort(key=lambda m: not m.runs)
-    return ComparisonResult(about.name, about.tags["scenario"], recorded, tuple(ranked))
+    return ComparisonResult(about.name, experiment, about.tags["scenario"], recorded, tuple(ranked))
 
 
 def _method(history: Callable[[str, str], list], parent: Any, children: list[Any]) -> MethodResult:

@@ -1,5 +1,6 @@
 """Telling MLflow what Ray Tune's trials do; runs in the driver only."""
 
+from pathlib import Path
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -47,8 +48,8 @@ class RecordingCallback(DriverCallback):
 
     def on_trial_error(self, iteration: int, trials: list, trial: Trial, **info: Any) -> None:
         """Close the run of a trial that crashed."""
-        lines = (trial.get_error() or "").strip().splitlines()
-        reason = lines[-1] if lines else "the trial's process died"
+        told = Path(trial.error_file).read_text().strip() if trial.error_file else ""
+        reason = told.splitlines()[-1] if told else "the trial's process died"
         rounds = (trial.last_result or {}).get("round", 0)
         self._recorder.end_trial(self._run_of(trial), "failed", rounds=rounds, failure=reason)
 
