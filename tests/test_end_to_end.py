@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import pfltune.cli
+
 pytestmark = pytest.mark.slow
 
 PFLTUNE = str(Path(sys.executable).parent / "pfltune")
@@ -240,14 +242,15 @@ def test_plain_output_says_where_it_stands_and_ends_with_the_table(one_worker):
     assert settings["budget"]["trials"] == 4
 
 
-def test_a_taken_name_is_refused(one_worker):
-    command = [PFLTUNE, "compare", *SMALL, "--methods", "fedavg", "--name", "small"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=200, cwd=one_worker.parent
-    )
-    assert done.returncode == 2
-    assert "small" in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_a_taken_name_is_refused(one_worker, monkeypatch, capsys):
+    arguments = ["compare", "--methods", "fedavg", "--name", "small"]
+    monkeypatch.setattr(sys, "argv", ["pfltune", *arguments, "--results", str(one_worker)])
+    with pytest.raises(SystemExit) as stop:
+        pfltune.cli.main()
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert "small" in told
+    assert told.count("\n") == 1
 
 
 def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):

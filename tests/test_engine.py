@@ -13,11 +13,11 @@ from pfltune import parts
 from pfltune.data.images import Images
 from pfltune.errors import Diverged, UserError
 from pfltune.federation.checkpoint import load_trial, save_trial
-from pfltune.federation.evaluation import Evaluation, summary
+from pfltune.federation.evaluation import Evaluation, Selection, summary
 from pfltune.federation.ground import Protocol
 from pfltune.federation.local import ClientWork, LocalTrainer
 from pfltune.federation.roles import roles_of, tensors_of
-from pfltune.federation.trial import FederatedTrial, Selection
+from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Method, Phase, Update
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedper import FedPer

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from pfltune.federation.evaluation import Evaluation
-from pfltune.federation.trial import FederatedTrial, Selection, Totals
+from pfltune.federation.evaluation import Evaluation, Selection
+from pfltune.federation.trial import FederatedTrial, Totals
 from pfltune.method import Tensors
 
 

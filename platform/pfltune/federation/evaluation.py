@@ -1,7 +1,7 @@
 """Accuracy of every client, and what is reported of it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +26,30 @@ class Evaluation:
             for part, accuracies in parts.items()
             for name, value in summary(accuracies).items()
         }
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The round with the best mean validation accuracy so far, the earliest among equals.
+
+    Attributes:
+        round: its number, counted from 1; 0 before the first evaluation.
+        evaluation: the accuracies of all clients in that round.
+    """
+
+    round: int = 0
+    evaluation: Evaluation = field(default_factory=lambda: Evaluation((0.0,), None))
+
+    @property
+    def accuracy(self) -> float:
+        """Its mean validation accuracy over clients."""
+        return float(np.mean(self.evaluation.val))
+
+    def better(self, round_number: int, evaluation: Evaluation) -> "Selection":
+        """This selection, or the new round if it is strictly better."""
+        if self.round and np.mean(evaluation.val) <= self.accuracy:
+            return self
+        return Selection(round_number, evaluation)
 
 
 def summary(accuracies: tuple[float, ...]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pfltune.data.images import Images
 from pfltune.errors import Diverged, UserError
-from pfltune.federation.evaluation import Evaluation
+from pfltune.federation.evaluation import Evaluation, Selection
 from pfltune.federation.ground import Federation
 from pfltune.federation.local import ClientWork, LocalTrainer
 from pfltune.federation.memory import peak_mb, reset_peak
@@ -18,30 +18,6 @@ from pfltune.federation.payload import MB, payload_bytes
 from pfltune.federation.roles import Roles, roles_of, tensors_of
 from pfltune.method import Method, Start, Tensors, Update
 from pfltune.randomness import isolated, numpy_rng, torch_rng
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The round with the best mean validation accuracy so far, the earliest among equals.
-
-    Attributes:
-        round: its number, counted from 1; 0 before the first evaluation.
-        evaluation: the accuracies of all clients in that round.
-    """
-
-    round: int = 0
-    evaluation: Evaluation = field(default_factory=lambda: Evaluation((0.0,), None))
-
-    @property
-    def accuracy(self) -> float:
-        """Its mean validation accuracy over clients."""
-        return float(np.mean(self.evaluation.val))
-
-    def better(self, round_number: int, evaluation: Evaluation) -> "Selection":
-        """This selection, or the new round if it is strictly better."""
-        if self.round and np.mean(evaluation.val) <= self.accuracy:
-            return self
-        return Selection(round_number, evaluation)
 
 
 @dataclass
