@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -268,14 +269,17 @@ def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
 
 
 def test_the_ui_serves_the_store_on_this_machine_only(one_worker):
-    command = [PFLTUNE, "ui", "--port", "5917"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    command = [PFLTUNE, "ui", "--port", address.rpartition(":")[2]]
     server = subprocess.Popen(command, cwd=one_worker.parent, stdout=subprocess.PIPE, text=True)
     try:
-        assert server.stdout.readline().startswith("MLflow on http://127.0.0.1:5917")
+        assert server.stdout.readline().startswith(f"MLflow on {address}")
         deadline = time.monotonic() + 120
         while True:
             try:
-                with urllib.request.urlopen("http://127.0.0.1:5917/", timeout=5) as answer:
+                with urllib.request.urlopen(address, timeout=5) as answer:
                     assert b"<title>MLflow</title>" in answer.read()
                     return
             except OSError:
