@@ -102,6 +102,22 @@ def test_every_help_shows_real_examples(command, monkeypatch, capsys):
     assert f"pfltune {command}".strip() in out.partition("Examples:")[2]
 
 
+def test_the_ui_of_a_server_is_the_servers(monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://user:secret@mlflow.example")
+    code, _, err = call(monkeypatch, capsys, ["ui"])
+    assert code == 2
+    assert "MLFLOW_TRACKING_URI" in err
+    assert "secret" not in err
+
+
+def test_the_defaults_of_the_command_line_are_those_of_the_budget():
+    from pfltune.cli.compare import command
+    from pfltune.tuning.plan import Budget
+
+    shown = {option.name: option.default for option in command.params}
+    assert {name: shown[name] for name in Budget.model_fields} == Budget().model_dump()
+
+
 def test_methods_lists_every_method_with_its_paper(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = call(monkeypatch, capsys, ["methods"])

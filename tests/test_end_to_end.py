@@ -180,6 +180,7 @@ def test_a_diverged_and_a_crashed_trial_are_failed_runs_with_their_reason(runs):
     (crashed,) = of(runs, method="unstable", phase="search", trial="1")
     assert (diverged["status"], crashed["status"]) == ("FAILED", "FAILED")
     assert "loss was nan in round 1" in diverged["tags"]["failure"]
+    assert set(diverged["metrics"]) == {"rounds"}, "no figure that nobody measured"
     assert crashed["tags"]["failure"] == "ZeroDivisionError: a stranger's bug"
 
 
@@ -200,6 +201,7 @@ def test_curves_hold_accuracy_and_communication_of_every_round(runs):
         steps = {name: [step for step, _ in sorted(h)] for name, h in run["history"].items()}
         assert steps["comm/up_mb"] == steps["comm/total_mb"] == [1, 2, 3, 4]
         assert steps["val/accuracy"] == steps["test/accuracy"] == [2, 4]
+        assert steps["val/best_accuracy"] == [2, 4], "no figure before there was an evaluation"
         up, down = (sum(v for _, v in run["history"][f"comm/{way}_mb"]) for way in ("up", "down"))
         assert run["metrics"]["comm/total_mb"] == pytest.approx(up + down)
 

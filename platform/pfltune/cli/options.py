@@ -67,7 +67,7 @@ threads = click.option(
 
 results = click.option(
     "--results",
-    type=click.Path(path_type=Path, file_okay=True),
+    type=click.Path(path_type=Path),
     default=Path("results"),
     envvar="PFLTUNE_RESULTS",
     show_default=True,

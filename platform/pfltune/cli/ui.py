@@ -22,6 +22,8 @@ def command(host: str, port: int, results: Path) -> None:
     from pfltune.tracking.store import tracking_uri
 
     store = tracking_uri(results)
+    if store.startswith(("http://", "https://")):
+        raise UserError("MLFLOW_TRACKING_URI names an MLflow server: open its address in a browser")
     if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).is_file():
         raise UserError(
             f"there is no MLflow store at {store.removeprefix('sqlite:///')} yet; "

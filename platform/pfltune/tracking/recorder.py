@@ -42,7 +42,7 @@ class Recorder:
         self, method: str, name: str, tags: Mapping[str, str], knobs: Mapping[str, Any]
     ) -> str:
         """Open the run of a trial below its method's; returns the run's id."""
-        parent = {"mlflow.parentRunId": self.parents[method]} if method in self.parents else {}
+        parent = {"mlflow.parentRunId": self.parents[method]}
         run = self._start(name, {"method": method, **tags, **parent})
         params = [Param(key, str(value)) for key, value in knobs.items()]
         self._client.log_batch(run, params=params)

@@ -23,7 +23,9 @@ class Budget(Settings):
     @model_validator(mode="before")
     @classmethod
     def _generation_within_trials(cls, values: dict) -> dict:
-        trials, size = values.get("trials", 8), values.get("generation", 4)
+        trials, size = (
+            values.get(name, cls.model_fields[name].default) for name in ("trials", "generation")
+        )
         if isinstance(trials, int) and isinstance(size, int) and 0 < trials < size:
             return {**values, "generation": trials}
         return values

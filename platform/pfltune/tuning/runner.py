@@ -69,9 +69,7 @@ def _open_records(comparison: Comparison, federation: Federation) -> tuple[Recor
     scenario = comparison.scenario
     tags = {"scenario": scenario.name, **environment_tags()}
     store = Store(comparison.results)
-    experiment = store.create_experiment(
-        comparison.name, {"scenario": scenario.name, "settings": settings[:5000]}
-    )
+    experiment = store.create_experiment(comparison.name, {"scenario": scenario.name})
     comparison.folder.mkdir(parents=True, exist_ok=True)
     (comparison.folder / "comparison.json").write_text(settings)
     recorder = Recorder(store, experiment, tags)
