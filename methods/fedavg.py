@@ -13,3 +13,4 @@ class FedAvg(Method):
     """
 
     title = "FedAvg"
+    published_payload = "100 %"

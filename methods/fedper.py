@@ -19,6 +19,6 @@ class FedPer(Method):
 
     title = "FedPer"
 
-    def personal(self, model: nn.Module) -> Iterable[str]:
+    def personal_part(self, model: nn.Module) -> Iterable[str]:
         """The classification head."""
         return parts.head(model)

@@ -9,6 +9,7 @@ from pfltune import parts
 from pfltune.knobs import knob
 from pfltune.method import Method
 
+from ._adapters import bottleneck_adapter
 from ._attention import AddedPrefix, PrefixAttention, TokenPrefix, standard_attention
 
 
@@ -25,9 +26,12 @@ class FedPerfix(Method):
       as eq. 5 of the paper is written.
     - ``zero`` and ``random``, the ablations Prefix-Z and Prefix-R: one linear layer d → 2d in place
       of the adapter, initialised to zero or by PyTorch's default.
+
+    The public preset for CIFAR-100 also keeps the whole last block personal: ``personal_blocks=1``.
     """
 
     title = "FedPerfix"
+    published_payload = "98 %"
 
     prefix: str = knob(
         "adapter", choices=("adapter", "tokens", "zero", "random"), doc="kind of prefix"
@@ -40,23 +44,27 @@ class FedPerfix(Method):
     )
     scale: float = knob(1.5, low=0.01, high=10.0, doc="factor s on the prefixes")
 
-    def graft(self, model: nn.Module) -> None:
-        """Put a prefix into the attention of every block."""
-        for block in getattr(model, "blocks", [model]):
-            attention = standard_attention(block)
-            block.attn = PrefixAttention(attention, self._prefix(attention.qkv.in_features))
+    depth: int = knob(0, low=0, high=100, doc="how many of the last blocks get prefixes; 0: all")
+    personal_blocks: int = knob(0, low=0, high=100, doc="how many of the last blocks are personal")
 
-    def personal(self, model: nn.Module) -> Iterable[str]:
-        """Prefixes and head."""
-        return (*parts.of_type(model, AddedPrefix, TokenPrefix), *parts.head(model))
+    def graft(self, model: nn.Module) -> None:
+        """Put a prefix into the attention of the last ``depth`` blocks."""
+        for block in parts.blocks(model, self.depth or None).values():
+            attention = standard_attention(block)
+            block.add_module(
+                "attn", PrefixAttention(attention, self._prefix(attention.qkv.in_features))
+            )
+
+    def personal_part(self, model: nn.Module) -> Iterable[str]:
+        """Prefixes and head, and the last ``personal_blocks`` blocks."""
+        blocks = parts.under(model, *parts.blocks(model, self.personal_blocks))
+        return (*parts.of_type(model, AddedPrefix, TokenPrefix), *parts.head(model), *blocks)
 
     def _prefix(self, dim: int) -> nn.Module:
         if self.prefix == "tokens":
             return TokenPrefix(self.prefix_length, dim, self.scale)
         if self.prefix == "adapter":
-            source: nn.Module = nn.Sequential(
-                nn.Linear(dim, self.bottleneck), nn.Tanh(), nn.Linear(self.bottleneck, 2 * dim)
-            )
+            source: nn.Module = bottleneck_adapter(dim, self.bottleneck, 2 * dim)
         else:
             source = nn.Linear(dim, 2 * dim)
             if self.prefix == "zero":

@@ -18,7 +18,8 @@ class Local(Method):
     """
 
     title = "Local"
+    published_payload = "0"
 
-    def personal(self, model: nn.Module) -> Iterable[str]:
+    def personal_part(self, model: nn.Module) -> Iterable[str]:
         """Everything stays."""
         return parts.everything(model)

@@ -5,19 +5,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pfltune import parts
 from pfltune.knobs import knob
-from pfltune.method import LocalWork, Method, Phase, Start, Tensors, Update
+from pfltune.method import LocalWork, Start, Tensors, Update
 
-from ._prompts import add_prompts
-
-PROMPTS = "norm_pre.tokens"
+from ._prompts import PROMPTS
+from .fedvpt import FedVPT
 
 
 @dataclass(frozen=True, kw_only=True)
-class PFedPG(Method):
+class PFedPG(FedVPT):
     """pFedPG: client-specific prompt generation (Yang et al., ICCV 2023, arXiv 2308.15367).
 
     The backbone is frozen; K prompts and a personal head train on the client. The server owns
@@ -29,29 +27,16 @@ class PFedPG(Method):
     """
 
     title = "pFedPG"
+    published_payload = "7680 floats on ViT-B/16"
 
-    lr: float = knob(0.25, low=1e-4, high=1.0, log=True, doc="learning rate of prompts and head")
-    weight_decay: float = knob(0.001, low=0.0, high=0.1, doc="L2 coefficient of local SGD")
-    prompts: int = knob(10, low=1, high=200, log=True, doc="number of prompts K")
     server_lr: float = knob(0.001, low=1e-5, high=1.0, log=True, doc="rate of the generator")
-
-    def graft(self, model: nn.Module) -> None:
-        """Freeze everything but the prompts and the head."""
-        prompts = add_prompts(model, self.prompts)
-        parts.freeze(model, but={prompts, *parts.head(model)})
-
-    def personal(self, model: nn.Module) -> Iterable[str]:
-        """The head."""
-        return parts.head(model)
-
-    def phases(self) -> tuple[Phase, ...]:
-        """Prompts and head together."""
-        return (Phase("all", self.lr, weight_decay=self.weight_decay),)
 
     def init_server(self, start: Start) -> Tensors:
         """Basis as the prompts were initialised, standard normal descriptors, scaled projections.
 
-        All projections are square here (l_k = l_v = l), drawn with standard deviation l^-½.
+        All projections are square here (l_k = l_v = l) with standard deviation l^-½, but for W_K,
+        which is divided by the basis' own: so the logits have unit variance from the start. Keys as
+        small as the basis would give every client the same, uniform attention.
         """
         basis = start.shared[PROMPTS]
         width = basis.shape[1]
@@ -59,7 +44,11 @@ class PFedPG(Method):
         def draw(rows: int, std: float) -> Tensor:
             return torch.randn(rows, width, generator=start.rng).to(basis) * std
 
-        projections = {name: draw(width, width**-0.5) for name in ("W_Q", "W_K", "W_V", "W_O")}
+        std = width**-0.5
+        scales = {"W_Q": std, "W_K": std / basis.square().mean().sqrt().item()}
+        projections = {
+            name: draw(width, scales.get(name, std)) for name in ("W_Q", "W_K", "W_V", "W_O")
+        }
         return {"P_base": basis, "d": draw(start.clients, 1.0), **projections}
 
     def download(self, server: Tensors, client: int) -> Tensors:

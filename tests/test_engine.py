@@ -1,7 +1,7 @@
 """The engine's own promises, on methods and models that exist only here."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,9 +18,10 @@ from pfltune.federation.ground import Protocol
 from pfltune.federation.local import ClientWork, LocalTrainer
 from pfltune.federation.roles import roles_of, tensors_of
 from pfltune.federation.trial import FederatedTrial
-from pfltune.method import Method, Phase, Update
+from pfltune.method import Method, Phase, Update, squared_distance
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedper import FedPer
+from pfltune.methods.fedprox import FedProx
 from pfltune.methods.local import Local
 from pfltune.methods.pfedpg import PFedPG
 from pfltune.randomness import torch_rng
@@ -157,7 +158,7 @@ def test_a_trial_selects_on_validation_never_on_test(federation, run_trial, monk
         Evaluation((0.4,) * 4, (0.9,) * 4),
     ]
     remaining = iter(evaluations)
-    monkeypatch.setattr(FederatedTrial, "evaluate", lambda self: next(remaining))
+    monkeypatch.setattr(FederatedTrial, "_evaluate", lambda self, meter: next(remaining))
     trial = run_trial(FedAvg()).trial
     assert (trial.selection.round, trial.selection.evaluation) == (2, evaluations[1])
 
@@ -192,10 +193,10 @@ def test_a_learning_rate_that_blows_up_is_reported_as_diverged(make_federation):
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
-def test_a_penalty_that_is_not_finite_is_reported_as_diverged(value, federation):
+def test_an_objective_that_is_not_finite_is_reported_as_diverged(value, federation):
     class Broken(Method):
-        def penalty(self, params, anchor):
-            return value * sum((p - 1).square().sum() for p in params.values())
+        def objective(self, loss, params, anchor):
+            return loss(params) + value * sum((p - 1).square().sum() for p in params.values())
 
     with pytest.raises(Diverged, match=r"nan.*round 1"):
         FederatedTrial(Broken(), federation, seed=0).step()
@@ -208,8 +209,8 @@ def test_a_last_step_that_ends_in_nan_is_reported_as_diverged(make_federation):
     """
 
     class Broken(Method):
-        def penalty(self, params, anchor):
-            return sum((params[n] - anchor[n]).square().sum() for n in params).sqrt()
+        def objective(self, loss, params, anchor):
+            return loss(params) + squared_distance(params, anchor).sqrt()
 
     trial = FederatedTrial(Broken(), make_federation(rounds=1, batch_size=64), seed=0)
     with pytest.raises(Diverged):
@@ -228,7 +229,7 @@ def test_uploading_a_personal_tensor_is_refused(federation):
 
 def test_an_unknown_personal_name_is_refused_and_the_real_ones_are_named(federation):
     class Typo(Method):
-        def personal(self, model):
+        def personal_part(self, model):
             return ("head.wieght",)
 
     with pytest.raises(UserError, match=r"head\.wieght.*did you mean 'head\.weight'"):
@@ -240,7 +241,7 @@ def test_a_frozen_tensor_cannot_be_personal(federation):
         def graft(self, model):
             parts.freeze(model)
 
-        def personal(self, model):
+        def personal_part(self, model):
             return ("head.bias",)
 
     with pytest.raises(UserError, match=r"frozen.*head\.bias"):
@@ -278,19 +279,20 @@ def test_dropout_goes_on_after_a_resume_as_it_would_have(
     assert not differing(state_of(resumed), state_of(straight.trial))
 
 
-def test_dropout_differs_between_clients_rounds_and_fits():
+def test_dropout_differs_between_clients_rounds_and_steps_but_not_between_fits():
     model = nn.Sequential(nn.Dropout(0.5), Flat())
     desk = Bench(model)
     same = torch.zeros(8, dtype=torch.int64)  # one image eight times: no order of data shows
 
-    def last_loss(client, number, fits=1):
+    def last_loss(client, number, fits=1, epochs=1):
         work = ClientWork(desk.trainer, "training", number, client, same)
         for _ in range(fits):
-            work.fit(desk.start, [Phase("all", 0.0)])
+            work.fit(desk.start, [Phase("all", 0.0, epochs)])
         return round(work.losses[-1].item(), 5)
 
-    losses = {last_loss(0, 1), last_loss(1, 1), last_loss(0, 2), last_loss(0, 1, fits=2)}
+    losses = {last_loss(0, 1), last_loss(1, 1), last_loss(0, 2), last_loss(0, 1, epochs=2)}
     assert len(losses) == 4
+    assert last_loss(0, 1, fits=2) == last_loss(0, 1)
 
 
 def test_evaluation_drops_nothing(federation):
@@ -393,16 +395,6 @@ def test_fit_leaves_its_arguments_alone(differing):
     assert not any(tensor.requires_grad for tensor in trained.values())
 
 
-@dataclass(frozen=True, kw_only=True)
-class FedProx(Method):
-    """FedAvg with (μ/2)·‖w − w_server‖² in the local loss."""
-
-    mu: float = 0.0
-
-    def penalty(self, params, anchor):
-        return self.mu / 2 * sum((params[n] - anchor[n]).square().sum() for n in params)
-
-
 def test_fedprox_takes_the_steps_of_its_closed_form():
     """w ← w − η(∇L(w) + μ(w − w₀)), with ∇L of the linear model written out.
 
@@ -424,7 +416,7 @@ def test_fedprox_takes_the_steps_of_its_closed_form():
     assert (weight - weight0).abs().max() > 1e-3
 
 
-def test_the_penalty_keeps_the_clients_near_the_server(federation, run_trial):
+def test_fedprox_keeps_the_clients_near_the_server(federation, run_trial):
     def distance(mu):
         trial = run_trial(FedProx(mu=mu, lr=0.1), rounds=1).trial
         start = federation.build_backbone(0).state_dict()
@@ -472,13 +464,13 @@ def test_adaptation_is_thrown_away(one_class_each, run_trial, state_of, differin
 def test_adaptation_is_not_trained_on_what_is_evaluated(one_class_each):
     trial = FederatedTrial(Adapting(), one_class_each, seed=0)
     used = []
-    batch = trial._trainer._loss
+    loss_on = trial._trainer.loss_on
 
-    def spy(tensors, chosen):
-        used.extend(chosen.tolist())
-        return batch(tensors, chosen)
+    def spy(batches, rest):
+        used.extend(torch.cat(batches).tolist())
+        return loss_on(batches, rest)
 
-    trial._trainer._loss = spy
+    trial._trainer.loss_on = spy
     trial.evaluate()
     assert set(used) == set(torch.cat([c.train for c in one_class_each.clients]).tolist())
 
@@ -511,7 +503,7 @@ class Partly(Method):
     def graft(self, model):
         parts.freeze(model, but=[n for n, _ in model.named_parameters() if n not in self.frozen])
 
-    def personal(self, model):
+    def personal_part(self, model):
         return self.kept
 
 

@@ -196,6 +196,8 @@ def test_defaults_are_the_published_ones():
         "bottleneck": 256,
         "prefix_length": 8,
         "scale": 1.5,
+        "depth": 0,
+        "personal_blocks": 0,
     }
 
 

@@ -21,7 +21,7 @@ from pfltune.methods.pfedpg import PFedPG, generate
 from pfltune.randomness import isolated, torch_rng
 
 HEAD = {"head.weight", "head.bias"}
-PROMPTS = "norm_pre.tokens"
+PROMPTS = "blocks.0.prompts"
 
 
 class Desk:
@@ -154,11 +154,16 @@ def test_fedreps_second_phase_moves_the_body_and_nothing_else(federation, differ
 
 
 def test_fedrep_trains_the_head_first_then_the_body(federation):
-    """The two phases by hand, one after the other on one desk, are the round of train()."""
+    """The round of train() is the head's phase with the body fixed, then the body's.
+
+    The body's phase begins with the client's fourth epoch; by hand it trains from the head's result
+    after three epochs at rate 0, which only use up the order of the data.
+    """
     method = FedRep(lr=0.1, head_epochs=3)
     by_hand, engine = Desk(method, federation), Desk(method, federation)
     after_head = by_hand.work.fit(by_hand.start, [Phase("personal", 0.1, epochs=3)])
-    expected = by_hand.work.fit(after_head, [Phase("shared", 0.1)])
+    idle = Phase("personal", 0.0, epochs=3)
+    expected = by_hand.work.fit(after_head, [idle, Phase("shared", 0.1)])
     down = {n: t for n, t in engine.start.items() if n not in HEAD}
     update = method.train(engine.work, down, {n: engine.start[n] for n in HEAD})
     assert_same({**update.upload, **update.personal}, expected, atol=0)
@@ -353,7 +358,7 @@ def test_prompts_stand_between_class_token_and_patches(federation):
     images = torch.zeros(2, 1, 8, 8)
     model(images), bare(images)
     with_prompts, without = seen
-    prompts = model.norm_pre.tokens.expand(2, -1, -1)
+    prompts = model.blocks[0].prompts.expand(2, -1, -1)
     assert torch.equal(with_prompts, torch.cat([without[:, :1], prompts, without[:, 1:]], dim=1))
 
 

@@ -138,11 +138,11 @@ def test_local_sends_nothing(federation):
 
 @pytest.mark.parametrize("prompts", [1, 10])
 def test_pfedpg_sends_its_prompts(prompts, federation):
-    """K = 10: {"norm_pre.tokens":{"dtype":"F32","shape":[10,16],"data_offsets":[0,640]}}.
+    """K = 10: {"blocks.0.prompts":{"dtype":"F32","shape":[10,16],"data_offsets":[0,640]}}.
 
     These are 73 letters, padded to 80: 8 + 80 + 10·16·4 = 728 bytes.
     """
-    one_way = CLIENTS * file_size({"norm_pre.tokens": [prompts, D]})
+    one_way = CLIENTS * file_size({"blocks.0.prompts": [prompts, D]})
     assert prompts != 10 or one_way == CLIENTS * 728
     assert round_bytes(PFedPG(prompts=prompts), federation) == (one_way, one_way, 2 * one_way)
 

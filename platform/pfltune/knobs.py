@@ -22,12 +22,15 @@ class Knob:
     high: float | None = None
     log: bool = False
     choices: tuple[str, ...] | None = None
+    examples: tuple[str, ...] = ()
     when: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def describe_range(self) -> str:
         """The valid values in words: ``0.001 to 1``, ``adapter, tokens`` or ``int``."""
         if self.choices:
             return ", ".join(self.choices)
+        if self.examples:
+            return f"text such as {' or '.join(self.examples)}"
         if self.low is not None or self.high is not None:
             return f"{_show(self.low)} to {_show(self.high)}"
         return self.type.__name__
@@ -87,6 +90,7 @@ def knob(
     high: float | None = None,
     log: bool = False,
     choices: tuple[str, ...] | None = None,
+    examples: tuple[str, ...] = (),
     when: Mapping[str, str] | None = None,
 ) -> Any:
     """Declare a hyperparameter as a field of a method's dataclass.
@@ -97,6 +101,7 @@ def knob(
         low, high: the valid range, both ends included.
         log: whether it is searched on a logarithmic scale.
         choices: the valid words, for a categorical knob.
+        examples: valid values of a knob that takes any text.
         when: the values of other knobs beside which this one has an effect.
     """
     extra = {
@@ -105,6 +110,7 @@ def knob(
         "high": high,
         "log": log,
         "choices": choices,
+        "examples": examples,
         "when": when or {},
     }
     return dataclasses.field(default=default, metadata={"knob": extra})

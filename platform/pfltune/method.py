@@ -5,7 +5,7 @@ the server's state, the personal state of each client and both payloads are dict
 that are handed in and out. The base class itself is federated averaging.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -15,7 +15,21 @@ from torch import Tensor, nn
 from pfltune.knobs import knob
 
 Tensors = dict[str, Tensor]
-Penalty = Callable[[Tensors, Tensors], Tensor | None]
+
+
+class Loss(Protocol):
+    """Mean cross-entropy of the client's model on the data of one local step."""
+
+    def __call__(self, tensors: Tensors, batch: int = 0) -> Tensor:
+        """The loss with ``tensors``; what they leave out of the model is as it is now.
+
+        Args:
+            tensors: some of the model's tensors, by name.
+            batch: which of the step's batches, see :attr:`Phase.batches`.
+        """
+
+
+Objective = Callable[[Loss, Tensors, Tensors], Tensor]
 
 
 @dataclass(frozen=True)
@@ -23,16 +37,21 @@ class Phase:
     """A stretch of local training: which part moves, at which rate, for how long.
 
     Attributes:
-        part: ``shared``, ``personal`` or ``all`` of what trains.
+        part: ``shared``, ``personal`` or ``all`` of what trains. Tensors that a method keeps beside
+            the model's own count as personal.
         lr: learning rate of plain SGD without momentum.
         epochs: passes over the client's training data; None stands for the scenario's.
         weight_decay: L2 coefficient added to the gradient.
+        steps: the phase ends after so many local steps; None for no such end.
+        batches: batches drawn for each step, independently of each other.
     """
 
     part: Literal["all", "shared", "personal"]
     lr: float
     epochs: int | None = None
     weight_decay: float = 0.0
+    steps: int | None = None
+    batches: int = 1
 
 
 @dataclass(frozen=True)
@@ -72,6 +91,9 @@ class Update:
 class LocalWork(Protocol):
     """What the engine offers a method on one client in one round.
 
+    Each call begins anew with the same order of the same batches, so that two models which a client
+    trains in one round meet the same data.
+
     Attributes:
         client: index of the client.
         samples: number of its training samples.
@@ -83,12 +105,26 @@ class LocalWork(Protocol):
     def samples(self) -> int: ...  # noqa: D102
 
     def fit(
-        self, start: Tensors, phases: Iterable[Phase], penalty: Penalty | None = None
+        self,
+        start: Tensors,
+        phases: Iterable[Phase],
+        objective: Objective | None = None,
+        anchor: Tensors | None = None,
     ) -> Tensors:
         """Train from ``start`` through ``phases``; returns new tensors under the same names.
 
-        ``penalty`` adds a term to the loss, see :meth:`Method.penalty`.
+        Args:
+            start: tensors by name; those that are not the model's are for the objective.
+            phases: what moves, at which rate, for how long.
+            objective: what is minimised, see :meth:`Method.objective`; by default the loss.
+            anchor: handed to the objective; ``start`` if it is left out.
         """
+
+    def batches(self) -> Iterator[Loss]:
+        """For training loops of one's own: the loss function of each local step of the round."""
+
+    def generator(self) -> torch.Generator:
+        """A CPU generator that is seeded for this client and round."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +138,15 @@ class Method:
     title: ClassVar[str] = ""
     """How the method is written in a paper; the class name if empty."""
 
+    published_payload: ClassVar[str] = ""
+    """What a paper says that a client sends: a share of FedAvg's, or a count with its backbone."""
+
     lr: float = knob(0.01, low=1e-4, high=1.0, log=True, doc="learning rate of local SGD")
 
     def graft(self, model: nn.Module) -> None:
         """Add adapters or prompts to the backbone and freeze what must not move, in place."""
 
-    def personal(self, model: nn.Module) -> Iterable[str]:
+    def personal_part(self, model: nn.Module) -> Iterable[str]:
         """The names, in ``model.state_dict()``, of the tensors that stay on the client.
 
         :mod:`pfltune.parts` names the usual ones. Frozen parameters never travel in any case;
@@ -123,14 +162,17 @@ class Method:
         """Training on the client's own data before each evaluation, thrown away afterwards."""
         return ()
 
-    def penalty(self, params: Tensors, anchor: Tensors) -> Tensor | None:
-        """An extra scalar term of the local loss.
+    def objective(self, loss: Loss, params: Tensors, anchor: Tensors) -> Tensor:
+        """The scalar that a local step descends; by default the loss alone.
+
+        A pure function of tensors, so that clients can be trained side by side.
 
         Args:
-            params: the trainable tensors as they are now.
-            anchor: the same tensors as they were when local training began.
+            loss: the loss as a function of tensors.
+            params: the tensors that move in this phase, as they are now.
+            anchor: all tensors as they were when local training began.
         """
-        return None
+        return loss(params)
 
     def init_server(self, start: Start) -> Tensors:
         """The server's first state."""
@@ -145,12 +187,12 @@ class Method:
         return server
 
     def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
-        """The trainable tensors of the model that the client trains and predicts with."""
+        """The tensors of the model that the client predicts with."""
         return {**down, **personal}
 
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """One client's local training: run the phases, upload what was downloaded."""
-        trained = work.fit(self.assemble(down, personal), self.phases(), self.penalty)
+        trained = work.fit({**down, **personal}, self.phases(), self.objective)
         return Update(
             upload={name: trained[name] for name in down},
             personal={name: trained[name] for name in personal},
@@ -185,3 +227,14 @@ def weighted_mean(uploads: Iterable[Update], otherwise: Tensors) -> Tensors:
     if not total:
         return otherwise
     return {name: (value / total).to(otherwise[name].dtype) for name, value in sums.items()}
+
+
+def squared_distance(a: Tensors, b: Tensors) -> Tensor:
+    """‖a − b‖² over the tensors named in ``a``; ``b`` may hold more."""
+    return torch.stack([(value - b[name]).square().sum() for name, value in a.items()]).sum()
+
+
+def gradient(loss: Callable[[Tensors], Tensor], at: Tensors) -> Tensors:
+    """∇loss at the point ``at``, as constants: nothing is differentiated through them."""
+    here = {name: value.detach() for name, value in at.items()}
+    return torch.func.grad(loss)(here)

@@ -37,6 +37,48 @@ def of_type(model: nn.Module, *types: type[nn.Module]) -> tuple[str, ...]:
     return tuple(n for n in model.state_dict() if any(_within(n, owner) for owner in owners))
 
 
+def norms(model: nn.Module) -> tuple[str, ...]:
+    """The normalisation layers, of whatever kind; in a ViT these are LayerNorms."""
+    return of_type(model, *{type(m) for m in model.modules() if "Norm" in type(m).__name__})
+
+
+def named(model: nn.Module, words: str) -> tuple[str, ...]:
+    """The parts that a text such as ``head,attn,blocks.3`` names, in the model's order.
+
+    A word is ``all``, ``head``, ``norm`` (every normalisation layer), the dotted name of a layer or
+    tensor, or one component of such names: ``attn`` is the self-attention of every block.
+
+    Raises:
+        UserError: a word that names nothing; what there is in the model is listed.
+    """
+    special = {"all": everything, "head": head, "norm": norms}
+    found: set[str] = set()
+    for word in words.replace(" ", "").split(","):
+        if word in special:
+            chosen = special[word](model)
+        else:
+            chosen = tuple(name for name in model.state_dict() if f".{word}." in f".{name}.")
+        if not word or not chosen:
+            raise unknown("part of the model", word, {*special, *_components(model)})
+        found |= set(chosen)
+    return tuple(name for name in model.state_dict() if name in found)
+
+
+def blocks(model: nn.Module, last: int | None = None) -> dict[str, nn.Module]:
+    """The transformer blocks by name, all or the ``last`` ones.
+
+    Raises:
+        UserError: the model has fewer, or no list of blocks.
+    """
+    every: Any = getattr(model, "blocks", None)
+    if not isinstance(every, nn.Sequential | nn.ModuleList):
+        raise UserError(f"{type(model).__name__} has no list of transformer blocks")
+    count = len(every) if last is None else last
+    if count > len(every):
+        raise UserError(f"{count} blocks are more than the model has; possible: 0 to {len(every)}")
+    return {f"blocks.{i}": every[i] for i in range(len(every) - count, len(every))}
+
+
 def head(model: nn.Module) -> tuple[str, ...]:
     """The classification head, as timm's ``get_classifier`` names it."""
     find: Any = getattr(model, "get_classifier", lambda: None)
@@ -53,6 +95,12 @@ def freeze(model: nn.Module, *, but: Collection[str] = ()) -> None:
     """Freeze every parameter except those named in ``but``: they never move and never travel."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in but)
+
+
+def _components(model: nn.Module) -> set[str]:
+    """The words of the model's own names, numbers left out."""
+    words = {word for name in model.state_dict() for word in name.split(".")}
+    return {word for word in words if not word.isdigit()}
 
 
 def _within(name: str, owner: str) -> bool:

@@ -1,6 +1,7 @@
 """Which tensors of a grafted model are shared, personal or frozen."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import nn
 
@@ -24,6 +25,11 @@ class Roles:
     frozen: tuple[str, ...]
     trainable: frozenset[str]
 
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset((*self.shared, *self.personal, *self.frozen))
+
     def part(self, which: str) -> tuple[str, ...]:
         """The trainable names of ``shared``, ``personal`` or ``all``."""
         names = {"shared": self.shared, "personal": self.personal}
@@ -35,7 +41,7 @@ def roles_of(method: Method, model: nn.Module) -> Roles:
     """Divide the tensors of a grafted ``model`` as ``method`` says.
 
     A parameter that requires no gradient is frozen, and so are the buffers of a module whose own
-    parameters are all frozen; what ``method.personal`` names is personal; the rest is shared.
+    parameters are all frozen; what ``method.personal_part`` names is personal; the rest is shared.
 
     Raises:
         UserError: a personal name that the model lacks, or that is frozen; the real ones are given.
@@ -48,7 +54,7 @@ def roles_of(method: Method, model: nn.Module) -> Roles:
         if (name in parameters and not parameters[name].requires_grad)
         or (name not in parameters and name.rpartition(".")[0] in frozen_modules)
     }
-    personal = set(method.personal(model))
+    personal = set(method.personal_part(model))
     for name in sorted(personal):
         if name not in model.state_dict():
             raise unknown(f"personal tensor of {type(method).__name__}", name, model.state_dict())

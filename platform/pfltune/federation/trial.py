@@ -28,6 +28,7 @@ class Totals:
     down: int = 0
     evaluation_down: int = 0
     steps: int = 0
+    adaptation_steps: int = 0
     seconds: float = 0.0
 
 
@@ -140,9 +141,7 @@ class FederatedTrial:
     @torch.no_grad()
     def evaluate(self) -> Evaluation:
         """Accuracy of every client with the newest download and its own personal state."""
-        accuracies = [self._client_accuracies(c) for c in range(len(self.federation.clients))]
-        val, *test = zip(*torch.stack(accuracies).tolist(), strict=True)
-        return Evaluation(val=val, test=test[0] if test else None)
+        return self._evaluate(Totals())
 
     def footprint(self) -> dict[str, float]:
         """Size of what travels and what stays: parameters by role, one-time broadcast in MB."""
@@ -176,23 +175,30 @@ class FederatedTrial:
 
     def _evaluate_round(self) -> dict[str, float]:
         began = time.perf_counter()
-        evaluation = self.evaluate()
+        evaluation = self._evaluate(self.totals)
         self.selection = self.selection.better(self.round, evaluation)
-        for client in range(len(self.personal)):
-            self.totals.evaluation_down += payload_bytes(self.method.download(self.server, client))
         return evaluation.metrics() | {
             "val/best_accuracy": self.selection.accuracy,
             "time/evaluation_s": time.perf_counter() - began,
             "comm/evaluation_mb": self.totals.evaluation_down / MB,
+            "train/adaptation_steps": float(self.totals.adaptation_steps),
         }
 
-    def _client_accuracies(self, client: int) -> Tensor:
+    def _evaluate(self, meter: Totals) -> Evaluation:
+        accuracies = [self._client_accuracies(c, meter) for c in range(len(self.personal))]
+        val, *test = zip(*torch.stack(accuracies).tolist(), strict=True)
+        return Evaluation(val=val, test=test[0] if test else None)
+
+    def _client_accuracies(self, client: int, meter: Totals) -> Tensor:
         """Accuracy on each part that the trial was given, validation first, on the device."""
         down = self.method.download(self.server, client)
+        meter.evaluation_down += payload_bytes(down)
         tensors = self.method.assemble(down, self.personal[client])
         phases = self.method.adapt()
         if phases:
-            tensors = self._work(client, "adaptation").fit(tensors, phases)
+            work = self._work(client, "adaptation")
+            tensors = work.fit(tensors, phases)
+            meter.adaptation_steps += work.steps
         split = self.federation.clients[client]
         parts = [split.val] if split.test is None else [split.val, split.test]
         hits = self._trainer.correct(tensors, torch.cat(parts).to(self.device))

@@ -1,0 +1,82 @@
+"""Learning from losses alone: estimated gradients, their subspace, and Adam (ZOODiP's learner)."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pfltune.method import Tensors
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+def estimated_gradient(
+    loss: Callable[[Tensor], Tensor],
+    at: Tensor,
+    base: Tensor,
+    directions: int,
+    mu: float,
+    rng: torch.Generator,
+) -> Tensor:
+    """g = (1/n)·Σ [L(θ + μ·e_i) − L(θ)]/μ · e_i with e_i ~ N(0, I): n forward passes.
+
+    Args:
+        loss: L, evaluated without gradients.
+        at: θ, of any shape.
+        base: L(θ).
+        directions: n.
+        mu: size μ of the perturbation.
+        rng: a CPU generator for the directions.
+    """
+    total = torch.zeros_like(at)
+    for _ in range(directions):
+        e = torch.randn(at.shape, generator=rng).to(at)
+        total += (loss(at + mu * e) - base) / mu * e
+    return total / directions
+
+
+def low_variance_directions(iterates: Tensor, nu: float) -> Tensor:
+    """The principal components of the iterates that hold at most the share ν of their variance.
+
+    Iterates are normalised first: each coordinate has mean 0 and variance 1. Leading components are
+    kept until more than 1 − ν of the variance is explained; the others are what is returned.
+    Directions in which the iterates do not differ at all are no components of theirs.
+
+    Args:
+        iterates: (τ, D), one a row.
+        nu: ν in [0, 1].
+
+    Returns:
+        Orthonormal rows (r, D).
+    """
+    deviation = iterates.double() - iterates.double().mean(dim=0)
+    spread = deviation.square().mean(dim=0).sqrt()
+    normalised = deviation / torch.where(spread > 0, spread, 1.0)
+    _, singular, components = torch.linalg.svd(normalised, full_matrices=False)
+    variance = singular.square()
+    real = singular > singular[0] * 1e-6
+    explained = variance.cumsum(0) / variance.sum().clamp_min(torch.finfo(variance.dtype).tiny)
+    leading = torch.cat([torch.tensor([True], device=real.device), explained[:-1] <= 1 - nu])
+    return components[real & ~leading].to(iterates.dtype)
+
+
+def without(gradient: Tensor, directions: Tensor) -> Tensor:
+    """The gradient (any shape, D numbers) less its parts along orthonormal ``directions`` (r, D)."""
+    flat = gradient.flatten()
+    return (flat - (directions @ flat) @ directions).view_as(gradient)
+
+
+def adam_start(like: Tensor) -> Tensors:
+    """The state of Adam before its first step."""
+    zeros = torch.zeros_like(like)
+    return {"mean": zeros, "square": zeros, "steps": torch.zeros((), device=like.device)}
+
+
+def adam_step(state: Tensors, gradient: Tensor) -> tuple[Tensor, Tensors]:
+    """The direction to descend, to be scaled by the rate, and the next state (Kingma, Ba 2015)."""
+    (b1, b2), steps = BETAS, state["steps"] + 1
+    mean = b1 * state["mean"] + (1 - b1) * gradient
+    square = b2 * state["square"] + (1 - b2) * gradient.square()
+    direction = (mean / (1 - b1**steps)) / ((square / (1 - b2**steps)).sqrt() + EPSILON)
+    return direction, {"mean": mean, "square": square, "steps": steps}

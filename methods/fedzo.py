@@ -1,0 +1,99 @@
+"""Personal prompts learned from forward passes alone on an 8-bit backbone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pfltune import parts
+from pfltune.knobs import knob
+from pfltune.method import LocalWork, Loss, Method, Start, Tensors, Update
+
+from ._int8 import quantize
+from ._prompts import PROMPTS, add_prompts
+from ._zeroth_order import (
+    adam_start,
+    adam_step,
+    estimated_gradient,
+    low_variance_directions,
+    without,
+)
+
+STATE = "zo."
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedZO(Method):
+    """ZOODiP's learner (Seo et al., CVPR 2025, arXiv 2503.14868) on a federated vision transformer.
+
+    The backbone is frozen in 8 bits. Each client learns K personal prompts (K × l) by Adam on
+    gradients that are estimated from n perturbed forward passes, less the directions in which its
+    last τ iterates varied least; they are found anew every τ steps. The head is personal and takes
+    SGD steps on its own gradient, which ends at the head's input: nothing is propagated back
+    through the backbone, and no byte travels after the broadcast of the backbone. Not taken over:
+    the sampling of diffusion timesteps, half precision, and the constant by which the public code
+    divides its gradients (Adam does not see it).
+    """
+
+    title = "FedZO"
+
+    lr: float = knob(0.005, low=1e-4, high=1.0, log=True, doc="Adam's rate for the prompts")
+    head_lr: float = knob(0.05, low=1e-4, high=1.0, log=True, doc="SGD's rate for the head")
+    prompts: int = knob(1, low=1, high=200, log=True, doc="number of prompts K")
+    directions: int = knob(2, low=1, high=64, log=True, doc="perturbed forward passes n per step")
+    mu: float = knob(1e-3, low=1e-5, high=0.1, log=True, doc="size μ of a perturbation")
+    history: int = knob(128, low=3, high=1024, log=True, doc="iterates τ that span the subspace")
+    nu: float = knob(1e-3, low=0.0, high=0.5, doc="share ν of variance that is projected out")
+    precision: str = knob("int8", choices=("int8", "float"), doc="weights of the frozen backbone")
+
+    def graft(self, model: nn.Module) -> None:
+        """Add prompts, freeze everything else but the head, and quantise what is frozen."""
+        parts.freeze(model, but={*add_prompts(model, self.prompts), *parts.head(model)})
+        if self.precision == "int8":
+            quantize(model)
+
+    def personal_part(self, model: nn.Module) -> Iterable[str]:
+        """Prompts and head: all that trains."""
+        return parts.everything(model)
+
+    def init_client(self, start: Start, client: int) -> Tensors:
+        """Prompts and head, Adam's state, no iterates yet, nothing to project out yet."""
+        prompts = start.personal[PROMPTS]
+        nothing = prompts.new_zeros(0, prompts.numel())
+        learner = {**adam_start(prompts), "iterates": nothing, "noise": nothing}
+        return {**start.personal, **{STATE + name: t for name, t in learner.items()}}
+
+    def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
+        """One step for each batch; nothing goes up."""
+        rng = work.generator()
+        for loss in work.batches():
+            personal = self._step(personal, loss, rng)
+        return Update(upload={}, personal=personal, weight=work.samples)
+
+    def _step(self, personal: Tensors, loss: Loss, rng: torch.Generator) -> Tensors:
+        model = {n: t for n, t in personal.items() if not n.startswith(STATE)}
+        learner = {n.removeprefix(STATE): t for n, t in personal.items() if n.startswith(STATE)}
+        prompts = model.pop(PROMPTS)
+        base, head = self._head_step(model, prompts, loss)
+
+        def perturbed(moved: Tensor) -> Tensor:
+            return loss({**model, PROMPTS: moved})
+
+        found = estimated_gradient(perturbed, prompts, base, self.directions, self.mu, rng)
+        direction, adam = adam_step(learner, without(found, learner["noise"]))
+        prompts = prompts - self.lr * direction
+        learner |= adam | {"iterates": torch.cat([learner["iterates"], prompts.view(1, -1)])}
+        if len(learner["iterates"]) == self.history:
+            learner["noise"] = low_variance_directions(learner["iterates"], self.nu)
+            learner["iterates"] = learner["iterates"][:0]
+        return {**head, PROMPTS: prompts, **{STATE + n: t for n, t in learner.items()}}
+
+    def _head_step(self, head: Tensors, prompts: Tensor, loss: Loss) -> tuple[Tensor, Tensors]:
+        """The loss at the present point, and the head after its step."""
+        with torch.enable_grad():
+            leaves = {n: t.clone().requires_grad_() for n, t in head.items()}
+            base = loss({**leaves, PROMPTS: prompts})
+            grads = torch.autograd.grad(base, list(leaves.values()))
+        moved = {n: head[n] - self.head_lr * g for n, g in zip(head, grads, strict=True)}
+        return base.detach(), moved
