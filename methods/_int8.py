@@ -10,8 +10,8 @@ from pfltune.errors import UserError
 class Int8Linear(nn.Module):
     """A frozen ``nn.Linear`` whose weights are whole numbers of 8 bits, one scale for each output.
 
-    w ≈ scale · w₈ with scale = max|w| / 127 over the row, so that no weight is off by more than half
-    a scale. The layer in full precision exists only while it is used.
+    w ≈ scale · w₈ with scale = max|w| / 127 over a row: no weight is off by more than half a scale.
+    The layer in full precision exists only while it is used.
 
     Args:
         linear: the layer to replace.
@@ -20,9 +20,8 @@ class Int8Linear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         weight = linear.weight.detach()
-        scale = (
-            weight.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny) / 127
-        )
+        largest = weight.abs().amax(dim=1, keepdim=True)
+        scale = torch.where(largest > 0, largest, 1.0) / 127
         rounded = (weight / scale).round().to(torch.int8)
         self.weight_int8 = nn.Parameter(rounded, requires_grad=False)
         self.scale = nn.Parameter(scale, requires_grad=False)

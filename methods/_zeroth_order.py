@@ -62,7 +62,7 @@ def low_variance_directions(iterates: Tensor, nu: float) -> Tensor:
 
 
 def without(gradient: Tensor, directions: Tensor) -> Tensor:
-    """The gradient (any shape, D numbers) less its parts along orthonormal ``directions`` (r, D)."""
+    """The gradient (D numbers in any shape) less its parts along orthonormal rows (r, D)."""
     flat = gradient.flatten()
     return (flat - (directions @ flat) @ directions).view_as(gradient)
 

@@ -16,8 +16,8 @@ OWN = "apfl."
 class APFL(Method):
     """APFL: adaptive personalized federated learning (Deng et al. 2020, arXiv 2003.13461).
 
-    A client predicts with v̄ = α·v + (1 − α)·w. On each batch w takes its own SGD step, and v the
-    step of f_i(v̄) with the gradient α·∇f_i(v̄), both from where they were before the batch. A learned
+    A client predicts with v̄ = α·v + (1 − α)·w. On each batch w takes its own SGD step, and v that
+    of f_i(v̄) with the gradient α·∇f_i(v̄), both from where they were before the batch. A learned
     α follows ⟨v − w, ∇f_i(v̄)⟩ and is kept in [0, 1] after each round. Each step costs two passes
     through the model. With α = 0 it predicts as FedAvg.
     """

@@ -21,9 +21,7 @@ class FedBABU(Method):
 
     title = "FedBABU"
 
-    finetune_epochs: int = knob(
-        5, low=1, high=50, log=True, doc="epochs on the head per evaluation"
-    )
+    finetune_epochs: int = knob(5, low=1, high=50, log=True, doc="epochs of the head alone")
 
     def personal_part(self, model: nn.Module) -> Iterable[str]:
         """The head, the same on every client."""

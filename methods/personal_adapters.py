@@ -34,7 +34,7 @@ class PersonalAdapters(Method):
             width = getattr(getattr(mlp, "fc2", None), "out_features", None)
             if mlp is None or width is None:
                 raise UserError(
-                    f"personal adapters need an MLP with fc2 in every block, not {name}"
+                    f"personal adapters need an MLP with fc2 in every block; {name} has none"
                 )
             adapt_output(mlp, bottleneck_adapter(width, self.bottleneck, width, from_zero=True))
 

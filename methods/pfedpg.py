@@ -44,11 +44,8 @@ class PFedPG(FedVPT):
         def draw(rows: int, std: float) -> Tensor:
             return torch.randn(rows, width, generator=start.rng).to(basis) * std
 
-        std = width**-0.5
-        scales = {"W_Q": std, "W_K": std / basis.square().mean().sqrt().item()}
-        projections = {
-            name: draw(width, scales.get(name, std)) for name in ("W_Q", "W_K", "W_V", "W_O")
-        }
+        projections = {name: draw(width, width**-0.5) for name in ("W_Q", "W_K", "W_V", "W_O")}
+        projections["W_K"] /= basis.square().mean().sqrt()
         return {"P_base": basis, "d": draw(start.clients, 1.0), **projections}
 
     def download(self, server: Tensors, client: int) -> Tensors:
