@@ -27,7 +27,7 @@ class PFedPG(FedVPT):
     """
 
     title = "pFedPG"
-    published_payload = "7680 floats on ViT-B/16"
+    published_payload = "7,680 on ViT-B/16"
 
     server_lr: float = knob(0.001, low=1e-5, high=1.0, log=True, doc="rate of the generator")
 

@@ -24,6 +24,19 @@ MISTAKES = {
         ["run", "fedperfix", "--set", "prefix_length=4"],
         ["prefix_length", "prefix=tokens"],
     ),
+    "unknown part of the model": (
+        ["run", "fedsim", "--set", "personal=head,atn"],
+        ["'atn'", "did you mean 'attn'", "patch_embed"],
+    ),
+    "nothing left to share": (["run", "fedalt", "--set", "personal=all"], ["shared part"]),
+    "more prefixed blocks than blocks": (
+        ["run", "fedperfix", "--set", "depth=9"],
+        ["9 blocks", "0 to 4"],
+    ),
+    "prompts without a class token": (
+        ["run", "fedvpt", "-o", "backbone.model=vit_base_patch16_rope_224"],
+        ["class token"],
+    ),
     "malformed setting": (["run", "fedavg", "--set", "lr"], ["lr=0.02"]),
     "unknown key of the scenario": (
         ["run", "fedavg", "-o", "protocol.round=3"],

@@ -4,6 +4,9 @@ import json
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save
 
 from pfltune.federation.payload import payload_bytes
 from pfltune.federation.trial import FederatedTrial
@@ -86,6 +89,21 @@ def test_the_size_of_a_small_payload_by_hand():
 
 def test_an_empty_payload_has_no_bytes():
     assert payload_bytes({}) == 0
+
+
+TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8, torch.int64, torch.bool)
+TENSORS = st.dictionaries(
+    st.text("ab.é_7", min_size=1, max_size=6),
+    st.tuples(st.sampled_from(TYPES), st.lists(st.integers(0, 40), max_size=3)),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(TENSORS)
+def test_the_size_is_that_of_the_file_which_safetensors_writes(kinds):
+    tensors = {name: torch.zeros(shape, dtype=dtype) for name, (dtype, shape) in kinds.items()}
+    assert payload_bytes(tensors) == len(save(tensors))
 
 
 @pytest.mark.parametrize("dtype", CODES)

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from pfltune.report.figures import write_figures
 from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
-from pfltune.report.table import csv_table, markdown_table, terminal_table
+from pfltune.report.table import csv_table, local_steps, markdown_table, terminal_table
 from pfltune.report.writer import page
 
 SCENARIO = {"title": "Digits", "warm_start": {"epochs": 30, "share": 0.2}}
 BUDGET = {"trials": 8, "generation": 4, "eta": 3, "seeds": 2}
 
 
-def run(seed, test, total_mb=6.0):
+def run(seed, test, total_mb=6.0, adapted=0.0):
     metrics = {
         "selected/test_accuracy": test,
         "selected/test_accuracy_std": 0.1,
@@ -26,7 +26,8 @@ def run(seed, test, total_mb=6.0):
         "comm/setup_mb": 0.0,
         "params/shared": 1000.0,
         "params/personal": 10.0,
-        "train/steps": 40.0,
+        "train/steps": 4000.0,
+        "train/adaptation_steps": adapted,
         "time/total_s": 1.5,
         "memory/peak_mb": 100.0,
         "rounds": 4.0,
@@ -72,8 +73,14 @@ def test_one_seed_has_no_spread_and_none_is_not_a_number():
 def test_the_table_rounds_for_reading(result):
     rows = markdown_table(result).splitlines()
     assert rows[0].startswith("| method | test accuracy % |")
-    assert rows[2] == "| FedRep | 75.00 ± 7.07 | 10.00 | 1.500 | 6.00 | 10 | 1,000 | 40 | 1.5 |"
+    assert rows[2] == "| FedRep | 75.00 ± 7.07 | 10.00 | 1.500 | 6.00 | 10 | 1,000 | 4,000 | 1.5 |"
     assert rows[4].startswith("| Broken | failed |")
+
+
+def test_steps_of_adaptation_stand_beside_those_of_training(result):
+    adapting = method("FedBABU", run(1, 0.7, adapted=1200.0))
+    assert local_steps(result.methods[0]) == "4,000"
+    assert local_steps(adapting) == "4,000 + 1,200"
 
 
 def test_the_spreadsheet_keeps_every_digit_and_seed(result):

@@ -1,6 +1,6 @@
 """Scenarios: the ground of a comparison as a YAML file, checked when it is read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +18,8 @@ from pfltune.data.partition import PARTITIONS
 from pfltune.data.split import split_client, stratified_order
 from pfltune.errors import UserError, unknown
 from pfltune.federation.ground import Federation, Protocol
-from pfltune.method import Tensors
+from pfltune.federation.setup import set_up
+from pfltune.method import Method, Tensors
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, read_yaml, validated
 
@@ -107,6 +108,17 @@ class Scenario(Settings):
         )
         weights = self._warm_start(dataset, reserved)
         return Federation(dataset, clients, self.backbone, weights, self.protocol)
+
+    def check(self, methods: Iterable[Method]) -> None:
+        """Put each method on the bare backbone, so that a misfit shows before any training.
+
+        Raises:
+            UserError: a method does not fit the backbone.
+        """
+        dataset = load_dataset(self.data.name)
+        for method in methods:
+            model = self.backbone.build(dataset.classes, dataset.channels, self.data_seed)
+            set_up(method, model, clients=1, seed=0, device=torch.device("cpu"))
 
     def _reserve(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sample indices for the warm start, and those for the clients."""

@@ -12,6 +12,7 @@ COMMANDS = {
     "tune": "Tune one method and show its best configuration.",
     "run": "Run one federated trial, without Ray.",
     "methods": "List the methods, or show one with its knobs.",
+    "payload": "Show what each method sends in a round.",
     "scenarios": "List the scenarios, or show all that happens in one.",
     "ui": "Open the MLflow pages of past runs in a browser.",
 }

@@ -44,9 +44,8 @@ def command(methods: str, seeds: int, **settings: Any) -> None:
     that the search never used, and tested at the round that validation chose. The same settings
     give the same table, with one worker or many.
     """
-    names = [name.strip() for name in methods.split(",") if name.strip()]
     console = Console()
-    folder, result = compare_and_report(names, seeds, {}, console, **settings)
+    folder, result = compare_and_report(options.names(methods), seeds, {}, console, **settings)
     from pfltune.report.table import terminal_table
 
     Console(width=max(console.width, TABLE_WIDTH)).print(terminal_table(result))
@@ -90,8 +89,6 @@ def compare_and_report(
     from pfltune.tuning.plan import Budget
     from pfltune.tuning.runner import run_comparison
 
-    if not names:
-        raise click.UsageError("--methods is empty; `pfltune methods` lists what there is")
     ground = load_scenario(scenario, overrides)
     budget = {
         "trials": trials,

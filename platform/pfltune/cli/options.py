@@ -109,6 +109,18 @@ pool = stacked(
 )
 
 
+def names(text: str) -> list[str]:
+    """``"fedavg, local"`` as ``["fedavg", "local"]``.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise UserError("--methods is empty; `pfltune methods` lists what there is")
+    return found
+
+
 def key_values(texts: Sequence[str]) -> dict[str, str]:
     """``["lr=0.1"]`` as ``{"lr": "0.1"}``."""
     pairs = {}

@@ -44,6 +44,7 @@ def command(
 
     chosen = make_method(method, values)
     ground = load_scenario(scenario, overrides)
+    ground.check([chosen])
     place = options.pick_device(device)
     torch.set_num_threads(threads)
     console = Console(highlight=False)

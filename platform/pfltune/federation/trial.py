@@ -15,9 +15,9 @@ from pfltune.federation.ground import Federation
 from pfltune.federation.local import ClientWork, LocalTrainer
 from pfltune.federation.memory import peak_mb, reset_peak
 from pfltune.federation.payload import MB, payload_bytes
-from pfltune.federation.roles import Roles, roles_of, tensors_of
-from pfltune.method import Method, Start, Tensors, Update
-from pfltune.randomness import isolated, numpy_rng, torch_rng
+from pfltune.federation.setup import set_up
+from pfltune.method import Method, Tensors, Update
+from pfltune.randomness import numpy_rng
 
 
 @dataclass
@@ -70,27 +70,20 @@ class FederatedTrial:
         self.seed = seed
         self.device = torch.device(device)
         reset_peak(self.device)
-        model = federation.build_backbone(seed)
-        with isolated(seed, "graft"):
-            method.graft(model)
-        self.roles = roles_of(method, model)
-        _check(method, self.roles, federation)
+        clients = len(federation.clients)
+        setup = set_up(method, federation.build_backbone(seed), clients, seed, self.device)
+        self.roles = setup.roles
+        _check_sampling(federation)
         data = federation.dataset
         images = Images(
             data.images.to(self.device), data.labels.to(self.device), federation.backbone.image_size
         )
-        model.to(self.device)
-        self._trainer = LocalTrainer(model, self.roles, images, federation.protocol, seed)
-        self._frozen_bytes = payload_bytes(tensors_of(model, self.roles.frozen))
-        start = Start(
-            shared=tensors_of(model, self.roles.shared),
-            personal=tensors_of(model, self.roles.personal),
-            clients=len(federation.clients),
-            rng=torch_rng(seed, "server"),
-        )
+        self._trainer = LocalTrainer(setup.model, self.roles, images, federation.protocol, seed)
+        state = setup.model.state_dict()
+        self._frozen_bytes = payload_bytes({name: state[name] for name in self.roles.frozen})
         self.round = 0
-        self.server = method.init_server(start)
-        self.personal = [method.init_client(start, c) for c in range(start.clients)]
+        self.server = setup.server
+        self.personal = setup.personal
         self.totals = Totals()
         self.selection = Selection()
 
@@ -217,18 +210,12 @@ class FederatedTrial:
         }
 
 
-def _check(method: Method, roles: Roles, federation: Federation) -> None:
-    """Refuse what would fail in the first round."""
+def _check_sampling(federation: Federation) -> None:
     sampled, clients = federation.protocol.sampled_clients, len(federation.clients)
     if sampled > clients:
         raise UserError(
             f"{sampled} clients cannot be sampled of {clients}; possible: 1 to {clients}"
         )
-    for phase in (*method.phases(), *method.adapt()):
-        if not roles.part(phase.part):
-            raise UserError(
-                f"{type(method).__name__} trains its {phase.part} part, which has no parameters"
-            )
 
 
 def _magnitude(tensors: Tensors) -> list[Tensor]:

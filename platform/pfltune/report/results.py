@@ -84,6 +84,7 @@ class MethodResult:
             "params/shared": self.mean("params/shared"),
             "params/personal": self.mean("params/personal"),
             "train/steps": self.mean("train/steps"),
+            "train/adaptation_steps": self.mean("train/adaptation_steps"),
             "time/total_s": self.mean("time/total_s"),
             "memory/peak_mb": self.mean("memory/peak_mb"),
         }

@@ -34,6 +34,13 @@ def _figure(metric: str, form: str, factor: float = 1.0) -> Callable[[MethodResu
     return lambda method: form.format(method.summary()[metric] * factor)
 
 
+def local_steps(method: MethodResult) -> str:
+    """SGD steps of one trial's training, and after a plus those of adapting before evaluations."""
+    figures = method.summary()
+    trained, adapted = figures["train/steps"], figures["train/adaptation_steps"]
+    return f"{trained:,.0f}" + (f" + {adapted:,.0f}" if adapted else "")
+
+
 COLUMNS = (
     Column("test accuracy %", accuracy),
     Column("client std", _figure("test/accuracy_std", "{:.2f}", 100)),
@@ -41,7 +48,7 @@ COLUMNS = (
     Column("total MB", _figure("comm/total_mb", "{:.2f}")),
     Column("personal params", _figure("params/personal", "{:,.0f}")),
     Column("shared params", _figure("params/shared", "{:,.0f}")),
-    Column("local steps", _figure("train/steps", "{:,.0f}")),
+    Column("local steps", local_steps),
     Column("seconds", _figure("time/total_s", "{:.1f}")),
 )
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from pfltune.errors import UserError
 from pfltune.knobs import Value, checked_values
-from pfltune.registry import find_method, short_name
+from pfltune.method import Method
+from pfltune.registry import find_method, make_method, short_name
 from pfltune.scenario import Scenario
 from pfltune.tracking.store import writable_folder
 from pfltune.tuning.hardware import Hardware
@@ -42,6 +43,12 @@ class Comparison:
     def folder(self) -> Path:
         """Where reports and Tune's state go."""
         return self.results / self.name
+
+    def first_of(self, method: str) -> Method:
+        """The method with the knobs of its first trial."""
+        space = self.spaces[method]
+        first = dict(space.start[0]) if space.start else {}
+        return make_method(method, {**first, **space.fixed})
 
     def settings(self) -> dict[str, Any]:
         """As plain data, for the record."""

@@ -8,13 +8,12 @@ from rich.console import Console
 
 from pfltune.errors import UserError
 from pfltune.federation.ground import Federation
-from pfltune.federation.trial import FederatedTrial
 from pfltune.knobs import Value
-from pfltune.registry import find_method, make_method, short_name, title_of
+from pfltune.registry import find_method, short_name, title_of
 from pfltune.tracking.environment import environment_tags
 from pfltune.tracking.recorder import Recorder
 from pfltune.tracking.store import Store
-from pfltune.tuning.candidate import Candidate, search_seed
+from pfltune.tuning.candidate import Candidate
 from pfltune.tuning.comparison import Comparison
 from pfltune.tuning.pool import worker_pool
 
@@ -29,11 +28,11 @@ def run_comparison(comparison: Comparison, console: Console) -> str:
     if (comparison.folder / "tune").exists():
         raise UserError(f"{comparison.folder} exists already; choose another --name")
     plan, hardware = comparison.plan, comparison.hardware
+    comparison.scenario.check(map(comparison.first_of, plan.methods))
     with worker_pool(hardware.workers, hardware.threads) as wait_for_pool:
         console.print(f"Preparing scenario {comparison.scenario.name}: data, clients, weights")
         torch.set_num_threads(hardware.threads)
         federation = comparison.scenario.build()
-        check_methods(comparison, federation)
         recorder, experiment = _open_records(comparison, federation)
         console.print(
             f"Comparing {len(plan.methods)} methods: {plan.budget.trials} search trials and "
@@ -49,19 +48,6 @@ def run_comparison(comparison: Comparison, console: Console) -> str:
         finally:
             recorder.end_all("KILLED")
     return experiment
-
-
-def check_methods(comparison: Comparison, federation: Federation) -> None:
-    """Build the first trial of every method, so that a misfit shows before any trial starts."""
-    for method in comparison.plan.methods:
-        space = comparison.spaces[method]
-        first = dict(space.start[0]) if space.start else {}
-        FederatedTrial(
-            make_method(method, {**first, **space.fixed}),
-            federation.without_test(),
-            search_seed(comparison.plan.budget.seed),
-            comparison.hardware.device,
-        )
 
 
 def _open_records(comparison: Comparison, federation: Federation) -> tuple[Recorder, str]:

@@ -1,0 +1,63 @@
+"""``pfltune payload``."""
+
+import copy
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pfltune.cli import options
+
+
+@click.command(
+    epilog=options.examples(
+        "pfltune payload",
+        "pfltune payload --model vit_base_patch16_224 --methods pfedpg,fedvpt",
+        "pfltune payload --methods fedavg,my_method.py:MyMethod",
+    )
+)
+@click.option("--model", default="vit_small_patch16_224", show_default=True, help="timm's name.")
+@click.option(
+    "--classes", type=click.IntRange(min=2), default=100, show_default=True, help="Outputs."
+)
+@click.option(
+    "--image-size", type=click.IntRange(min=4), default=224, show_default=True, help="In pixels."
+)
+@click.option(
+    "--methods", default=None, help="Names or path/to/file.py:Class, with commas; default: all."
+)
+def command(model: str, classes: int, image_size: int, methods: str | None) -> None:
+    """Show what each method sends in a round, beside what its paper says.
+
+    One client's messages with the methods' default knobs: numbers, and bytes as safetensors
+    (10^6 bytes = 1 MB). The share is that of FedAvg's upload on the same backbone.
+    """
+    from pfltune.backbones import Backbone
+    from pfltune.federation.payload import MB
+    from pfltune.federation.traffic import traffic
+    from pfltune.method import Method
+    from pfltune.registry import available_methods, find_method, make_method, title_of
+
+    chosen = options.names(methods) if methods is not None else list(available_methods())
+    backbone = Backbone.model_validate({"model": model, "image_size": image_size})
+    bare = backbone.build(classes, channels=3, seed=0)
+    everything = traffic(Method(), copy.deepcopy(bare)).up_bytes
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("method", no_wrap=True)
+    for column in ("numbers up", "MB up", "of FedAvg", "MB down"):
+        table.add_column(column, justify="right")
+    table.add_column("in the paper")
+    for name in chosen:
+        sent = traffic(make_method(name, {}), copy.deepcopy(bare))
+        cls = find_method(name)
+        table.add_row(
+            title_of(cls),
+            f"{sent.up:,}",
+            f"{sent.up_bytes / MB:.3f}",
+            f"{100 * sent.up_bytes / everything:.2f} %",
+            f"{sent.down_bytes / MB:.3f}",
+            cls.published_payload,
+        )
+    console = Console()
+    console.print(f"{model} at {image_size} pixels, {classes} classes; one client, one round")
+    console.print(table)

@@ -1,0 +1,55 @@
+"""A method on a backbone before the first round: the grafted model, its roles, the first states."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from pfltune.errors import UserError
+from pfltune.federation.roles import Roles, roles_of, tensors_of
+from pfltune.method import Method, Start, Tensors
+from pfltune.randomness import isolated, torch_rng
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where a method begins.
+
+    Attributes:
+        model: the grafted backbone on the device.
+        roles: its division into shared, personal and frozen.
+        server: the server's first state.
+        personal: the first personal state of each client.
+    """
+
+    model: nn.Module
+    roles: Roles
+    server: Tensors
+    personal: list[Tensors]
+
+
+def set_up(
+    method: Method, model: nn.Module, clients: int, seed: int, device: torch.device
+) -> Setup:
+    """Graft ``model``, in place, and make the first states.
+
+    Raises:
+        UserError: the method does not fit the backbone, or trains a part without parameters.
+    """
+    with isolated(seed, "graft"):
+        method.graft(model)
+    roles = roles_of(method, model)
+    for phase in (*method.phases(), *method.adapt()):
+        if not roles.part(phase.part):
+            raise UserError(
+                f"{type(method).__name__} trains its {phase.part} part, which has no parameters"
+            )
+    model.to(device)
+    start = Start(
+        shared=tensors_of(model, roles.shared),
+        personal=tensors_of(model, roles.personal),
+        clients=clients,
+        rng=torch_rng(seed, "server"),
+    )
+    personal = [method.init_client(start, client) for client in range(clients)]
+    return Setup(model, roles, method.init_server(start), personal)
