@@ -5,7 +5,7 @@ READY := .venv/.ready
 export PYTHONWARNINGS ?= ignore::SyntaxWarning
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test test-unit lint format pins clean
+.PHONY: help setup compare test test-unit bench lint format pins clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ test: $(READY) ## run every test
 
 test-unit: $(READY) ## run the tests that need neither Ray nor a subprocess
 	$(BIN)/python -m pytest -q -m 'not slow'
+
+bench: $(READY) ## run the benchmarks
+	$(BIN)/python tests/benchmarks/zeroth_order_memory.py
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

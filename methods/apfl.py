@@ -23,7 +23,6 @@ class APFL(Method):
     """
 
     title = "APFL"
-    published_payload = "100 %"
 
     alpha: float = knob(0.25, low=0.0, high=1.0, doc="share α of the personal model at the start")
     learn_alpha: bool = knob(False, doc="whether each client learns its α")

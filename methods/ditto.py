@@ -18,7 +18,6 @@ class Ditto(Method):
     """
 
     title = "Ditto"
-    published_payload = "100 %"
 
     lam: float = knob(0.1, low=0.0, high=10.0, doc="weight λ of the pull towards the shared model")
 

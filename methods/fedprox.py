@@ -16,7 +16,6 @@ class FedProx(Method):
     """
 
     title = "FedProx"
-    published_payload = "100 %"
 
     mu: float = knob(0.01, low=0.0, high=10.0, doc="weight μ of the proximal term")
 

@@ -18,7 +18,6 @@ class LocalVPT(FedVPT):
     """
 
     title = "Local-VPT"
-    published_payload = "0"
 
     def personal_part(self, model: nn.Module) -> Iterable[str]:
         """Prompts and head: all that trains."""

@@ -19,7 +19,6 @@ class PerFedAvg(Method):
     """
 
     title = "Per-FedAvg"
-    published_payload = "100 %"
 
     lr: float = knob(0.001, low=1e-4, high=1.0, log=True, doc="rate β of the outer step")
     inner_lr: float = knob(0.001, low=1e-4, high=1.0, log=True, doc="rate α of the inner step")
