@@ -4,6 +4,7 @@ import inspect
 
 import click
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 
 from pfltune.cli import options
@@ -27,16 +28,16 @@ def command(name: str | None) -> None:
     console = Console()
     if name is None:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for column in ("name", "paper", "knobs"):
-            table.add_column(column)
+        table.add_column("name", no_wrap=True)
+        table.add_column("paper")
         for known, cls in available_methods().items():
             first = (inspect.getdoc(cls) or "").splitlines()[0]
-            table.add_row(known, first, ", ".join(knobs_of(cls)))
+            table.add_row(known, first)
         console.print(table)
         return
     cls = find_method(name)
     console.print(f"[bold]{title_of(cls)}[/bold]", highlight=False)
-    console.print(inspect.getdoc(cls), markup=False, highlight=False)
+    console.print(Markdown((inspect.getdoc(cls) or "").replace("``", "`"), hyperlinks=False))
     console.print()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("knob", "default", "possible", "when", "meaning"):
