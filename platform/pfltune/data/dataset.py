@@ -1,8 +1,11 @@
 """A data set: uint8 images and labels in memory, one copy for everybody."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,12 +21,16 @@ class Dataset:
         images: uint8 of shape (samples, channels, height, width).
         labels: int64 of shape (samples,), values in [0, number of classes).
         class_names: one per class.
+        domains: int64 of shape (samples,), where each sample comes from; None if there is one only.
+        domain_names: one per domain.
     """
 
     name: str
     images: Tensor
     labels: Tensor
     class_names: tuple[str, ...]
+    domains: Tensor | None = None
+    domain_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
@@ -42,6 +49,16 @@ class Dataset:
                 f"{int(self.labels.max())}, but there are {self.classes} classes"
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tensors as arrays: Ray keeps these once per machine, and all processes read that copy."""
+        state = dict(self.__dict__)
+        return {n: v.numpy() if isinstance(v, Tensor) else v for n, v in state.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            tensor = read_only(value) if isinstance(value, np.ndarray) else value
+            object.__setattr__(self, name, tensor)
+
     @property
     def classes(self) -> int:
         """Number of classes."""
@@ -51,6 +68,13 @@ class Dataset:
     def channels(self) -> int:
         """Number of colour channels."""
         return self.images.shape[1]
+
+
+def read_only(array: np.ndarray) -> Tensor:
+    """A tensor on the memory of ``array``, which nobody may write to (memory maps, Ray's store)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def digits() -> Dataset:
