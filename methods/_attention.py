@@ -106,6 +106,6 @@ def standard_attention(block: nn.Module) -> Attention:
     if type(attention) is not Attention or attention.gate is not None:
         raise UserError(
             "prefixes need timm's standard self-attention in every block; "
-            f"this backbone has {type(attention).__name__}"
+            f"this backbone has {type(attention).__module__}.{type(attention).__name__}"
         )
     return attention

@@ -26,7 +26,8 @@ def add_prompts(model: nn.Module, count: int, *, deep: bool = False) -> tuple[st
             be averaged into the features.
     """
     vit: Any = model
-    if type(model) is not VisionTransformer or vit.cls_token is None or vit.global_pool != "token":
+    pools_token = isinstance(model, VisionTransformer) and vit.global_pool == "token"
+    if not pools_token or vit.cls_token is None:
         raise UserError(
             f"prompts need timm's VisionTransformer with a pooled class token; this backbone is a "
             f"{type(model).__name__} that pools {getattr(model, 'global_pool', 'otherwise')!r}"

@@ -49,7 +49,7 @@ class FedPerfix(Method):
 
     def graft(self, model: nn.Module) -> None:
         """Put a prefix into the attention of the last ``depth`` blocks."""
-        for block in parts.blocks(model, self.depth or None).values():
+        for block in parts.blocks(model, self.depth or None, "depth").values():
             attention = standard_attention(block)
             block.add_module(
                 "attn", PrefixAttention(attention, self._prefix(attention.qkv.in_features))
@@ -57,7 +57,7 @@ class FedPerfix(Method):
 
     def personal_part(self, model: nn.Module) -> Iterable[str]:
         """Prefixes and head, and the last ``personal_blocks`` blocks."""
-        blocks = parts.under(model, *parts.blocks(model, self.personal_blocks))
+        blocks = parts.under(model, *parts.blocks(model, self.personal_blocks, "personal_blocks"))
         return (*parts.of_type(model, AddedPrefix, TokenPrefix), *parts.head(model), *blocks)
 
     def _prefix(self, dim: int) -> nn.Module:

@@ -17,6 +17,7 @@ from pfltune.federation.trial import FederatedTrial
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedperfix import FedPerfix
 from pfltune.randomness import isolated
+from pfltune.registry import make_method
 
 KINDS = ("adapter", "tokens", "zero", "random")
 WIDTH, HEADS, DEPTH = 16, 2, 2
@@ -298,3 +299,70 @@ def test_it_sends_less_than_fedavg(kind, federation):
         return FederatedTrial(method, federation, seed=0).step().metrics["comm/total_mb"]
 
     assert 0 < sent(FedPerfix(prefix=kind)) < sent(FedAvg())
+
+
+# Which blocks
+
+
+@pytest.mark.parametrize(("depth", "blocks"), [(0, {0, 1}), (1, {1}), (2, {0, 1})])
+def test_the_last_blocks_have_prefixes(depth, blocks, plain, grafted):
+    new = grafted(depth=depth).state_dict().keys() - plain.state_dict().keys()
+    expected = {f"blocks.{b}.attn.prefix.{n}" for b in blocks for n in PREFIX_TENSORS["adapter"]}
+    assert new == expected
+
+
+def test_blocks_without_a_prefix_are_the_backbones(plain, grafted):
+    """What the last block reads is the same to the last bit, what it says is not."""
+    images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    seen = []
+    for model in (plain, grafted(depth=1)):
+        model.blocks[1].register_forward_hook(lambda _, args, y: seen.append((args[0], y)))
+        model(images)
+    (read, said), (prefixed_read, prefixed_said) = seen
+    assert torch.equal(read, prefixed_read)
+    assert not torch.allclose(said, prefixed_said, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("count", "blocks"), [(1, {1}), (2, {0, 1})])
+def test_the_last_blocks_are_personal_as_a_whole(count, blocks, plain, grafted):
+    """Beside prefixes and head, wherever the prefixes are."""
+    roles = roles_of(FedPerfix(personal_blocks=count), grafted())
+    whole = {n for n in plain.state_dict() for b in blocks if n.startswith(f"blocks.{b}.")}
+    assert len(whole) == 12 * count, "a block of timm's has 12 tensors"
+    prefix_names = {n for n in grafted().state_dict() if ".prefix." in n}
+    assert set(roles.personal) == whole | prefix_names | {"head.weight", "head.bias"}
+    assert set(roles.shared) == plain.state_dict().keys() - set(roles.personal)
+
+
+def test_a_prefix_in_the_last_block_alone_leaves_the_others_shared(plain, grafted):
+    roles = roles_of(FedPerfix(depth=1), grafted(depth=1))
+    names = {f"blocks.1.attn.prefix.{name}" for name in PREFIX_TENSORS["adapter"]}
+    assert set(roles.personal) == names | {"head.weight", "head.bias"}
+    assert set(roles.shared) == plain.state_dict().keys() - {"head.weight", "head.bias"}
+
+
+def test_a_personal_block_stays_and_a_shared_one_travels(plain, run_trial, make_federation):
+    everybody = make_federation(sampled_clients=4)
+    trial = run_trial(FedPerfix(personal_blocks=1, lr=0.1), everybody, rounds=1).trial
+    name = "attn.qkv.weight"
+    assert f"blocks.0.{name}" in trial.server
+    assert not torch.equal(trial.server[f"blocks.0.{name}"], plain.state_dict()[f"blocks.0.{name}"])
+    assert not [n for n in trial.server if n.startswith("blocks.1.")]
+    assert not [n for n in trial.personal[0] if n.startswith("blocks.0.") and ".prefix." not in n]
+    own = [personal[f"blocks.1.{name}"] for personal in trial.personal]
+    assert all(not torch.equal(a, b) for i, a in enumerate(own) for b in own[:i])
+
+
+@pytest.mark.parametrize("knob", ["depth", "personal_blocks"])
+def test_more_blocks_than_there_are_is_the_users_mistake(knob, federation):
+    """Told before training, with the value and what is possible on this backbone."""
+    with pytest.raises(UserError, match=rf"{knob}=3 .*possible: 0 to 2"):
+        FederatedTrial(FedPerfix(**{knob: 3}), federation, seed=0)
+    FederatedTrial(FedPerfix(**{knob: 2}), federation, seed=0)
+
+
+@pytest.mark.parametrize("knob", ["depth", "personal_blocks"])
+@pytest.mark.parametrize("value", [-1, 101, 1.5])
+def test_a_number_of_blocks_that_no_model_has_is_refused_at_once(knob, value):
+    with pytest.raises(UserError, match=rf"{knob}={value} .*whole number: 0 to 100"):
+        make_method("fedperfix", {knob: value})

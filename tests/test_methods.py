@@ -1,27 +1,21 @@
 """Each method against its algorithm, written a second time without the engine."""
 
-import math
-
 import pytest
-import timm
 import torch
 import torch.nn.functional as F
+from byhand import assert_same
 
 from pfltune.data.images import Images
-from pfltune.errors import UserError
 from pfltune.federation.local import ClientWork, LocalTrainer
 from pfltune.federation.roles import roles_of, tensors_of
-from pfltune.federation.trial import FederatedTrial
-from pfltune.method import Phase, Start, Update
+from pfltune.method import Phase, Update
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedper import FedPer
 from pfltune.methods.fedrep import FedRep
 from pfltune.methods.local import Local
-from pfltune.methods.pfedpg import PFedPG, generate
 from pfltune.randomness import isolated, torch_rng
 
 HEAD = {"head.weight", "head.bias"}
-PROMPTS = "blocks.0.prompts"
 
 
 class Desk:
@@ -57,12 +51,6 @@ def plain_sgd(federation, rounds, lr, seed=0, **options):
                 F.cross_entropy(model(pixels), data.labels[chosen]).backward()
                 optimizer.step()
     return {name: tensor.detach() for name, tensor in model.state_dict().items()}
-
-
-def assert_same(found, expected, atol=1e-6):
-    assert found.keys() == expected.keys()
-    for name, tensor in expected.items():
-        torch.testing.assert_close(found[name], tensor, rtol=0, atol=atol, msg=name)
 
 
 def test_fedavg_with_one_client_is_plain_sgd(make_federation, run_trial):
@@ -191,195 +179,3 @@ def test_local_leaves_clients_alone_that_are_not_sampled(federation, run_trial, 
         moved = differing(personal, start)
         expected = set(start) if client in trial.sampled_clients(1) else set()
         assert set(moved) == expected, f"client {client}"
-
-
-# pFedPG: N clients, K prompts of width l.
-N, K, L = 3, 4, 5
-LEAVES = ("W_Q", "W_K", "W_V", "W_O", "P_base", "d")
-
-
-@pytest.fixture
-def generator():
-    """A generator of prompts in float64, without special values."""
-    rng = torch.Generator().manual_seed(3)
-    shapes = {"P_base": (K, L), "d": (N, L)} | {f"W_{w}": (L, L) for w in "QKVO"}
-    return {n: torch.randn(s, generator=rng, dtype=torch.float64) for n, s in shapes.items()}
-
-
-def generated(g, client):
-    """G(P_base, d_n) with every index written out.
-
-    q_j = Σ_i d_i Wq_ij, k_aj = Σ_i P_ai Wk_ij, v_aj = Σ_i P_ai Wv_ij,
-    α_a = exp(q·k_a/√l) / Σ_b exp(q·k_b/√l), P_n,aj = P_aj + Σ_i (Σ_b α_b v_bi) Wo_ij.
-    """
-    q = torch.einsum("i,ij->j", g["d"][client], g["W_Q"])
-    k = torch.einsum("ai,ij->aj", g["P_base"], g["W_K"])
-    v = torch.einsum("ai,ij->aj", g["P_base"], g["W_V"])
-    weight = (torch.einsum("j,aj->a", q, k) / math.sqrt(L)).exp()
-    mixed = torch.einsum("a,ai->i", weight / weight.sum(), v)
-    return g["P_base"] + torch.einsum("i,ij->j", mixed, g["W_O"])
-
-
-@pytest.mark.parametrize("client", range(N))
-def test_pfedpg_generates_prompts_by_cross_attention(client, generator):
-    found = generate(generator, generator["d"][client])
-    torch.testing.assert_close(found, generated(generator, client), rtol=0, atol=1e-10)
-
-
-@pytest.fixture
-def changes():
-    """ΔP_n of the clients 0 and 2; client 1 takes no part."""
-    rng = torch.Generator().manual_seed(4)
-    return {c: torch.randn(K, L, generator=rng, dtype=torch.float64) for c in (0, 2)}
-
-
-def surrogate(g, changes):
-    """Σ_n ⟨P_n, -ΔP_n⟩: its gradient is the chain rule with -ΔP_n for ∂L/∂P_n."""
-    return sum((generated(g, c) * -change).sum() for c, change in changes.items())
-
-
-def aggregated(generator, changes, server_lr=0.5):
-    uploads = (
-        Update({PROMPTS: change}, {}, weight=c + 1, client=c) for c, change in changes.items()
-    )
-    return PFedPG(server_lr=server_lr).aggregate(generator, uploads)
-
-
-def test_pfedpgs_server_takes_one_step_down_the_surrogate(generator, changes):
-    leaves = {name: tensor.clone().requires_grad_() for name, tensor in generator.items()}
-    grads = torch.autograd.grad(surrogate(leaves, changes), list(leaves.values()))
-    expected = {n: generator[n] - 0.5 * g for n, g in zip(leaves, grads, strict=True)}
-    assert_same(aggregated(generator, changes), expected, atol=1e-10)
-
-
-@pytest.mark.parametrize("name", LEAVES)
-def test_pfedpgs_step_agrees_with_finite_differences(name, generator, changes):
-    """(f(θ + h·e) - f(θ - h·e)) / 2h for every entry e of each tensor, h = 1e-5."""
-
-    def surrogate_at(entry, step):
-        moved = generator[name].clone()
-        moved.view(-1)[entry] += step
-        return surrogate({**generator, name: moved}, changes)
-
-    slopes = torch.stack(
-        [
-            (surrogate_at(entry, 1e-5) - surrogate_at(entry, -1e-5)) / 2e-5
-            for entry in range(generator[name].numel())
-        ]
-    ).view_as(generator[name])
-    assert slopes.abs().max() > 0.01, "flat: this shows nothing"
-    found = (generator[name] - aggregated(generator, changes)[name]) / 0.5
-    torch.testing.assert_close(found, slopes, rtol=1e-6, atol=1e-7)
-
-
-def test_pfedpg_moves_the_descriptors_of_those_that_took_part(generator, changes):
-    moved = (aggregated(generator, changes)["d"] != generator["d"]).any(dim=1)
-    assert moved.tolist() == [True, False, True]
-
-
-def test_pfedpg_moves_the_generator_that_all_clients_share(generator, changes, differing):
-    assert differing(aggregated(generator, changes), generator) == sorted(LEAVES)
-
-
-def test_pfedpg_moves_prompts_towards_what_the_client_learned(generator):
-    """A small step makes P_n follow ΔP_n: ⟨change of P_n, ΔP_n⟩ > 0."""
-    change = torch.ones(K, L, dtype=torch.float64)
-    new = aggregated(generator, {1: change}, server_lr=1e-3)
-    assert ((generated(new, 1) - generated(generator, 1)) * change).sum() > 0
-
-
-def test_pfedpg_begins_with_one_random_descriptor_for_each_client():
-    start = Start({PROMPTS: torch.randn(K, 64)}, {}, clients=50, rng=torch_rng(0, "server"))
-    server = PFedPG().init_server(start)
-    assert torch.equal(server["P_base"], start.shared[PROMPTS])
-    assert server["d"].shape == (50, 64)
-    assert abs(server["d"].std() - 1) < 0.05
-    assert all(abs(server[f"W_{w}"].std() - 1 / 8) < 0.01 for w in "QKVO")
-
-
-def test_pfedpg_trains_prompts_and_head_on_a_frozen_backbone(federation, run_trial):
-    trial = run_trial(PFedPG()).trial
-    backbone = federation.build_backbone(0).state_dict()
-    assert trial.roles.shared == (PROMPTS,)
-    assert set(trial.roles.personal) == HEAD
-    assert set(trial.roles.frozen) == backbone.keys() - HEAD
-    now = trial._trainer.model.state_dict()
-    assert all(torch.equal(now[name], backbone[name]) for name in trial.roles.frozen)
-
-
-def test_pfedpg_uploads_the_change_of_the_prompts(federation):
-    method = PFedPG(prompts=K)
-    desk, other = Desk(method, federation), Desk(method, federation)
-    down, personal = {PROMPTS: desk.start[PROMPTS] + 0.5}, {n: desk.start[n] for n in HEAD}
-    update = method.train(desk.work, down, personal)
-    trained = other.work.fit({**down, **personal}, method.phases())
-    assert update.upload.keys() == {PROMPTS}
-    assert update.upload[PROMPTS].shape == (K, 16)
-    assert update.upload[PROMPTS].abs().max() > 0
-    assert torch.equal(update.upload[PROMPTS], trained[PROMPTS] - down[PROMPTS])
-
-
-def test_pfedpg_decays_prompts_and_head(federation):
-    """The gradient gains weight_decay·θ: one step (5 samples) differs by lr·weight_decay·θ."""
-
-    def after_one_step(decay):
-        method = PFedPG(lr=0.25, weight_decay=decay)
-        desk = Desk(method, federation, client=0)
-        return desk.start, desk.work.fit(desk.start, method.phases())
-
-    (start, bare), (_, decayed) = after_one_step(0.0), after_one_step(0.1)
-    for name, initial in start.items():
-        expected = 0.25 * 0.1 * initial
-        torch.testing.assert_close(bare[name] - decayed[name], expected, rtol=0, atol=1e-6)
-
-
-def test_pfedpg_gives_different_clients_different_prompts(run_trial):
-    trial = run_trial(PFedPG(server_lr=0.1)).trial
-    prompts = [trial.method.download(trial.server, c)[PROMPTS] for c in range(4)]
-    gaps = [(a - b).abs().max() for i, a in enumerate(prompts) for b in prompts[:i]]
-    assert min(gaps) > 1e-5
-
-
-def test_pfedpg_learns_prompts_over_the_rounds(federation, run_trial):
-    trial = run_trial(PFedPG(server_lr=0.1)).trial
-    fresh = FederatedTrial(trial.method, federation, seed=0)
-    for client in range(4):
-        now, then = (t.method.download(t.server, client)[PROMPTS] for t in (trial, fresh))
-        assert (now - then).abs().max() > 1e-5, f"the prompts of client {client} stood still"
-
-
-def test_prompts_stand_between_class_token_and_patches(federation):
-    model = federation.build_backbone(0).eval()
-    PFedPG(prompts=K).graft(model)
-    seen = []
-    model.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    bare = federation.build_backbone(0).eval()
-    bare.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    images = torch.zeros(2, 1, 8, 8)
-    model(images), bare(images)
-    with_prompts, without = seen
-    prompts = model.blocks[0].prompts.expand(2, -1, -1)
-    assert torch.equal(with_prompts, torch.cat([without[:, :1], prompts, without[:, 1:]], dim=1))
-
-
-@pytest.mark.parametrize("options", [{}, {"class_token": False}], ids=["with-cls", "without-cls"])
-def test_prompts_are_refused_where_patches_are_averaged(options):
-    model = timm.create_model(
-        "vit_tiny_patch16_224",
-        img_size=8,
-        patch_size=4,
-        embed_dim=16,
-        depth=1,
-        num_heads=2,
-        global_pool="avg",
-        **options,
-    )
-    with pytest.raises(UserError, match=r"class token.*avg"):
-        PFedPG().graft(model)
-
-
-def test_prompts_are_refused_where_there_is_no_place_for_them():
-    """timm's convit_tiny pools a class token, but has no place behind its position embedding."""
-    model = timm.create_model("convit_tiny", img_size=32, depth=2)
-    with pytest.raises(UserError, match="prompts need"):
-        PFedPG().graft(model)

@@ -64,28 +64,35 @@ def named(model: nn.Module, words: str) -> tuple[str, ...]:
     return tuple(name for name in model.state_dict() if name in found)
 
 
-def blocks(model: nn.Module, last: int | None = None) -> dict[str, nn.Module]:
-    """The transformer blocks by name, all or the ``last`` ones.
+def blocks(
+    model: nn.Module, last: int | None = None, asked: str = "blocks"
+) -> dict[str, nn.Module]:
+    """The transformer blocks by name, all or the ``last`` ones; ``asked`` is the knob that says so.
 
     Raises:
         UserError: the model has fewer, or no list of blocks.
     """
     every: Any = getattr(model, "blocks", None)
     if not isinstance(every, nn.Sequential | nn.ModuleList):
-        raise UserError(f"{type(model).__name__} has no list of transformer blocks")
+        raise UserError(
+            f"{type(model).__name__} has no plain list of blocks, as windowed backbones have none"
+        )
     count = len(every) if last is None else last
     if count > len(every):
-        raise UserError(f"{count} blocks are more than the model has; possible: 0 to {len(every)}")
+        raise UserError(
+            f"{asked}={count} is more than the model's blocks; possible: 0 to {len(every)}"
+        )
     return {f"blocks.{i}": every[i] for i in range(len(every) - count, len(every))}
 
 
 def head(model: nn.Module) -> tuple[str, ...]:
     """The classification head, as timm's ``get_classifier`` names it."""
     find: Any = getattr(model, "get_classifier", lambda: None)
-    classifier = find()
-    for name, module in model.named_modules():
-        if name and module is classifier:
-            return under(model, name)
+    found = find()
+    classifiers = found if isinstance(found, tuple) else (found,)  # DeiT's distilled has two
+    names = [name for name, m in model.named_modules() if name and any(m is c for c in classifiers)]
+    if names:
+        return under(model, *names)
     raise UserError(
         f"{type(model).__name__} has no classification head that timm's get_classifier() names"
     )
