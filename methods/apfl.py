@@ -17,9 +17,9 @@ class APFL(Method):
     """APFL: adaptive personalized federated learning (Deng et al. 2020, arXiv 2003.13461).
 
     A client predicts with v̄ = α·v + (1 − α)·w. On each batch w takes its own SGD step, and v that
-    of f_i(v̄) with the gradient α·∇f_i(v̄), both from where they were before the batch. A learned
-    α follows ⟨v − w, ∇f_i(v̄)⟩ and is kept in [0, 1] after each round. Each step costs two passes
-    through the model. With α = 0 it predicts as FedAvg.
+    of f_i(v̄) with the gradient α·∇f_i(v̄), both from where they were before the batch. A learned α
+    follows ⟨v − w, ∇f_i(v̄)⟩; where it leaves [0, 1] the bound is mixed in its place, and kept after
+    the round. Each step costs two passes through the model. With α = 0 it predicts as FedAvg.
     """
 
     title = "APFL"
@@ -52,5 +52,8 @@ class APFL(Method):
     def _mixed(self, w: Tensor, personal: Tensors, name: str) -> Tensor:
         if OWN + name not in personal:  # whole numbers, such as BatchNorm's count of batches
             return w
-        alpha = personal[ALPHA] if self.learn_alpha else personal[ALPHA].detach()
-        return torch.lerp(w, personal[OWN + name], alpha)
+        alpha = personal[ALPHA]
+        inside = alpha.detach().clamp(0.0, 1.0)
+        if self.learn_alpha:
+            inside = inside + alpha - alpha.detach()  # the value of one, the gradient of the other
+        return torch.lerp(w, personal[OWN + name], inside)

@@ -1,0 +1,352 @@
+"""Every baseline against its paper's update rule, written out in plain tensors.
+
+Two rounds of the engine are replayed by hand: own loops, own SGD, own weighted mean, personal
+tensors named by plain strings. The engine is asked for nothing but the clients that it samples.
+Compared are the server's tensors, those of all clients, and those with which each client predicts
+after each round.
+
+In the docstrings f_c(θ; B) is the mean cross-entropy of the model with tensors θ on batch B of
+client c, n_c the number of its training samples, η the learning rate. Autograd gives ∇f_c alone.
+"""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from byhand import HEAD, assert_same, flat, gradients, well_conditioned
+from torch.func import functional_call
+
+from pfltune.federation.trial import FederatedTrial
+from pfltune.methods.apfl import APFL
+from pfltune.methods.ditto import Ditto
+from pfltune.methods.fedalt import FedAlt
+from pfltune.methods.fedavg import FedAvg
+from pfltune.methods.fedbabu import FedBABU
+from pfltune.methods.fedbn import FedBN
+from pfltune.methods.fedper import FedPer
+from pfltune.methods.fedprox import FedProx
+from pfltune.methods.fedrep import FedRep
+from pfltune.methods.fedsim import FedSim
+from pfltune.methods.local import Local
+from pfltune.methods.per_fedavg import PerFedAvg
+from pfltune.methods.vanilla_attention import VanillaAttention
+from pfltune.randomness import torch_rng
+
+LR = 0.1
+SEED = 3  # client 3 takes part in both rounds, client 2 in none
+TOLERANCE, MOVED = 1e-6, 1e-4
+
+
+def both(*layers):
+    return tuple(f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias"))
+
+
+ATTN = both("blocks.0.attn.qkv", "blocks.0.attn.proj", "blocks.1.attn.qkv", "blocks.1.attn.proj")
+MLP = both("blocks.0.mlp.fc1", "blocks.0.mlp.fc2", "blocks.1.mlp.fc1", "blocks.1.mlp.fc2")
+NORM = both("blocks.0.norm1", "blocks.0.norm2", "blocks.1.norm1", "blocks.1.norm2", "norm")
+ALL = ("cls_token", "pos_embed", *both("patch_embed.proj"), *ATTN, *MLP, *NORM, *HEAD)
+
+
+class ByHand:
+    """What the papers presuppose, on the tiny federation: batches, ∇f_c, rounds, the mean."""
+
+    def __init__(self, federation):
+        self.federation = federation
+        self.model = federation.build_backbone(SEED)
+        self.start = {name: t.clone() for name, t in self.model.state_dict().items()}
+
+    def batches(self, number, client, epochs=None, *, purpose="training", stream=()):
+        """The sample indices of each step of the client in round ``number``, epoch after epoch.
+
+        The order of an epoch has the key (seed, purpose/order, round, client, epoch[, stream]).
+        """
+        mine, protocol = self.federation.clients[client].train, self.federation.protocol
+        for epoch in range(protocol.local_epochs) if epochs is None else epochs:
+            rng = torch_rng(SEED, f"{purpose}/order", number, client, epoch, *stream)
+            yield from mine[torch.randperm(len(mine), generator=rng)].split(protocol.batch_size)
+
+    def gradient(self, theta, batch):
+        """∇f_c(θ; B) by name."""
+        data = self.federation.dataset
+        images, labels = data.images[batch].float() / 127.5 - 1, data.labels[batch]
+        return gradients(
+            lambda t: F.cross_entropy(functional_call(self.model, t, (images,)), labels), theta
+        )
+
+    def step(self, theta, batch, names=ALL, lr=LR):
+        """θ ← θ - η·∇f_c(θ; B) for the tensors in ``names``; the others stay."""
+        g = self.gradient(theta, batch)
+        return {n: t - lr * g[n] if n in names else t for n, t in theta.items()}
+
+    def rounds(self, cohorts, server, own, local, predict):
+        """(server, clients, predicting tensors) after the rounds of ``cohorts``.
+
+        ``local(round, client, server, own)`` gives what a client uploads and what it keeps. The
+        server takes Σ_c n_c·upload_c / Σ_c n_c; clients outside the cohort stay as they are.
+        """
+        clients, predicting = [own for _ in self.federation.clients], {}
+        for number, cohort in enumerate(cohorts, start=1):
+            n = {c: len(self.federation.clients[c].train) for c in cohort}
+            back = {c: local(number, c, server, clients[c]) for c in cohort}
+            server = {
+                name: sum(n[c] * back[c][0][name] for c in cohort) / sum(n.values())
+                for name in server
+            }
+            clients = [back[c][1] if c in cohort else kept for c, kept in enumerate(clients)]
+            for c, kept in enumerate(clients):
+                theta = predict(number, c, server, kept)
+                predicting |= {f"round{number}/client{c}/{name}": t for name, t in theta.items()}
+        return server, clients, predicting
+
+    def check(self, method, local, server, own, predict=lambda _, c, u, v: {**u, **v}, fixed=()):
+        """Two rounds of ``method`` equal those of ``local`` from the states ``server`` and ``own``.
+
+        All tensors move, but for those ``fixed`` and those of a client that never takes part.
+        """
+        trial = FederatedTrial(method, self.federation, SEED)
+        cohorts = [trial.sampled_clients(number) for number in (1, 2)]
+        assert cohorts == [[1, 3], [0, 3]], "the seed was chosen for these"
+        expected = self.rounds(cohorts, server, own, local, predict)
+        predicting = spied(trial)
+        before = flat(trial.server, trial.personal)
+        trial.step(), trial.step()
+        found = flat(trial.server, trial.personal)
+        for name, tensor in found.items():
+            still = name.startswith("client2/") or name.partition("/")[2] in fixed
+            moved = (tensor - before[name]).abs().max()
+            assert moved == 0 if still else moved > MOVED, f"{name} moved by {moved}"
+        assert_same(found, flat(*expected[:2]), TOLERANCE)
+        assert_same(predicting, expected[2], TOLERANCE)
+        return trial
+
+
+def spied(trial):
+    """A dictionary that fills with the tensors with which each client predicts in each round."""
+    seen, asked, correct = {}, [], trial._trainer.correct
+
+    def spy(tensors, indices):
+        number, client = divmod(len(asked), len(trial.personal))
+        asked.append(client)
+        seen.update({f"round{number + 1}/client{client}/{n}": t for n, t in tensors.items()})
+        return correct(tensors, indices)
+
+    trial._trainer.correct = spy
+    return seen
+
+
+def split(theta, mine):
+    """The shared tensors u, and the personal tensors v, which ``mine`` names."""
+    u = {name: t for name, t in theta.items() if name not in mine}
+    return u, {name: theta[name] for name in theta if name in mine}
+
+
+def furthest(a, b, names=ALL):
+    """The largest difference between the tensors ``names`` of a and of b."""
+    return max((a[name] - b[name]).abs().max() for name in names)
+
+
+@pytest.fixture(scope="module")
+def hand(make_federation):
+    return ByHand(well_conditioned(make_federation, local_epochs=2))
+
+
+def test_the_names_written_here_are_the_models(hand):
+    assert set(ALL) == hand.start.keys()
+    assert len(ALL) == len(hand.start)
+
+
+@pytest.mark.parametrize(
+    ("method", "mine"),
+    [
+        pytest.param(FedAvg(lr=LR), (), id="fedavg"),
+        pytest.param(Local(lr=LR), ALL, id="local"),
+        pytest.param(FedPer(lr=LR), HEAD, id="fedper"),
+        pytest.param(FedBN(lr=LR), NORM, id="fedbn"),
+        pytest.param(VanillaAttention(lr=LR), ATTN + HEAD, id="vanilla_attention"),
+        pytest.param(FedSim(lr=LR, personal="attn"), ATTN, id="fedsim-attn"),
+        pytest.param(FedSim(lr=LR, personal="head,mlp"), HEAD + MLP, id="fedsim-head,mlp"),
+    ],
+)
+def test_shared_and_personal_part_take_every_step_together(method, mine, hand):
+    """θ = (u, v_c), θ ← θ - η·∇f_c(θ; B) on each batch; u is averaged, v_c stays.
+
+    FedAvg (McMahan 2017) has no v, Local no u. FedPer (Arivazhagan 2019) keeps the head, FedBN
+    (Li 2021) the normalisation, Vanilla Attention (Sun 2023) attention and head, FedSim (Pillutla
+    2022, algorithm 2) whatever is named.
+    """
+
+    def local(number, c, u, v):
+        theta = {**u, **v}
+        for batch in hand.batches(number, c):
+            theta = hand.step(theta, batch)
+        return split(theta, mine)
+
+    hand.check(method, local, *split(hand.start, mine))
+
+
+@pytest.mark.parametrize(
+    ("method", "mine", "epochs"),
+    [
+        pytest.param(FedRep(lr=LR, head_epochs=3), HEAD, 3, id="fedrep"),
+        pytest.param(FedAlt(lr=LR, personal="attn"), ATTN, 1, id="fedalt-attn"),
+        pytest.param(
+            FedAlt(lr=LR, personal="norm,head", personal_epochs=2), NORM + HEAD, 2, id="fedalt-norm"
+        ),
+    ],
+)
+def test_the_personal_part_is_trained_first_and_then_the_shared_one(method, mine, epochs, hand):
+    """v ← v - η·∇_v f_c(u, v; B) for τ_v epochs, then u ← u - η·∇_u f_c(u, v; B) for two.
+
+    FedRep (Collins 2021): v is the head. FedAlt (Pillutla 2022, algorithm 1): whatever is named.
+    The epochs on u go on counting where those on v ended. u is averaged, v_c stays.
+    """
+
+    def local(number, c, u, v):
+        theta = {**u, **v}
+        for batch in hand.batches(number, c, range(epochs)):
+            theta = hand.step(theta, batch, names=v)
+        for batch in hand.batches(number, c, range(epochs, epochs + 2)):
+            theta = hand.step(theta, batch, names=u)
+        return split(theta, mine)
+
+    hand.check(method, local, *split(hand.start, mine))
+
+
+def test_fedprox_pulls_every_step_towards_the_model_that_was_downloaded(hand):
+    """Li 2020: with h(w) = f_c(w; B) + μ/2·‖w - w_s‖², ∇h = ∇f_c(w; B) + μ·(w - w_s)."""
+    mu = 2.0
+
+    def local(number, c, server, own):
+        w = server
+        for batch in hand.batches(number, c):
+            g = hand.gradient(w, batch)
+            w = {n: w[n] - LR * (g[n] + mu * (w[n] - server[n])) for n in w}
+        return w, own
+
+    hand.check(FedProx(lr=LR, mu=mu), local, hand.start, {})
+
+
+def test_fedbabu_trains_the_body_and_fine_tunes_the_head_for_evaluation_alone(hand):
+    """Oh 2022: u ← u - η·∇_u f_c(u, h; B) with the head h as it began; u is averaged.
+
+    Before each evaluation h ← h - η·∇_h f_c(u, h; B) for three epochs on the training data, from
+    the initial h, in an order of its own.
+    """
+
+    def local(number, c, u, head):
+        theta = {**u, **head}
+        for batch in hand.batches(number, c):
+            theta = hand.step(theta, batch, names=u)
+        return split(theta, HEAD)
+
+    def predict(number, c, u, head):
+        theta = {**u, **head}
+        for batch in hand.batches(number, c, range(3), purpose="adaptation"):
+            theta = hand.step(theta, batch, names=head)
+        assert furthest(theta, head, HEAD) > MOVED, "the fine-tuning would not show"
+        return theta
+
+    method = FedBABU(lr=LR, finetune_epochs=3)
+    hand.check(method, local, *split(hand.start, HEAD), predict, fixed=HEAD)
+
+
+def test_ditto_trains_a_personal_model_beside_that_of_fedavg(hand):
+    """Li 2021: w ← w - η·∇f_c(w; B) from w_s, and v ← v - η·(∇f_c(v; B) + λ·(v - w_s)).
+
+    w_s is the model as it was downloaded. w is averaged, v_c stays and predicts. Both meet the same
+    batches.
+    """
+    lam = 2.0
+
+    def local(number, c, server, v):
+        w = server
+        for batch in hand.batches(number, c):
+            w = hand.step(w, batch)
+            g = hand.gradient(v, batch)
+            v = {n: v[n] - LR * (g[n] + lam * (v[n] - server[n])) for n in v}
+        return w, v
+
+    hand.check(Ditto(lr=LR, lam=lam), local, hand.start, hand.start, lambda _, c, w, v: v)
+
+
+class Mixture:
+    """APFL (Deng 2020) on plain tensors: w, and on each client v and α.
+
+    The client predicts with v̄ = α·v + (1 - α)·w. On each batch, all from where it was before:
+    w ← w - η·∇f_c(w; B); as ∂v̄/∂v = α, v ← v - η·α·∇f_c(v̄; B); and as ∂v̄/∂α = v - w, a learned
+    α ← α - η·⟨v - w, ∇f_c(v̄; B)⟩. Outside of [0, 1] the bound is mixed; α is put back
+    after the round.
+    """
+
+    def __init__(self, hand, alpha, learned, lr=LR):
+        self.hand, self.learned, self.lr = hand, learned, lr
+        self.start = self.kept(torch.tensor(alpha), hand.start)
+        self.ends = []  # α at the end of each local training, before it is put back
+
+    def kept(self, alpha, v):
+        return {"apfl.alpha": alpha} | {f"apfl.{name}": v[name] for name in ALL}
+
+    def predict(self, number, c, w, own):
+        alpha = own["apfl.alpha"]
+        return {n: alpha * own[f"apfl.{n}"] + (1 - alpha) * w[n] for n in w}
+
+    def local(self, number, c, w, own):
+        alpha, v = own["apfl.alpha"], {n: own[f"apfl.{n}"] for n in w}
+        for batch in self.hand.batches(number, c):
+            used = alpha.clamp(0, 1)
+            mixed = {n: used * v[n] + (1 - used) * w[n] for n in w}
+            of_w, of_mixed = self.hand.gradient(w, batch), self.hand.gradient(mixed, batch)
+            slope = sum(((v[n] - w[n]) * of_mixed[n]).sum() for n in w)
+            w = {n: w[n] - self.lr * of_w[n] for n in w}
+            v = {n: v[n] - self.lr * used * of_mixed[n] for n in w}
+            alpha = alpha - self.lr * slope if self.learned else alpha
+        self.ends.append(alpha.item())
+        return w, self.kept(alpha.clamp(0, 1), v)
+
+
+def test_apfl_mixes_a_personal_model_with_that_of_fedavg(hand):
+    """With α fixed, see :class:`Mixture`."""
+    paper = Mixture(hand, 0.4, learned=False)
+    method = APFL(lr=LR, alpha=0.4)
+    start = (hand.start, paper.start)
+    trial = hand.check(method, paper.local, *start, paper.predict, fixed=["apfl.alpha"])
+    assert len({own["apfl.alpha"].item() for own in trial.personal}) == 1
+
+
+def test_apfl_learns_alpha(hand):
+    """Here α stays within [0, 1] by itself, see :class:`Mixture`."""
+    paper = Mixture(hand, 0.5, learned=True)
+    method = APFL(lr=LR, alpha=0.5, learn_alpha=True)
+    hand.check(method, paper.local, hand.start, paper.start, paper.predict)
+    assert all(0 < alpha < 1 for alpha in paper.ends)
+
+
+def test_apfl_puts_a_learned_alpha_back_into_its_range(hand):
+    """Here local training leaves [0, 1] on both sides, see :class:`Mixture`."""
+    paper = Mixture(hand, 0.9, learned=True, lr=0.2)
+    method = APFL(lr=0.2, alpha=0.9, learn_alpha=True)
+    trial = hand.check(method, paper.local, hand.start, paper.start, paper.predict)
+    assert max(paper.ends) > 1
+    assert 1.0 in {own["apfl.alpha"].item() for own in trial.personal}
+
+
+def test_per_fedavg_steps_along_the_gradient_after_an_inner_step(hand):
+    """Fallah 2020, first order: w ← w - β·∇f_c(w - α·∇f_c(w; D); D′); w is averaged.
+
+    D′ comes from the second stream of batches. A client predicts with w - α·∇f_c(w; D), where D is
+    the first batch of its training data in an order of evaluation's own.
+    """
+    alpha = 0.2
+
+    def local(number, c, w, own):
+        pairs = zip(hand.batches(number, c), hand.batches(number, c, stream=(1,)), strict=True)
+        for first, second in pairs:
+            g = hand.gradient(hand.step(w, first, lr=alpha), second)
+            w = {n: w[n] - LR * g[n] for n in w}
+        return w, own
+
+    def predict(number, c, w, own):
+        theta = hand.step(w, next(hand.batches(number, c, purpose="adaptation")), lr=alpha)
+        assert furthest(theta, w) > MOVED, "the adaptation would not show"
+        return theta
+
+    hand.check(PerFedAvg(lr=LR, inner_lr=alpha), local, hand.start, {}, predict)
