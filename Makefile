@@ -16,17 +16,17 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/pip install --quiet uv
 	@echo "Installing the dependencies into .venv (some minutes, once)"
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
 
 compare: $(READY) ## compare FedPerfix with its baselines on real images (under 5 minutes)
 	@$(BIN)/pfltune compare
 
-test: $(READY) ## run every test
-	$(BIN)/python -m pytest -q
+test: test-unit ## run every test
+	$(BIN)/python -m pytest -q -m slow
 
-test-unit: $(READY) ## run the tests that need neither Ray nor a subprocess
-	$(BIN)/python -m pytest -q -m 'not slow'
+test-unit: $(READY) ## run the tests that need neither Ray nor a subprocess, on two cores
+	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadscope
 
 bench: $(READY) ## run the benchmarks
 	$(BIN)/python tests/benchmarks/zeroth_order_memory.py

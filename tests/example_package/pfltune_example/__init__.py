@@ -1,0 +1,1 @@
+"""Methods for pfltune that are not its own."""

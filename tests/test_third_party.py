@@ -1,0 +1,119 @@
+"""A method of another package has the rights of a built-in one: nothing here is told its name.
+
+``example_package`` is what a stranger would publish. A copy of it is built and installed into a
+temporary folder, offline, and each promise is checked in a process that has this folder on its
+path.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.slow
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS / "example_package"
+NAME = "lg_fedavg"
+PFLTUNE = str(Path(sys.executable).parent / "pfltune")
+INSTALL = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+OFFLINE = ["--no-index", "--no-deps", "--no-build-isolation"]
+SHORT = ["-o", "protocol.rounds=1", "-o", "warm_start.epochs=1"]
+
+
+def run(*command, path=None, cwd=None):
+    """Run a command to its end, with ``path`` in front of where Python looks for packages."""
+    before = [str(path)] if path else []
+    known = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(before + known),
+        "COLUMNS": "200",  # no line is broken inside a word that is looked for
+    }
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=400, cwd=cwd, env=environment, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The folder into which the example package is installed; it is built outside the checkout."""
+    folder = tmp_path_factory.mktemp("third_party")
+    unbuilt = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+    source = shutil.copytree(PACKAGE, folder / "source", ignore=unbuilt)
+    target = folder / "site"
+    done = run(sys.executable, *INSTALL, *OFFLINE, "--target", target, source, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return target
+
+
+@pytest.fixture(scope="module")
+def beside(installed, tmp_path_factory):
+    """``beside(*command)``: what a command prints where the package is installed."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+
+    def output(*command, cwd=elsewhere):
+        done = run(*command, path=installed, cwd=cwd)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    return output
+
+
+def test_it_is_listed_with_its_paper(beside):
+    (line,) = [row for row in beside(PFLTUNE, "methods").splitlines() if row.startswith(NAME)]
+    assert "Liang et al. 2020, arXiv 2001.01523" in line
+
+
+def test_its_own_knob_is_shown_beside_the_inherited_one(beside):
+    shown = beside(PFLTUNE, "methods", NAME)
+    assert shown.startswith("LG-FedAvg\n")
+    rows = {line.split()[0]: line for line in shown.splitlines() if line}
+    assert rows["lr"].split()[:5] == ["lr", "0.01", "0.0001", "to", "1"]
+    assert re.match(r"shared_blocks +0 +0 to 12 +last blocks shared", rows["shared_blocks"])
+
+
+def test_the_contract_test_finds_it_and_passes(beside):
+    """Started in the checkout, as its author would; the cache of the outer run stays as it is."""
+    contract = ["-m", "pytest", str(TESTS / "test_contract.py"), "-q", "-p", "no:cacheprovider"]
+    summary = beside(sys.executable, *contract, "-k", NAME, cwd=TESTS.parent).splitlines()[-1]
+    found = {word: int(count) for count, word in re.findall(r"(\d+) ([a-z]+)", summary)}
+    assert found["passed"] > 10, summary
+    assert found.keys() == {"passed", "deselected"}, summary
+
+
+def test_its_search_space_comes_with_it(beside):
+    """The YAML narrows the knobs' own ranges, so that what is found can only be the file's."""
+    code = (
+        "import json\n"
+        "from pfltune.tuning.space import load_space\n"
+        f"space = load_space({NAME!r})\n"
+        "ranges = {d.name: [d.low, d.high] for d in space.dimensions}\n"
+        "print(json.dumps([ranges, space.start]))"
+    )
+    ranges, start = json.loads(beside(sys.executable, "-c", code))
+    written = yaml.safe_load((PACKAGE / "pfltune_example" / f"{NAME}.yaml").read_text())
+    assert ranges == {name: [d["low"], d["high"]] for name, d in written["search"].items()}
+    assert start == written["start"]
+    assert start
+
+
+def test_it_trains_and_only_the_head_is_shared(beside):
+    """Of the 202,186 parameters in the scenario digits the head has 64·10 + 10."""
+    out = beside(PFLTUNE, "run", NAME, *SHORT)
+    assert out.startswith("LGFedAvg(lr=0.01, shared_blocks=0)\n650 shared and 201,536 personal")
+    assert "round   1" in out
+    assert re.search(r"test accuracy \d+\.\d\d %", out)
+
+
+def test_where_it_is_not_installed_its_name_is_a_mistake_in_one_line(tmp_path):
+    done = run(PFLTUNE, "run", NAME, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert re.match(rf"pfltune: .*{NAME!r}.*fedavg.*fedperfix.*\n\Z", done.stderr)
