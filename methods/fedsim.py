@@ -15,9 +15,9 @@ class FedSim(Method):
     """FedSim: partial personalization, simultaneous (Pillutla et al., ICML 2022, arXiv 2204.03809).
 
     Shared part u and personal part v take every local step together. ``personal`` names v: ``all``,
-    ``head``, ``norm``, one component of layer names such as ``attn``, ``mlp`` or ``pos_embed``, or
-    a layer in full such as ``blocks.3``. FedPer is FedSim with v = head, FedBN with v = norm,
-    Vanilla Attention with v = head,attn, and with v = all it is Local.
+    ``none``, ``head``, ``norm``, one component of layer names such as ``attn``, ``mlp`` or
+    ``pos_embed``, or a layer in full such as ``blocks.3``. FedPer is FedSim with v = head, FedBN
+    with v = norm, Vanilla Attention with v = head,attn, Local with v = all, FedAvg with v = none.
     """
 
     title = "FedSim"

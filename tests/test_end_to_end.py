@@ -207,7 +207,8 @@ def test_curves_hold_accuracy_and_communication_of_every_round(runs):
 
 def test_parents_carry_partition_best_configuration_and_report(runs):
     for run in of(runs, phase="summary"):
-        assert {"partition.csv", "comparison.json", "report"} <= run["artifacts"]
+        expected = {"partition.csv", "partition.png", "comparison.json", "report"}
+        assert expected <= run["artifacts"]
     assert all("best.json" in run["artifacts"] for run in of(runs, phase="summary"))
 
 

@@ -12,7 +12,11 @@ from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
 from pfltune.report.table import csv_table, local_steps, markdown_table, terminal_table
 from pfltune.report.writer import page
 
-SCENARIO = {"title": "Digits", "warm_start": {"epochs": 30, "share": 0.2}}
+SCENARIO = {
+    "title": "Digits",
+    "backbone": {"weights": "warm-start"},
+    "warm_start": {"epochs": 30, "share": 0.2},
+}
 BUDGET = {"trials": 8, "generation": 4, "eta": 3, "seeds": 2}
 
 

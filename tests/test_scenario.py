@@ -10,7 +10,7 @@ from pfltune.errors import UserError
 from pfltune.scenario import load_scenario, scenario_files
 
 QUICK = ["warm_start.epochs=1"]
-COLD = ["warm_start=null"]
+COLD = ["backbone.weights=random"]
 
 
 def load_and_build(name, overrides=()):
@@ -187,7 +187,7 @@ def test_an_unknown_scenario_lists_the_choices():
         ("partition.alpha=0", ["alpha=0", "greater than 0"]),
         ("partition.alpha=.inf", ["alpha=inf", "finite"]),
         ("partition.alpha=.nan", ["alpha=nan"]),
-        ("partition.kind=shards", ["'shards'", "'iid'", "'dirichlet'"]),
+        ("partition.kind=pathological", ["'pathological'", "'iid'", "'dirichlet'"]),
         ("partition=iid", ["partition='iid'"]),
         ("split.val=1.5", ["split.val=1.5", "less than 1"]),
         ("split.val=0.75", ["val=0.75", "test=0.25", "nothing to train on"]),
@@ -239,9 +239,8 @@ def test_what_only_building_can_know_is_refused_by_name_as_well(override, words)
         assert word in message
 
 
-def test_more_clients_than_there_are_samples_for_are_refused(monkeypatch):
+def test_more_clients_than_there_are_samples_for_are_refused():
     """1438 images cannot give 40 clients 40 each, whatever is drawn: 40·40 = 1600."""
-    monkeypatch.setattr("pfltune.data.partition.MAX_DRAWS", 3)
     message = refusal("digits", "partition.clients=40", act=load_and_build)
     for word in ("40 clients", "40 of 1438 samples"):
         assert word in message

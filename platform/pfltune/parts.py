@@ -45,20 +45,20 @@ def norms(model: nn.Module) -> tuple[str, ...]:
 def named(model: nn.Module, words: str) -> tuple[str, ...]:
     """The parts that a text such as ``head,attn,blocks.3`` names, in the model's order.
 
-    A word is ``all``, ``head``, ``norm`` (every normalisation layer), the dotted name of a layer or
-    tensor, or one component of such names: ``attn`` is the self-attention of every block.
+    A word is ``all``, ``none``, ``head``, ``norm`` (every normalisation layer), the dotted name of
+    a layer or tensor, or one component of such names: ``attn`` is the self-attention of all blocks.
 
     Raises:
         UserError: a word that names nothing; what there is in the model is listed.
     """
-    special = {"all": everything, "head": head, "norm": norms}
+    special = {"all": everything, "none": _nothing, "head": head, "norm": norms}
     found: set[str] = set()
     for word in words.replace(" ", "").split(","):
         if word in special:
             chosen = special[word](model)
         else:
             chosen = tuple(name for name in model.state_dict() if f".{word}." in f".{name}.")
-        if not word or not chosen:
+        if not chosen and word != "none":
             raise unknown("part of the model", word, {*special, *_components(model)})
         found |= set(chosen)
     return tuple(name for name in model.state_dict() if name in found)
@@ -102,6 +102,10 @@ def freeze(model: nn.Module, *, but: Collection[str] = ()) -> None:
     """Freeze every parameter except those named in ``but``: they never move and never travel."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in but)
+
+
+def _nothing(_: nn.Module) -> tuple[str, ...]:
+    return ()
 
 
 def _components(model: nn.Module) -> set[str]:

@@ -1,10 +1,10 @@
 """Scenarios: the ground of a comparison as a YAML file, checked when it is read."""
 
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,38 +12,18 @@ import yaml
 from pydantic import Field, model_validator
 
 from pfltune.backbones import Backbone, WarmStart, warm_start
-from pfltune.data.dataset import Dataset, load_dataset
-from pfltune.data.images import Images
-from pfltune.data.partition import PARTITIONS
-from pfltune.data.split import split_client, stratified_order
+from pfltune.data.catalog import load_dataset
+from pfltune.data.dataset import Dataset
+from pfltune.data.images import Images, Preprocessing
+from pfltune.data.partitions import AnyPartition
+from pfltune.data.settings import Data
+from pfltune.data.split import ClientSplit, split_client, stratified_order
 from pfltune.errors import UserError, unknown
 from pfltune.federation.ground import Federation, Protocol
 from pfltune.federation.setup import set_up
 from pfltune.method import Method, Tensors
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, read_yaml, validated
-
-
-class Data(Settings):
-    """Which data set."""
-
-    name: str
-
-
-class IID(Settings):
-    """Equal shares of a shuffled data set."""
-
-    kind: Literal["iid"]
-    clients: int = Field(ge=1)
-
-
-class Dirichlet(Settings):
-    """Labels skewed by Dirichlet proportions."""
-
-    kind: Literal["dirichlet"]
-    clients: int = Field(ge=1)
-    alpha: float = Field(gt=0, description="smaller is more skewed")
-    min_samples: int = Field(10, ge=3, description="fewest samples of a client")
 
 
 class Split(Settings):
@@ -66,22 +46,40 @@ class Scenario(Settings):
     title: str
     about: str = ""
     data: Data
-    partition: Annotated[IID | Dirichlet, Field(discriminator="kind")]
+    partition: AnyPartition
     split: Split
+    unseen_clients: float = Field(
+        0.0, ge=0, lt=1, description="share of the clients that never train with the others"
+    )
+    preprocessing: Preprocessing = Preprocessing()
     backbone: Backbone
-    warm_start: WarmStart | None = None
+    warm_start: WarmStart | None = Field(None, description="recipe of weights: warm-start")
     protocol: Protocol
+    published: dict[str, str] = Field(
+        default_factory=dict, description="test accuracy in % that the paper prints, by method"
+    )
     data_seed: int = Field(0, ge=0, description="seed of the partition, the splits and warm start")
 
     @model_validator(mode="after")
     def _enough_clients(self) -> "Scenario":
         sampled, clients = self.protocol.sampled_clients, self.partition.clients
-        if sampled > clients:
+        seen = clients - self._unseen_count()
+        if sampled > seen:
             raise ValueError(
-                f"protocol.sampled_clients={sampled} is more than partition.clients={clients}; "
-                f"possible: 1 to {clients}"
+                f"protocol.sampled_clients={sampled} is more than the {seen} that train of "
+                f"partition.clients={clients}; possible: 1 to {seen}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _recipe_of_the_warm_start(self) -> "Scenario":
+        if self.backbone.weights == "warm-start" and self.warm_start is None:
+            raise ValueError("backbone.weights=warm-start needs a recipe in the section warm_start")
+        return self
+
+    @property
+    def _recipe(self) -> WarmStart | None:
+        return self.warm_start if self.backbone.weights == "warm-start" else None
 
     def build(self) -> Federation:
         """Load the data, deal it to clients, and warm-start the backbone if that is asked for.
@@ -89,14 +87,42 @@ class Scenario(Settings):
         The same scenario gives the same federation; only the warm start depends on the machine and
         on torch's number of threads, in the last bits.
         """
-        dataset = load_dataset(self.data.name)
-        labels = dataset.labels.numpy()
-        reserved, dealt = self._reserve(labels)
-        settings = self.partition.model_dump(exclude={"kind", "clients"})
-        parts = PARTITIONS[self.partition.kind](
-            labels[dealt], self.partition.clients, self._rng("partition"), **settings
+        dataset = self.dataset()
+        return Federation(
+            dataset,
+            self.clients(dataset),
+            self.backbone,
+            self._weights(dataset),
+            self.protocol,
+            self.preprocessing,
+            self._unseen(),
         )
-        clients = tuple(
+
+    def dataset(self) -> Dataset:
+        """The data set that is dealt; read once.
+
+        Raises:
+            UserError: it is unknown, missing or bad.
+        """
+        return self._dataset
+
+    @cached_property
+    def _dataset(self) -> Dataset:
+        return load_dataset(self.data)
+
+    def clients(self, dataset: Dataset) -> tuple[ClientSplit, ...]:
+        """The clients of this scenario on its data set, without any training.
+
+        Raises:
+            UserError: the data set does not suffice for the partition or the split.
+        """
+        labels = dataset.labels.numpy()
+        domains = None if dataset.domains is None else dataset.domains.numpy()
+        _, dealt = self._reserve(labels)
+        parts = self.partition.deal(
+            labels[dealt], None if domains is None else domains[dealt], self.data_seed
+        )
+        return tuple(
             split_client(
                 dealt[part],
                 labels[dealt[part]],
@@ -106,8 +132,6 @@ class Scenario(Settings):
             )
             for number, part in enumerate(parts)
         )
-        weights = self._warm_start(dataset, reserved)
-        return Federation(dataset, clients, self.backbone, weights, self.protocol)
 
     def check(self, methods: Iterable[Method]) -> None:
         """Put each method on the bare backbone, so that a misfit shows before any training.
@@ -115,25 +139,36 @@ class Scenario(Settings):
         Raises:
             UserError: a method does not fit the backbone.
         """
-        dataset = load_dataset(self.data.name)
+        dataset = self.dataset()
+        channels = self.preprocessing.channels(dataset.channels)
         for method in methods:
-            model = self.backbone.build(dataset.classes, dataset.channels, self.data_seed)
+            model = self.backbone.build(dataset.classes, channels, self.data_seed)
             set_up(method, model, clients=1, seed=0, device=torch.device("cpu"))
 
     def _reserve(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sample indices for the warm start, and those for the clients."""
-        share = self.warm_start.share if self.warm_start else 0.0
+        share = self._recipe.share if self._recipe else 0.0
         order = stratified_order(labels, self._rng("reserve"))
         count = round(share * len(labels))
         return np.sort(order[:count]), np.sort(order[count:])
 
-    def _warm_start(self, dataset: Dataset, reserved: np.ndarray) -> Tensors | None:
-        if self.warm_start is None:
-            return None
-        images = Images(dataset.images, dataset.labels, self.backbone.image_size)
+    def _unseen_count(self) -> int:
+        return round(self.unseen_clients * self.partition.clients)
+
+    def _unseen(self) -> frozenset[int]:
+        order = self._rng("unseen").permutation(self.partition.clients)
+        return frozenset(order[: self._unseen_count()].tolist())
+
+    def _weights(self, dataset: Dataset) -> Tensors | None:
+        if self._recipe is None:
+            channels = self.preprocessing.channels(dataset.channels)
+            return self.backbone.stored_weights(dataset.classes, channels)
+        size = self.backbone.image_size
+        images = Images(dataset.images, dataset.labels, size, self.preprocessing)
+        reserved, _ = self._reserve(dataset.labels.numpy())
         indices = torch.from_numpy(reserved).long()
         return warm_start(
-            self.backbone, self.warm_start, images, indices, dataset.classes, self.data_seed
+            self.backbone, self._recipe, images, indices, dataset.classes, self.data_seed
         )
 
     def _rng(self, purpose: str, *indices: int) -> np.random.Generator:

@@ -11,9 +11,11 @@ COMMANDS = {
     "compare": "Compare methods: equal search, fresh seeds, one table.",
     "tune": "Tune one method and show its best configuration.",
     "run": "Run one federated trial, without Ray.",
+    "sensitivity": "Keep each kind of layer personal in turn: where is the model sensitive?",
     "methods": "List the methods, or show one with its knobs.",
     "payload": "Show what each method sends in a round.",
     "scenarios": "List the scenarios, or show all that happens in one.",
+    "partition": "Draw the clients of a scenario: who holds how much of what.",
     "ui": "Open the MLflow pages of past runs in a browser.",
 }
 

@@ -75,21 +75,8 @@ results = click.option(
     help="Folder for the MLflow store, reports and checkpoints.",
 )
 
-pool = stacked(
-    click.option("--name", default=None, help="Name of the comparison; default: made of the time."),
-    click.option(
-        "--trials", type=int, default=8, show_default=True, help="Search trials per method."
-    ),
-    click.option(
-        "--generation",
-        type=int,
-        default=4,
-        show_default=True,
-        help="Trials suggested together; they are halved among themselves.",
-    ),
-    click.option(
-        "--eta", type=int, default=3, show_default=True, help="One of ETA goes on at each rung."
-    ),
+hardware = stacked(
+    click.option("--name", default=None, help="Name of the experiment; default: made of the time."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
     click.option(
         "--workers",
@@ -106,6 +93,23 @@ pool = stacked(
         help="Share of a GPU per trial, e.g. 0.25 for four at a time.",
     ),
     results,
+)
+
+pool = stacked(
+    click.option(
+        "--trials", type=int, default=8, show_default=True, help="Search trials per method."
+    ),
+    click.option(
+        "--generation",
+        type=int,
+        default=4,
+        show_default=True,
+        help="Trials suggested together; they are halved among themselves.",
+    ),
+    click.option(
+        "--eta", type=int, default=3, show_default=True, help="One of ETA goes on at each rung."
+    ),
+    hardware,
 )
 
 

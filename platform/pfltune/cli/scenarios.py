@@ -38,4 +38,4 @@ def command(name: str | None, overrides: tuple[str, ...]) -> None:
         console.print(table)
         return
     settings = load_scenario(name, overrides).model_dump(exclude_none=True)
-    click.echo(yaml.safe_dump(settings, sort_keys=False, width=100).rstrip())
+    click.echo(yaml.safe_dump(settings, sort_keys=False, width=100, allow_unicode=True).rstrip())

@@ -1,7 +1,6 @@
 """A data set: uint8 images and labels in memory, one copy for everybody."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pfltune.errors import UserError, unknown
+from pfltune.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -89,13 +88,3 @@ def digits() -> Dataset:
         labels=torch.from_numpy(bunch.target).long(),
         class_names=tuple(str(name) for name in bunch.target_names),
     )
-
-
-DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits}
-
-
-def load_dataset(name: str) -> Dataset:
-    """The data set called ``name``."""
-    if name not in DATASETS:
-        raise unknown("data set", name, DATASETS)
-    return DATASETS[name]()

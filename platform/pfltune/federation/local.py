@@ -83,7 +83,7 @@ class LocalTrainer:
         """
 
         def loss(tensors: Tensors, batch: int = 0) -> Tensor:
-            x, y = self.images.batch(batches[batch])
+            x, y = self.images.batch(batches[batch], training=True)
             return F.cross_entropy(self._forward({**rest, **tensors}, x), y)
 
         return loss

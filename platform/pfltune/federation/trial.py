@@ -76,7 +76,10 @@ class FederatedTrial:
         _check_sampling(federation)
         data = federation.dataset
         images = Images(
-            data.images.to(self.device), data.labels.to(self.device), federation.backbone.image_size
+            data.images.to(self.device),
+            data.labels.to(self.device),
+            federation.backbone.image_size,
+            federation.preprocessing,
         )
         self._trainer = LocalTrainer(setup.model, self.roles, images, federation.protocol, seed)
         state = setup.model.state_dict()
@@ -123,17 +126,19 @@ class FederatedTrial:
         metrics = self._spent(before) | {"train/loss": loss, "time/round_s": seconds}
         if self.federation.protocol.evaluates(self.round):
             metrics |= self._evaluate_round()
+        if self.finished and self.federation.unseen:
+            metrics |= self._meet_unseen()
         return RoundReport(self.round, metrics)
 
     def sampled_clients(self, round_number: int) -> list[int]:
         """The clients that train in a round, the same for every method with this seed."""
         rng = numpy_rng(self.seed, "sampling", round_number)
         count = self.federation.protocol.sampled_clients
-        return sorted(rng.choice(len(self.federation.clients), count, replace=False).tolist())
+        return sorted(rng.choice(self.federation.seen, count, replace=False).tolist())
 
     @torch.no_grad()
     def evaluate(self) -> Evaluation:
-        """Accuracy of every client with the newest download and its own personal state."""
+        """Accuracy of every seen client with the newest download and its own personal state."""
         return self._evaluate(Totals())
 
     def footprint(self) -> dict[str, float]:
@@ -178,15 +183,26 @@ class FederatedTrial:
         }
 
     def _evaluate(self, meter: Totals) -> Evaluation:
-        accuracies = [self._client_accuracies(c, meter) for c in range(len(self.personal))]
-        val, *test = zip(*torch.stack(accuracies).tolist(), strict=True)
-        return Evaluation(val=val, test=test[0] if test else None)
+        seen = self.federation.seen
+        return _together([self._client_accuracies(c, self.personal[c], meter) for c in seen])
 
-    def _client_accuracies(self, client: int, meter: Totals) -> Tensor:
+    def _meet_unseen(self) -> dict[str, float]:
+        """Let every unseen client train its personal part, drop what it would upload, evaluate."""
+        found = []
+        for client in sorted(self.federation.unseen):
+            personal = self.personal[client]
+            for number in range(self.federation.protocol.personalise_rounds):
+                work = self._work(client, f"personalisation/{number}")
+                down = self.method.download(self.server, client)
+                personal = self.method.train(work, down, personal).personal
+            found.append(self._client_accuracies(client, personal, Totals()))
+        return {f"unseen/{name}": v for name, v in _together(found).metrics().items()}
+
+    def _client_accuracies(self, client: int, personal: Tensors, meter: Totals) -> Tensor:
         """Accuracy on each part that the trial was given, validation first, on the device."""
         down = self.method.download(self.server, client)
         meter.evaluation_down += payload_bytes(down)
-        tensors = self.method.assemble(down, self.personal[client])
+        tensors = self.method.assemble(down, personal)
         phases = self.method.adapt()
         if phases:
             work = self._work(client, "adaptation")
@@ -211,11 +227,17 @@ class FederatedTrial:
 
 
 def _check_sampling(federation: Federation) -> None:
-    sampled, clients = federation.protocol.sampled_clients, len(federation.clients)
+    sampled, clients = federation.protocol.sampled_clients, len(federation.seen)
     if sampled > clients:
         raise UserError(
             f"{sampled} clients cannot be sampled of {clients}; possible: 1 to {clients}"
         )
+
+
+def _together(accuracies: list[Tensor]) -> Evaluation:
+    """Per-client accuracies as one evaluation, brought over from the device at once."""
+    val, *test = zip(*torch.stack(accuracies).tolist(), strict=True)
+    return Evaluation(val=val, test=test[0] if test else None)
 
 
 def _magnitude(tensors: Tensors) -> list[Tensor]:

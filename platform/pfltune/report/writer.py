@@ -46,9 +46,10 @@ def page(result: ComparisonResult, folder: Path, figures: list[str]) -> str:
 
 def start_weights(result: ComparisonResult) -> str:
     """Where every method's start weights come from, in words."""
-    recipe = result.settings["scenario"]["warm_start"]
-    if recipe is None:
-        return "random, by seed"
+    scenario = result.settings["scenario"]
+    source, recipe = scenario["backbone"]["weights"], scenario["warm_start"]
+    if source != "warm-start":
+        return "random, by seed" if source == "random" else source
     return (
         f"trained for {recipe['epochs']} epochs on {recipe['share']:.0%} of the data set, "
         "set aside and given to no client"

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Metric, Param
@@ -10,7 +11,7 @@ from mlflow.entities import Metric, Param
 from pfltune.federation.evaluation import summary
 from pfltune.tracking.store import Store
 
-METRIC_FAMILIES = ("val/", "test/", "comm/", "time/", "memory/", "train/", "params/")
+METRIC_FAMILIES = ("val/", "test/", "comm/", "time/", "memory/", "train/", "params/", "unseen/")
 MAX_TAG = 5000
 MAX_BATCH = 1000  # metrics in one request, by MLflow's REST interface
 
@@ -31,12 +32,16 @@ class Recorder:
         self._pending: dict[str, list[Metric]] = {}
         self.parents: dict[str, str] = {}
 
-    def start_method(self, method: str, title: str, artifacts: Mapping[str, str]) -> None:
-        """Open the parent run of a method, with text artifacts by file name."""
+    def start_method(
+        self, method: str, title: str, artifacts: Mapping[str, str], files: Iterable[Path] = ()
+    ) -> None:
+        """Open the parent run of a method, with text artifacts by file name, and with files."""
         run = self._start(method, {"method": method, "title": title, "phase": "summary"})
         self.parents[method] = run
         for name, text in artifacts.items():
             self._client.log_text(run, text, name)
+        for file in files:
+            self._client.log_artifact(run, str(file))
 
     def start_trial(
         self, method: str, name: str, tags: Mapping[str, str], knobs: Mapping[str, Any]

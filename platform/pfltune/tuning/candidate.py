@@ -44,8 +44,9 @@ class Candidate:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Candidate":
-        """The inverse of :meth:`to_config`."""
-        return cls(**{name: config[name] for name in cls.__dataclass_fields__})
+        """The inverse of :meth:`to_config`; a grid has it under the key ``candidate``."""
+        fields = config.get("candidate", config)
+        return cls(**{name: fields[name] for name in cls.__dataclass_fields__})
 
 
 def search_seed(comparison_seed: int) -> int:

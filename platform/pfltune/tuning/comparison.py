@@ -76,10 +76,7 @@ def plan_comparison(
     Raises:
         UserError: a name, method, knob, search space or device that is not possible.
     """
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"the name {name!r} is not possible; letters, digits, '.', '_' and '-', at most 100"
-        )
+    checked_name(name)
     repeated = {m for m in methods if [short_name(x) for x in methods].count(short_name(m)) > 1}
     if repeated:
         raise UserError(f"methods named twice: {', '.join(sorted(repeated))}")
@@ -92,6 +89,19 @@ def plan_comparison(
         spaces[reference] = load_space(reference).hold(held[reference])
     plan = Plan(references, budget, scenario.protocol, held)
     return Comparison(name, scenario, plan, spaces, hardware, writable_folder(results))
+
+
+def checked_name(name: str) -> str:
+    """A name that can be a folder and an experiment.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"the name {name!r} is not possible; letters, digits, '.', '_' and '-', at most 100"
+        )
+    return name
 
 
 def _absolute(method: str) -> str:

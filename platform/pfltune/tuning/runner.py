@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from pfltune.data.census import take_census
 from pfltune.errors import UserError
 from pfltune.federation.ground import Federation
 from pfltune.knobs import Value
@@ -51,6 +52,8 @@ def run_comparison(comparison: Comparison, console: Console) -> str:
 
 
 def _open_records(comparison: Comparison, federation: Federation) -> tuple[Recorder, str]:
+    from pfltune.report.partition import write_partition  # it imports matplotlib
+
     settings = json.dumps(comparison.settings(), indent=2, default=str) + "\n"
     scenario = comparison.scenario
     tags = {"scenario": scenario.name, **environment_tags()}
@@ -59,9 +62,11 @@ def _open_records(comparison: Comparison, federation: Federation) -> tuple[Recor
     comparison.folder.mkdir(parents=True, exist_ok=True)
     (comparison.folder / "comparison.json").write_text(settings)
     recorder = Recorder(store, experiment, tags)
-    artifacts = {"comparison.json": settings, "partition.csv": federation.partition_csv()}
+    census = take_census(federation.dataset, federation.clients)
+    files = write_partition(scenario, census, comparison.folder)
     for method in comparison.plan.methods:
-        recorder.start_method(short_name(method), title_of(find_method(method)), artifacts)
+        title = title_of(find_method(method))
+        recorder.start_method(short_name(method), title, {"comparison.json": settings}, files)
     return recorder, experiment
 
 
@@ -82,8 +87,7 @@ def _run_tune(
     progress = ProgressCallback(plan, console)
     trainable = tune.with_parameters(
         FederatedTrainable,
-        searched=federation.without_test(),
-        confirmed=federation,
+        grounds={"search": federation.without_test(), "confirm": federation},
         device=hardware.device,
         threads=hardware.threads,
     )

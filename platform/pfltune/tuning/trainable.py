@@ -1,5 +1,6 @@
 """A federated trial as Ray Tune runs it: one round per step, in a process that is used again."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,7 @@ class FederatedTrainable(tune.Trainable):
     def setup(
         self,
         config: dict[str, Any],
-        searched: Federation | None = None,
-        confirmed: Federation | None = None,
+        grounds: Mapping[str, Federation] | None = None,
         device: str = "cpu",
         threads: int = 1,
     ) -> None:
@@ -29,13 +29,13 @@ class FederatedTrainable(tune.Trainable):
 
         Args:
             config: the candidate.
-            searched: the federation without test indices.
-            confirmed: the whole federation, for confirmation trials only.
+            grounds: the federation by phase; that of the search lacks the test indices. Handed over
+                together, so that Ray keeps one copy of the images.
             device: where trials run.
             threads: of torch, per trial; part of the settings because it moves the last bits.
         """
         torch.set_num_threads(threads)
-        self._grounds = {"search": searched, "confirm": confirmed}
+        self._grounds = grounds or {}
         self._device = device
         self._begin(config)
 
@@ -77,7 +77,6 @@ class FederatedTrainable(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         candidate = Candidate.from_config(config)
         federation = self._grounds[candidate.phase]
-        assert federation is not None
         self._trial = FederatedTrial(
             make_method(candidate.method, candidate.knobs), federation, candidate.seed, self._device
         )

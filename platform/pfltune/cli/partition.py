@@ -1,0 +1,81 @@
+"""``pfltune partition``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from pfltune.cli import options
+from pfltune.errors import UserError
+
+if TYPE_CHECKING:
+    from pfltune.data.census import Census
+
+
+@click.command(
+    epilog=options.examples(
+        "pfltune partition digits",
+        "pfltune partition digits -o partition.alpha=0.1 -o partition.min_samples=10",
+        'pfltune partition digits -o "partition={kind: shards, clients: 20}" --out shards',
+    )
+)
+@click.argument("scenario")
+@click.option(
+    "--override", "-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Change it."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder for the files; default: results/partitions/<scenario>.",
+)
+def command(scenario: str, overrides: tuple[str, ...], out: Path | None) -> None:
+    """Draw the clients of SCENARIO as a picture and a table, without any training.
+
+    SCENARIO is a name (see `pfltune scenarios`) or the path of a YAML file. The CSV has one row per
+    client and part (train, val, test), and a column per domain and class.
+    """
+    from pfltune.data.census import take_census
+    from pfltune.report.partition import write_partition
+    from pfltune.scenario import load_scenario
+
+    ground = load_scenario(scenario, overrides)
+    dataset = ground.dataset()
+    census = take_census(dataset, ground.clients(dataset))
+    folder = out or Path("results") / "partitions" / ground.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = write_partition(ground, census, folder)
+    except OSError as error:
+        raise UserError(
+            f"{str(folder)!r} cannot be written ({error.strerror}); name another with --out"
+        ) from error
+    console = Console()
+    console.print(f"{ground.partition.describe()}, data_seed {ground.data_seed}", soft_wrap=True)
+    console.print(_table(census))
+    for path in paths:
+        click.echo(path)
+
+
+def _table(census: "Census") -> Table:
+    """What all clients hold together, and the least, the median and the most of one."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(f"{len(census.sizes)} clients")
+    for column in ("together", "min", "median", "max"):
+        table.add_column(column, justify="right")
+    _add(table, "samples", census.sizes.sum(), census.sizes.sum(1))
+    for part, each in zip(census.parts, census.sizes.T, strict=True):
+        _add(table, part, each.sum(), each)
+    for kind, counts in {"classes": census.by_class, "domains": census.by_domain}.items():
+        held = counts.sum(1) > 0
+        if held.size:
+            _add(table, kind, held.any(0).sum(), held.sum(1))
+    return table
+
+
+def _add(table: Table, name: str, together: int, each: np.ndarray) -> None:
+    numbers = (together, each.min(), np.median(each), each.max())
+    table.add_row(name, *(f"{number:,.1f}".removesuffix(".0") for number in numbers))

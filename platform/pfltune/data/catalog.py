@@ -1,0 +1,121 @@
+"""All data sets by name, and those in files of one's own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pfltune.data import published
+from pfltune.data.cache import cached, in_memory
+from pfltune.data.dataset import Dataset, digits
+from pfltune.data.folders import image_folders
+from pfltune.data.npz import Npz
+from pfltune.data.selection import Selected
+from pfltune.data.settings import Data
+from pfltune.data.source import Chunk, Decoded, Source
+from pfltune.data.storage import data_root
+from pfltune.errors import UserError, unknown
+
+FOLDER_SIZE = 224
+DOWNLOADS: dict[str, Callable[[str], Source]] = {
+    "cifar10": published.cifar,
+    "cifar100": published.cifar,
+    "svhn": published.svhn,
+    "fashionmnist": published.fashionmnist,
+    "emnist": published.emnist,
+}
+# Whose page has the images; none of these can be downloaded reliably without a person.
+PLACED = {
+    "officehome": "Office-Home (Venkateswara et al., CVPR 2017), from the page of its author "
+    "Hemanth Venkateswara",
+    "officecaltech10": "Office-Caltech10 (Gong et al., CVPR 2012), from the page of its author "
+    "Boqing Gong",
+    "domainnet": "DomainNet (Peng et al., ICCV 2019), from its page at Boston University",
+    "pacs": "PACS (Li et al., ICCV 2017), from the page of its author Da Li",
+}
+FILES = ("folder:PATH", "domains:PATH", "npz:PATH")
+
+
+def load_dataset(data: Data) -> Dataset:
+    """The data set of a scenario: memory maps of the cache, but for the built-in digits.
+
+    Raises:
+        UserError: unknown name, class, domain or size; files that are missing or bad.
+    """
+    if data.name == "digits":
+        return in_memory(data.name, _one_size(data, _Digits()))
+    return cached(data.name, _source(data))
+
+
+def available_datasets() -> tuple[str, ...]:
+    """What ``name`` may be."""
+    medical = [name for name, why_not in published.medmnist_sets().items() if not why_not]
+    return ("digits", *DOWNLOADS, *medical, *PLACED, *FILES)
+
+
+class _Digits:
+    """scikit-learn's digits as a source."""
+
+    def identity(self) -> dict[str, Any]:
+        return {"builtin": "digits"}
+
+    def decode(self) -> Decoded:
+        whole = digits()
+        return Decoded(whole.class_names, [Chunk(whole.images.numpy(), whole.labels.numpy())])
+
+
+def _source(data: Data) -> Source:
+    kind, colon, path = data.name.partition(":")
+    if colon and f"{kind}:PATH" in FILES:
+        return _in_files(data, kind, path)
+    if data.name in DOWNLOADS:
+        return _one_size(data, DOWNLOADS[data.name](data.name))
+    if data.name in PLACED:
+        return _placed(data)
+    if data.name in published.medmnist_sets():
+        return _selected(data, published.medmnist(data.name, data.size))
+    raise unknown("data set", data.name, available_datasets())
+
+
+def _in_files(data: Data, kind: str, text: str) -> Source:
+    if not text:
+        raise UserError(f"data set {data.name!r} needs a path, as in {kind}:PATH")
+    path = Path(text).expanduser().absolute()
+    if kind == "npz":
+        return _one_size(data, Npz(path))
+    return _folders(data, path, with_domains=kind == "domains")
+
+
+def _placed(data: Data) -> Source:
+    root = data_root() / data.name
+    if not root.is_dir():
+        raise UserError(
+            f"data set {data.name!r} is not at {root}: put there, as domain/class/image, the "
+            f"images of {PLACED[data.name]}; digits needs no files"
+        )
+    return _folders(data, root, with_domains=True)
+
+
+def _folders(data: Data, root: Path, *, with_domains: bool) -> Source:
+    if data.domains and not with_domains:
+        raise UserError(f"domains={list(data.domains)}: {data.name!r} has none; see domains:PATH")
+    return image_folders(
+        root,
+        data.size or FOLDER_SIZE,
+        with_domains=with_domains,
+        classes=data.classes,
+        domains=data.domains,
+    )
+
+
+def _one_size(data: Data, source: Source) -> Source:
+    if data.size is not None:
+        raise UserError(
+            f"size={data.size} has no effect on data set {data.name!r}, whose images have one "
+            "size; leave it out (the model's image size is backbone.image_size)"
+        )
+    return _selected(data, source)
+
+
+def _selected(data: Data, source: Source) -> Source:
+    chosen = data.classes is not None or data.domains is not None
+    return Selected(source, data.classes, data.domains) if chosen else source

@@ -1,0 +1,82 @@
+"""Partitions of data sets with domains: every client's samples come from one of them."""
+
+from typing import Literal
+
+import numpy as np
+
+from pfltune.data.partitions.base import Clients, Drawn, Partition, in_order
+from pfltune.data.partitions.labels import divide_classes, members
+from pfltune.errors import UserError
+from pfltune.randomness import numpy_rng
+
+
+class Domains(Partition):
+    """One domain per client; the clients of a domain have equal shares of it, shuffled.
+
+    With as many clients as domains it is the usual feature shift (pFedPG, arXiv 2308.15367).
+    """
+
+    kind: Literal["domains"]
+
+    def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+        rng = numpy_rng(seed, "partition")
+        own = members(one_domain_each(self, domains))
+        each = self.clients // len(own)
+        dealt = [
+            part
+            for its_members in own
+            for part in np.array_split(rng.permutation(its_members), each)
+        ]
+        return in_order(dealt)
+
+
+class DomainDirichlet(Drawn):
+    """Equally many clients per domain; within it, labels as in ``dirichlet`` (arXiv 2308.09160).
+
+    A domain is drawn again until each of its clients has enough; the others stay.
+    """
+
+    kind: Literal["domain-dirichlet"]
+
+    def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+        own = one_domain_each(self, domains)
+        present = np.unique(own)
+        return [
+            part
+            for domain in present
+            for part in self._within(domain, own, labels, self.clients // len(present), seed)
+        ]
+
+    def _within(
+        self, domain: int, domains: np.ndarray, labels: np.ndarray, clients: int, seed: int
+    ) -> Clients:
+        samples = np.flatnonzero(domains == domain)
+        classes = [samples[its_members] for its_members in members(labels[samples])]
+        rng = numpy_rng(seed, "partition", int(domain))
+        dealt = self._until_enough(
+            lambda: divide_classes(classes, clients, self.alpha, rng),
+            len(samples),
+            clients,
+            f" of domain {domain}",
+        )
+        return in_order(dealt)
+
+
+def one_domain_each(partition: Partition, domains: np.ndarray | None) -> np.ndarray:
+    """The domains of the samples, if the clients can be dealt one each.
+
+    Raises:
+        UserError: there are none, or the number of clients is no multiple of theirs.
+    """
+    if domains is None:
+        raise UserError(
+            f"partition.kind={partition.kind} needs a data set with domains, this one has none; "
+            "choose another partition.kind or data set"
+        )
+    count = len(np.unique(domains))
+    if partition.clients % count:
+        raise UserError(
+            f"partition.clients={partition.clients} is no multiple of the {count} domains; "
+            f"possible: {count}, {2 * count}, {3 * count}, …"
+        )
+    return domains

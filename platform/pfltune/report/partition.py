@@ -1,0 +1,177 @@
+"""A partition as a table and a picture: what each client holds, class by class, part by part."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pfltune.data.census import Census
+from pfltune.report.figures import COLOURS
+from pfltune.scenario import Scenario
+
+# Inches. Rows and columns of bubbles have their least size as long as the picture is not too large.
+GRID_WIDTH, COLUMN = 5.6, (0.14, 0.8)
+GRID_HEIGHT, ROW = 3.4, (0.14, 0.3)
+LARGEST_GRID = 30.0
+BARS, GAP, LINE = 1.1, 0.16, 0.19
+ABOVE, BELOW, RIGHT = 0.25, 0.5, 1.1
+LETTER, TITLE_LETTER = 0.06, 0.08
+CLIENT_LABEL, CLASS_LABEL = 0.3, 0.13  # from one to the next
+
+LONGEST_NAME = 24
+CLASS_BUBBLE, DOMAIN_BUBBLE = 1.4, 0.95  # largest diameters in cells; few of a row are large
+MOST_INK = 0.5  # share of the grid that bubbles may cover
+SMALLEST_BUBBLE = 0.8  # points²: one sample among thousands must still be seen
+BUBBLE = {"color": "0.25", "edgecolors": "white"}
+PARTS = {"train": COLOURS[0], "val": COLOURS[4], "test": COLOURS[2]}
+SMALL = 7
+
+
+def write_partition(scenario: Scenario, census: Census, folder: Path) -> list[Path]:
+    """Write partition.csv and partition.png into ``folder``; returns their paths."""
+    table, picture = folder / "partition.csv", folder / "partition.png"
+    table.write_text(census.csv())
+    title = f"{scenario.name}: {scenario.partition.describe()}, data_seed {scenario.data_seed}"
+    partition_figure(census, title).savefig(picture, dpi=150)
+    return [table, picture]
+
+
+def partition_figure(census: Census, title: str) -> Figure:
+    """Bubbles of clients × classes, of clients × domains where there are any, and bars of parts.
+
+    A bubble's area is the number of samples.
+    """
+    clients = len(census.by_class)
+    column = _cell(clients, GRID_WIDTH, COLUMN)
+    row = _cell(len(census.class_names), GRID_HEIGHT, ROW)
+    bars, by_class, *by_domain = panels = _panels(census, column, row, title)
+    _bars(bars, census)
+    by_name = census.by_class.sum(1)
+    _bubbles(by_class, by_name, census.class_names, (column, row), CLASS_BUBBLE)
+    by_class.set_ylabel("class", fontsize=SMALL + 1)
+    for axes in by_domain:
+        by_name, cell = census.by_domain.sum(1), (column, ROW[1])
+        _bubbles(axes, by_name, census.domain_names, cell, DOMAIN_BUBBLE)
+        axes.set_ylabel("domain", fontsize=SMALL + 1)
+    bars.set_xticks(range(0, clients, _step(clients, column, CLIENT_LABEL)))
+    bars.set_xlim(-0.5, clients - 0.5)
+    bars.set_xlabel("client", fontsize=SMALL + 1)
+    return panels[0].figure
+
+
+def _panels(census: Census, column: float, row: float, title: str) -> list[Any]:
+    """The axes of bars, classes and, if there are any, domains, from below, under the title."""
+    names = [_short(name) for name in (*census.domain_names, *census.class_names)]
+    left, grid = 0.5 + LETTER * max(map(len, names)), column * len(census.by_class)
+    heights = [BARS, row * len(census.class_names)]
+    if census.domain_names:
+        heights.append(ROW[1] * len(census.domain_names))
+    width = left + grid + RIGHT
+    lines = textwrap.wrap(title, int(width / TITLE_LETTER))
+    height = BELOW + sum(heights) + GAP * (len(heights) - 1) + ABOVE + LINE * len(lines)
+    figure = Figure(figsize=(width, height))
+    figure.text(0.1 / width, 1 - 0.08 / height, "\n".join(lines), va="top", fontsize=9)
+    panels: list[Any] = []
+    bottom = BELOW
+    for each in heights:
+        box = (left / width, bottom / height, grid / width, each / height)
+        panels.append(figure.add_axes(box, sharex=panels[0] if panels else None))
+        bottom += each + GAP
+    return panels
+
+
+def _bubbles(
+    axes: Any,
+    counts: np.ndarray,
+    names: tuple[str, ...],
+    cell: tuple[float, float],
+    largest: float,
+) -> None:
+    """One bubble per client and kind.
+
+    Args:
+        axes: where.
+        counts: samples, (clients, kinds).
+        names: of the kinds.
+        cell: width and height in inches of one client and kind.
+        largest: diameter that a bubble may have, in cells.
+    """
+    scales = (largest**2 / counts.max(), MOST_INK * 4 / np.pi / counts.mean())
+    scale = (72 * min(cell)) ** 2 * min(scales)  # points² per sample, of the square round a bubble
+    client, kind = np.nonzero(counts)
+    areas = np.maximum(counts[client, kind] * scale, SMALLEST_BUBBLE)
+    edges = np.where(areas > 25, 0.3, 0.0)  # a white edge would hide a small bubble
+    axes.scatter(client, kind, s=areas, linewidths=edges, clip_on=False, zorder=2, **BUBBLE)
+    for shown in _round_numbers(int(counts.max()))[: max(1, len(names) - 1)]:
+        axes.scatter([], [], s=max(shown * scale, SMALLEST_BUBBLE), label=f"{shown:,}", **BUBBLE)
+    letters = np.sqrt(counts.max() * scale) / SMALL  # legends are measured in letters
+    _legend(axes, title="samples", handlelength=letters, labelspacing=max(0.4, letters - 1.0))
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    ticks = range(0, len(names), _step(len(names), cell[1], CLASS_LABEL))
+    axes.set_yticks(ticks, [_short(names[tick]) for tick in ticks], fontsize=SMALL)
+    axes.grid(color="0.88", linewidth=0.5)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, pad=5, labelbottom=False)
+
+
+def _bars(axes: Any, census: Census) -> None:
+    """Each client's samples by part, stacked."""
+    floor = np.zeros(len(census.sizes))
+    for part, sizes in zip(census.parts, census.sizes.T, strict=True):
+        axes.bar(range(len(sizes)), sizes, bottom=floor, label=part, color=PARTS[part])
+        floor += sizes
+    _legend(axes, reverse=True)
+    axes.set_ylabel("samples", fontsize=SMALL + 1)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.tick_params(labelsize=SMALL, length=2)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="0.88", linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
+def _legend(axes: Any, **options: Any) -> None:
+    """To the right of the panel, from its top."""
+    axes.legend(
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        alignment="left",
+        frameon=False,
+        fontsize=SMALL,
+        title_fontsize=SMALL,
+        borderpad=0,
+        borderaxespad=1.2,
+        **options,
+    )
+
+
+def _cell(count: int, room: float, limits: tuple[float, float]) -> float:
+    """The size of one of ``count`` cells in ``room``, all in inches."""
+    return min(float(np.clip(room / count, *limits)), LARGEST_GRID / count)
+
+
+def _step(count: int, cell: float, label: float) -> int:
+    """Label every so many of ``count`` cells that labels do not touch."""
+    steps = [step * 10**power for power in range(6) for step in (1, 2, 5)]
+    return next(step for step in steps if step * cell >= label or step >= count)
+
+
+def _round_numbers(largest: int) -> list[int]:
+    """Up to three numbers for a legend: about the largest, a fourth and a sixteenth of it."""
+    numbers = {_rounded_down(largest / part) for part in (1, 4, 16)}
+    return sorted(numbers - {0}, reverse=True)
+
+
+def _rounded_down(number: float) -> int:
+    """To 1, 2 or 5 times a power of ten; 0 for less than 1."""
+    if number < 1:
+        return 0
+    power = 10 ** int(np.log10(number))
+    return int(max(step for step in (1, 2, 5) if step * power <= number) * power)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

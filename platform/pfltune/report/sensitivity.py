@@ -1,0 +1,142 @@
+"""Table and figure of a sensitivity study, read from the MLflow store."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+
+from pfltune.report.figures import COLOURS
+from pfltune.tracking.store import Store
+
+NAMES = {
+    "all": "everything (Local)",
+    "none": "nothing (FedAvg)",
+    "head": "head",
+    "patch_embed": "patch embedding",
+    "pos_embed": "position embedding",
+    "norm": "normalisation",
+    "attn": "self-attention",
+    "mlp": "MLP",
+}
+REFERENCES = ("none", "all")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One personal part.
+
+    Attributes:
+        accuracies: test accuracy of each seed, at the round chosen on validation.
+        mb_per_round: MB up and down of a round, all sampled clients together.
+    """
+
+    accuracies: tuple[float, ...]
+    mb_per_round: float
+
+    def __str__(self) -> str:
+        percent = 100 * np.array(self.accuracies)
+        spread = f" ± {percent.std(ddof=1):.2f}" if len(percent) > 1 else ""
+        return f"{percent.mean():.2f}{spread}"
+
+
+Cells = dict[str, Cell]
+
+
+def read_sensitivity(store: Store, experiment: str) -> Cells:
+    """The finished trials of a study by personal part; parts whose trials all failed are absent."""
+    found: dict[str, list] = defaultdict(list)
+    for run in store.client.search_runs([experiment], max_results=50_000):
+        if "selected/test_accuracy" in run.data.metrics:
+            found[run.data.params["personal"]].append(run.data.metrics)
+    return {
+        part: Cell(
+            tuple(sorted(m["selected/test_accuracy"] for m in runs)),
+            float(np.mean([m["comm/total_mb"] / m["rounds"] for m in runs])),
+        )
+        for part, runs in found.items()
+    }
+
+
+def rows(cells: Cells) -> list[list[str]]:
+    """Personal part, accuracy alone, together with the head, MB per round of both."""
+    lines = []
+    for part, name in NAMES.items():
+        alone, with_head = cells.get(part), cells.get(f"{part},head")
+        both = (alone, with_head)
+        accuracies = ["" if c is None else str(c) for c in both]
+        megabytes = ["" if c is None else f"{c.mb_per_round:.3f}" for c in both]
+        lines.append([name, *accuracies, *megabytes])
+    return lines
+
+
+HEADS = ("personal part", "alone %", "with head %", "alone MB/round", "with head MB/round")
+
+
+def terminal_table(cells: Cells) -> Table:
+    """For a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(HEADS[0], no_wrap=True)
+    for head in HEADS[1:]:
+        table.add_column(head, justify="right")
+    for line in rows(cells):
+        table.add_row(*line)
+    return table
+
+
+def write_sensitivity(store: Store, experiment: str, run: str, folder: Path) -> Cells:
+    """Write table.md, table.csv and the figure into ``folder`` and attach them to ``run``."""
+    cells = read_sensitivity(store, experiment)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [list(HEADS), ["---", *["---:"] * (len(HEADS) - 1)], *rows(cells)]
+    markdown = "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    (folder / "sensitivity.md").write_text(markdown)
+    values = [
+        f'"{part}",{i},{value!r},{cell.mb_per_round!r}\n'
+        for part, cell in cells.items()
+        for i, value in enumerate(cell.accuracies)
+    ]
+    heading = "personal,seed,test_accuracy,mb_per_round\n"
+    (folder / "sensitivity.csv").write_text(heading + "".join(values))
+    figure(cells).savefig(folder / "sensitivity.png", dpi=150)
+    store.client.log_artifacts(run, str(folder), "report")
+    return cells
+
+
+def figure(cells: Cells) -> Figure:
+    """One line for each kind of layer: alone and with the head, beside FedAvg and Local."""
+    drawing = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = drawing.add_subplot()
+    kinds = [part for part in NAMES if part in cells and part not in REFERENCES]
+    for part, colour in zip(REFERENCES, COLOURS[2:], strict=False):
+        if part in cells:
+            axes.axvline(_percent(cells[part]), color=colour, linestyle="--", label=NAMES[part])
+    for suffix, marker, colour, label in (
+        ("", "o", COLOURS[0], "alone"),
+        (",head", "D", COLOURS[1], "with the head"),
+    ):
+        shown = [
+            (y, cells[kind + suffix]) for y, kind in enumerate(kinds) if kind + suffix in cells
+        ]
+        axes.plot(
+            [_percent(cell) for _, cell in shown],
+            [y for y, _ in shown],
+            linestyle="none",
+            marker=marker,
+            color=colour,
+            label=label,
+        )
+    axes.set_yticks(range(len(kinds)), [NAMES[kind] for kind in kinds])
+    axes.invert_yaxis()
+    axes.set_xlabel("test accuracy with this part personal, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    drawing.legend(loc="outside upper right", frameon=False, ncols=2)
+    return drawing
+
+
+def _percent(cell: Cell) -> float:
+    return 100 * float(np.mean(cell.accuracies))
