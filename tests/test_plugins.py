@@ -188,5 +188,5 @@ def test_an_mlp_of_another_kind_is_refused_by_the_name_of_its_block(strange, bar
 
 
 def test_a_model_without_blocks_is_refused():
-    with pytest.raises(UserError, match="Sequential has no list of transformer blocks"):
+    with pytest.raises(UserError, match="Sequential has no plain list of blocks"):
         PersonalAdapters().graft(nn.Sequential(nn.Linear(4, 3)))
