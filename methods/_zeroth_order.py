@@ -80,3 +80,35 @@ def adam_step(state: Tensors, gradient: Tensor) -> tuple[Tensor, Tensors]:
     square = b2 * state["square"] + (1 - b2) * gradient.square()
     direction = (mean / (1 - b1**steps)) / ((square / (1 - b2**steps)).sqrt() + EPSILON)
     return direction, {"mean": mean, "square": square, "steps": steps}
+
+
+def learner_start(at: Tensor) -> Tensors:
+    """The learner's state before its first step: Adam's, no iterates, nothing to project out."""
+    nothing = at.new_zeros(0, at.numel())
+    return {**adam_start(at), "iterates": nothing, "noise": nothing}
+
+
+def descend(
+    state: Tensors, at: Tensor, gradient: Tensor, lr: float, history: int, nu: float
+) -> tuple[Tensor, Tensors]:
+    """One step of Adam along the gradient without its noisy directions.
+
+    Every ``history`` steps these are found anew from the iterates since the last time.
+
+    Args:
+        state: the learner's.
+        at: the point θ, of any shape.
+        gradient: an estimate of the gradient there.
+        lr: Adam's rate.
+        history: number of iterates τ that span the subspace.
+        nu: share ν of their variance that is projected out.
+
+    Returns:
+        The next point and the next state.
+    """
+    direction, adam = adam_step(state, without(gradient, state["noise"]))
+    moved = at - lr * direction
+    iterates, noise = torch.cat([state["iterates"], moved.view(1, -1)]), state["noise"]
+    if len(iterates) == history:
+        iterates, noise = iterates[:0], low_variance_directions(iterates, nu)
+    return moved, {**adam, "iterates": iterates, "noise": noise}

@@ -12,13 +12,7 @@ from pfltune.method import LocalWork, Loss, Method, Start, Tensors, Update
 
 from ._int8 import quantize
 from ._prompts import PROMPTS, add_prompts
-from ._zeroth_order import (
-    adam_start,
-    adam_step,
-    estimated_gradient,
-    low_variance_directions,
-    without,
-)
+from ._zeroth_order import descend, estimated_gradient, learner_start
 
 STATE = "zo."
 
@@ -59,9 +53,7 @@ class FedZO(Method):
 
     def init_client(self, start: Start, client: int) -> Tensors:
         """Prompts and head, Adam's state, no iterates yet, nothing to project out yet."""
-        prompts = start.personal[PROMPTS]
-        nothing = prompts.new_zeros(0, prompts.numel())
-        learner = {**adam_start(prompts), "iterates": nothing, "noise": nothing}
+        learner = learner_start(start.personal[PROMPTS])
         return {**start.personal, **{STATE + name: t for name, t in learner.items()}}
 
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
@@ -81,12 +73,7 @@ class FedZO(Method):
             return loss({**model, PROMPTS: moved})
 
         found = estimated_gradient(perturbed, prompts, base, self.directions, self.mu, rng)
-        direction, adam = adam_step(learner, without(found, learner["noise"]))
-        prompts = prompts - self.lr * direction
-        learner |= adam | {"iterates": torch.cat([learner["iterates"], prompts.view(1, -1)])}
-        if len(learner["iterates"]) == self.history:
-            learner["noise"] = low_variance_directions(learner["iterates"], self.nu)
-            learner["iterates"] = learner["iterates"][:0]
+        prompts, learner = descend(learner, prompts, found, self.lr, self.history, self.nu)
         return {**head, PROMPTS: prompts, **{STATE + n: t for n, t in learner.items()}}
 
     def _head_step(self, head: Tensors, prompts: Tensor, loss: Loss) -> tuple[Tensor, Tensors]:

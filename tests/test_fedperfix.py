@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from byhand import HEAD, assert_same, two_rounds, with_a_head
 from timm.layers.attention import Attention
 from timm.models.vision_transformer import ParallelThingsBlock
 from torch import nn
@@ -366,3 +367,59 @@ def test_more_blocks_than_there_are_is_the_users_mistake(knob, federation):
 def test_a_number_of_blocks_that_no_model_has_is_refused_at_once(knob, value):
     with pytest.raises(UserError, match=rf"{knob}={value} .*whole number: 0 to 100"):
         make_method("fedperfix", {knob: value})
+
+
+def vit_with_prefixes(kind, scale):
+    """``answer(tensors, images)``: the whole ViT on plain tensors, a prefix in every attention."""
+
+    def norm(t, name, x):
+        return F.layer_norm(x, (WIDTH,), t[f"{name}.weight"], t[f"{name}.bias"], eps=1e-6)
+
+    def linear(t, name, x):
+        return F.linear(x, t[f"{name}.weight"], t[f"{name}.bias"])
+
+    def keys_and_values(t, name, z, k, v):
+        if kind == "tokens":
+            p_k, p_v = (t[f"{name}.{which}"].expand(len(z), -1, -1) for which in ("keys", "values"))
+            return torch.cat([scale * p_k, k], dim=1), torch.cat([scale * p_v, v], dim=1)
+        if kind == "adapter":
+            both = linear(t, f"{name}.source.2", torch.tanh(linear(t, f"{name}.source.0", z)))
+        else:
+            both = linear(t, f"{name}.source", z)
+        return k + scale * both[..., :WIDTH], v + scale * both[..., WIDTH:]
+
+    def answer(t, images):
+        patches = F.conv2d(
+            images, t["patch_embed.proj.weight"], t["patch_embed.proj.bias"], stride=4
+        )
+        x = torch.cat(
+            [t["cls_token"].expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)], dim=1
+        )
+        x = x + t["pos_embed"]
+        for number in range(DEPTH):
+            block = f"blocks.{number}"
+            z = norm(t, f"{block}.norm1", x)
+            q, k, v = linear(t, f"{block}.attn.qkv", z).split(WIDTH, dim=-1)
+            k, v = keys_and_values(t, f"{block}.attn.prefix", z, k, v)
+            x = x + linear(t, f"{block}.attn.proj", attend(q, k, v))
+            inner = F.gelu(linear(t, f"{block}.mlp.fc1", norm(t, f"{block}.norm2", x)))
+            x = x + linear(t, f"{block}.mlp.fc2", inner)
+        return linear(t, "head", norm(t, "norm", x[:, 0]))
+
+    return answer
+
+
+@every_kind
+def test_two_rounds_by_hand(kind, make_federation):
+    """θ ← θ - lr·∂loss/∂θ for prefixes, head and backbone alike, 2 epochs a round.
+
+    Prefixes and head of client c stay with it; the backbone is Σ_c n_c·u_c / Σ_c n_c over the 3
+    clients of the round.
+    """
+    ground = with_a_head(make_federation, sampled_clients=3, local_epochs=2)
+    knobs = {"tokens": {"prefix_length": 3}, "adapter": {"bottleneck": 6}}.get(kind, {})
+    trial = FederatedTrial(FedPerfix(prefix=kind, scale=0.7, lr=0.1, **knobs), ground, seed=0)
+    own = {name for name in trial.roles.personal if ".attn.prefix." in name}
+    assert own
+    found, expected = two_rounds(trial, own | set(HEAD), vit_with_prefixes(kind, 0.7), lr=0.1)
+    assert_same(found, expected, atol=1e-5)
