@@ -6,7 +6,9 @@ import torch
 from sklearn.datasets import load_digits
 
 from pfltune import scenario as scenario_module
+from pfltune.data.catalog import available_datasets
 from pfltune.errors import UserError
+from pfltune.registry import available_methods
 from pfltune.scenario import load_scenario, scenario_files
 
 QUICK = ["warm_start.epochs=1"]
@@ -292,3 +294,39 @@ def test_a_scenario_cannot_run_code(write, tmp_path):
     message = refusal(path)
     assert "not valid YAML" in message
     assert not target.exists()
+
+
+@pytest.mark.parametrize("name", sorted(scenario_files()))
+def test_every_shipped_scenario_is_valid_and_prints_what_the_paper_says_of_methods_we_have(name):
+    scenario = load_scenario(name)
+    assert scenario.published.keys() <= available_methods().keys()
+    assert scenario.data.name in available_datasets()
+    assert name == "digits" or scenario.about
+
+
+FEDPERFIX = {  # PAPERS: clients, sampled per round, alpha, share of test
+    "fedperfix-cifar100": (64, 8, 0.1, 0.25),
+    "fedperfix-organamnist": (64, 8, 0.5, 0.25),
+    "fedperfix-officehome": (16, 4, 1.0, 0.15),
+}
+
+
+@pytest.mark.parametrize("name", FEDPERFIX)
+def test_fedperfixs_scenarios_follow_its_protocol(name):
+    scenario = load_scenario(name)
+    partition, protocol = scenario.partition, scenario.protocol
+    found = (partition.clients, protocol.sampled_clients, partition.alpha, scenario.split.test)
+    assert found == FEDPERFIX[name]
+    assert (protocol.rounds, protocol.local_epochs, protocol.batch_size) == (50, 10, 64)
+    assert (scenario.backbone.model, scenario.backbone.image_size) == ("vit_small_patch16_224", 224)
+    assert scenario.backbone.weights == "random"
+
+
+@pytest.mark.parametrize("name", [n for n in scenario_files() if n.startswith("pfedpg")])
+def test_pfedpgs_scenarios_follow_its_protocol(name):
+    scenario = load_scenario(name)
+    protocol = scenario.protocol
+    assert protocol.sampled_clients == scenario.partition.clients, "every client in every round"
+    assert (protocol.rounds, protocol.local_epochs, protocol.batch_size) == (100, 5, 64)
+    assert scenario.backbone.model.startswith("vit_base_patch16_224")
+    assert scenario.backbone.weights == "pretrained"

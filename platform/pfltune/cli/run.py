@@ -72,3 +72,8 @@ def command(
         f"test accuracy {100 * test['test/accuracy']:.2f} % (std over clients "
         f"{100 * test['test/accuracy_std']:.2f}) at round {selection.round}, chosen on validation"
     )
+    if trial.federation.unseen:
+        console.print(
+            f"{len(trial.federation.unseen)} unseen clients: test accuracy "
+            f"{100 * m['unseen/test/accuracy']:.2f} % after personalisation in the last round"
+        )

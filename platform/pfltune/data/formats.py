@@ -32,7 +32,9 @@ def cifar_chunks(path: Path, batches: Sequence[str]) -> Iterator[Chunk]:
         for batch in batches:
             entry = _unpickled(archive, batch, path.parent)
             labels = entry[b"labels"] if b"labels" in entry else entry[b"fine_labels"]
-            yield Chunk(entry[b"data"].reshape(-1, 3, 32, 32), np.array(labels))
+            images, numbers = entry[b"data"].reshape(-1, 3, 32, 32), np.array(labels)
+            for span in spans(len(images), images[0].size):
+                yield Chunk(images[span], numbers[span])
 
 
 def _unpickled(archive: tarfile.TarFile, member: str, scratch: Path) -> Any:

@@ -72,7 +72,9 @@ class MethodResult:
         """The figures of the table, under the names that MLflow shows."""
         if not self.runs:
             return {}
-        return {
+        unseen = "unseen/test/accuracy"
+        met = {unseen: self.mean(unseen)} if unseen in self.runs[0].metrics else {}
+        return met | {
             "test/accuracy": self.mean("selected/test_accuracy"),
             "test/accuracy_std_seeds": self.std("selected/test_accuracy"),
             "test/accuracy_std": self.mean("selected/test_accuracy_std"),
