@@ -79,7 +79,11 @@ def _timeout(seconds: float) -> Iterator[None]:
 def _by_hand(
     dataset: str, folder: Path, missing: Sequence[RemoteFile], error: Exception
 ) -> UserError:
-    names = ", ".join(file.name for file in missing)
+    wrong = {file for file in missing if (folder / file.name).exists()}
+    names = ", ".join(
+        f"{file.name} (the one there has another md5)" if file in wrong else file.name
+        for file in missing
+    )
     reason = " ".join(str(error).split()) or type(error).__name__
     urls = ", ".join(file.url for file in missing)
     return UserError(

@@ -164,7 +164,7 @@ def _strings(npz: NpzReader, name: str) -> tuple[str, ...]:
 
 
 def _texts(values: np.ndarray) -> tuple[str, ...]:
-    decoded = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+    decoded = np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
     return tuple(str(value) for value in decoded)
 
 
