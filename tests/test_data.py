@@ -1,0 +1,446 @@
+"""Data sets in .npz files, chosen classes and domains, and the cache that they are mapped from."""
+
+import subprocess
+import sys
+import time
+import zipfile
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datafiles import entries, image_tree, load, pixels, refusal
+
+from pfltune.data import arrays, cache, npz
+from pfltune.data.settings import Data
+from pfltune.data.source import Chunk, Decoded
+from pfltune.errors import UserError
+from pfltune.settings import validated
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("PFLTUNE_DATA", str(tmp_path / "root"))
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def file(tmp_path):
+    """``file(images=..., labels=...)`` writes an .npz and gives the name of the data set."""
+
+    def write(compressed=False, **content):
+        path = tmp_path / "own.npz"
+        (np.savez_compressed if compressed else np.savez)(path, **content)
+        return f"npz:{path}"
+
+    return write
+
+
+LABELS = np.array([0, 2, 1, 2, 0])
+
+
+class TestArrays:
+    @pytest.mark.parametrize("compressed", [False, True])
+    @pytest.mark.parametrize(
+        ("shape", "as_stored"),
+        [
+            ((5, 1, 4, 6), lambda x: x[:, 0]),
+            ((5, 1, 4, 6), lambda x: x.transpose(0, 2, 3, 1)),
+            ((5, 3, 4, 6), lambda x: x.transpose(0, 2, 3, 1)),
+            ((5, 3, 4, 6), lambda x: x),
+            ((5, 3, 4, 6), np.asfortranarray),
+        ],
+        ids=["NHW", "NHW1", "NHW3", "N3HW", "fortran"],
+    )
+    def test_images_of_every_layout_become_channels_first(
+        self, file, shape, as_stored, compressed, monkeypatch
+    ):
+        monkeypatch.setattr("pfltune.data.source.CHUNK_BYTES", 100)
+        images = pixels(*shape)
+        data = load(file(compressed, images=as_stored(images), labels=LABELS))
+        assert np.array_equal(data.images.numpy(), images)
+        assert np.array_equal(data.labels.numpy(), LABELS)
+        assert data.class_names == ("0", "1", "2")
+        assert data.domains is None
+
+    @pytest.mark.parametrize("kind", [bool, np.uint8, np.int32, np.float16, np.uint64])
+    def test_labels_of_any_type_count_if_they_are_whole(self, file, kind):
+        labels = np.array([[0], [1], [1]]).astype(kind)
+        data = load(file(images=pixels(3, 4, 4), labels=labels))
+        assert data.labels.tolist() == [0, 1, 1]
+
+    def test_the_file_may_name_its_classes_and_have_domains(self, file):
+        own = file(
+            images=pixels(5, 4, 4),
+            labels=LABELS,
+            class_names=["cup", "pen", "hat", "none of these"],
+            domains=["photo", "art", "art", "photo", "art"],
+        )
+        data = load(own)
+        assert data.class_names == ("cup", "pen", "hat", "none of these")
+        assert data.domain_names == ("art", "photo")
+        assert data.domains.tolist() == [1, 0, 0, 1, 0]
+
+    def test_numbered_domains_are_named_by_their_numbers(self, file):
+        data = load(file(images=pixels(3, 4, 4), labels=[0, 0, 1], domains=[[7], [3], [7]]))
+        assert data.domain_names == ("3", "7")
+        assert data.domains.tolist() == [1, 0, 1]
+
+    def test_medmnist_arrays_are_merged_in_the_order_of_their_splits(self, file):
+        images = {
+            split: pixels(n, 4, 4, 3, seed=n)
+            for split, n in zip(npz.SPLITS, (3, 1, 2), strict=True)
+        }
+        labels = {"train": [[0], [1], [2]], "val": [[1]], "test": [[0], [0]]}
+        content = {f"{split}_images": images[split] for split in ("test", "val", "train")}
+        data = load(file(**content, **{f"{s}_labels": np.uint8(v) for s, v in labels.items()}))
+        merged = np.concatenate([images[split] for split in npz.SPLITS])
+        assert np.array_equal(data.images.numpy(), merged.transpose(0, 3, 1, 2))
+        assert data.labels.tolist() == [0, 1, 2, 1, 0, 0]
+
+
+GOOD = {"images": pixels(5, 4, 4), "labels": LABELS}
+BAD_ARRAYS = {
+    "no images": ({"images": None, "x": [1]}, "no array 'images'; it holds: labels, x"),
+    "no labels": ({"labels": None}, "no array 'labels'; it holds: images"),
+    "no labels of a split": (
+        {"images": None, "labels": None, "train_images": GOOD["images"]},
+        "no array 'train_labels'; it holds: train_images",
+    ),
+    "two sets of images": ({"val_images": GOOD["images"]}, "both images and val_images"),
+    "float images": ({"images": GOOD["images"] / 255}, "float64; they must be uint8"),
+    "flat images": ({"images": pixels(5, 16)}, "of shape (5, 16); they must be (samples,"),
+    "four channels": ({"images": pixels(5, 4, 4, 4)}, "with 1 or 3 channels"),
+    "images of no pixels": ({"images": pixels(5, 0, 4)}, "of shape (5, 0, 4)"),
+    "no samples": ({"images": pixels(0, 4, 4), "labels": []}, "has no samples"),
+    "few labels": ({"labels": LABELS[:4]}, "5 images but 4 labels"),
+    "one-hot labels": ({"labels": np.eye(5)}, "5 images but labels of shape (5, 5)"),
+    "NaN labels": ({"labels": [0, 1, np.nan, 0, 0]}, "labels[2] is nan; it must be a whole number"),
+    "infinite labels": ({"labels": [0, 1, 0, np.inf, 0]}, "labels[3] is inf"),
+    "broken labels": ({"labels": [0, 1.5, 0, 0, 0]}, "labels[1] is 1.5; it must be a whole number"),
+    "negative labels": ({"labels": [0, 1, 0, 0, -1]}, "labels[4] is -1; it must be from 0 to"),
+    "huge labels": ({"labels": [0, 2**63, 0, 0, 0]}, "labels[1] is 9.22"),
+    "labels without names": (
+        {"class_names": ["cup", "pen"]},
+        "labels[1] is 2; it must be from 0 to 1, since there are 2 class_names",
+    ),
+    "words as labels": ({"labels": list("abcde")}, "labels are <U1; they must be whole numbers"),
+    "object labels": ({"labels": LABELS.astype(object)}, "labels holds Python objects"),
+    "object images": ({"images": GOOD["images"].astype(object)}, "images holds Python objects"),
+    "names twice": ({"class_names": ["cup", "pen", "cup"]}, "class_names has 'cup' twice"),
+    "names of no class": ({"class_names": [[0.5]]}, "class_names is float64 of shape (1, 1)"),
+    "few domains": ({"domains": [0, 1]}, "5 images but 2 domains"),
+    "float domains": ({"domains": [0.5] * 5}, "domains are float64"),
+    "splits of two sizes": (
+        {
+            "images": None,
+            **{f"{s}_images": pixels(1, n, n) for s, n in (("train", 4), ("test", 5))},
+            **{f"{s}_labels": [0] for s in ("train", "test")},
+        },
+        "train_images are of shape (4, 4) each, test_images of (5, 5)",
+    ),
+}
+
+
+class TestBadFiles:
+    @pytest.mark.parametrize(("change", "told"), BAD_ARRAYS.values(), ids=BAD_ARRAYS.keys())
+    def test_bad_arrays_are_refused_in_one_line(self, file, root, change, told):
+        name = file(**{key: v for key, v in {**GOOD, **change}.items() if v is not None})
+        message = refusal(name)
+        assert told in message
+        assert name.removeprefix("npz:") in message
+        assert entries(root) == []
+
+    def test_a_missing_file_is_named_by_its_absolute_path(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert refusal("npz:sub/none.npz") == f"there is no file {tmp_path}/sub/none.npz"
+        assert refusal("folder:none") == f"there is no folder {tmp_path}/none"
+        assert refusal("domains:none") == f"there is no folder {tmp_path}/none"
+
+    def test_a_folder_is_no_npz(self, tmp_path):
+        assert refusal(f"npz:{tmp_path}") == f"cannot read {tmp_path}: Is a directory"
+
+    @pytest.mark.parametrize("content", [b"", b"no archive", b"\x93NUMPY\x01\x00v\x00"])
+    def test_what_is_no_npz_is_refused(self, tmp_path, content):
+        path = tmp_path / "a.npz"
+        path.write_bytes(content)
+        assert f"{path} is no npz file, is damaged or was cut short" in refusal(f"npz:{path}")
+
+    @pytest.mark.parametrize("compressed", [False, True])
+    @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
+    def test_a_truncated_file_is_refused_and_leaves_nothing(self, file, root, kept, compressed):
+        name = file(compressed, images=pixels(50, 8, 8), labels=[0] * 50)
+        path = Path(name.removeprefix("npz:"))
+        content = path.read_bytes()
+        path.write_bytes(content[: int(kept * len(content))])
+        assert f"{path} is no npz file, is damaged or was cut short" in refusal(name)
+        assert entries(root) == []
+
+    def test_a_flipped_byte_among_the_pixels_is_found(self, file, root):
+        name = file(images=pixels(50, 8, 8), labels=[0] * 50)
+        path = Path(name.removeprefix("npz:"))
+        content = bytearray(path.read_bytes())
+        content[1000] ^= 1
+        path.write_bytes(content)
+        assert "(in images): Bad CRC-32" in refusal(name)
+        assert entries(root) == []
+
+    def test_a_header_that_promises_more_than_there_is_costs_no_memory(self, tmp_path):
+        path = tmp_path / "a.npz"
+        head = "{'descr': '|u1', 'fortran_order': False, 'shape': (9999999999999, 8, 8)}"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in ("images", "labels"):
+                text = head.ljust(117) + "\n"
+                archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00v\x00" + text.encode())
+        assert "128 bytes do not fit shape (9999999999999, 8, 8)" in refusal(f"npz:{path}")
+
+
+class TestNames:
+    def test_digits_are_built_in(self, root):
+        data = load("digits")
+        assert data.images.shape == (1797, 1, 8, 8)
+        assert not root.exists()
+
+    def test_a_misspelt_name_is_answered_by_the_nearest(self):
+        message = refusal("cifar1000")
+        assert "did you mean 'cifar100'?" in message
+        assert "organamnist, " in message
+        assert "npz:PATH" in message
+        assert "chestmnist" not in message
+
+    @pytest.mark.parametrize("kind", ["npz", "folder", "domains"])
+    def test_files_need_a_path(self, kind):
+        assert refusal(f"{kind}:") == f"data set '{kind}:' needs a path, as in {kind}:PATH"
+
+    def test_a_size_that_nothing_reads_is_refused(self, file):
+        assert "size=32 has no effect on data set 'cifar10'" in refusal("cifar10", size=32)
+        assert "size=8 has no effect on data set 'digits'" in refusal("digits", size=8)
+        assert "size=8 has no effect on data set 'npz:" in refusal(file(**GOOD), size=8)
+
+    def test_the_section_of_a_scenario_is_checked(self):
+        for raw, told in (
+            ({"name": "digits", "classes": ["1", "2", "1"]}, "'1' is named twice"),
+            ({"name": "digits", "size": 0}, "size=0"),
+            ({"name": "digits", "domains": []}, "domains"),
+            ({"name": "digits", "class": ["1"]}, "class"),
+            ({"name": ""}, "name=''"),
+        ):
+            with pytest.raises(UserError, match=told):
+                validated(Data, raw, "data")
+
+    def test_classes_that_are_numbers_in_yaml_are_names(self):
+        assert Data.model_validate({"name": "digits", "classes": [3, 1]}).classes == ("3", "1")
+
+
+class TestSelection:
+    @pytest.fixture
+    def own(self, file):
+        return file(
+            images=pixels(6, 4, 4),
+            labels=[0, 1, 2, 0, 1, 2],
+            class_names=["cup", "pen", "hat"],
+            domains=["art", "art", "photo", "photo", "web", "web"],
+        )
+
+    def test_classes_are_chosen_in_the_order_that_is_asked_for(self, own):
+        data = load(own, classes=("hat", "cup"))
+        assert data.class_names == ("hat", "cup")
+        assert data.labels.tolist() == [1, 0, 1, 0]
+        assert np.array_equal(data.images[:, 0].numpy(), pixels(6, 4, 4)[[0, 2, 3, 5]])
+        assert data.domains.tolist() == [0, 1, 1, 2]
+
+    def test_domains_are_chosen_in_the_order_that_is_asked_for(self, own):
+        data = load(own, domains=("web", "art"))
+        assert data.domain_names == ("web", "art")
+        assert data.domains.tolist() == [1, 1, 0, 0]
+        assert data.labels.tolist() == [0, 1, 1, 2]
+
+    def test_built_in_data_can_be_chosen_from_too(self):
+        whole, data = load("digits"), load("digits", classes=("7", "1"))
+        of_seven = data.labels == 0
+        assert torch.equal(data.images[of_seven], whole.images[whole.labels == 7])
+        assert int((~of_seven).sum()) == int((whole.labels == 1).sum())
+
+    def test_mistakes_name_the_choices(self, own):
+        assert "unknown class 'hut' (did you mean 'hat'?); choose from: cup, hat, pen" in refusal(
+            own, classes=("hut",)
+        )
+        assert "unknown domain 'x'; choose from: art, photo, web" in refusal(own, domains=("x",))
+        assert "has no domains" in refusal("digits", domains=("x",))
+        assert "has no samples" in refusal(own, classes=("hat",), domains=("art",))
+
+
+class TestCache:
+    @pytest.fixture
+    def decodings(self, monkeypatch):
+        """How often sources were decoded, and with which name."""
+        names = []
+        write = cache._write
+
+        def counted(name, *rest):
+            names.append(name)
+            write(name, *rest)
+
+        monkeypatch.setattr(cache, "_write", counted)
+        return names
+
+    def test_the_second_load_reads_the_cache(self, file, root, decodings, monkeypatch):
+        name = file(**GOOD, domains=LABELS)
+        first = load(name)
+
+        def must_not(*_):
+            raise AssertionError("decoded again")
+
+        monkeypatch.setattr(npz, "decode_npz", must_not)
+        second = load(name)
+        assert decodings == [name]
+        assert len(entries(root)) == 1
+        for part in ("images", "labels", "domains"):
+            assert torch.equal(getattr(first, part), getattr(second, part))
+        assert second.class_names == first.class_names
+        assert second.domain_names == first.domain_names
+
+    def test_an_entry_is_plain_arrays_and_a_little_json(self, file, root):
+        load(file(**GOOD))
+        (entry,) = entries(root)
+        assert entry.startswith("npz-")
+        folder = root / "cache" / entry
+        assert {p.name for p in folder.iterdir()} == {"images.npy", "labels.npy", "meta.json"}
+        assert np.array_equal(np.load(folder / "images.npy"), GOOD["images"][:, None])
+
+    def test_content_makes_the_key_and_the_place_does_not(self, file, root, tmp_path, decodings):
+        load(file(**GOOD))
+        (tmp_path / "own.npz").rename(tmp_path / "elsewhere.npz")
+        load(f"npz:{tmp_path}/elsewhere.npz")
+        assert len(decodings) == 1
+        changed = GOOD["images"].copy()
+        changed[0, 0, 0] ^= 1
+        load(file(images=changed, labels=LABELS))
+        load(f"npz:{tmp_path}/elsewhere.npz", classes=("1",))
+        assert len(decodings) == len(entries(root)) == 3
+
+    def test_images_are_the_file_itself(self, file, root):
+        images = load(file(**GOOD)).images
+        assert images[0, 0, 0, 0] == GOOD["images"][0, 0, 0]
+        stored = np.load(root / "cache" / entries(root)[0] / "images.npy", mmap_mode="r+")
+        stored[0, 0, 0, 0] ^= 1
+        assert images[0, 0, 0, 0] == GOOD["images"][0, 0, 0] ^ 1
+
+    @pytest.mark.parametrize("part", ["images.npy", "labels.npy", "meta.json"])
+    @pytest.mark.parametrize("damage", ["missing", "cut", "empty"])
+    def test_a_damaged_entry_is_decoded_again(self, file, root, decodings, part, damage):
+        name = file(**GOOD)
+        load(name)
+        path = root / "cache" / entries(root)[0] / part
+        if damage == "missing":
+            path.unlink()
+        else:
+            content = path.read_bytes()
+            path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+        assert np.array_equal(load(name).images[:, 0].numpy(), GOOD["images"])
+        assert len(decodings) == 2
+        assert len(entries(root)) == 1
+
+    def test_what_a_killed_process_left_is_cleared_away(self, file, root):
+        name = file(**GOOD)
+        load(name)
+        (entry,) = entries(root)
+        (root / "cache" / entry).rename(root / "cache" / f".{entry}.part")
+        assert len(load(name).labels) == 5
+        assert entries(root) == [entry]
+
+    def test_a_source_that_breaks_off_leaves_nothing(self, root):
+        class Broken:
+            def identity(self):
+                return {}
+
+            def decode(self):
+                return Decoded(("a",), self.chunks())
+
+            def chunks(self):
+                yield Chunk(pixels(2, 1, 4, 4), np.zeros(2, int))
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            cache.cached("broken", Broken())
+        assert entries(root) == []
+
+    def test_a_full_or_locked_disk_is_told_in_one_line(self, file, root, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(arrays.os, "fsync", full)
+        message = refusal(file(**GOOD))
+        assert message.startswith(f"cannot write in {root}/cache: No space left on device; ")
+        assert "PFLTUNE_DATA" in message
+        assert entries(root) == []
+
+    def test_a_root_that_cannot_be_made_is_told_in_one_line(self, file, tmp_path, monkeypatch):
+        (tmp_path / "taken").write_text("")
+        monkeypatch.setenv("PFLTUNE_DATA", str(tmp_path / "taken"))
+        assert f"cannot write in {tmp_path}/taken/cache: Not a directory" in refusal(file(**GOOD))
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+import PIL.Image, torch
+from pfltune.data.catalog import load_dataset
+from pfltune.data.settings import Data
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+
+PIL.Image.init()
+for name, size in zip(sys.argv[1::2], sys.argv[2::2]):
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of what was before
+    before = peak()
+    images = load_dataset(Data(name=name, size=int(size) or None)).images.numpy()
+    loaded = peak() - before
+    images.max()  # now every page of the map has been read
+    print(images.nbytes, loaded / images.nbytes, (peak() - before) / images.nbytes)
+    del images
+"""
+
+
+def test_two_processes_at_once_decode_once(file, root, tmp_path, monkeypatch):
+    name = file(**GOOD)
+    processes = get_context("fork")
+    together, decodings = processes.Barrier(2), processes.Value("i")
+    write = cache._write
+
+    def slowly(*args):
+        decodings.value += 1
+        time.sleep(0.3)
+        write(*args)
+
+    def child():
+        together.wait()
+        assert np.array_equal(load(name).images[:, 0].numpy(), GOOD["images"])
+
+    monkeypatch.setattr(cache, "_write", slowly)
+    children = [processes.Process(target=child) for _ in range(2)]
+    for process in children:
+        process.start()
+    for process in children:
+        process.join(30)
+        assert process.exitcode == 0
+    assert decodings.value == 1
+    assert len(entries(root)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's /proc")
+def test_loading_takes_at_most_1_3_times_the_memory_of_the_images(file, tmp_path):
+    tile = pixels(14, 32, 32, 3)
+    own = file(True, images=np.tile(tile, (1000, 1, 1, 1)), labels=np.zeros(14_000))
+    tree = image_tree(tmp_path / "tree", {"cup": 100, "pen": 120}, size=64)
+    command = [sys.executable, "-c", MEMORY, own, "0", f"folder:{tree}", "256"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    for line in result.stdout.splitlines():
+        size, loaded, touched = map(float, line.split())
+        assert size > 40e6
+        assert max(loaded, touched) < 1.3
