@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pfltune import parts
-from pfltune.data.images import Images
+from pfltune.data.images import Images, Preprocessing
 from pfltune.errors import Diverged, UserError
 from pfltune.federation.checkpoint import load_trial, save_trial
 from pfltune.federation.evaluation import Evaluation, Selection, summary
@@ -427,6 +427,23 @@ def test_fedprox_keeps_the_clients_near_the_server(federation, run_trial):
 
 def test_without_mu_fedprox_is_fedavg(run_trial):
     assert run_trial(FedProx(mu=0.0)).metrics == run_trial(FedAvg()).metrics
+
+
+def test_a_step_sees_one_augmentation_however_often_its_loss_is_asked(federation):
+    """A difference of losses, as FedZO takes, must not be one of augmentations."""
+    crops = replace(federation, preprocessing=Preprocessing(augment=("crop",)))
+    trial = FederatedTrial(FedAvg(), crops, seed=0)
+    losses = [
+        (loss(trial.server).item(), loss(trial.server).item())
+        for _ in range(2)
+        for loss in trial._work(3).batches()
+    ]
+    assert len(losses) == 6
+    assert all(first == second for first, second in losses)
+    assert losses[:3] == losses[3:]
+    plain = FederatedTrial(FedAvg(), federation, seed=0)
+    unaugmented = [loss(plain.server).item() for loss in plain._work(3).batches()]
+    assert [first for first, _ in losses[:3]] != unaugmented
 
 
 # Adaptation

@@ -75,15 +75,16 @@ class LocalTrainer:
         return tensors
 
     def loss_on(self, batches: tuple[Tensor, ...], rest: Tensors) -> Loss:
-        """The mean cross-entropy on ``batches`` as a function of tensors.
+        """The mean cross-entropy on ``batches``, read and augmented once, as a function of tensors.
 
         Args:
             batches: the sample indices of each batch.
             rest: the tensors of the client that a caller leaves out.
         """
+        data = [self.images.batch(chosen, training=True) for chosen in batches]
 
         def loss(tensors: Tensors, batch: int = 0) -> Tensor:
-            x, y = self.images.batch(batches[batch], training=True)
+            x, y = data[batch]
             return F.cross_entropy(self._forward({**rest, **tensors}, x), y)
 
         return loss
