@@ -42,6 +42,7 @@ def test_every_part_is_trained_and_told(tmp_path):
     report = tmp_path / "results" / "study" / "report"
     lines = list(csv.DictReader((report / "sensitivity.csv").open()))
     assert len({line["personal"] for line in lines}) == len(lines) == 13
+    assert len({line["seed"] for line in lines}) == 1
     sent = {line["personal"]: float(line["mb_per_round"]) for line in lines}
     assert sent["all"] == 0
     assert sent["mlp,head"] < sent["mlp"] < sent["attn"] < sent["none"]

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -32,10 +33,12 @@ class Cell:
     Attributes:
         accuracies: test accuracy of each seed, at the round chosen on validation.
         mb_per_round: MB up and down of a round, all sampled clients together.
+        seeds: of the accuracies, in their order.
     """
 
     accuracies: tuple[float, ...]
     mb_per_round: float
+    seeds: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         percent = 100 * np.array(self.accuracies)
@@ -51,14 +54,18 @@ def read_sensitivity(store: Store, experiment: str) -> Cells:
     found: dict[str, list] = defaultdict(list)
     for run in store.client.search_runs([experiment], max_results=50_000):
         if "selected/test_accuracy" in run.data.metrics:
-            found[run.data.params["personal"]].append(run.data.metrics)
-    return {
-        part: Cell(
-            tuple(sorted(m["selected/test_accuracy"] for m in runs)),
-            float(np.mean([m["comm/total_mb"] / m["rounds"] for m in runs])),
-        )
-        for part, runs in found.items()
-    }
+            found[run.data.params["personal"]].append(run)
+    return {part: _cell(runs) for part, runs in found.items()}
+
+
+def _cell(runs: list[Any]) -> Cell:
+    ordered = sorted(runs, key=lambda run: int(run.data.tags["trial"]))
+    metrics = [run.data.metrics for run in ordered]
+    return Cell(
+        tuple(m["selected/test_accuracy"] for m in metrics),
+        float(np.mean([m["comm/total_mb"] / m["rounds"] for m in metrics])),
+        tuple(int(run.data.tags["seed"]) for run in ordered),
+    )
 
 
 def rows(cells: Cells) -> list[list[str]]:
@@ -95,9 +102,9 @@ def write_sensitivity(store: Store, experiment: str, run: str, folder: Path) -> 
     markdown = "".join("| " + " | ".join(line) + " |\n" for line in lines)
     (folder / "sensitivity.md").write_text(markdown)
     values = [
-        f'"{part}",{i},{value!r},{cell.mb_per_round!r}\n'
+        f'"{part}",{seed},{value!r},{cell.mb_per_round!r}\n'
         for part, cell in cells.items()
-        for i, value in enumerate(cell.accuracies)
+        for seed, value in zip(cell.seeds, cell.accuracies, strict=True)
     ]
     heading = "personal,seed,test_accuracy,mb_per_round\n"
     (folder / "sensitivity.csv").write_text(heading + "".join(values))
