@@ -1,5 +1,6 @@
 """What the tests share: one thread, and a federation small enough to train in a blink."""
 
+import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -33,6 +34,12 @@ SKEWED = (Sizes(5, 3, 4), Sizes(9, 4, 3), Sizes(14, 5, 6), Sizes(22, 6, 5))
 def one_thread():
     """The last bits depend on the number of threads, and the machine is shared."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_data_folder(tmp_path_factory):
+    """What tests keep of data, start weights and measurements is not the user's."""
+    os.environ["PFLTUNE_DATA"] = str(tmp_path_factory.mktemp("data"))
 
 
 def tiny_federation(clients=SKEWED, *, backbone=TINY_VIT, weights=None, **protocol):

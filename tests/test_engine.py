@@ -15,9 +15,10 @@ from pfltune.errors import Diverged, UserError
 from pfltune.federation.checkpoint import load_trial, save_trial
 from pfltune.federation.evaluation import Evaluation, Selection, summary
 from pfltune.federation.ground import Protocol
-from pfltune.federation.local import ClientWork, LocalTrainer
+from pfltune.federation.local import LocalTrainer
 from pfltune.federation.roles import roles_of, tensors_of
 from pfltune.federation.trial import FederatedTrial
+from pfltune.federation.work import ClientWork
 from pfltune.method import Method, Phase, Update, squared_distance
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedper import FedPer

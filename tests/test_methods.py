@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from byhand import assert_same
 
 from pfltune.data.images import Images
-from pfltune.federation.local import ClientWork, LocalTrainer
+from pfltune.federation.local import LocalTrainer
 from pfltune.federation.roles import roles_of, tensors_of
+from pfltune.federation.work import ClientWork
 from pfltune.method import Update
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedrep import FedRep

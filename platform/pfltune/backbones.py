@@ -5,18 +5,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from pfltune import parts
-from pfltune.data.images import Images
 from pfltune.errors import UserError, unknown
 from pfltune.method import Tensors
-from pfltune.randomness import isolated, torch_rng
+from pfltune.randomness import isolated
 from pfltune.settings import Settings
 
 WEIGHTS = ("random", "pretrained", "warm-start")
@@ -149,41 +146,3 @@ def _body(model: nn.Module) -> Tensors:
     """All tensors but the head's."""
     head = parts.head(model)
     return {name: t for name, t in model.state_dict().items() if name not in head}
-
-
-class WarmStart(Settings):
-    """Brief central training on samples set aside for it, which no client ever holds."""
-
-    share: float = Field(gt=0, lt=0.9, description="share of the data set that is set aside")
-    epochs: int = Field(ge=1, description="passes over that share")
-    lr: float = Field(gt=0, description="learning rate of AdamW, falling to zero along a cosine")
-    batch_size: int = Field(64, ge=1)
-    weight_decay: float = Field(0.05, ge=0)
-
-
-def warm_start(
-    backbone: Backbone, recipe: WarmStart, images: Images, indices: Tensor, classes: int, seed: int
-) -> Tensors:
-    """Weights after training on ``indices``, the same for the same arguments and thread count.
-
-    Returns the model's ``state_dict``.
-    """
-    channels = images.preprocessing.channels(images.pixels.shape[1])
-    model = backbone.build(classes, channels, seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
-    )
-    steps = recipe.epochs * -(-len(indices) // recipe.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    with isolated(seed, "warm-start"):
-        model.train()
-        for epoch in range(recipe.epochs):
-            rng = torch_rng(seed, "warm-start-order", epoch)
-            order = indices[torch.randperm(len(indices), generator=rng)]
-            for chosen in order.split(recipe.batch_size):
-                x, y = images.batch(chosen, training=True)
-                optimizer.zero_grad()
-                F.cross_entropy(model(x), y).backward()
-                optimizer.step()
-                schedule.step()
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

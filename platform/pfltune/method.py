@@ -62,7 +62,7 @@ class Start:
         shared: initial values of the tensors that would travel, by name.
         personal: initial values of the tensors that stay on the clients, by name.
         clients: number of clients N.
-        rng: a seeded generator for draws of the server's own.
+        rng: a seeded generator for draws; the server and each client get one of their own.
     """
 
     shared: Tensors
@@ -179,7 +179,11 @@ class Method:
         return dict(start.shared)
 
     def init_client(self, start: Start, client: int) -> Tensors:
-        """The first personal state of one client; by default the same for all."""
+        """The first personal state of one client; by default the same for all.
+
+        Asked for when the client is first met, and again until it has trained: the answer depends
+        on the arguments alone.
+        """
         return dict(start.personal)
 
     def download(self, server: Tensors, client: int) -> Tensors:
@@ -211,22 +215,30 @@ class Method:
 def weighted_mean(uploads: Iterable[Update], otherwise: Tensors) -> Tensors:
     """Σ αᵢ uᵢ with αᵢ proportional to the weights (McMahan et al. 2017, arXiv 1602.05629).
 
-    Sums in float64, so that the result has no rounding of its own in float32.
+    A running mean in place, m ← m + (wᵢ / Σⱼ≤ᵢ wⱼ)·(uᵢ − m): one copy of the model whatever the
+    number of uploads, and the mean of equal uploads is that upload to the last bit.
 
     Args:
         uploads: the clients' updates; consumed once.
         otherwise: returned when no upload arrives.
     """
     total = 0.0
-    sums: Tensors = {}
+    mean: Tensors = {}
     for update in uploads:
         total += update.weight
-        for name, value in update.upload.items():
-            term = value.to(torch.float64) * update.weight
-            sums[name] = sums[name].add_(term) if name in sums else term
+        if not mean:
+            mean = {name: _widened(value).clone() for name, value in update.upload.items()}
+        elif update.weight:
+            values = [_widened(update.upload[name]) for name in mean]
+            torch._foreach_lerp_(list(mean.values()), values, update.weight / total)
     if not total:
         return otherwise
-    return {name: (value / total).to(otherwise[name].dtype) for name, value in sums.items()}
+    return {name: value.to(otherwise[name].dtype) for name, value in mean.items()}
+
+
+def _widened(value: Tensor) -> Tensor:
+    """Whole numbers and half precision as float32, in which a mean can be taken."""
+    return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 def squared_distance(a: Tensors, b: Tensors) -> Tensor:

@@ -5,8 +5,8 @@ order in which they are made. This is what makes resuming, reordering and parall
 """
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import torch
@@ -34,6 +34,32 @@ def isolated(seed: int, purpose: str, *indices: int) -> Iterator[None]:
 
     For code that cannot be handed a generator: the default initialisation of layers, dropout.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(derive(seed, purpose, *indices))
+    gpus = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    chosen = derive(seed, purpose, *indices)
+    with torch.random.fork_rng(gpus):
+        # torch.manual_seed would note a stack trace for every kind of device that is not there.
+        torch.default_generator.manual_seed(chosen)
+        if gpus:
+            torch.cuda.manual_seed_all(chosen)
         yield
+
+
+class Interrupted:
+    """An isolated stretch of draws that is entered and left many times, and goes on each time.
+
+    Args:
+        begin: opens the stretch, see :func:`isolated`.
+    """
+
+    def __init__(self, begin: Callable[[], AbstractContextManager[None]]) -> None:
+        self._begin = begin
+        self._state: torch.Tensor | None = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """A part of the stretch, on the CPU's generator."""
+        with self._begin():
+            if self._state is not None:
+                torch.set_rng_state(self._state)
+            yield
+            self._state = torch.get_rng_state()

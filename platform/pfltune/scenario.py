@@ -11,7 +11,7 @@ import torch
 import yaml
 from pydantic import Field, model_validator
 
-from pfltune.backbones import Backbone, WarmStart, warm_start
+from pfltune.backbones import Backbone
 from pfltune.data.catalog import load_dataset
 from pfltune.data.dataset import Dataset
 from pfltune.data.images import Images, Preprocessing
@@ -24,6 +24,7 @@ from pfltune.federation.setup import set_up
 from pfltune.method import Method, Tensors
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, read_yaml, validated
+from pfltune.warm_start import WarmStart, warm_start
 
 
 class Split(Settings):
@@ -97,6 +98,11 @@ class Scenario(Settings):
             self.preprocessing,
             self._unseen(),
         )
+
+    def without_clients(self) -> Federation:
+        """The same ground before anything is dealt or trained."""
+        settings = (self.backbone, None, self.protocol, self.preprocessing)
+        return Federation(self.dataset(), (), *settings)
 
     def dataset(self) -> Dataset:
         """The data set that is dealt; read once.

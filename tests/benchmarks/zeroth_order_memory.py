@@ -8,24 +8,24 @@ cuda`). Both train one prompt and the head by the same protocol.
     python tests/benchmarks/zeroth_order_memory.py
 """
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
+from dataclasses import replace
 
 import click
+import fresh
 import torch
+from grounds import VIT_S_224, Clients, federation
+from peaks import peak_above
 from rich.console import Console
 from rich.table import Table
+from rows import Row
 
-from pfltune.backbones import Backbone
-from pfltune.data.dataset import Dataset
-from pfltune.data.split import ClientSplit
-from pfltune.federation.ground import Federation, Protocol
-from pfltune.federation.memory import held_mb, peak_mb, reset_peak
+from pfltune.federation.ground import Federation
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method
 
-CASES = {
+NAME = "zeroth-order memory"
+CASES: dict[str, tuple[str, dict[str, object]]] = {
     "back-propagation, float": ("local_vpt", {"prompts": 1}),
     "FedZO, float": ("fedzo", {"prompts": 1, "precision": "float"}),
     "FedZO, int8": ("fedzo", {"prompts": 1}),
@@ -34,64 +34,55 @@ STEPS = 2
 
 
 @click.command()
-@click.option("--batch", type=int, default=None, hidden=True)
-@click.option("--case", type=click.Choice(list(CASES)), default=None, hidden=True)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-def main(batch: int | None, case: str | None, device: str) -> None:
-    """Print the table, or one of its figures in MB."""
-    if case is not None and batch is not None:
-        print(peak(case, batch, device))
-        return
+def main(device: str) -> None:
+    """Print the table."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("training of one prompt and the head")
     for column in ("batch", "peak MB", "of back-propagation"):
         table.add_column(column, justify="right")
-    for size in (1, 16):
-        first = None
-        for name in CASES:
-            found = float(measured(name, size, device))
-            first = first or found
-            table.add_row(name, str(size), f"{found:.0f}", f"{100 * found / first:.0f} %")
+    for batch in (1, 16):
+        found = {case: fresh.call(peak, case, batch, 224, device, threads=1) for case in CASES}
+        whole = found["back-propagation, float"]
+        for case, mb in found.items():
+            table.add_row(case, str(batch), f"{mb:.0f}", f"{100 * mb / whole:.0f} %")
     Console().print(table)
 
 
-def measured(case: str, batch: int, device: str) -> str:
-    """The figure of a fresh process."""
-    command = [sys.executable, __file__, "--case", case, "--batch", str(batch), "--device", device]
-    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed is given back
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return done.stdout.splitlines()[-1]
+def zeroth_order_memory(quick: bool) -> list[Row]:
+    """The table's larger batch; in a hurry one small image, in this process."""
+    batch, side = (1, 32) if quick else (16, 224)
+    rows = []
+    for case in CASES:
+        given = (case, batch, side, "cpu")
+        mb = peak(*given) if quick else fresh.call(peak, *given, threads=1)
+        rows.append(Row(NAME, f"{case}, ViT-S at {side} pixels, batch {batch}: peak", mb, "MB"))
+    return rows
 
 
-def peak(case: str, batch: int, device: str) -> float:
+def peak(case: str, batch: int, side: int, device: str) -> float:
     """MB at the peak of one round; a small round before it loads what libraries load late."""
-    torch.set_num_threads(1)
     method, knobs = CASES[case]
-    small, full = federation(1, 32), federation(batch, 224)
-    FederatedTrial(make_method(method, knobs), small, seed=0, device=device).step()
-    before = held_mb(torch.device(device))
-    trial = FederatedTrial(make_method(method, knobs), full, seed=0, device=device)
-    reset_peak(trial.device)
-    trial.step()
-    return peak_mb(trial.device) - before
+    chosen = make_method(method, knobs)
+    FederatedTrial(chosen, one_client(1, 32), seed=0, device=device).step()
+    ground = one_client(batch, side)
+
+    def prepare() -> Callable[[], object]:
+        return FederatedTrial(chosen, ground, seed=0, device=device).step
+
+    return peak_above(prepare, torch.device(device))
 
 
-def federation(batch: int, size: int) -> Federation:
-    """One client with two batches of random images."""
-    total = batch * STEPS
-    pixels = torch.randint(0, 256, (total + 2, 3, size, size), dtype=torch.uint8)
-    labels = torch.randint(0, 100, (total + 2,))
-    dataset = Dataset("random", pixels, labels, tuple(map(str, range(100))))
-    client = ClientSplit(torch.arange(total), torch.tensor([total]), torch.tensor([total + 1]))
-    rules = {"rounds": 2, "sampled_clients": 1, "local_epochs": 1, "evaluate_every": 2}
-    backbone = {"model": "vit_small_patch16_224", "image_size": size}
-    return Federation(
-        dataset,
-        (client,),
-        Backbone.model_validate(backbone),
-        None,
-        Protocol.model_validate({**rules, "batch_size": batch}),
+def one_client(batch: int, side: int) -> Federation:
+    """One client with two batches, which is not evaluated."""
+    case = replace(
+        VIT_S_224,
+        backbone=VIT_S_224.backbone | {"image_size": side},
+        batch_size=batch,
+        classes=100,
     )
+    clients = Clients(total=1, sampled=1, train=batch * STEPS, val=1, test=1)
+    return federation(case, clients, evaluate_every=1_000_000)
 
 
 if __name__ == "__main__":

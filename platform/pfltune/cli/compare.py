@@ -75,6 +75,7 @@ def compare_and_report(
     workers: int | None,
     threads: int,
     device: str | None,
+    precision: Any,
     gpus_per_trial: float | None,
     results: Path,
 ) -> tuple[Path, Any]:
@@ -102,7 +103,9 @@ def compare_and_report(
         ground,
         names,
         validated(Budget, budget, "budget"),
-        Hardware.choose(workers, threads, options.pick_device(device), gpus_per_trial),
+        Hardware.choose(
+            ground, workers, threads, options.pick_device(device), gpus_per_trial, precision
+        ),
         results,
         fixed,
     )

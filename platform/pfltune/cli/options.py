@@ -65,6 +65,14 @@ threads = click.option(
     help="CPU threads per trial; part of the record, since it moves the last bits.",
 )
 
+precision = click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Of passes through the model; auto: the faster one by a short measurement, made once.",
+)
+
 results = click.option(
     "--results",
     type=click.Path(path_type=Path),
@@ -86,6 +94,7 @@ hardware = stacked(
     ),
     threads,
     device,
+    precision,
     click.option(
         "--gpus-per-trial",
         type=click.FloatRange(min=0),

@@ -1,5 +1,7 @@
 """``pfltune run``."""
 
+from typing import Any
+
 import click
 from rich.console import Console
 
@@ -20,6 +22,7 @@ from pfltune.cli import options
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed.")
 @options.threads
 @options.device
+@options.precision
 def command(
     method: str,
     scenario: str,
@@ -28,6 +31,7 @@ def command(
     seed: int,
     threads: int,
     device: str | None,
+    precision: Any,
 ) -> None:
     """Run one federated trial of METHOD without Ray and print its rounds.
 
@@ -36,23 +40,22 @@ def command(
     accuracy.
     """
     values = options.key_values(settings)
-    import torch
-
     from pfltune.federation.trial import FederatedTrial
     from pfltune.registry import make_method
     from pfltune.scenario import load_scenario
+    from pfltune.tuning.hardware import choose_compute
 
     chosen = make_method(method, values)
     ground = load_scenario(scenario, overrides)
     ground.check([chosen])
-    place = options.pick_device(device)
-    torch.set_num_threads(threads)
+    compute = choose_compute(ground, threads, options.pick_device(device), precision)
     console = Console(highlight=False)
-    trial = FederatedTrial(chosen, ground.build(), seed, place)
+    trial = FederatedTrial(chosen, ground.build(), seed, compute)
     sizes = trial.footprint()
     console.print(
         f"{chosen}\n{sizes['params/shared']:,.0f} shared and {sizes['params/personal']:,.0f} "
-        f"personal parameters on {place}; {len(trial.personal)} clients",
+        f"personal parameters on {compute.device} in "
+        f"{compute.precision}; {len(trial.personal)} clients",
         soft_wrap=True,
     )
     for report in trial.run():

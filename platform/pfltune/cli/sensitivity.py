@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -32,6 +33,7 @@ def command(
     workers: int | None,
     threads: int,
     device: str | None,
+    precision: Any,
     gpus_per_trial: float | None,
     results: Path,
 ) -> None:
@@ -51,7 +53,8 @@ def command(
 
     ground = load_scenario(scenario, overrides)
     chosen = checked_name(name or f"{ground.name}-sensitivity-{datetime.now():%Y%m%d-%H%M%S}")
-    hardware = Hardware.choose(workers, threads, options.pick_device(device), gpus_per_trial)
+    place = options.pick_device(device)
+    hardware = Hardware.choose(ground, workers, threads, place, gpus_per_trial, precision)
     study = Study(chosen, ground, lr, seeds, seed, hardware, writable_folder(results))
     store, experiment, run = run_study(study, console)
     folder = study.folder / "report"

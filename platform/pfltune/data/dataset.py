@@ -2,6 +2,8 @@
 
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,14 +79,15 @@ def read_only(array: np.ndarray) -> Tensor:
 
 
 def digits() -> Dataset:
-    """1,797 real handwritten digits of 8×8 pixels, shipped inside scikit-learn's wheel."""
-    from sklearn.datasets import load_digits
+    """1,797 real handwritten digits of 8×8 pixels, shipped inside scikit-learn's wheel.
 
-    bunch = load_digits()
-    grey = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)
-    return Dataset(
-        name="digits",
-        images=grey.unsqueeze(1),
-        labels=torch.from_numpy(bunch.target).long(),
-        class_names=tuple(str(name) for name in bunch.target_names),
-    )
+    Read from the file that ``sklearn.datasets.load_digits`` reads, of 64 grey values from 0 to 16
+    and the label in each line: importing sklearn takes longer than some trials.
+    """
+    spec = find_spec("sklearn")
+    assert spec is not None  # a dependency
+    assert spec.origin is not None
+    table = np.loadtxt(Path(spec.origin).parent / "datasets/data/digits.csv.gz", delimiter=",")
+    grey = torch.from_numpy(table[:, :-1].reshape(-1, 1, 8, 8)).mul(255 / 16).round()
+    labels = torch.from_numpy(table[:, -1]).long()
+    return Dataset("digits", grey.to(torch.uint8), labels, tuple(map(str, range(10))))

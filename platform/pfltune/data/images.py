@@ -1,6 +1,7 @@
 """From uint8 images in memory to what the model reads, in batches, on the device."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from pfltune.devices import moved
 from pfltune.errors import UserError
 from pfltune.settings import Settings
 
@@ -78,7 +80,7 @@ class Images:
             if kind == "crop":
                 x = _random_crop(x, self.preprocessing.crop_padding)
             elif kind == "flip":
-                flipped = torch.rand(len(x)).to(x.device) < 0.5
+                flipped = moved(torch.rand(len(x)), x.device) < 0.5
                 x = torch.where(flipped.view(-1, 1, 1, 1), x.flip(-1), x)
             else:
                 x = _rand_augment(x)
@@ -87,15 +89,21 @@ class Images:
     def _normalised(self, x: Tensor) -> Tensor:
         if self.preprocessing.normalise == "half":
             return x.div_(127.5).sub_(1.0)
-        mean, std = (x.new_tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+        mean, std = self._statistics
         return x.div_(255.0).sub_(mean).div_(std)
+
+    @cached_property
+    def _statistics(self) -> Tensor:
+        """ImageNet's mean and std (2, 3, 1, 1), brought to the device once."""
+        both = torch.tensor([IMAGENET_MEAN, IMAGENET_STD], device=self.pixels.device)
+        return both.view(2, 3, 1, 1)
 
 
 def _random_crop(x: Tensor, padding: int) -> Tensor:
     """Every image (height, width) from a place of its own in its padded self."""
     count, _, height, width = x.shape
     padded = F.pad(x, [padding] * 4)
-    top, left = torch.randint(0, 2 * padding + 1, (2, count, 1)).to(x.device)
+    top, left = moved(torch.randint(0, 2 * padding + 1, (2, count, 1)), x.device)
     rows = top + torch.arange(height, device=x.device)
     columns = left + torch.arange(width, device=x.device)
     image = torch.arange(count, device=x.device).view(-1, 1, 1)

@@ -14,7 +14,7 @@ from pfltune.method import Tensors
 def save_trial(trial: FederatedTrial, folder: Path) -> None:
     """Write everything that a trial of the same arguments needs to go on after this round."""
     tensors = {f"server/{name}": t for name, t in trial.server.items()}
-    for client, personal in enumerate(trial.personal):
+    for client, personal in trial.personal.learned():
         tensors |= {f"client{client}/{name}": t for name, t in personal.items()}
     # A tensor that two clients still share is written for each: safetensors knows no aliases.
     save_file({n: t.contiguous().clone() for n, t in tensors.items()}, folder / "state.safetensors")
@@ -23,6 +23,7 @@ def save_trial(trial: FederatedTrial, folder: Path) -> None:
         "round": trial.round,
         "totals": asdict(trial.totals),
         "selection": {"round": selected.round, **asdict(selected.evaluation)},
+        "learned": [client for client, _ in trial.personal.learned()],
     }
     (folder / "state.json").write_text(json.dumps(state))
 
@@ -37,7 +38,9 @@ def load_trial(trial: FederatedTrial, folder: Path) -> None:
     test = None if chosen["test"] is None else tuple(chosen["test"])
     trial.selection = Selection(chosen["round"], Evaluation(tuple(chosen["val"]), test))
     trial.server = _under(stored, "server/")
-    trial.personal = [_under(stored, f"client{c}/") for c in range(len(trial.personal))]
+    trial.personal.reset()
+    for client in state["learned"]:
+        trial.personal[client] = _under(stored, f"client{client}/")
 
 
 def _under(stored: Tensors, prefix: str) -> Tensors:

@@ -1,6 +1,7 @@
 """What every method of a comparison is given: clients, data, backbone, protocol."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from pydantic import Field
@@ -54,7 +55,7 @@ class Federation:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     unseen: frozenset[int] = frozenset()
 
-    @property
+    @cached_property
     def seen(self) -> tuple[int, ...]:
         """The clients that train and are evaluated in the rounds."""
         return tuple(c for c in range(len(self.clients)) if c not in self.unseen)

@@ -45,8 +45,12 @@ def roles_of(method: Method, model: nn.Module) -> Roles:
 
     Raises:
         UserError: a personal name that the model lacks, or that is frozen; the real ones are given.
+            A parameter that two layers share.
     """
     parameters = dict(model.named_parameters())
+    tied = dict(model.named_parameters(remove_duplicate=False)).keys() - parameters.keys()
+    if tied:
+        raise UserError(f"{type(model).__name__} uses one parameter twice: {sorted(tied)}")
     frozen_modules = {name for name, module in model.named_modules() if is_frozen(module)}
     frozen = {
         name

@@ -1,6 +1,7 @@
 """A method on a backbone before the first round: the grafted model, its roles, the first states."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -19,13 +20,13 @@ class Setup:
         model: the grafted backbone on the device.
         roles: its division into shared, personal and frozen.
         server: the server's first state.
-        personal: the first personal state of each client.
+        first_state: makes the first personal state of a client, the same at every call.
     """
 
     model: nn.Module
     roles: Roles
     server: Tensors
-    personal: list[Tensors]
+    first_state: Callable[[int], Tensors]
 
 
 def set_up(
@@ -51,5 +52,9 @@ def set_up(
         clients=clients,
         rng=torch_rng(seed, "server"),
     )
-    personal = [method.init_client(start, client) for client in range(clients)]
-    return Setup(model, roles, method.init_server(start), personal)
+
+    def first_state(client: int) -> Tensors:
+        own = replace(start, rng=torch_rng(seed, "client", client))
+        return method.init_client(own, client)
+
+    return Setup(model, roles, method.init_server(start), first_state)

@@ -59,6 +59,6 @@ def traffic(method: Method, model: nn.Module) -> Traffic:
     """
     setup = set_up(method, model, clients=1, seed=0, device=torch.device("cpu"))
     down = method.download(setup.server, 0)
-    up = method.train(NoWork(), down, setup.personal[0]).upload
+    up = method.train(NoWork(), down, setup.first_state(0)).upload
     numbers = sum(t.numel() for t in up.values())
     return Traffic(numbers, payload_bytes(down), payload_bytes(up))

@@ -1,21 +1,28 @@
 """One federated trial: rounds of sampling, local training, aggregation and evaluation."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pfltune.data.images import Images
+from pfltune.devices import moved
 from pfltune.errors import Diverged, UserError
+from pfltune.federation.cohort import Cohort
+from pfltune.federation.compute import Compute
 from pfltune.federation.evaluation import Evaluation, Selection
 from pfltune.federation.ground import Federation
-from pfltune.federation.local import ClientWork, LocalTrainer
+from pfltune.federation.local import LocalTrainer
 from pfltune.federation.memory import peak_mb, reset_peak
 from pfltune.federation.payload import MB, payload_bytes
 from pfltune.federation.setup import set_up
+from pfltune.federation.states import PersonalStates
+from pfltune.federation.work import ClientWork
 from pfltune.method import Method, Tensors, Update
 from pfltune.randomness import numpy_rng
 
@@ -56,19 +63,20 @@ class FederatedTrial:
         method: the method with its hyperparameters.
         federation: the ground; without test indices no test accuracy is computed.
         seed: seed of initialisation, sampling and data order.
-        device: where data and models live.
+        compute: device, precision, clients at once; by default the CPU in float32, one by one.
 
     Raises:
         UserError: the method does not fit the backbone, or the protocol not the clients.
     """
 
     def __init__(
-        self, method: Method, federation: Federation, seed: int, device: str = "cpu"
+        self, method: Method, federation: Federation, seed: int, compute: Compute | None = None
     ) -> None:
         self.method = method
         self.federation = federation
         self.seed = seed
-        self.device = torch.device(device)
+        self.compute = compute or Compute()
+        self.device = torch.device(self.compute.device)
         reset_peak(self.device)
         clients = len(federation.clients)
         setup = set_up(method, federation.build_backbone(seed), clients, seed, self.device)
@@ -81,12 +89,17 @@ class FederatedTrial:
             federation.backbone.image_size,
             federation.preprocessing,
         )
-        self._trainer = LocalTrainer(setup.model, self.roles, images, federation.protocol, seed)
+        self._trainer = LocalTrainer(
+            setup.model, self.roles, images, federation.protocol, seed, self.compute
+        )
+        self._cohort = Cohort(setup.model, self.compute.cohort)
         state = setup.model.state_dict()
         self._frozen_bytes = payload_bytes({name: state[name] for name in self.roles.frozen})
         self.round = 0
         self.server = setup.server
-        self.personal = setup.personal
+        self.personal = PersonalStates(
+            setup.first_state, clients, self.device, self.compute.state_mb
+        )
         self.totals = Totals()
         self.selection = Selection()
 
@@ -116,10 +129,10 @@ class FederatedTrial:
         self.server = self.method.aggregate(self.server, updates)
         for _ in updates:  # a method may ignore uploads; the clients train all the same
             pass
-        loss = torch.stack(losses).mean().item() if losses else 0.0
+        loss, magnitude = _brought_over([self._mean(losses), self._mean(magnitudes)])
         if not np.isfinite(loss):
             raise Diverged(f"the training loss was {loss} in round {self.round}")
-        if magnitudes and not torch.stack(magnitudes).isfinite().all():
+        if not np.isfinite(magnitude):
             raise Diverged(f"a client's tensors were not finite after round {self.round}")
         seconds = time.perf_counter() - began
         self.totals.seconds += seconds
@@ -152,23 +165,35 @@ class FederatedTrial:
     def _train(
         self, cohort: list[int], losses: list[Tensor], magnitudes: list[Tensor]
     ) -> Iterator[Update]:
-        for client in sorted(cohort):  # a fixed order of summation
-            down = self.method.download(self.server, client)
-            work = self._work(client)
-            update = self.method.train(work, down, self.personal[client])
-            stays = set(self.roles.personal) & set(update.upload)
-            if stays:
-                raise RuntimeError(f"the method uploads personal tensors: {sorted(stays)}")
-            self.personal[client] = update.personal
-            self.totals.down += payload_bytes(down)
-            self.totals.up += payload_bytes(update.upload)
-            self.totals.steps += work.steps
-            losses += work.losses
-            magnitudes += _magnitude(update.upload) + _magnitude(update.personal)
-            yield Update(update.upload, {}, update.weight, client)
+        for clients in self._at_once(sorted(cohort)):  # a fixed order of summation
+            works = [self._work(client) for client in clients]
+            downs = {client: self.method.download(self.server, client) for client in clients}
+            updates = self._cohort.run(works, partial(self._trained, downs))
+            while updates:
+                work, update = works.pop(0), updates.pop(0)
+                stays = set(self.roles.personal) & set(update.upload)
+                if stays:
+                    raise RuntimeError(f"the method uploads personal tensors: {sorted(stays)}")
+                self.personal[work.client] = update.personal
+                self.totals.down += payload_bytes(downs[work.client])
+                self.totals.up += payload_bytes(update.upload)
+                self.totals.steps += work.steps
+                losses += work.losses
+                magnitudes += _magnitude(update.upload) + _magnitude(update.personal)
+                yield Update(update.upload, {}, update.weight, work.client)
+
+    def _trained(self, downs: dict[int, Tensors], work: ClientWork) -> Update:
+        return self.method.train(work, downs[work.client], self.personal[work.client])
+
+    def _at_once(self, clients: Sequence[int]) -> Iterator[Sequence[int]]:
+        """The clients in cohorts, whose size may shrink on the way."""
+        while clients:
+            size = self._cohort.size
+            yield clients[:size]
+            clients = clients[size:]
 
     def _work(self, client: int, purpose: str = "training") -> ClientWork:
-        indices = self.federation.clients[client].train.to(self.device)
+        indices = moved(self.federation.clients[client].train, self.device)
         return ClientWork(self._trainer, purpose, self.round, client, indices)
 
     def _evaluate_round(self) -> dict[str, float]:
@@ -183,8 +208,14 @@ class FederatedTrial:
         }
 
     def _evaluate(self, meter: Totals) -> Evaluation:
-        seen = self.federation.seen
-        return _together([self._client_accuracies(c, self.personal[c], meter) for c in seen])
+        found = []
+        for clients in self._at_once(self.federation.seen):
+            works = [self._work(client, "adaptation") for client in clients]
+            models = self._cohort.run(
+                works, lambda work: self._model(work, self.personal[work.client], meter)
+            )
+            found += [self._accuracies(c, m) for c, m in zip(clients, models, strict=True)]
+        return _together(found)
 
     def _meet_unseen(self) -> dict[str, float]:
         """Let every unseen client train its personal part, drop what it would upload, evaluate."""
@@ -195,24 +226,33 @@ class FederatedTrial:
                 work = self._work(client, f"personalisation/{number}")
                 down = self.method.download(self.server, client)
                 personal = self.method.train(work, down, personal).personal
-            found.append(self._client_accuracies(client, personal, Totals()))
+            work = self._work(client, "adaptation")
+            found.append(self._accuracies(client, self._model(work, personal, Totals())))
         return {f"unseen/{name}": v for name, v in _together(found).metrics().items()}
 
-    def _client_accuracies(self, client: int, personal: Tensors, meter: Totals) -> Tensor:
-        """Accuracy on each part that the trial was given, validation first, on the device."""
-        down = self.method.download(self.server, client)
+    def _model(self, work: ClientWork, personal: Tensors, meter: Totals) -> Tensors:
+        """What the client predicts with, adapted to its training data where the method says so."""
+        down = self.method.download(self.server, work.client)
         meter.evaluation_down += payload_bytes(down)
         tensors = self.method.assemble(down, personal)
         phases = self.method.adapt()
         if phases:
-            work = self._work(client, "adaptation")
             tensors = work.fit(tensors, phases)
             meter.adaptation_steps += work.steps
+        return tensors
+
+    def _accuracies(self, client: int, tensors: Tensors) -> Tensor:
+        """Accuracy on each part that the trial was given, validation first, on the device."""
         split = self.federation.clients[client]
         parts = [split.val] if split.test is None else [split.val, split.test]
-        hits = self._trainer.correct(tensors, torch.cat(parts).to(self.device))
+        hits = self._trainer.correct(tensors, moved(torch.cat(parts), self.device))
         pieces = hits.to(torch.float64).split([len(part) for part in parts])
         return torch.stack([piece.mean() for piece in pieces])
+
+    def _mean(self, values: list[Tensor]) -> Tensor:
+        """In float64, so that finite numbers have a finite mean; of nothing it is 0."""
+        nothing = torch.zeros((), dtype=torch.float64, device=self.device)
+        return torch.stack(values).double().mean() if values else nothing
 
     def _spent(self, before: Totals) -> dict[str, float]:
         now = self.totals
@@ -236,8 +276,13 @@ def _check_sampling(federation: Federation) -> None:
 
 def _together(accuracies: list[Tensor]) -> Evaluation:
     """Per-client accuracies as one evaluation, brought over from the device at once."""
-    val, *test = zip(*torch.stack(accuracies).tolist(), strict=True)
+    val, *test = zip(*_brought_over(accuracies), strict=True)
     return Evaluation(val=val, test=test[0] if test else None)
+
+
+def _brought_over(values: list[Tensor]) -> Any:
+    """Numbers of one shape as lists; the only place at which the CPU waits for the device."""
+    return torch.stack(values).tolist()
 
 
 def _magnitude(tensors: Tensors) -> list[Tensor]:

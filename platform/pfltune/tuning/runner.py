@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from pfltune.data.census import take_census
@@ -32,13 +31,13 @@ def run_comparison(comparison: Comparison, console: Console) -> str:
     comparison.scenario.check(map(comparison.first_of, plan.methods))
     with worker_pool(hardware.workers, hardware.threads) as wait_for_pool:
         console.print(f"Preparing scenario {comparison.scenario.name}: data, clients, weights")
-        torch.set_num_threads(hardware.threads)
         federation = comparison.scenario.build()
         recorder, experiment = _open_records(comparison, federation)
         console.print(
             f"Comparing {len(plan.methods)} methods: {plan.budget.trials} search trials and "
             f"{plan.budget.seeds} confirmation seeds each, {plan.protocol.rounds} rounds, "
-            f"{hardware.workers} trials side by side",
+            f"{hardware.workers} trials side by side in "
+            f"{hardware.compute.precision}",
             soft_wrap=True,
         )
         try:
@@ -88,8 +87,7 @@ def _run_tune(
     trainable = tune.with_parameters(
         FederatedTrainable,
         grounds={"search": federation.without_test(), "confirm": federation},
-        device=hardware.device,
-        threads=hardware.threads,
+        compute=hardware.compute,
     )
     resources = {"cpu": hardware.threads, "gpu": hardware.gpus_per_trial}
     tuner = tune.Tuner(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from ray import tune
 from ray.tune.experiment import Trial
 from rich.console import Console
@@ -93,7 +92,6 @@ def run_study(study: Study, console: Console) -> tuple[Store, str, str]:
     hardware = study.hardware
     with worker_pool(hardware.workers, hardware.threads) as wait_for_pool:
         console.print(f"Preparing scenario {study.scenario.name}: data, clients, weights")
-        torch.set_num_threads(hardware.threads)
         federation = study.scenario.build()
         store = Store(study.results)
         experiment = store.create_experiment(study.name, {"scenario": study.scenario.name})
@@ -103,7 +101,8 @@ def run_study(study: Study, console: Console) -> tuple[Store, str, str]:
         recorder.start_method(METHOD, "Sensitivity", {"partition.csv": federation.partition_csv()})
         console.print(
             f"{len(PERSONAL)} personal parts, {study.seeds} seeds each, "
-            f"{study.scenario.protocol.rounds} rounds, {hardware.workers} trials side by side"
+            f"{study.scenario.protocol.rounds} rounds, {hardware.workers} trials side by side in "
+            f"{hardware.compute.precision}"
         )
         try:
             wait_for_pool()
@@ -119,8 +118,7 @@ def _run_grid(study: Study, federation: Federation, callbacks: list[tune.Callbac
     trainable = tune.with_parameters(
         FederatedTrainable,
         grounds={"confirm": federation},
-        device=hardware.device,
-        threads=hardware.threads,
+        compute=hardware.compute,
     )
     resources = {"cpu": hardware.threads, "gpu": hardware.gpus_per_trial}
     tune.Tuner(

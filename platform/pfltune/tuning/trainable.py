@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
 from pfltune.errors import Diverged
 from pfltune.federation.checkpoint import load_trial, save_trial
+from pfltune.federation.compute import Compute
 from pfltune.federation.ground import Federation
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method
@@ -22,8 +24,7 @@ class FederatedTrainable(tune.Trainable):
         self,
         config: dict[str, Any],
         grounds: Mapping[str, Federation] | None = None,
-        device: str = "cpu",
-        threads: int = 1,
+        compute: Compute | None = None,
     ) -> None:
         """Start in a fresh process.
 
@@ -31,12 +32,11 @@ class FederatedTrainable(tune.Trainable):
             config: the candidate.
             grounds: the federation by phase; that of the search lacks the test indices. Handed over
                 together, so that Ray keeps one copy of the images.
-            device: where trials run.
-            threads: of torch, per trial; part of the settings because it moves the last bits.
+            compute: how trials compute, on as many threads as Ray gives them cores.
         """
-        torch.set_num_threads(threads)
+        torch.set_num_threads(int(ray.get_runtime_context().get_assigned_resources()["CPU"]))
         self._grounds = grounds or {}
-        self._device = device
+        self._compute = compute
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -76,7 +76,6 @@ class FederatedTrainable(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         candidate = Candidate.from_config(config)
+        method = make_method(candidate.method, candidate.knobs)
         federation = self._grounds[candidate.phase]
-        self._trial = FederatedTrial(
-            make_method(candidate.method, candidate.knobs), federation, candidate.seed, self._device
-        )
+        self._trial = FederatedTrial(method, federation, candidate.seed, self._compute)

@@ -1,0 +1,143 @@
+"""The fits of several clients at once: tensors stacked along a leading axis, one forward pass."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pfltune.devices import moved
+from pfltune.federation.local import LocalTrainer, descend
+from pfltune.federation.work import Fit
+from pfltune.method import Phase, Tensors
+from pfltune.randomness import Interrupted
+
+Step = tuple[Tensor, ...]
+"""The sample indices of a client's batches in one step."""
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Images (clients, b, channels, size, size), labels and weights (clients, b)."""
+
+
+def stackable(model: nn.Module) -> bool:
+    """Whether clients on this model can train at once and end as they would one by one.
+
+    Dropout draws per call, and batch statistics are written into buffers: such models train
+    clients one after the other.
+    """
+    return not any(
+        isinstance(module, nn.modules.batchnorm._BatchNorm)
+        or getattr(module, "drop_prob", 0)
+        or (isinstance(module, nn.modules.dropout._DropoutNd) and module.p)
+        for module in model.modules()
+    )
+
+
+def alike(a: Fit, b: Fit) -> bool:
+    """Whether two clients ask for the same thing, each with tensors of its own."""
+    return (
+        a.phases == b.phases
+        and a.objective == b.objective
+        and _shapes(a.start) == _shapes(b.start)
+        and _shapes(a.anchor) == _shapes(b.anchor)
+    )
+
+
+@torch.enable_grad()
+def fit_together(fits: Sequence[Fit]) -> list[Tensors]:
+    """What :meth:`Fit.alone` gives for each, up to rounding.
+
+    Clients with fewer samples wait for the others at the end of a phase; a batch that is shorter
+    than another client's is filled up with images that do not count.
+
+    Args:
+        fits: all :func:`alike`.
+    """
+    trainer, first = fits[0].trainer, fits[0]
+    trainer.set_training(True)
+    tensors = _stacked([fit.start for fit in fits])
+    anchor = _stacked([fit.anchor for fit in fits])
+    draws = [fit.work.draw() for fit in fits]
+    readers = [Interrupted(fit.work.isolated) for fit in fits]
+    for phase in first.phases:
+        names = trainer.moving(phase, tensors)
+        leaves = [tensors[name].requires_grad_() for name in names]
+        objective = _objective_of(first, names)
+        for step in zip_longest(*(draw(phase) for draw in draws)):
+            values = torch.vmap(objective)(tensors, anchor, _read(trainer, step, readers))
+            grads = torch.autograd.grad(values.sum(), leaves, materialize_grads=True)
+            if None in step:
+                busy = torch.tensor([float(chosen is not None) for chosen in step])
+                _descend(leaves, grads, phase, moved(busy, values.device))
+            else:
+                descend(leaves, grads, phase)
+            for fit, chosen, value in zip(fits, step, values.detach(), strict=True):
+                if chosen is not None:
+                    fit.work.losses.append(value)
+        for leaf in leaves:
+            leaf.requires_grad_(False)
+    return [{name: stack[k] for name, stack in tensors.items()} for k in range(len(fits))]
+
+
+def _objective_of(fit: Fit, moving: list[str]) -> Callable[..., Tensor]:
+    """The objective of one client as a function that can be mapped over all of them."""
+
+    def objective(rest: Tensors, anchor: Tensors, batches: list[Batch]) -> Tensor:
+        def loss(tensors: Tensors, batch: int = 0) -> Tensor:
+            x, y, weights = batches[batch]
+            logits = fit.trainer.logits({**rest, **tensors}, x)
+            return (F.cross_entropy(logits, y, reduction="none") * weights).sum()
+
+        return fit.objective(loss, {name: rest[name] for name in moving}, anchor)
+
+    return objective
+
+
+def _read(
+    trainer: LocalTrainer, step: Sequence[Step | None], readers: Sequence[Interrupted]
+) -> list[Batch]:
+    """Each batch of the step for all clients; who has no step left is given another's images."""
+    found: list[list[tuple[Tensor, Tensor]] | None] = []
+    for chosen, reader in zip(step, readers, strict=True):
+        with reader():
+            found.append(
+                None
+                if chosen is None
+                else [trainer.images.batch(indices, training=True) for indices in chosen]
+            )
+    another = next(pairs for pairs in found if pairs is not None)
+    return [_filled([(own or another)[n] for own in found]) for n in range(len(another))]
+
+
+def _filled(pairs: list[tuple[Tensor, Tensor]]) -> Batch:
+    """Batches of one length, the longest; a sample's weight is its share in its client's mean."""
+    longest = max(len(y) for _, y in pairs)
+    shares = torch.zeros(len(pairs), longest)
+    for row, (_, y) in zip(shares, pairs, strict=True):
+        row[: len(y)] = 1 / len(y)
+    x = torch.stack([_longer(x, longest) for x, _ in pairs])
+    y = torch.stack([_longer(y, longest) for _, y in pairs])
+    return x, y, moved(shares, y.device)
+
+
+def _longer(values: Tensor, length: int) -> Tensor:
+    """The first value repeated at the end until there are ``length``."""
+    return torch.cat([values, values[:1].expand(length - len(values), *values.shape[1:])])
+
+
+def _descend(leaves: list[Tensor], grads: tuple[Tensor, ...], phase: Phase, busy: Tensor) -> None:
+    """SGD for the clients that have a step; of the others neither gradient nor decay counts."""
+    with torch.no_grad():
+        decayed = torch._foreach_add(grads, leaves, alpha=phase.weight_decay)
+        rows = [busy.view(-1, *[1] * (grad.ndim - 1)) for grad in decayed]
+        descend(leaves, tuple(torch._foreach_mul(decayed, rows)), replace(phase, weight_decay=0.0))
+
+
+def _stacked(states: Sequence[Tensors]) -> Tensors:
+    return {name: torch.stack([state[name] for state in states]) for name in states[0]}
+
+
+def _shapes(tensors: Tensors) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (value.shape, value.dtype) for name, value in tensors.items()}

@@ -1,0 +1,109 @@
+"""The personal states of all clients: made when first asked for, in memory or in files."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from pfltune.devices import moved
+from pfltune.federation.payload import MB
+from pfltune.method import Tensors
+
+
+class PersonalStates(Sequence[Tensors]):
+    """One state per client, by index.
+
+    A client that has not trained has the state that ``first`` makes, anew each time, so that
+    thousands of clients cost nothing before they are sampled. What a client has learned is kept on
+    ``device`` as long as there is room, then in the memory of the host, then in files that are
+    mapped into memory when they are read.
+
+    Args:
+        first: the first state of a client.
+        clients: their number.
+        device: where states are used.
+        room_mb: MB (10^6 bytes) of states to keep on the device, and again in the host's memory
+            where that is another one.
+    """
+
+    def __init__(
+        self,
+        first: Callable[[int], Tensors],
+        clients: int,
+        device: torch.device,
+        room_mb: float,
+    ) -> None:
+        self._first = first
+        self._clients = clients
+        self._device = device
+        self._room = {place: room_mb * MB for place in {device.type, "cpu"}}
+        self._held: dict[int, tuple[str, Tensors]] = {}
+        self._folder: tempfile.TemporaryDirectory | None = None
+        self._filed: set[int] = set()
+
+    def __len__(self) -> int:
+        return self._clients
+
+    def __getitem__(self, client: int) -> Tensors:  # type: ignore[override]
+        if not 0 <= client < self._clients:
+            raise IndexError(client)
+        if client in self._filed:
+            stored = load_file(self._file(client))
+        elif client in self._held:
+            stored = self._held[client][1]
+        else:
+            return self._first(client)
+        return {name: moved(t, self._device) if t.is_cpu else t for name, t in stored.items()}
+
+    def __setitem__(self, client: int, state: Tensors) -> None:
+        self._forget(client)
+        size = _size(state)
+        for place in (self._device.type, "cpu"):
+            if size <= self._room[place]:
+                self._room[place] -= size
+                self._held[client] = place, _at(place, state)
+                return
+        self._filed.add(client)
+        self._write(state, self._file(client))
+
+    def learned(self) -> Iterator[tuple[int, Tensors]]:
+        """The clients that have trained, with their states, in the order of their indices."""
+        for client in sorted(self._held.keys() | self._filed):
+            yield client, self[client]
+
+    def reset(self) -> None:
+        """Every client as it was before it trained."""
+        for client in [*self._held, *self._filed]:
+            self._forget(client)
+
+    def _forget(self, client: int) -> None:
+        self._filed.discard(client)
+        place, state = self._held.pop(client, ("cpu", {}))
+        self._room[place] += _size(state)
+
+    def _write(self, state: Tensors, path: Path) -> None:
+        """Beside the old file, which tensors in use may be mapped from, then in its place."""
+        new = path.with_suffix(".new")
+        save_file({name: t.cpu().contiguous().clone() for name, t in state.items()}, new)
+        new.replace(path)
+
+    def _file(self, client: int) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="pfltune-states-")
+        return Path(self._folder.name) / f"{client}.safetensors"
+
+
+def _size(state: Tensors) -> int:
+    return sum(t.nbytes for t in state.values())
+
+
+def _at(place: str, state: Tensors) -> Tensors:
+    """The state on another device; from a GPU into pinned memory, without waiting for it."""
+    return {
+        name: t
+        if t.device.type == place
+        else torch.empty_like(t, device=place, pin_memory=True).copy_(t, non_blocking=True)
+        for name, t in state.items()
+    }

@@ -1,0 +1,143 @@
+"""What one client does in one round: fits on its data in a fixed order, with meters."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import count, islice
+
+import torch
+from torch import Tensor
+
+from pfltune.devices import moved
+from pfltune.federation.local import LocalTrainer
+from pfltune.method import Loss, Objective, Phase, Tensors
+from pfltune.randomness import isolated, torch_rng
+
+Draw = Callable[[Phase], Iterator[tuple[Tensor, ...]]]
+
+
+class ClientWork:
+    """One client in one round, see :class:`pfltune.method.LocalWork`.
+
+    Args:
+        trainer: runs the phases.
+        purpose: ``training`` or ``adaptation``; each has random draws of its own.
+        round_number: the round, counted from 1.
+        client: index of the client.
+        indices: its training samples.
+
+    Attributes:
+        losses: the objective's value in each step, scalars on the device.
+        run: carries a fit out; a cohort puts itself here.
+    """
+
+    def __init__(
+        self, trainer: LocalTrainer, purpose: str, round_number: int, client: int, indices: Tensor
+    ) -> None:
+        self._trainer = trainer
+        self._purpose = purpose
+        self._round = round_number
+        self._indices = indices
+        self.client = client
+        self.losses: list[Tensor] = []
+        self.run: Callable[[Fit], Tensors] = Fit.alone
+
+    @property
+    def samples(self) -> int:
+        """Number of the client's training samples."""
+        return len(self._indices)
+
+    @property
+    def steps(self) -> int:
+        """Local steps taken so far."""
+        return len(self.losses)
+
+    def fit(
+        self,
+        start: Tensors,
+        phases: Iterable[Phase],
+        objective: Objective | None = None,
+        anchor: Tensors | None = None,
+    ) -> Tensors:
+        """See :meth:`pfltune.method.LocalWork.fit`."""
+        todo = (start, tuple(phases), objective or plain_loss, start if anchor is None else anchor)
+        return self.run(Fit(self._trainer, self, *todo))
+
+    def batches(self) -> Iterator[Loss]:
+        """See :meth:`pfltune.method.LocalWork.batches`."""
+        self._trainer.set_training(True)
+        with self.isolated():
+            for chosen in self.draw()(Phase("all", lr=0.0)):
+                yield self._metered(self._trainer.loss_on(chosen, {}))
+
+    def generator(self) -> torch.Generator:
+        """See :meth:`pfltune.method.LocalWork.generator`."""
+        return torch_rng(self._trainer.seed, f"{self._purpose}/draws", self._round, self.client)
+
+    def isolated(self) -> AbstractContextManager[None]:
+        """Inside the block torch's global generators are this client's in this round."""
+        return isolated(self._trainer.seed, self._purpose, self._round, self.client)
+
+    def draw(self) -> Draw:
+        """Yields the sample indices of each step of a phase; the epochs of later phases go on."""
+        epochs = count()
+        return lambda phase: self._steps(phase, epochs)
+
+    def _metered(self, loss: Loss) -> Loss:
+        """The same function; its first value is the step's."""
+        before = self.steps
+
+        def metered(tensors: Tensors, batch: int = 0) -> Tensor:
+            value = loss(tensors, batch)
+            if self.steps == before:
+                self.losses.append(value.detach())
+            return value
+
+        return metered
+
+    def _steps(self, phase: Phase, epochs: Iterator[int]) -> Iterator[tuple[Tensor, ...]]:
+        protocol = self._trainer.protocol
+        passes = protocol.local_epochs if phase.epochs is None else phase.epochs
+        chosen = (
+            step
+            for epoch in islice(epochs, passes)
+            for step in zip(*(self._epoch(epoch, s) for s in range(phase.batches)), strict=True)
+        )
+        yield from islice(chosen, phase.steps)
+
+    def _epoch(self, epoch: int, stream: int) -> Iterable[Tensor]:
+        """The client's samples in a new order, in batches; every stream has an order of its own."""
+        key = (self._round, self.client, epoch, *([stream] if stream else []))
+        rng = torch_rng(self._trainer.seed, f"{self._purpose}/order", *key)
+        order = torch.randperm(self.samples, generator=rng)
+        shuffled = self._indices[moved(order, self._indices.device)]
+        return shuffled.split(self._trainer.protocol.batch_size)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One call of :meth:`pfltune.method.LocalWork.fit`, not yet carried out.
+
+    Attributes:
+        trainer, work: whose it is.
+        start, phases, objective, anchor: its arguments, with the defaults filled in.
+    """
+
+    trainer: LocalTrainer
+    work: ClientWork
+    start: Tensors
+    phases: tuple[Phase, ...]
+    objective: Objective
+    anchor: Tensors
+
+    def alone(self) -> Tensors:
+        """Carry it out by itself."""
+        work = self.work
+        todo = (self.start, self.phases, work.draw(), self.objective, self.anchor)
+        with work.isolated(), torch.enable_grad():
+            return self.trainer.fit(*todo, work.losses.append)
+
+
+def plain_loss(loss: Loss, params: Tensors, _: Tensors) -> Tensor:
+    """The default objective."""
+    return loss(params)

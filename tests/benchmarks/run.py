@@ -1,0 +1,58 @@
+"""All benchmarks: a table, `results/benchmarks.json` and the table in docs/speed.md.
+
+A quick run and one of some benchmarks only write `results/benchmarks-partial.json` instead.
+
+python tests/benchmarks/run.py --quick
+python tests/benchmarks/run.py --only overhead --only growth
+"""
+
+from collections.abc import Callable
+
+import click
+import reporting
+import torch
+from growth import growth
+from memory import memory
+from overhead import overhead
+from rows import Row
+from start_up import start_up
+from zeroth_order_memory import zeroth_order_memory
+
+BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
+    "overhead": overhead,
+    "growth": growth,
+    "start-up": start_up,
+    "memory": memory,
+    "zeroth-order memory": zeroth_order_memory,
+}
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Everything once and small: does it still work?")
+@click.option(
+    "--only",
+    type=click.Choice(list(BENCHMARKS)),
+    multiple=True,
+    help="This benchmark; repeatable.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=None, help="torch threads; default: all cores."
+)
+def main(quick: bool, only: tuple[str, ...], threads: int | None) -> None:
+    """Measure, print, write down."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    rows = []
+    for name in only or BENCHMARKS:
+        click.echo(f"{name} …", err=True)
+        rows += BENCHMARKS[name](quick)
+    reporting.show(rows)
+    if quick or only:
+        reporting.write_json(rows, reporting.PARTIAL)
+    else:
+        reporting.write_json(rows, reporting.WHOLE)
+        reporting.write_page(rows)
+
+
+if __name__ == "__main__":
+    main()
