@@ -5,7 +5,7 @@ READY := .venv/.ready
 export PYTHONWARNINGS ?= ignore::SyntaxWarning
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test test-unit bench lint format pins clean
+.PHONY: help setup compare test test-unit bench bench-quick lint format pins clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,8 +28,11 @@ test: test-unit ## run every test
 test-unit: $(READY) ## run the tests that need neither Ray nor a subprocess, on two cores
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadscope
 
-bench: $(READY) ## run the benchmarks
-	$(BIN)/python tests/benchmarks/zeroth_order_memory.py
+bench: $(READY) ## run all benchmarks (20 minutes); writes results/benchmarks.json and docs/speed.md
+	$(BIN)/python tests/benchmarks/run.py
+
+bench-quick: $(READY) ## run every benchmark once and small, to see that it works
+	$(BIN)/python tests/benchmarks/run.py --quick
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

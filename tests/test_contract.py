@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save
 
 from pfltune.federation.checkpoint import load_trial, save_trial
+from pfltune.federation.compute import Compute
 from pfltune.federation.trial import FederatedTrial
 from pfltune.knobs import knobs_of
 from pfltune.registry import available_methods, make_method
@@ -210,6 +211,7 @@ def test_no_personal_tensor_is_ever_uploaded(variant, federation):
         for name in (n for n, t in personal.items() if t.is_floating_point()):
             noise = torch.rand(personal[name].shape, generator=rng)
             personal[name] = personal[name] + 0.01 * noise
+        trial.personal[number] = personal
     trial.step()
     for one in sent:
         by_name = set(trial.roles.personal) & one.upload.keys()
@@ -233,6 +235,28 @@ def test_evaluating_twice_changes_nothing(
     assert reproducible(trial.step().metrics) == recording.metrics[-1], (
         f"evaluating {variant} changed what its next round does"
     )
+
+
+@every_method
+def test_clients_that_train_at_once_end_as_they_do_one_after_the_other(
+    variant, make_federation, state_of
+):
+    ground = make_federation(sampled_clients=3, rounds=2)
+    one_by_one, at_once = (
+        FederatedTrial(variant.make(), ground, 0, Compute(cohort=size)) for size in (1, 3)
+    )
+    for expected, found in zip(one_by_one.run(), at_once.run(), strict=True):
+        for name in ("comm/total_mb", "train/steps", "val/accuracy", "test/accuracy"):
+            assert found.metrics[name] == expected.metrics[name], f"{variant}: {name} differs"
+        assert abs(found.metrics["train/loss"] - expected.metrics["train/loss"]) < 1e-5
+    expected, found = state_of(one_by_one), state_of(at_once)
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        far = (found[name].double() - tensor.double()).abs().max() if tensor.numel() else 0.0
+        assert far < 1e-5, (
+            f"{variant} ends {far:.1e} away in {name} when clients train at once: let objective() "
+            "be a pure function of its tensors, and draw only from work.generator()"
+        )
 
 
 @every_method

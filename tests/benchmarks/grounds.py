@@ -28,7 +28,7 @@ class Clients:
     test: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """A backbone, the batches that it is fed and clients to measure it with.
 

@@ -11,18 +11,26 @@ from collections.abc import Callable
 import click
 import reporting
 import torch
+from cohort import cohort
 from growth import growth
 from memory import memory
 from overhead import overhead
+from precision import precision
 from rows import Row
 from start_up import start_up
+from whole_comparison import whole_comparison
+from workers import workers
 from zeroth_order_memory import zeroth_order_memory
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "overhead": overhead,
+    "precision": precision,
+    "cohort": cohort,
     "growth": growth,
     "start-up": start_up,
     "memory": memory,
+    "side by side": workers,
+    "whole comparison": whole_comparison,
     "zeroth-order memory": zeroth_order_memory,
 }
 

@@ -29,7 +29,11 @@ from pfltune.randomness import numpy_rng
 
 @dataclass
 class Totals:
-    """What was spent since the first round: bytes of payloads, local steps and seconds."""
+    """What was spent since the first round: bytes of payloads, local steps and seconds.
+
+    ``seconds`` are those of local training and aggregation; ``cpu_seconds`` those that the process
+    computed for them and for evaluations, on all its threads together.
+    """
 
     up: int = 0
     down: int = 0
@@ -37,6 +41,7 @@ class Totals:
     steps: int = 0
     adaptation_steps: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class FederatedTrial:
         Raises:
             Diverged: a client's loss or tensors were not finite.
         """
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         self.round += 1
         before = Totals(**asdict(self.totals))
         losses: list[Tensor] = []
@@ -141,6 +146,8 @@ class FederatedTrial:
             metrics |= self._evaluate_round()
         if self.finished and self.federation.unseen:
             metrics |= self._meet_unseen()
+        self.totals.cpu_seconds += time.process_time() - cpu_began
+        metrics["time/cpu_s"] = self.totals.cpu_seconds
         return RoundReport(self.round, metrics)
 
     def sampled_clients(self, round_number: int) -> list[int]:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric, Param, RunTag
 
 from pfltune.federation.evaluation import summary
 from pfltune.tracking.store import Store
 
 METRIC_FAMILIES = ("val/", "test/", "comm/", "time/", "memory/", "train/", "params/", "unseen/")
 MAX_TAG = 5000
+FLUSH_SECONDS = 2.0
 MAX_BATCH = 1000  # metrics in one request, by MLflow's REST interface
 
 
@@ -30,6 +31,7 @@ class Recorder:
         self._experiment = experiment
         self._tags = dict(tags)
         self._pending: dict[str, list[Metric]] = {}
+        self._flushed: dict[str, float] = {}
         self.parents: dict[str, str] = {}
 
     def start_method(
@@ -56,11 +58,11 @@ class Recorder:
     def log_round(self, run: str, round_number: int, result: Mapping[str, Any]) -> None:
         """The metrics of one round; everything that is no metric of ours is left out.
 
-        Rounds without an evaluation wait for the next that has one: half the round trips.
+        Rounds that follow each other quickly are written together, some seconds' worth at a time.
         """
         ours = {name: value for name, value in result.items() if name.startswith(METRIC_FAMILIES)}
         self._pending.setdefault(run, []).extend(_metrics(ours, round_number))
-        if "val/accuracy" in ours:
+        if time.monotonic() - self._flushed.get(run, 0.0) > FLUSH_SECONDS:
             self._flush(run)
 
     def end_trial(
@@ -81,12 +83,10 @@ class Recorder:
             failure: why it failed.
         """
         self._pending.setdefault(run, []).extend(_metrics({"rounds": float(rounds)}, rounds))
-        self._flush(run)
         if selected is not None:
             self._log_selected(run, selected)
         tags = {"outcome": outcome} | ({"failure": failure[:MAX_TAG]} if failure else {})
-        for key, value in tags.items():
-            self._client.set_tag(run, key, value)
+        self._flush(run, tags)
         self._client.set_terminated(run, "FAILED" if outcome == "failed" else "FINISHED")
 
     def end_method(self, method: str, best: Mapping[str, Any] | None) -> None:
@@ -109,10 +109,13 @@ class Recorder:
         )
         return created.info.run_id
 
-    def _flush(self, run: str) -> None:
+    def _flush(self, run: str, tags: Mapping[str, str] | None = None) -> None:
         metrics = self._pending.pop(run, [])
         for first in range(0, len(metrics), MAX_BATCH):
             self._client.log_batch(run, metrics=metrics[first : first + MAX_BATCH])
+        if tags:
+            self._client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
+        self._flushed[run] = time.monotonic()
 
     def _log_selected(self, run: str, selected: Mapping[str, Any]) -> None:
         metrics = {"selected/round": float(selected["round"])}
@@ -120,7 +123,7 @@ class Recorder:
             if selected[part]:
                 figures = summary(tuple(selected[part]))
                 metrics |= {f"selected/{part}_{name}": value for name, value in figures.items()}
-        self._client.log_batch(run, metrics=_metrics(metrics, step=int(selected["round"])))
+        self._pending.setdefault(run, []).extend(_metrics(metrics, int(selected["round"])))
         self._client.log_text(run, json.dumps(dict(selected)), "clients.json")
 
 

@@ -1,0 +1,50 @@
+"""What `precision: auto` chooses on this machine, and what each precision costs.
+
+Rounds of the engine over those of the bare loop in float32.
+"""
+
+from grounds import TINY, VIT_S_32, VIT_S_224, VIT_TINY_32, Case, federation
+from pairs import alternately
+from recording import FirstRound
+from rows import Row
+
+from pfltune.federation.compute import Compute
+from pfltune.federation.fastest import fastest
+from pfltune.federation.trial import FederatedTrial
+from pfltune.registry import make_method
+
+NAME = "precision"
+TARGETS = {VIT_TINY_32: "≤ 0.45", VIT_S_32: "≤ 0.35", VIT_S_224: "≤ 0.35"}
+ROUNDING = 0.1
+"""How far bfloat16 may end from float32, as a share of the way of one round."""
+
+
+def precision(quick: bool) -> list[Row]:
+    """One row per backbone and precision; the chosen one has the target."""
+    return [row for case in ([TINY] if quick else TARGETS) for row in rows_of(case, quick)]
+
+
+def rows_of(case: Case, quick: bool) -> list[Row]:
+    """Both precisions on one backbone."""
+    ground = federation(case)
+    chosen = fastest("auto", Compute(), ground).precision
+    found = []
+    for compute in (Compute(), Compute(precision="bfloat16")):
+        auto = compute.precision == chosen
+        trial = FederatedTrial(make_method("fedavg", {}), ground, 0, compute)
+        same = FirstRound(trial, tolerance=ROUNDING)
+        repeats = 5 if auto and not quick else 1
+        pairs = alternately(same.trial.step, same.bare.round, repeats, before=same.rewind)
+        told = f"FedAvg, {case.name}, {compute.precision}{' (auto)' if auto else ''}"
+        target = TARGETS.get(case, "") if auto else ""
+        found.append(
+            Row(
+                NAME,
+                f"{told}: round, over float32 bare loop",
+                pairs.ratio,
+                "×",
+                target,
+                pairs.spread,
+            )
+        )
+    return found

@@ -1,0 +1,94 @@
+"""Where the CPU time of a whole `pfltune compare` goes: training and evaluation, or all else.
+
+Trials count their own CPU seconds (`time/cpu_s`). Those of everything that the command starts, Ray
+included, are read from /proc; its processes are known by a variable in their environment.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import defaultdict
+from pathlib import Path
+
+import mlflow
+from rows import Row
+
+NAME = "whole comparison"
+MARK = "PFLTUNE_BENCHMARK"
+QUICK = ["--methods", "fedavg,local", "--trials", "1", "--seeds", "1", "-o", "protocol.rounds=2"]
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def whole_comparison(quick: bool) -> list[Row]:
+    """The share of training, what the rest is, and what a trial costs beside its rounds."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        used = cpu_seconds(["compare", "--results", folder, *(QUICK if quick else [])])
+        wall = time.perf_counter() - began
+        trained = training_seconds(Path(folder))
+    whole = sum(used.values())
+    share = 100 * trained / whole
+    rows = [
+        Row(NAME, "CPU time in training and evaluation", share, "%", "≥ 85"),
+        Row(NAME, "CPU time of all processes", whole, "s", spread=f"{wall:.0f} s of wall time"),
+    ]
+    workers = used.pop("workers", 0.0)
+    rows.append(Row(NAME, "workers beside training: start, checkpoints", workers - trained, "s"))
+    return rows + [Row(NAME, kind, seconds, "s") for kind, seconds in sorted(used.items())]
+
+
+def cpu_seconds(arguments: list[str]) -> dict[str, float]:
+    """CPU seconds of a pfltune command by kind of process."""
+    mark = uuid.uuid4().hex
+    command = [str(Path(sys.executable).with_name("pfltune")), *arguments]
+    seen: dict[int, tuple[str, float]] = {}
+    running = subprocess.Popen(
+        command, env=os.environ | {MARK: mark}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while running.poll() is None:
+        for folder in Path("/proc").glob("[0-9]*"):
+            found = _used(folder, f"{MARK}={mark}".encode())
+            if found is not None:
+                seen[int(folder.name)] = found
+        time.sleep(0.3)
+    if running.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with exit code {running.returncode}")
+    by_kind: defaultdict[str, float] = defaultdict(float)
+    for kind, seconds in seen.values():
+        by_kind[kind] += seconds
+    return dict(by_kind)
+
+
+def training_seconds(results: Path) -> float:
+    """CPU seconds that all trials of the only comparison in ``results`` counted."""
+    mlflow.set_tracking_uri(f"sqlite:///{next(results.glob('*.db'))}")
+    runs = mlflow.search_runs(search_all_experiments=True)
+    return float(runs["metrics.time/cpu_s"].sum())
+
+
+def _used(folder: Path, mark: bytes) -> tuple[str, float] | None:
+    """Kind and CPU seconds of a process of the command, or None for any other."""
+    try:
+        if mark not in (folder / "environ").read_bytes():
+            return None
+        words = (folder / "cmdline").read_text().replace("\0", " ")
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has just ended, or is somebody else's
+        return None
+    return _kind(words), (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def _kind(words: str) -> str:
+    if "pfltune compare" in words:
+        return "driver: Tune, Optuna, MLflow, report, warm start"
+    if "ray::" in words or "default_worker.py" in words:
+        return "workers"
+    return "Ray's own processes"
+
+
+if __name__ == "__main__":
+    for row in whole_comparison(quick=True):
+        print(row)
