@@ -233,12 +233,18 @@ def weighted_mean(uploads: Iterable[Update], otherwise: Tensors) -> Tensors:
             torch._foreach_lerp_(list(mean.values()), values, update.weight / total)
     if not total:
         return otherwise
-    return {name: value.to(otherwise[name].dtype) for name, value in mean.items()}
+    return {name: _narrowed(value, otherwise[name].dtype) for name, value in mean.items()}
 
 
 def _widened(value: Tensor) -> Tensor:
-    """Whole numbers and half precision as float32, in which a mean can be taken."""
-    return value.to(torch.promote_types(value.dtype, torch.float32))
+    """In a type in which a mean can be taken: half precision as float32, whole numbers exact."""
+    wide = torch.float32 if value.is_floating_point() else torch.float64
+    return value.to(torch.promote_types(value.dtype, wide))
+
+
+def _narrowed(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """Back to the type that travels; of whole numbers the nearest."""
+    return (value if dtype.is_floating_point else value.round()).to(dtype)
 
 
 def squared_distance(a: Tensors, b: Tensors) -> Tensor:

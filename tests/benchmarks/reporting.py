@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -15,7 +15,7 @@ from rows import Row
 
 ROOT = Path(__file__).parents[2]
 WHOLE = ROOT / "results" / "benchmarks.json"
-PARTIAL = WHOLE.with_stem("benchmarks-partial")
+QUICK = WHOLE.with_stem("benchmarks-quick")
 PAGE = ROOT / "docs" / "speed.md"
 LOG_WIDTH = 160
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
@@ -39,11 +39,18 @@ def show(rows: Sequence[Row]) -> None:
     Console(width=console.width if console.is_terminal else LOG_WIDTH).print(table)
 
 
-def write_json(rows: Sequence[Row], path: Path) -> None:
-    """Write the figures and what they depend on."""
+def renew(path: Path, benchmark: str, rows: Sequence[Row]) -> None:
+    """Put the rows of one benchmark into the file, and what they depend on."""
     path.parent.mkdir(exist_ok=True)
-    content = {**machine(), "rows": [asdict(row) for row in rows]}
+    kept = json.loads(path.read_text())["rows"] if path.exists() else {}
+    content = {**machine(), "rows": {**kept, benchmark: [asdict(row) for row in rows]}}
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read(path: Path, benchmarks: Iterable[str]) -> list[Row]:
+    """All rows in the file, in the order of ``benchmarks``."""
+    found = json.loads(path.read_text())["rows"]
+    return [Row(**row) for name in benchmarks for row in found.get(name, [])]
 
 
 def write_page(rows: Sequence[Row]) -> None:

@@ -1,6 +1,7 @@
 """All benchmarks: a table, `results/benchmarks.json` and the table in docs/speed.md.
 
-A quick run and one of some benchmarks only write `results/benchmarks-partial.json` instead.
+Each benchmark's rows are renewed as soon as it has run; the others stay. A quick run writes to
+`results/benchmarks-quick.json` only.
 
 python tests/benchmarks/run.py --quick
 python tests/benchmarks/run.py --only overhead --only growth
@@ -50,15 +51,13 @@ def main(quick: bool, only: tuple[str, ...], threads: int | None) -> None:
     """Measure, print, write down."""
     if threads is not None:
         torch.set_num_threads(threads)
-    rows = []
+    path = reporting.QUICK if quick else reporting.WHOLE
     for name in only or BENCHMARKS:
         click.echo(f"{name} …", err=True)
-        rows += BENCHMARKS[name](quick)
+        reporting.renew(path, name, BENCHMARKS[name](quick))
+    rows = reporting.read(path, BENCHMARKS)
     reporting.show(rows)
-    if quick or only:
-        reporting.write_json(rows, reporting.PARTIAL)
-    else:
-        reporting.write_json(rows, reporting.WHOLE)
+    if not quick:
         reporting.write_page(rows)
 
 

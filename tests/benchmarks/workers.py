@@ -16,8 +16,8 @@ from pfltune.registry import make_method
 
 NAME = "side by side"
 CASES = {
-    "tiny": (TINY, TINY.clients, 40),
-    "ViT-Tiny/32": (VIT_TINY_32, Clients(total=2, sampled=2, train=64, val=8, test=8), 3),
+    "tiny": (TINY, TINY.clients, 15),
+    "ViT-Tiny/32": (VIT_TINY_32, Clients(total=2, sampled=2, train=64, val=8, test=8), 1),
 }
 
 

@@ -91,25 +91,35 @@ class _Client(Generic[T]):
         self._asked: SimpleQueue[Fit | BaseException | None] = SimpleQueue()
         self._answers: SimpleQueue[Tensors | None] = SimpleQueue()
         self._thread = Thread(target=self._run, daemon=True)
+        self._abandoned = False
+        self._draws = torch.empty(0)
 
     def go_on(self, answer: Tensors | None) -> None:
         """Run until the next fit or the end; what the function raises is raised here."""
+        outside = torch.get_rng_state()
         if self._thread.ident is None:
             self._work.run = self._ask
             self._thread.start()
         else:
+            torch.set_rng_state(self._draws)
             self._answers.put(answer)
         asked = self._asked.get()
+        # A client may ask amid draws of its own: the global generator is another for each.
+        self._draws = torch.get_rng_state()
+        torch.set_rng_state(outside)
         self.asks = asked if isinstance(asked, Fit) else None
         if isinstance(asked, BaseException):
             raise asked
 
     def abandon(self) -> None:
         """Let the function fail where it waits, and wait for its end."""
+        self._abandoned = True
+        outside = torch.get_rng_state()
         if self.asks is not None:
             self._answers.put(None)
         if self._thread.ident is not None:
             self._thread.join()
+        torch.set_rng_state(outside)
 
     def _run(self) -> None:
         try:
@@ -121,8 +131,10 @@ class _Client(Generic[T]):
             self._asked.put(None)
 
     def _ask(self, fit: Fit) -> Tensors:
-        self._asked.put(fit)
-        answer = self._answers.get()
+        answer = None
+        if not self._abandoned:
+            self._asked.put(fit)
+            answer = self._answers.get()
         if answer is None:
             raise RuntimeError("another client of the cohort failed")
         return answer

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pfltune.devices import moved
 from pfltune.federation.local import LocalTrainer, descend
+from pfltune.federation.roles import is_frozen
 from pfltune.federation.work import Fit
 from pfltune.method import Phase, Tensors
 from pfltune.randomness import Interrupted
@@ -24,13 +25,14 @@ Batch = tuple[Tensor, Tensor, Tensor]
 def stackable(model: nn.Module) -> bool:
     """Whether clients on this model can train at once and end as they would one by one.
 
-    Dropout draws per call, and batch statistics are written into buffers: such models train
-    clients one after the other.
+    Dropout draws per call, and statistics of batches, which are written into buffers, would count
+    the images that fill batches up: such models train clients one after the other.
     """
     return not any(
         isinstance(module, nn.modules.batchnorm._BatchNorm)
         or getattr(module, "drop_prob", 0)
         or (isinstance(module, nn.modules.dropout._DropoutNd) and module.p)
+        or (_keeps_buffers(module) and not is_frozen(module))
         for module in model.modules()
     )
 
@@ -78,7 +80,8 @@ def fit_together(fits: Sequence[Fit]) -> list[Tensors]:
                     fit.work.losses.append(value)
         for leaf in leaves:
             leaf.requires_grad_(False)
-    return [{name: stack[k] for name, stack in tensors.items()} for k in range(len(fits))]
+    # Copies: a view would keep the tensors of the whole cohort in memory.
+    return [{n: stack[k].clone() for n, stack in tensors.items()} for k in range(len(fits))]
 
 
 def _objective_of(fit: Fit, moving: list[str]) -> Callable[..., Tensor]:
@@ -133,6 +136,12 @@ def _descend(leaves: list[Tensor], grads: tuple[Tensor, ...], phase: Phase, busy
         decayed = torch._foreach_add(grads, leaves, alpha=phase.weight_decay)
         rows = [busy.view(-1, *[1] * (grad.ndim - 1)) for grad in decayed]
         descend(leaves, tuple(torch._foreach_mul(decayed, rows)), replace(phase, weight_decay=0.0))
+
+
+def _keeps_buffers(module: nn.Module) -> bool:
+    """Whether buffers of its own are part of a state, as counts and running means are."""
+    own = {name for name, _ in module.named_buffers(recurse=False)}
+    return bool(own - module._non_persistent_buffers_set)
 
 
 def _stacked(states: Sequence[Tensors]) -> Tensors:

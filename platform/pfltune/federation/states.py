@@ -79,15 +79,15 @@ class PersonalStates(Sequence[Tensors]):
             self._forget(client)
 
     def _forget(self, client: int) -> None:
-        self._filed.discard(client)
+        if client in self._filed:
+            self._filed.remove(client)
+            self._file(client).unlink()
         place, state = self._held.pop(client, ("cpu", {}))
         self._room[place] += _size(state)
 
     def _write(self, state: Tensors, path: Path) -> None:
-        """Beside the old file, which tensors in use may be mapped from, then in its place."""
-        new = path.with_suffix(".new")
-        save_file({name: t.cpu().contiguous().clone() for name, t in state.items()}, new)
-        new.replace(path)
+        """Into a new file; tensors in use may still be mapped from one that was removed."""
+        save_file({name: t.cpu().contiguous().clone() for name, t in state.items()}, path)
 
     def _file(self, client: int) -> Path:
         if self._folder is None:
