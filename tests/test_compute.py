@@ -1,4 +1,4 @@
-"""Drafts of tests that pass: what the tests in the repository let survive."""
+"""Corners of clients at once, states, resumption and precision."""
 
 import json
 import tempfile

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rows import Row
 
+from pfltune.federation.compute import Compute
 from pfltune.federation.ground import Federation
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method
@@ -64,11 +65,11 @@ def peak(case: str, batch: int, side: int, device: str) -> float:
     """MB at the peak of one round; a small round before it loads what libraries load late."""
     method, knobs = CASES[case]
     chosen = make_method(method, knobs)
-    FederatedTrial(chosen, one_client(1, 32), seed=0, device=device).step()
+    FederatedTrial(chosen, one_client(1, 32), 0, Compute(device=device)).step()
     ground = one_client(batch, side)
 
     def prepare() -> Callable[[], object]:
-        return FederatedTrial(chosen, ground, seed=0, device=device).step
+        return FederatedTrial(chosen, ground, 0, Compute(device=device)).step
 
     return peak_above(prepare, torch.device(device))
 
