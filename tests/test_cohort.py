@@ -9,7 +9,7 @@ from torch import nn
 
 from pfltune.data.images import Preprocessing
 from pfltune.federation import cohort as module
-from pfltune.federation.checkpoint import load_trial, save_trial
+from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.compute import Compute
 from pfltune.federation.stacked import fit_together
@@ -21,6 +21,7 @@ from pfltune.methods.fedbabu import FedBABU
 from pfltune.methods.fedper import FedPer
 from pfltune.methods.fedvpt import FedVPT
 from pfltune.methods.fedzo import FedZO
+from pfltune.storage import Folder
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ def test_a_cohort_resumes_to_the_last_bit(ground, tmp_path, state_of, differing)
     straight, begun, resumed = (FederatedTrial(FedPer(), ground, 0, compute) for _ in range(3))
     list(straight.run())
     begun.step()
-    save_trial(begun, tmp_path)
-    load_trial(resumed, tmp_path)
+    Checkpoints(Folder(tmp_path)).save(begun, [])
+    Checkpoints(Folder(tmp_path)).load(resumed)
     list(resumed.run())
     assert not differing(state_of(straight), state_of(resumed))

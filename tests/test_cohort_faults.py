@@ -87,7 +87,8 @@ def test_a_client_that_catches_the_failure_of_another_does_not_block_the_trial(g
 def test_a_kept_state_holds_no_memory_beyond_its_own(make_federation):
     trial = FederatedTrial(FedPer(), make_federation(sampled_clients=4), 0, Compute(cohort=4))
     trial.step()
-    for _, state in trial.personal.learned():
+    for client in trial.trained:
+        state = trial.personal[client]
         assert all(t.untyped_storage().nbytes() == t.nbytes for t in state.values())
 
 

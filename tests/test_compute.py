@@ -1,17 +1,15 @@
 """Corners of clients at once, states, resumption and precision."""
 
-import json
 import tempfile
 import threading
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from timm.layers import DropPath
 from torch import nn
 
 from pfltune.federation import cohort as module
-from pfltune.federation.checkpoint import load_trial, save_trial
+from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.compute import Compute
 from pfltune.federation.functional import FunctionalModel
@@ -21,6 +19,7 @@ from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Method
 from pfltune.methods.fedper import FedPer
 from pfltune.registry import available_methods, make_method
+from pfltune.storage import Folder
 
 
 @pytest.fixture
@@ -107,13 +106,11 @@ def test_methods_run_without_gradients_between_their_fits(cohort, ground):
     assert seen == [False] * 4
 
 
-def test_room_is_given_back_when_a_state_is_replaced_or_forgotten(tmp_path, monkeypatch):
+def test_room_is_given_back_when_a_state_is_replaced(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     kept = PersonalStates(lambda client: {}, 3, torch.device("cpu"), 0.0005)
     for number in range(9):
         kept[number % 3] = {"w": torch.ones(30)}
-        if number % 3 == 2:
-            kept.reset()
     assert not list(tmp_path.rglob("*"))
     kept[0] = {"w": torch.ones(200)}
     assert list(tmp_path.rglob("*.safetensors"))
@@ -123,27 +120,28 @@ def test_room_is_given_back_when_a_state_is_replaced_or_forgotten(tmp_path, monk
 
 def test_a_checkpoint_holds_the_clients_that_have_trained_and_no_others(make_federation, tmp_path):
     ground = make_federation([(2, 1, 1)] * 30, sampled_clients=2, evaluate_every=9)
-    trial, met = FederatedTrial(FedPer(), ground, 0), set()
-    for _ in range(2):
+    trial, met = FederatedTrial(FedPer(), ground, 0), {}
+    for number in (1, 2):
         trial.step()
-        met |= set(trial.sampled_clients(trial.round))
-        save_trial(trial, tmp_path)
-        stored = load_file(tmp_path / "state.safetensors")
-        owners = {name.split("/")[0] for name in stored}
-        assert owners == {"server", *(f"client{client}" for client in met)}
-        assert json.loads((tmp_path / "state.json").read_text())["learned"] == sorted(met)
+        met |= dict.fromkeys(trial.sampled_clients(number), number)
+        folder = tmp_path / str(number)
+        Checkpoints(Folder(folder)).save(trial, [])
+        stored = {path.name for path in folder.glob("*.safetensors")}
+        clients = {f"client-{client}-{last}.safetensors" for client, last in met.items()}
+        assert stored == {f"server-{number}.safetensors"} | clients
 
 
 def test_loading_forgets_what_the_trial_had_learned_before(
     federation, tmp_path, state_of, differing
 ):
     saved, used = (FederatedTrial(FedPer(), federation, 0) for _ in range(2))
-    save_trial(saved, tmp_path)
+    checkpoints = Checkpoints(Folder(tmp_path))
+    checkpoints.save(saved, [])
     before = state_of(saved)
     used.step()
-    load_trial(used, tmp_path)
+    checkpoints.load(used)
     assert not differing(state_of(used), before)
-    assert not list(used.personal.learned())
+    assert not used.trained
 
 
 def test_buffers_are_handed_in_as_parameters_are():

@@ -13,11 +13,12 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from pfltune.federation.checkpoint import load_trial, save_trial
+from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.compute import Compute
 from pfltune.federation.trial import FederatedTrial
 from pfltune.knobs import knobs_of
 from pfltune.registry import available_methods, make_method
+from pfltune.storage import Folder
 
 ROUNDS = 3
 
@@ -130,7 +131,7 @@ def straight(federation, tmp_path_factory, reproducible, state_of):
         recording = Recording([], [], [], [])
         for report in trial.run():
             folder = tmp_path_factory.mktemp("round")
-            save_trial(trial, folder)
+            Checkpoints(Folder(folder)).save(trial, [])
             recording.metrics.append(reproducible(report.metrics))
             recording.sent.append(sent.copy())
             recording.states.append(state_of(trial))
@@ -150,7 +151,7 @@ def test_a_resumed_run_equals_the_straight_run(
 ):
     recording = straight(variant)
     resumed = FederatedTrial(variant.make(), federation, seed=0)
-    load_trial(resumed, recording.folders[after - 1])
+    Checkpoints(Folder(recording.folders[after - 1])).load(resumed)
     metrics = [reproducible(report.metrics) for report in resumed.run()]
     assert metrics == recording.metrics[after:], (
         f"{variant} resumed after round {after} reports other figures than the run that was not "
@@ -227,7 +228,7 @@ def test_evaluating_twice_changes_nothing(
 ):
     recording = straight(variant)
     trial = FederatedTrial(variant.make(), federation, seed=0)
-    load_trial(trial, recording.folders[-2])
+    Checkpoints(Folder(recording.folders[-2])).load(trial)
     first, second = trial.evaluate(), trial.evaluate()
     assert first == second, f"{variant} is evaluated differently the second time"
     changed = differing(state_of(trial), recording.states[-2])

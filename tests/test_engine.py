@@ -12,7 +12,7 @@ from torch import nn
 from pfltune import parts
 from pfltune.data.images import Images, Preprocessing
 from pfltune.errors import Diverged, UserError
-from pfltune.federation.checkpoint import load_trial, save_trial
+from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.evaluation import Evaluation, Selection, summary
 from pfltune.federation.ground import Protocol
 from pfltune.federation.local import LocalTrainer
@@ -26,6 +26,7 @@ from pfltune.methods.fedprox import FedProx
 from pfltune.methods.local import Local
 from pfltune.methods.pfedpg import PFedPG
 from pfltune.randomness import torch_rng
+from pfltune.storage import Folder
 
 # Sampling
 
@@ -273,9 +274,9 @@ def test_dropout_goes_on_after_a_resume_as_it_would_have(
     federation, run_trial, state_of, differing, tmp_path
 ):
     straight, begun = run_trial(Dropping()), run_trial(Dropping(), rounds=1)
-    save_trial(begun.trial, tmp_path)
+    Checkpoints(Folder(tmp_path)).save(begun.trial, [])
     resumed = FederatedTrial(Dropping(), federation, seed=0)
-    load_trial(resumed, tmp_path)
+    Checkpoints(Folder(tmp_path)).load(resumed)
     list(resumed.run())
     assert not differing(state_of(resumed), state_of(straight.trial))
 
@@ -609,22 +610,22 @@ def test_frozen_start_weights_are_those_of_the_scenario(federation, make_federat
 
 
 def test_a_checkpoint_is_readable_without_pickle(run_trial, tmp_path):
-    save_trial(run_trial(Local(), rounds=1).trial, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["state.json", "state.safetensors"]
+    Checkpoints(Folder(tmp_path)).save(run_trial(Local(), rounds=1).trial, [])
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
 
 
 def test_a_checkpoint_restores_totals_and_selection(federation, run_trial, tmp_path):
     trial = run_trial(FedPer(), rounds=2).trial
-    save_trial(trial, tmp_path)
+    Checkpoints(Folder(tmp_path)).save(trial, [])
     fresh = FederatedTrial(FedPer(), federation, seed=0)
-    load_trial(fresh, tmp_path)
+    Checkpoints(Folder(tmp_path)).load(fresh)
     assert (fresh.round, fresh.totals, fresh.selection) == (2, trial.totals, trial.selection)
 
 
 def test_a_finished_trial_stays_finished_after_a_resume(federation, run_trial, tmp_path):
-    save_trial(run_trial(FedPer()).trial, tmp_path)
+    Checkpoints(Folder(tmp_path)).save(run_trial(FedPer()).trial, [])
     fresh = FederatedTrial(FedPer(), federation, seed=0)
-    load_trial(fresh, tmp_path)
+    Checkpoints(Folder(tmp_path)).load(fresh)
     assert fresh.finished
     assert list(fresh.run()) == []
 
@@ -634,7 +635,7 @@ def test_clients_with_two_digits_are_told_apart(make_federation, state_of, diffe
     ground = make_federation([(3, 1, 1)] * 12, rounds=1, sampled_clients=12)
     trial = FederatedTrial(FedPer(lr=0.1), ground, seed=0)
     trial.step()
-    save_trial(trial, tmp_path)
+    Checkpoints(Folder(tmp_path)).save(trial, [])
     fresh = FederatedTrial(FedPer(lr=0.1), ground, seed=0)
-    load_trial(fresh, tmp_path)
+    Checkpoints(Folder(tmp_path)).load(fresh)
     assert not differing(state_of(fresh), state_of(trial))

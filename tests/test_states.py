@@ -8,12 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfltune.federation.checkpoint import save_trial
+from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.compute import Compute
 from pfltune.federation.states import PersonalStates
 from pfltune.federation.trial import FederatedTrial
 from pfltune.methods.fedper import FedPer
 from pfltune.methods.fedperfix import FedPerfix
+from pfltune.storage import Folder
 
 CLIENTS = 5
 CPU = torch.device("cpu")
@@ -40,10 +41,9 @@ def test_what_was_written_last_is_read_and_the_others_are_as_at_first(writes, ro
     for client, state in enumerate(kept):
         assert state.keys() == expected[client].keys()
         assert all(torch.equal(state[n], expected[client][n]) for n in state)
-    assert [c for c, _ in kept.learned()] == sorted({c for c, _ in writes})
-    kept.reset()
-    assert not list(kept.learned())
-    assert torch.equal(kept[3]["w"], first(3)["w"])
+    anew = kept.as_at_first()
+    assert len(anew) == CLIENTS
+    assert all(torch.equal(state["w"], first(c)["w"]) for c, state in enumerate(anew))
 
 
 @given(writes)
@@ -102,9 +102,9 @@ def test_clients_that_never_trained_cost_nothing(make_federation, tmp_path):
     assert len(asked) <= 1
     trial.step()
     assert sorted({*asked} - {0}) == [c for c in trial.sampled_clients(1) if c]
-    assert [c for c, _ in trial.personal.learned()] == trial.sampled_clients(1)
-    save_trial(trial, tmp_path)
-    assert (tmp_path / "state.safetensors").stat().st_size < 100_000
+    assert sorted(trial.trained) == trial.sampled_clients(1)
+    Checkpoints(Folder(tmp_path)).save(trial, [])
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 100_000
 
 
 def test_what_a_client_draws_at_first_is_its_own_and_the_same_each_time(federation):

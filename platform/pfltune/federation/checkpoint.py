@@ -1,51 +1,157 @@
-"""A trial's state on disk: safetensors and JSON, no pickle."""
+"""A trial's state after a round, kept to the last bit: safetensors and JSON, no pickle."""
 
 import json
+import logging
 from dataclasses import asdict
-from pathlib import Path
+from hashlib import blake2b
+from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from pfltune.federation.evaluation import Evaluation, Selection
 from pfltune.federation.trial import FederatedTrial, Totals
 from pfltune.method import Tensors
+from pfltune.storage import Storage
+
+log = logging.getLogger(__name__)
+
+History = list[dict[str, Any]]
+DAMAGE = (FileNotFoundError, LookupError, TypeError, ValueError, AttributeError, SafetensorError)
 
 
-def save_trial(trial: FederatedTrial, folder: Path) -> None:
-    """Write everything that a trial of the same arguments needs to go on after this round."""
-    tensors = {f"server/{name}": t for name, t in trial.server.items()}
-    for client, personal in trial.personal.learned():
-        tensors |= {f"client{client}/{name}": t for name, t in personal.items()}
-    # A tensor that two clients still share is written for each: safetensors knows no aliases.
-    save_file({n: t.contiguous().clone() for n, t in tensors.items()}, folder / "state.safetensors")
-    selected = trial.selection
-    state = {
-        "round": trial.round,
-        "totals": asdict(trial.totals),
-        "selection": {"round": selected.round, **asdict(selected.evaluation)},
-        "learned": [client for client, _ in trial.personal.learned()],
-    }
-    (folder / "state.json").write_text(json.dumps(state))
+class Checkpoints:
+    """The checkpoints of one trial, in a storage of its own.
+
+    A checkpoint is a manifest and the files that it names: the server's state, and one file for
+    each client that has trained. A client's state is determined by the client and the round in
+    which it last trained. Both are in the name of its file, so it is written once, and a checkpoint
+    costs what has changed since the last. The manifest is written last, so that an interrupted
+    save leaves the checkpoint before it; the two newest are kept, for the case that one is damaged.
+
+    Args:
+        storage: where they are; everything else in it is removed.
+
+    Attributes:
+        round: that of the newest checkpoint saved or loaded; 0 if there is none.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.round = 0
+        self._storage = storage
+        self._newest: dict[str, str] = {}
+
+    def save(self, trial: FederatedTrial, history: History) -> None:
+        """Write what a trial of the same arguments needs to go on after this round.
+
+        Args:
+            trial: the trial, between two rounds; nothing is written twice for one round.
+            history: anything in JSON that is to come back beside it.
+
+        Raises:
+            OSError: the storage cannot be written; the checkpoint before this one is still there.
+        """
+        manifest = _manifest(trial.round)
+        if manifest in self._newest:
+            return
+        files = {_server(trial.round): self._written(_server(trial.round), trial.server)}
+        for client, trained in sorted(trial.trained.items()):
+            name = _client(client, trained)
+            files[name] = self._newest.get(name) or self._written(name, trial.personal[client])
+        selected = trial.selection
+        content = {
+            "round": trial.round,
+            "totals": asdict(trial.totals),
+            "selection": {"round": selected.round, **asdict(selected.evaluation)},
+            "history": history,
+            "files": files,
+            "clients": trial.trained,
+        }
+        self._storage.write(manifest, _sealed(content))
+        previous, self._newest = self._newest, {manifest: "", **files}
+        self.round = trial.round
+        for name in self._storage.names():
+            if name not in previous and name not in self._newest:
+                self._storage.remove(name)
+
+    def load(self, trial: FederatedTrial) -> History:
+        """Put a freshly made trial of the same arguments into the newest state that is intact.
+
+        Returns:
+            The history that was saved with it. ``[]``, and the trial as it was, if there is none.
+
+        Raises:
+            OSError: the storage cannot be read, which says nothing about what is in it.
+        """
+        found = (name for name in self._storage.names() if name.startswith("round-"))
+        for name in sorted(found, reverse=True):
+            try:
+                return self._restore(trial, name)
+            except DAMAGE as error:
+                log.warning("the checkpoint %s cannot be used: %r", name, error)
+        return []
+
+    def _restore(self, trial: FederatedTrial, manifest: str) -> History:
+        content = _unsealed(self._storage.read(manifest))
+        reached, files = content["round"], content["files"]
+        history = [dict(entry) for entry in content["history"]]
+        totals, selection = Totals(**content["totals"]), _selection(content["selection"])
+        trained = {int(client): round_ for client, round_ in content["clients"].items()}
+        server = self._tensors(_server(reached), files, trial)
+        personal = trial.personal.as_at_first()
+        for client, round_ in trained.items():
+            personal[client] = self._tensors(_client(client, round_), files, trial)
+        # Everything is there and intact; only now the trial is changed.
+        trial.round, trial.totals, trial.selection = reached, totals, selection
+        trial.server, trial.personal, trial.trained = server, personal, trained
+        self.round, self._newest = reached, {manifest: "", **files}
+        return history
+
+    def _written(self, name: str, state: Tensors) -> str:
+        """Write a file; returns its digest."""
+        # Copies, since two tensors may share memory, which safetensors cannot express.
+        data = save({n: t.to("cpu", copy=True).contiguous() for n, t in state.items()})
+        self._storage.write(name, data)
+        return _digest(data)
+
+    def _tensors(self, name: str, files: dict[str, str], trial: FederatedTrial) -> Tensors:
+        data = self._storage.read(name)
+        if _digest(data) != files[name]:
+            raise ValueError(f"{name} is not what was written")
+        # Copies into memory that torch has aligned: the last bits may depend on it.
+        return {n: t.to(trial.device, copy=True) for n, t in load(data).items()}
 
 
-def load_trial(trial: FederatedTrial, folder: Path) -> None:
-    """Put a freshly made trial of the same arguments into the saved state."""
-    state = json.loads((folder / "state.json").read_text())
-    stored = load_file(folder / "state.safetensors", device=str(trial.device))
-    trial.round = state["round"]
-    trial.totals = Totals(**state["totals"])
-    chosen = state["selection"]
-    test = None if chosen["test"] is None else tuple(chosen["test"])
-    trial.selection = Selection(chosen["round"], Evaluation(tuple(chosen["val"]), test))
-    trial.server = _under(stored, "server/")
-    trial.personal.reset()
-    for client in state["learned"]:
-        trial.personal[client] = _under(stored, f"client{client}/")
+def _manifest(number: int) -> str:
+    return f"round-{number:08d}.json"
 
 
-def _under(stored: Tensors, prefix: str) -> Tensors:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in stored.items()
-        if name.startswith(prefix)
-    }
+def _server(number: int) -> str:
+    return f"server-{number}.safetensors"
+
+
+def _client(client: int, number: int) -> str:
+    return f"client-{client}-{number}.safetensors"
+
+
+def _selection(content: dict[str, Any]) -> Selection:
+    test = None if content["test"] is None else tuple(content["test"])
+    return Selection(content["round"], Evaluation(tuple(content["val"]), test))
+
+
+def _sealed(content: dict[str, Any]) -> bytes:
+    """As JSON with the digest of itself; floats come back to the last bit, NaN and inf too."""
+    digest = _digest(json.dumps(content).encode())
+    return json.dumps({**content, "digest": digest}).encode()
+
+
+def _unsealed(data: bytes) -> dict[str, Any]:
+    content = json.loads(data)
+    del content["digest"]
+    if _sealed(content) != data:
+        raise ValueError("it is not what was written")
+    return content
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest()

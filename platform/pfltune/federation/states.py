@@ -1,7 +1,7 @@
 """The personal states of all clients: made when first asked for, in memory or in files."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -38,6 +38,7 @@ class PersonalStates(Sequence[Tensors]):
         self._first = first
         self._clients = clients
         self._device = device
+        self._room_mb = room_mb
         self._room = {place: room_mb * MB for place in {device.type, "cpu"}}
         self._held: dict[int, tuple[str, Tensors]] = {}
         self._folder: tempfile.TemporaryDirectory | None = None
@@ -68,15 +69,9 @@ class PersonalStates(Sequence[Tensors]):
         self._filed.add(client)
         self._write(state, self._file(client))
 
-    def learned(self) -> Iterator[tuple[int, Tensors]]:
-        """The clients that have trained, with their states, in the order of their indices."""
-        for client in sorted(self._held.keys() | self._filed):
-            yield client, self[client]
-
-    def reset(self) -> None:
-        """Every client as it was before it trained."""
-        for client in [*self._held, *self._filed]:
-            self._forget(client)
+    def as_at_first(self) -> "PersonalStates":
+        """Other states for the same clients, of which none has trained."""
+        return PersonalStates(self._first, self._clients, self._device, self._room_mb)
 
     def _forget(self, client: int) -> None:
         if client in self._filed:

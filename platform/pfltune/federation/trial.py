@@ -70,6 +70,14 @@ class FederatedTrial:
         seed: seed of initialisation, sampling and data order.
         compute: device, precision, clients at once; by default the CPU in float32, one by one.
 
+    Attributes:
+        round: the rounds that have run.
+        server: the server's state.
+        personal: the personal state of each client.
+        trained: the clients that have trained, with the round in which each last did.
+        totals: what was spent.
+        selection: the best round so far.
+
     Raises:
         UserError: the method does not fit the backbone, or the protocol not the clients.
     """
@@ -105,6 +113,7 @@ class FederatedTrial:
         self.personal = PersonalStates(
             setup.first_state, clients, self.device, self.compute.state_mb
         )
+        self.trained: dict[int, int] = {}
         self.totals = Totals()
         self.selection = Selection()
 
@@ -182,6 +191,7 @@ class FederatedTrial:
                 if stays:
                     raise RuntimeError(f"the method uploads personal tensors: {sorted(stays)}")
                 self.personal[work.client] = update.personal
+                self.trained[work.client] = self.round
                 self.totals.down += payload_bytes(downs[work.client])
                 self.totals.up += payload_bytes(update.upload)
                 self.totals.steps += work.steps
