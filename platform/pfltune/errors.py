@@ -12,6 +12,14 @@ class Diverged(Exception):
     """Local training left the finite numbers; the trial has failed, the comparison goes on."""
 
 
+class Halted(Exception):
+    """A comparison cannot go on for now; what it has done is kept, and it can be resumed."""
+
+
+class TrackingError(Exception):
+    """MLflow lacks something of a comparison, whose journal has it; resuming hands it over."""
+
+
 def unknown(kind: str, value: object, choices: Iterable[str]) -> UserError:
     """The error for a ``value`` that is none of ``choices``, with the nearest one suggested."""
     known = sorted(choices)

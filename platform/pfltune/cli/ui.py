@@ -31,7 +31,8 @@ def command(host: str, port: int, results: Path) -> None:
         )
     click.echo(f"MLflow on http://{host}:{port} (Ctrl-C stops it)")
     sys.stdout.flush()
-    server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
+    server = [sys.executable, "-m", "mlflow", "server"]
     server += ["--host", host, "--port", str(port), "--workers", "1"]
     server += ["--default-artifact-root", (results / "artifacts").resolve().as_uri()]
-    os.execv(sys.executable, server)
+    # Everybody on the machine can read a command line, and the address may hold a password.
+    os.execve(sys.executable, server, {**os.environ, "MLFLOW_BACKEND_STORE_URI": store})

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,11 +11,16 @@ PACKAGES = ("pfltune", "torch", "timm", "ray", "optuna", "mlflow")
 
 def environment_tags() -> dict[str, str]:
     """Versions of the packages that figures depend on, the machine and the git revision."""
-    tags = {f"version.{name}": version(name) for name in PACKAGES}
+    tags = {f"version.{name}": number for name, number in versions(PACKAGES).items()}
     tags["version.python"] = platform.python_version()
     tags["machine"] = f"{platform.system()} {platform.machine()}"
     revision = git_revision(Path(__file__).parent)
     return tags | ({"mlflow.source.git.commit": revision} if revision else {})
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The installed version of each package."""
+    return {name: version(name) for name in packages}
 
 
 def git_revision(folder: Path) -> str | None:

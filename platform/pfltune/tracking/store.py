@@ -2,9 +2,36 @@
 
 import logging
 import os
+import re
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
 
 from pfltune.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+REACH_SECONDS = 15.0
+MAX_REASON = 300
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+# Whoever writes tries again for as long as it takes; a request that waits by itself for minutes
+# would only hide that nothing goes on.
+DEFAULTS = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+# They print a page for every failed attempt, of which the user is told in one line.
+LOUD = ("mlflow.store", "urllib3.connectionpool")
+# Up to the last @, since a password may hold one; a name without a password is mostly a token.
+CREDENTIALS = re.compile(r"(\w[\w+.-]*://)(?:[^\s/:@]*:\S*|[^\s/:@]+)@")
 
 
 def tracking_uri(results: Path) -> str:
@@ -31,31 +58,119 @@ def writable_folder(results: Path) -> Path:
     return results.resolve()
 
 
+def redacted(text: str) -> str:
+    """``text`` with the credentials of every ``scheme://user:password@host`` in it as ``***``."""
+    return CREDENTIALS.sub(r"\1***@", text)
+
+
+def reason(error: BaseException) -> str:
+    """An error in one line, without credentials."""
+    lines = redacted(str(error)).strip().splitlines() or [type(error).__name__]
+    return lines[0] if len(lines[0]) <= MAX_REASON else lines[0][:MAX_REASON] + "…"
+
+
 class Store:
-    """One MLflow store, written by the driver only.
+    """One MLflow store, written by the driver only; nothing is opened before it is needed.
 
     Args:
+        results: the results folder.
+
+    Attributes:
+        uri: the store's address, which may hold a password.
         results: the results folder, which also holds the artifacts of new experiments.
     """
 
     def __init__(self, results: Path) -> None:
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow.store").setLevel(logging.WARNING)
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        from mlflow.tracking import MlflowClient
-
+        for name in LOUD:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        for name, value in DEFAULTS.items():
+            os.environ.setdefault(name, value)
         self.uri = tracking_uri(results)
         self.results = results.resolve()
-        self.client = MlflowClient(tracking_uri=self.uri)
 
-    def create_experiment(self, name: str, tags: dict[str, str]) -> str:
-        """A new experiment's id.
+    @cached_property
+    def client(self) -> "MlflowClient":
+        """The client; a new SQLite store is made by one process while the others wait."""
+        from mlflow.tracking import MlflowClient
+
+        with self._opening():
+            if self._is_database:
+                self._connect()
+            return MlflowClient(tracking_uri=self.uri)
+
+    @property
+    def address(self) -> str:
+        """The store's address, to be shown."""
+        return redacted(self.uri)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file on this machine."""
+        return self.uri.startswith("sqlite:")
+
+    def reachable(self) -> None:
+        """See whether the store answers; a new one is made.
 
         Raises:
-            UserError: the name is taken.
+            UserError: it does not.
         """
-        if self.client.get_experiment_by_name(name) is not None:
-            raise UserError(f"there is already a comparison named {name!r}; choose another --name")
-        local = self.uri.startswith("sqlite:")
-        place = (self.results / "artifacts" / name).as_uri() if local else None
-        return self.client.create_experiment(name, artifact_location=place, tags=tags)
+        # Making the tables takes what it takes, and so does waiting for a process that is at it.
+        if self.is_sqlite:
+            failure = _tried(self._ask)
+        elif self._is_database:
+            failure = _tried(self._connect, REACH_SECONDS) or _tried(self._ask)
+        else:
+            failure = _tried(self._ask, REACH_SECONDS)
+        if failure is not None:
+            raise UserError(f"the MLflow store {self.address} cannot be reached: {failure}")
+
+    def has_experiment(self, name: str) -> bool:
+        """Whether there is an experiment of that name."""
+        return self.client.get_experiment_by_name(name) is not None
+
+    @property
+    def _is_database(self) -> bool:
+        return re.split("[+:]", self.uri, maxsplit=1)[0] in DATABASES
+
+    def _opening(self) -> AbstractContextManager[object]:
+        """What one process at a time may be in; MLflow guards only its server like that."""
+        from sqlalchemy import make_url
+
+        if not self.is_sqlite:
+            return nullcontext()
+        folder = Path(make_url(self.uri).database or "").parent
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / ".mlflow.lock")
+
+    def _connect(self) -> None:
+        """Connect once; MLflow itself would try for minutes before it says anything."""
+        from sqlalchemy import create_engine, inspect
+
+        engine = create_engine(self.uri)
+        try:
+            inspect(engine).get_table_names()
+        finally:
+            engine.dispose()
+
+    def _ask(self) -> None:
+        """Have it do something."""
+        self.client.search_experiments(max_results=1)
+
+
+def _tried(attempt: Callable[[], object], seconds: float | None = None) -> str | None:
+    """Why ``attempt`` fails, or does not end within ``seconds``; None if it does."""
+    failures = []
+
+    def run() -> None:
+        try:
+            attempt()
+        except Exception as error:
+            failures.append(reason(error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        return f"no answer within {seconds:g} s"
+    return failures[0] if failures else None

@@ -1,0 +1,118 @@
+"""What happens to the trials of a comparison, as the journal keeps it and MLflow is told it."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A trial began, for the first time.
+
+    Attributes:
+        trial: its name, unique within the comparison.
+        method: short name of its method, as MLflow shows it.
+        phase: ``search`` or ``confirm``.
+        index: its number within method and phase.
+        generation: the number of its generation; -1 in the confirmation.
+        seed: of the federated trial.
+        knobs: its configuration.
+        time: in milliseconds since the epoch.
+    """
+
+    trial: str
+    method: str
+    phase: str
+    index: int
+    generation: int
+    seed: int
+    knobs: dict[str, Any]
+    time: int = field(default_factory=now_ms)
+
+
+@dataclass(frozen=True)
+class RoundDone:
+    """A round of a trial ended.
+
+    Attributes:
+        trial: its name.
+        round: the number of the round, counted from 1.
+        objective: what the search maximises, as it is after this round.
+        metrics: all figures of the round.
+        time: in milliseconds since the epoch.
+    """
+
+    trial: str
+    round: int
+    objective: float
+    metrics: dict[str, float]
+    time: int = field(default_factory=now_ms)
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial will run no further round.
+
+    Attributes:
+        trial: its name.
+        outcome: how it ended.
+        round: how far it came.
+        failure: why it failed.
+        selected: the round chosen on validation (``round``), and the accuracies of all clients
+            there (``val``, ``test``).
+        time: in milliseconds since the epoch.
+    """
+
+    trial: str
+    outcome: Literal["finished", "stopped early", "failed"]
+    round: int
+    failure: str = ""
+    selected: dict[str, Any] | None = None
+    time: int = field(default_factory=now_ms)
+
+
+Event = TrialStarted | RoundDone | TrialEnded
+
+_KINDS: dict[str, type[Event]] = {k.__name__: k for k in (TrialStarted, RoundDone, TrialEnded)}
+_EXACTLY = ConfigDict(extra="forbid", strict=True)
+
+
+def _model_of(kind: type[Event]) -> type[BaseModel]:
+    # Of the dataclass itself, pydantic would strictly want an instance.
+    wanted: dict[str, Any] = {name: (hint, ...) for name, hint in get_type_hints(kind).items()}
+    return create_model(kind.__name__, __config__=_EXACTLY, **wanted)
+
+
+_MODELS = {name: _model_of(kind) for name, kind in _KINDS.items()}
+
+
+def to_json(event: Event) -> str:
+    """One line without its end; floats keep every bit, and may be NaN or infinite."""
+    return json.dumps({"event": type(event).__name__, **vars(event)})
+
+
+def from_json(line: str | bytes) -> Event:
+    """The inverse of :func:`to_json`.
+
+    Raises:
+        ValueError: the line is anything else.
+    """
+    content = json.loads(line)
+    if not isinstance(content, dict):
+        raise ValueError("it is no JSON object")
+    kind = content.pop("event", None)
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError(f"there is no event {kind!r}")
+    try:
+        return _KINDS[kind](**dict(_MODELS[kind].model_validate(content)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{kind}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -1,0 +1,267 @@
+"""Mirroring a comparison in MLflow, in the background and for as long as that takes."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from mlflow.entities import Metric
+
+from pfltune.errors import TrackingError
+from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.runs import MAX_BATCH, Runs, round_metrics
+from pfltune.tracking.store import Store, reason
+
+FLUSH_SECONDS = 2.0
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 30.0
+# A call that neither returns nor fails for so long is taken for an outage when all shall end.
+STUCK_SECONDS = 120.0
+
+Command = Callable[[], None]
+
+
+@dataclass
+class _Trial:
+    """What is still to be written of a trial."""
+
+    started: TrialStarted
+    rounds: deque[RoundDone] = field(default_factory=deque)
+    ended: TrialEnded | None = None
+    written_at: float = float("-inf")
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing of it has been written yet."""
+        return self.written_at == float("-inf")
+
+    @property
+    def due(self) -> float:
+        """When to write it, on the monotonic clock; infinite if there is nothing to write."""
+        if self.ended:
+            return float("-inf")
+        if self.rounds or self.is_fresh:
+            return self.written_at + FLUSH_SECONDS
+        return float("inf")
+
+
+class Mirror:
+    """Tells MLflow what the journal of a comparison says, as often as need be.
+
+    A thread does all that concerns MLflow; nobody waits for it but :meth:`close`. What cannot be
+    written is kept and tried again. The events of earlier sessions may be told again, and should
+    be: what is missing is added, what is there stays as it is. The thread begins at once.
+
+    Args:
+        store: where to write.
+        experiment: the experiment's name; it may exist.
+        tags: on every run: scenario, versions, revision.
+        parents: title of each method by its short name.
+        artifacts: texts on each method's run, by file name.
+        files: attached to each method's run.
+        on_trouble: told in one line when MLflow fails, and when it is back; called in the thread.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        experiment: str,
+        tags: Mapping[str, str],
+        parents: Mapping[str, str],
+        artifacts: Mapping[str, str],
+        files: Iterable[Path],
+        on_trouble: Callable[[str], None],
+    ) -> None:
+        self._address = store.address
+        self._runs = Runs(store, experiment, tags, parents, artifacts, files)
+        self._tell = on_trouble
+        self._queue: SimpleQueue[Event | Command | None] = SimpleQueue()
+        self._interrupted = False
+        # All that follows belongs to the thread; others only look at it.
+        self._trials: dict[str, _Trial] = {}
+        self._over: set[str] = set()
+        self._commands: deque[Command] = deque()
+        self._closing = False
+        self._wait = FIRST_WAIT
+        self._progress = time.monotonic()
+        self._trouble = ""
+        self._bug: BaseException | None = None
+        self._hurry = threading.Event()
+        self._given_up = threading.Event()
+        self._done = threading.Event()
+        threading.Thread(target=self._work, name="mlflow-mirror", daemon=True).start()
+
+    def put(self, event: Event) -> None:
+        """Have an event written; returns at once."""
+        if not self._interrupted and not self._done.is_set():
+            self._queue.put(event)
+
+    def end_method(self, method: str, best: Mapping[str, Any] | None) -> None:
+        """Have a method's run closed with its best configuration; None if every trial failed."""
+        self._queue.put(partial(self._runs.end_method, method, best))
+
+    def interrupt(self) -> None:
+        """Have all runs that have not ended marked as killed; what comes later is not written."""
+        self._interrupted = True
+        self._queue.put(self._runs.kill)
+
+    def close(self, patience_s: float) -> str:
+        """Wait until everything is written; returns the experiment's id.
+
+        Args:
+            patience_s: while MLflow fails, seconds since this call or since something could last
+                be written.
+
+        Raises:
+            TrackingError: not everything could be written.
+        """
+        self._queue.put(None)
+        self._hurry.set()
+        began = time.monotonic()
+        while not self._done.is_set():
+            patience = patience_s if self._trouble else max(patience_s, STUCK_SECONDS)
+            left = max(began, self._progress) + patience - time.monotonic()
+            if left <= 0:
+                self._given_up.set()
+                self._hurry.set()
+                why = self._trouble or f"no answer for {patience:g} s"
+                raise TrackingError(f"MLflow at {self._address} could not be written: {why}")
+            self._done.wait(min(left, 0.2))
+        if self._bug is not None:
+            raise TrackingError(_stopped(self._bug)) from self._bug
+        return self._runs.experiment
+
+    def _work(self) -> None:
+        try:
+            while not self._given_up.is_set() and not self._written():
+                self._take()
+        except BaseException as error:
+            self._bug = error
+            with suppress(Exception):
+                self._tell(_stopped(error))
+        finally:
+            self._done.set()
+
+    def _written(self) -> bool:
+        """Write what is due; whether that was the last."""
+        try:
+            self._write()
+            finished = self._closing and self._queue.empty()
+            if finished:
+                self._runs.check()
+        except Exception as error:
+            if _is_bug(error):
+                raise
+            self._sit_out(error)
+            return False
+        if self._trouble:
+            self._trouble = ""
+            self._tell(f"MLflow at {self._address} is back; all that it missed is written")
+        return finished
+
+    def _write(self) -> None:
+        self._runs.open()
+        at_once = self._closing or bool(self._commands)
+        for trial in list(self._trials.values()):
+            if at_once or trial.due <= time.monotonic():
+                self._write_trial(trial)
+        while self._commands:
+            self._commands[0]()
+            self._commands.popleft()
+            self._progressed()
+
+    def _write_trial(self, trial: _Trial) -> None:
+        name = trial.started.trial
+        is_news = trial.ended is not None or trial.is_fresh
+        if self._runs.is_whole(name):
+            trial.rounds.clear()
+        else:
+            self._runs.start(trial.started)
+            while trial.rounds:
+                count, metrics = _batch(trial.rounds)
+                self._runs.log(name, metrics)
+                for _ in range(count):
+                    trial.rounds.popleft()
+                self._progressed()
+            if trial.ended:
+                self._runs.end(trial.ended)
+        trial.written_at = time.monotonic()
+        if is_news:
+            self._progressed()
+        if trial.ended:
+            del self._trials[name]
+            self._over.add(name)
+
+    def _progressed(self) -> None:
+        """Something need not be written again."""
+        self._progress = time.monotonic()
+        self._wait = FIRST_WAIT
+
+    def _sit_out(self, error: Exception) -> None:
+        """Wait for MLflow to come back, longer each time; after :meth:`close` anew."""
+        self._runs.forget()
+        known, self._trouble = self._trouble, reason(error)
+        if not known:
+            self._tell(
+                f"MLflow at {self._address} cannot be written ({self._trouble}); "
+                "the comparison goes on, and what it misses is kept and written later"
+            )
+        if self._hurry.wait(self._wait):
+            self._hurry.clear()
+            self._wait = FIRST_WAIT
+        else:
+            self._wait = min(2 * self._wait, LONGEST_WAIT)
+
+    def _take(self) -> None:
+        """Wait until something comes or is due, and sort in all that has come."""
+        due = min((trial.due for trial in self._trials.values()), default=float("inf"))
+        waiting = 0.0 if self._trouble or self._closing else due - time.monotonic()
+        with suppress(Empty):
+            item = self._queue.get(timeout=None if waiting == float("inf") else max(waiting, 0.0))
+            while True:
+                self._sort_in(item)
+                item = self._queue.get_nowait()
+
+    def _sort_in(self, item: Event | Command | None) -> None:
+        if item is None:
+            self._closing = True
+        elif not isinstance(item, Event):
+            self._commands.append(item)
+        elif isinstance(item, TrialStarted):
+            if item.trial not in self._over:
+                self._trials.setdefault(item.trial, _Trial(item))
+        elif item.trial not in self._over and not self._trials[item.trial].ended:
+            if isinstance(item, RoundDone):
+                self._trials[item.trial].rounds.append(item)
+            else:
+                self._trials[item.trial].ended = item
+
+
+def _batch(rounds: Iterable[RoundDone]) -> tuple[int, list[Metric]]:
+    """As many of the first rounds as fit in one request, but at least one: their number, points."""
+    metrics: list[Metric] = []
+    count = 0
+    for done in rounds:
+        more = round_metrics(done)
+        if metrics and len(metrics) + len(more) > MAX_BATCH:
+            break
+        metrics += more
+        count += 1
+    return count, metrics
+
+
+def _is_bug(error: Exception) -> bool:
+    """Whether an error is ours; libraries and the network raise types of their own."""
+    return type(error).__module__ == "builtins" and not isinstance(error, OSError)
+
+
+def _stopped(error: BaseException) -> str:
+    return (
+        f"writing to MLflow stopped by a mistake of ours: {type(error).__name__}: {reason(error)}"
+    )

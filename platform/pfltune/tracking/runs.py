@@ -1,0 +1,234 @@
+"""A comparison's runs in MLflow: a parent run for each method, a child for each trial.
+
+Everything here may be done again, by this process after an error whose effect is unknown or by the
+next one. A run is found by its tag. A point carries the time of its event, and of two that are
+equal MLflow's SQL store keeps one. A run's status is set last: one that has ended is whole.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Metric, Param, Run, RunTag
+
+from pfltune.federation.evaluation import summary
+from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.store import Store
+
+METRIC_FAMILIES = ("val/", "test/", "comm/", "time/", "memory/", "train/", "params/", "unseen/")
+TRIAL_TAG = "pfltune.trial"
+WHOLE = ("FINISHED", "FAILED")
+MAX_TAG = 5000
+MAX_PARAM = 6000
+MAX_BATCH = 1000  # metrics in one request, by MLflow's REST interface
+PAGE = 1000
+
+
+class Runs:
+    """The runs of one comparison; for one thread.
+
+    Args:
+        store: where to write.
+        experiment: the experiment's name.
+        tags: on every run: scenario, versions, revision.
+        parents: title of each method by its short name.
+        artifacts: texts on each parent, by file name.
+        files: attached to each parent.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        experiment: str,
+        tags: Mapping[str, str],
+        parents: Mapping[str, str],
+        artifacts: Mapping[str, str],
+        files: Iterable[Path],
+    ) -> None:
+        self._store = store
+        self._name = experiment
+        self._tags = dict(tags)
+        self._parents = dict(parents)
+        self._artifacts = dict(artifacts)
+        self._files = tuple(files)
+        self._found: dict[str, Run] | None = None
+        self._ids: dict[str, str] = {}
+        self._ready: set[str] = set()
+        self._whole: set[str] = set()
+        self.experiment = ""
+
+    def open(self) -> None:
+        """Find or make the experiment and the methods' runs; nothing if that is done."""
+        if self._found is None:
+            self._look_up()
+        for method, title in self._parents.items():
+            if method in self._whole or self._is_ready(method):
+                continue
+            run = self._run(method, {"method": method, "title": title, "phase": "summary"}, None)
+            for name, text in self._artifacts.items():
+                self._store.client.log_text(run, text, name)
+            for file in self._files:
+                self._store.client.log_artifact(run, str(file))
+            self._ready.add(method)
+
+    def forget(self) -> None:
+        """Look all runs up again before the next is made: one may be there without an answer."""
+        self._found = None
+
+    def is_whole(self, name: str) -> bool:
+        """Whether there is nothing left to write of a trial or method."""
+        return name in self._whole
+
+    def start(self, event: TrialStarted) -> None:
+        """Open the run of a trial below its method's."""
+        if self._is_ready(event.trial):
+            return
+        tags = {
+            "method": event.method,
+            "phase": event.phase,
+            "seed": str(event.seed),
+            "trial": str(event.index),
+            "generation": str(event.generation),
+            "mlflow.parentRunId": self._ids[event.method],
+        }
+        run = self._run(event.trial, tags, event.time)
+        self._log(run, params=_params(event.knobs))
+        self._ready.add(event.trial)
+
+    def log(self, trial: str, metrics: Sequence[Metric]) -> None:
+        """Write points of a trial that has been started."""
+        for first in range(0, len(metrics), MAX_BATCH):
+            self._log(self._ids[trial], metrics=metrics[first : first + MAX_BATCH])
+
+    def end(self, event: TrialEnded) -> None:
+        """Close the run of a trial whose rounds are all written."""
+        run = self._ids[event.trial]
+        self.log(event.trial, _final_metrics(event))
+        if event.selected is not None:
+            self._store.client.log_text(run, json.dumps(event.selected), "clients.json")
+        failure = {"failure": event.failure[:MAX_TAG]} if event.failure else {}
+        tags = {"outcome": event.outcome, **failure}
+        self._log(run, tags=[RunTag(key, value) for key, value in tags.items()])
+        status = "FAILED" if event.outcome == "failed" else "FINISHED"
+        self._store.client.set_terminated(run, status, end_time=event.time)
+        self._whole.add(event.trial)
+
+    def end_method(self, method: str, best: Mapping[str, Any] | None) -> None:
+        """Close a method's run with its best configuration; None if every trial failed."""
+        if self.is_whole(method):
+            return
+        run = self._ids[method]
+        if best is not None:
+            text = json.dumps(dict(best), indent=2) + "\n"
+            self._store.client.log_text(run, text, "best.json")
+            self._log(run, params=_params(best))
+        self._store.client.set_terminated(run, "FINISHED" if best is not None else "FAILED")
+        self._whole.add(method)
+
+    def kill(self) -> None:
+        """Mark every run that has not ended as killed."""
+        self._look_up()
+        for run in (self._found or {}).values():
+            if run.info.status == "RUNNING":
+                self._store.client.set_terminated(run.info.run_id, "KILLED")
+
+    def check(self) -> None:
+        """Leave one run of each, at the end: a request that is sent again may make a second."""
+        self._look_up()
+
+    def _is_ready(self, name: str) -> bool:
+        return name in self._ready and name in self._ids
+
+    def _look_up(self) -> None:
+        self._found = None
+        self.experiment = self._get_or_create_experiment()
+        found: dict[str, Run] = {}
+        for run in sorted(self._all_runs(), key=_worth):
+            name = run.data.tags.get(TRIAL_TAG)
+            if name in found:
+                self._store.client.delete_run(found[name].info.run_id)
+            if name is not None:
+                found[name] = run
+        self._ids = {name: run.info.run_id for name, run in found.items()}
+        self._whole = {name for name, run in found.items() if run.info.status in WHOLE}
+        self._found = found
+
+    def _get_or_create_experiment(self) -> str:
+        client = self._store.client
+        known = client.get_experiment_by_name(self._name)
+        if known is not None:
+            return known.experiment_id
+        own = self._store.results / "artifacts" / self._name
+        return client.create_experiment(
+            self._name,
+            artifact_location=own.as_uri() if self._store.is_sqlite else None,
+            tags={"scenario": self._tags["scenario"]},
+        )
+
+    def _all_runs(self) -> Iterator[Run]:
+        token = None
+        while True:
+            page = self._store.client.search_runs(
+                [self.experiment], max_results=PAGE, page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _run(self, name: str, tags: Mapping[str, str], start_time: int | None) -> str:
+        """The id of a run that goes on, or of a new one."""
+        client = self._store.client
+        known = (self._found or {}).get(name)
+        if known is None:
+            made = client.create_run(
+                self.experiment,
+                start_time=start_time,
+                run_name=name,
+                tags={**self._tags, **tags, TRIAL_TAG: name},
+            )
+            self._ids[name] = made.info.run_id
+        elif known.info.status != "RUNNING":
+            client.update_run(known.info.run_id, status="RUNNING")
+        return self._ids[name]
+
+    def _log(
+        self,
+        run: str,
+        metrics: Sequence[Metric] = (),
+        params: Sequence[Param] = (),
+        tags: Sequence[RunTag] = (),
+    ) -> None:
+        self._store.client.log_batch(run, metrics, params, tags, synchronous=True)
+
+
+def round_metrics(event: RoundDone) -> list[Metric]:
+    """The points of a round; everything that is no metric of ours is left out."""
+    ours = {key: value for key, value in event.metrics.items() if key.startswith(METRIC_FAMILIES)}
+    return _metrics(ours, event.time, event.round)
+
+
+def _final_metrics(event: TrialEnded) -> list[Metric]:
+    final = _metrics({"rounds": event.round}, event.time, event.round)
+    if event.selected is None:
+        return final
+    chosen = {"selected/round": float(event.selected["round"])}
+    for part in ("val", "test"):
+        if event.selected[part]:
+            figures = summary(tuple(event.selected[part]))
+            chosen |= {f"selected/{part}_{name}": value for name, value in figures.items()}
+    return final + _metrics(chosen, event.time, int(event.selected["round"]))
+
+
+def _metrics(values: Mapping[str, float], time: int, step: int) -> list[Metric]:
+    return [Metric(name, float(value), time, step) for name, value in values.items()]
+
+
+def _params(values: Mapping[str, Any]) -> list[Param]:
+    return [Param(key, str(value)[:MAX_PARAM]) for key, value in values.items()]
+
+
+def _worth(run: Run) -> tuple[bool, int, str]:
+    """Orders runs of the same trial; the last is the one to keep."""
+    return (run.info.status in WHOLE, len(run.data.metrics), run.info.run_id)
