@@ -10,7 +10,7 @@ import json
 import math
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import optuna
 import pytest
@@ -21,14 +21,20 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from pfltune.errors import UserError
 from pfltune.federation.ground import Protocol
 from pfltune.randomness import derive
+from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tuning.candidate import OBJECTIVE, Candidate, confirmation_seed, search_seed
-from pfltune.tuning.halving import Bracket, GenerationHalving
+from pfltune.tuning.dealing import DealtSearch
+from pfltune.tuning.halving import Bracket
+from pfltune.tuning.ledger import Ledger
 from pfltune.tuning.plan import Budget, Plan
 from pfltune.tuning.ranking import Outcome, best_index
-from pfltune.tuning.searcher import ComparisonSearcher, MethodSearch
+from pfltune.tuning.scheduler import RungScheduler
+from pfltune.tuning.searcher import ComparisonDealer, MethodSearch
 from pfltune.tuning.space import load_space
+from pfltune.tuning.stopping import Stopped, Stopping
 
 METHODS = ("fedavg", "fedperfix", "fedrep")
 SPACES = {method: load_space(method) for method in METHODS}
@@ -54,81 +60,105 @@ PLAN = make_plan(every=2, trials=7, generation=4, eta=2, seeds=2)
 
 
 def bracket(size, rungs=(2,), eta=2, arrived=None) -> Bracket:
-    """A bracket whose generation has been dealt; some trials have arrived with these values."""
+    """A bracket whose generation has been dealt; some trials are at the first rung."""
     made = Bracket(size, list(rungs), make_plan(eta=eta))
     for index in range(size):
         made.add(index)
     for index, value in (arrived or {}).items():
-        made.arrive(index, value)
+        made.reach(index, rungs[0], value)
     return made
 
 
-def test_a_bracket_settles_once_all_have_arrived_and_keeps_the_best():
+def verdicts(made: Bracket) -> list[str]:
+    return [made.verdict(index) for index in range(made.size)]
+
+
+def test_a_bracket_decides_once_all_have_arrived_and_keeps_the_best():
     half = bracket(4, arrived={0: 0.1, 1: 0.4, 2: 0.3})
-    assert half.settle() == ([], [])
-    half.arrive(3, 0.2)
-    assert half.settle() == ([1, 2], [3, 0])
-    assert half.settle() == ([], []), "a rung is settled once"
+    assert verdicts(half) == ["wait", "wait", "wait", "go on"]
+    half.reach(3, 2, 0.2)
+    assert half.survivors(1) == [1, 2]
+    assert verdicts(half) == ["stop", "go on", "go on", "stop"]
 
 
 def test_a_bracket_waits_for_trials_that_do_not_exist_yet():
     half = Bracket(3, [2], make_plan(eta=2))
     for index in range(2):
         half.add(index)
-        half.arrive(index, 0.5)
-    assert half.settle() == ([], []), "the third trial has not been dealt"
+        half.reach(index, 2, 0.5)
+    assert half.survivors(1) is None, "the third trial has not been dealt"
     half.add(2)
-    assert half.settle() == ([], []), "the third trial is still running"
-    half.arrive(2, 0.9)
-    assert half.settle() == ([2], [0, 1])
+    assert half.survivors(1) is None, "the third trial is still running"
+    half.reach(2, 2, 0.9)
+    assert half.survivors(1) == [2]
 
 
 def test_ties_go_to_the_earlier_trial_whoever_arrives_first():
     for order in itertools.permutations(range(4)):
-        assert bracket(4, arrived=dict.fromkeys(order, 0.5)).settle() == ([0, 1], [2, 3])
+        assert bracket(4, arrived=dict.fromkeys(order, 0.5)).survivors(1) == [0, 1]
 
 
 @pytest.mark.parametrize(
     ("size", "eta", "kept"), [(1, 2, 1), (2, 2, 1), (5, 2, 2), (6, 3, 2), (2, 3, 1), (9, 3, 3)]
 )
 def test_one_of_eta_trials_survives_a_rung(size, eta, kept):
-    survivors, losers = bracket(size, eta=eta, arrived={i: i / 10 for i in range(size)}).settle()
-    assert len(survivors) == kept
-    assert sorted(survivors + losers) == list(range(size))
-    assert survivors == sorted(survivors, reverse=True), "the highest value first"
+    survivors = bracket(size, eta=eta, arrived={i: i / 10 for i in range(size)}).survivors(1)
+    assert survivors == sorted(range(size), reverse=True)[:kept], "the highest value first"
 
 
 def test_a_trial_that_fails_lets_the_others_settle_among_themselves():
     half = bracket(5, arrived={0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4})
-    assert half.settle() == ([], [])
-    half.remove(4)
-    assert half.settle() == ([3, 2], [1, 0])
+    assert half.survivors(1) is None
+    half.leave(4)
+    assert half.survivors(1) == [3, 2]
 
 
-def test_a_trial_that_fails_at_the_rung_takes_its_value_along():
-    half = bracket(3, arrived={0: 0.9, 1: 0.2, 2: 0.3})
-    half.remove(0)
-    assert half.settle() == ([2], [1])
+def test_a_trial_that_fails_after_the_rung_keeps_its_place_whenever_that_becomes_known():
+    """Else the survivors would depend on whether the failure or the last arrival came first."""
+    for leave_first in (False, True):
+        half = bracket(3, arrived={0: 0.9, 1: 0.2})
+        if leave_first:
+            half.leave(0)
+        half.reach(2, 2, 0.3)
+        half.leave(0)
+        assert half.survivors(1) == [0]
 
 
-def test_a_bracket_of_failures_settles_nothing():
+def test_a_bracket_of_failures_keeps_nobody():
     half = bracket(2)
-    half.remove(0)
-    half.remove(1)
-    assert half.settle() == ([], [])
+    half.leave(0)
+    half.leave(1)
+    assert half.survivors(1) == []
 
 
 def test_survivors_are_halved_again_at_the_next_rung():
     half = bracket(4, rungs=(2, 4), arrived={i: i / 10 for i in range(4)})
-    assert half.waits_at(2)
-    assert half.settle() == ([3, 2], [1, 0])
-    assert not half.waits_at(3)
-    assert half.waits_at(4)
-    half.arrive(2, 0.9)
-    assert half.settle() == ([], [])
-    half.arrive(3, 0.8)
-    assert half.settle() == ([2], [3])
-    assert not half.waits_at(8), "beyond the last rung nobody waits"
+    assert verdicts(half) == ["stop", "stop", "go on", "go on"]
+    half.reach(2, 3, 0.8)
+    assert half.verdict(2) == "go on", "there is no rung at round 3"
+    half.reach(2, 4, 0.9)
+    assert half.verdict(2) == "wait"
+    half.reach(3, 4, 0.8)
+    assert (half.verdict(2), half.verdict(3)) == ("go on", "stop")
+
+
+@given(st.data())
+def test_a_bracket_told_in_any_order_decides_the_same(data):
+    """What makes an interrupted search go on as it would have gone on."""
+    size, rungs = data.draw(st.integers(1, 5)), [1, 2, 4]
+    told = [("add", (index,)) for index in range(size)]
+    for index in range(size):
+        reached = data.draw(st.integers(0, 4))
+        values = data.draw(st.lists(st.floats(0, 1), min_size=4, max_size=4))
+        told += [("reach", (index, r, values[r - 1])) for r in range(1, reached + 1)]
+        told += [("leave", (index,))] * (reached < 4)
+    outcomes = []
+    for order in (told, data.draw(st.permutations(told))):
+        made = Bracket(size, list(rungs), make_plan(eta=2))
+        for hook, arguments in order:
+            getattr(made, hook)(*arguments)
+        outcomes.append((verdicts(made), [made.survivors(level) for level in (1, 2, 3)]))
+    assert outcomes[0] == outcomes[1]
 
 
 def test_the_best_trial_came_furthest_then_highest_then_first():
@@ -179,12 +209,18 @@ class Simulation:
         seed: of the durations of rounds and pauses, and of the order of the controller's steps.
         failures: (method, phase, index) → CRASH or DIVERGE, in round 1 + index mod 3, or SPOIL:
             the trial's first pause cannot be saved.
+        lines: the journal of an earlier simulation, to go on with; its checkpoints are as good.
     """
 
-    def __init__(self, plan=PLAN, workers=1, seed=0, failures=None):
+    def __init__(self, plan=PLAN, workers=1, seed=0, failures=None, lines=()):
         self.plan, self.workers, self.failures = plan, workers, failures or {}
-        self.searcher = ComparisonSearcher(plan, {m: SPACES[m] for m in plan.methods})
-        self.scheduler = GenerationHalving(plan)
+        self.ledger, self.lines = Ledger(), []
+        for line in lines:
+            self.note(line)
+        self.dealer = ComparisonDealer(plan, {m: SPACES[m] for m in plan.methods})
+        self.searcher = DealtSearch(self.dealer, self.ledger)
+        self.stopping = Stopping()
+        self.scheduler = RungScheduler(plan, self.ledger, self.stopping)
         self.rng = random.Random(seed)
         self.clock = 0.0
         self.events: list[tuple[float, int, str, str]] = []
@@ -192,10 +228,19 @@ class Simulation:
         self.trials: list[FakeTrial] = []
         self.finished_searching = False
 
+    def note(self, event) -> None:
+        """As the journal does."""
+        self.lines.append(event)
+        self.ledger.apply(event)
+
     def run(self):
-        while not self.over:
-            self.step()
+        if self.searcher.has_work():
+            while not self.over:
+                self.step()
         return self
+
+    def _end(self, trial: FakeTrial, outcome: str) -> None:
+        self.note(TrialEnded(trial.candidate.name, outcome, trial.last_result.get("round", 0)))
 
     @property
     def over(self) -> bool:
@@ -219,6 +264,9 @@ class Simulation:
             self.scheduler.on_trial_remove(self, trial)
             self.searcher.on_trial_complete(trial.trial_id)
         trial.status = Trial.TERMINATED
+        failed = trial.last_result.get("failure")
+        finished = trial.last_result["round"] == self.plan.protocol.rounds
+        self._end(trial, "failed" if failed else "finished" if finished else "stopped early")
 
     def step(self) -> None:
         """One turn of the controller: ask, start, handle at most one event."""
@@ -260,9 +308,26 @@ class Simulation:
             busy = sum(t.status == Trial.RUNNING for t in self.trials)
             if trial.status == Trial.PENDING and busy < self.workers:
                 trial.status = Trial.RUNNING
+                self._begin(trial)
                 self._later("round", trial)
                 started = True
         return started or sum(trial.ended for trial in self.trials) > ended
+
+    def _begin(self, trial: FakeTrial) -> None:
+        """In a trial's process: find its checkpoint, of whatever session."""
+        candidate = trial.candidate
+        if candidate.name not in self.ledger:
+            self.note(
+                TrialStarted(
+                    candidate.name,
+                    candidate.method,
+                    candidate.phase,
+                    candidate.index,
+                    candidate.generation,
+                    candidate.seed,
+                    dict(candidate.knobs),
+                )
+            )
 
     def _later(self, event: str, trial: FakeTrial) -> None:
         duration = self.rng.expovariate(1.0)
@@ -271,6 +336,13 @@ class Simulation:
         )
 
     def _on_round(self, trial: FakeTrial) -> None:
+        known = self.ledger.find(trial.candidate.name)
+        if known and known.round and not trial.last_result:
+            *history, latest = [
+                {"round": done, OBJECTIVE: value} for done, value in known.objectives.items()
+            ]
+            self._take(trial, {**latest, "history": history})
+            return
         number = trial.last_result.get("round", 0) + 1
         failure = self.failures.get(trial.key)
         if failure in (CRASH, DIVERGE) and number == 1 + trial.candidate.index % 3:
@@ -282,6 +354,7 @@ class Simulation:
         self._take(trial, result)
 
     def _take(self, trial: FakeTrial, result: dict) -> None:
+        name = trial.candidate.name
         decision = TrialScheduler.STOP
         if not result.get("done"):
             decision = self.scheduler.on_trial_result(self, trial, dict(result))
@@ -290,6 +363,8 @@ class Simulation:
         else:
             self.searcher.on_trial_result(trial.trial_id, dict(result))
         trial.last_result = result
+        if not result.get("failure") and result["round"] > self.ledger.find(name).round:
+            self.note(RoundDone(name, result["round"], result[OBJECTIVE], {}))
         if decision == TrialScheduler.STOP:
             self.stop_trial(trial)
         elif decision == TrialScheduler.PAUSE:
@@ -315,6 +390,7 @@ class Simulation:
         self.scheduler.on_trial_error(self, trial)
         self.searcher.on_trial_complete(trial.trial_id, error=True)
         trial.status = Trial.ERROR
+        self._end(trial, "failed")
 
     def _assert_earlier_generations_have_ended(self, dealt: Candidate) -> None:
         last = math.inf if dealt.phase == "confirm" else dealt.generation
@@ -336,15 +412,16 @@ class Simulation:
         return sorted(found, key=lambda trial: trial.candidate.index)
 
     def survivors(self) -> dict:
-        """How far every trial came, and with which value."""
+        """How far every trial came, and with which value, in whatever session."""
         return {
-            t.key: (t.last_result.get("round"), t.last_result.get(OBJECTIVE), t.status)
-            for t in self.trials
+            name: (record.ended.round, record.ended.outcome, record.objectives)
+            for name, record in self.ledger._records.items()
+            if record.ended
         }
 
     def told(self) -> dict:
         """What Optuna was asked and told, per method in the order of its own numbers."""
-        studies = {m: s._optuna._ot_study for m, s in self.searcher.searches.items()}
+        studies = {m: s._optuna._ot_study for m, s in self.dealer.searches.items()}
         return {
             m: [(t.params, t.value, t.state.name) for t in study.trials]
             for m, study in studies.items()
@@ -353,10 +430,13 @@ class Simulation:
     def outcome(self) -> dict:
         """Everything that the comparison depends on."""
         return {
-            "configurations": {trial.key: trial.config for trial in self.trials},
+            "configurations": {
+                name: (record.started.seed, record.started.knobs)
+                for name, record in self.ledger._records.items()
+            },
             "survivors": self.survivors(),
             "told": self.told(),
-            "best": {m: s.best() for m, s in self.searcher.searches.items()},
+            "best": {m: s.best() for m, s in self.dealer.searches.items()},
         }
 
 
@@ -495,14 +575,14 @@ def test_the_confirmation_retrains_the_best_configuration(alone):
     for method in METHODS:
         full = [t for t in alone.of(method, "search") if t.last_result["round"] == 8]
         best = max(full, key=lambda t: t.last_result[OBJECTIVE])
-        assert alone.searcher.searches[method].best() == best.candidate
+        assert alone.dealer.searches[method].best() == best.candidate
         for trial in alone.of(method, "confirm"):
             assert trial.candidate.knobs == best.candidate.knobs
 
 
 def test_whoever_has_been_dealt_least_is_served_first():
     """The first generation of all methods is dealt in turns."""
-    searcher = ComparisonSearcher(PLAN, SPACES)
+    searcher = DealtSearch(ComparisonDealer(PLAN, SPACES), Ledger())
     dealt = [searcher.suggest(f"t{i}")["method"] for i in range(12)]
     assert dealt == list(METHODS) * 4
     assert searcher.suggest("t12") is None, "all methods wait for their first generation"
@@ -535,7 +615,7 @@ def test_failed_trials_do_not_stop_the_comparison(workers):
     for method in METHODS:
         assert len(simulation.of(method, "search")) == PLAN.budget.trials
         assert len(simulation.of(method, "confirm")) == PLAN.budget.seeds
-        best = simulation.searcher.searches[method].best()
+        best = simulation.dealer.searches[method].best()
         assert (method, "search", best.index) not in failures
     told = simulation.told()
     assert told["fedavg"][1][1:] == (0.0, "COMPLETE"), "a failure is told as a finite value"
@@ -548,7 +628,7 @@ def test_a_trial_that_fails_while_it_pauses_does_not_stop_the_comparison(workers
     failures = {(method, "search", index): SPOIL for method in METHODS}
     simulation = Simulation(workers=workers, seed=index, failures=failures).run()
     assert len(simulation.trials) == PLAN.total_trials()
-    for search in simulation.searcher.searches.values():
+    for search in simulation.dealer.searches.values():
         assert search.best().index != index or search.outcomes[index].round
 
 
@@ -559,7 +639,7 @@ def test_a_method_whose_trials_all_fail_gets_no_confirmation(failure, workers):
     simulation = Simulation(workers=workers, seed=1, failures=failures).run()
     assert len(simulation.of("fedrep", "search")) == PLAN.budget.trials
     assert simulation.of("fedrep", "confirm") == []
-    assert simulation.searcher.searches["fedrep"].best() is None
+    assert simulation.dealer.searches["fedrep"].best() is None
     assert len(simulation.of("fedavg", "confirm")) == PLAN.budget.seeds
     assert simulation.searcher.suggest("one more") == Searcher.FINISHED
 
@@ -591,24 +671,76 @@ def test_another_seed_is_another_search(alone):
     assert Simulation(plan).run().told() != alone.told()
 
 
-@pytest.mark.parametrize("steps", [0, 3, 30, 80, 150])
+# ------------------------------------------------------------------------- killed and resumed
+
+
+@pytest.mark.parametrize("steps", [0, 3, 30, 80, 150, 10_000])
 @pytest.mark.parametrize("workers", [1, 3])
-def test_a_saved_search_goes_on_as_if_nothing_had_happened(alone, tmp_path, steps, workers):
-    simulation = Simulation(workers=workers, seed=7)
-    for _ in range(steps):
+def test_a_killed_search_goes_on_as_if_nothing_had_happened(alone, steps, workers):
+    simulation = killed_after(steps, workers=workers, seed=7)
+    resumed = Simulation(workers=workers, seed=8, lines=simulation.lines).run()
+    assert resumed.outcome() == alone.outcome()
+
+
+@settings(deadline=None, derandomize=True, max_examples=25)
+@given(
+    steps=st.lists(st.integers(0, 120), max_size=5),
+    workers=st.integers(1, 4),
+    broken=st.dictionaries(st.integers(0, 6), st.sampled_from([CRASH, DIVERGE]), max_size=3),
+    lost=st.integers(0, 3),
+)
+def test_a_search_killed_many_times_ends_as_it_would_have(steps, workers, broken, lost):
+    """With failing trials too, and with the last lines of the journal lost by a dying machine.
+
+    What is lost of a trial comes back with its checkpoint or by training again: the same figures.
+    """
+    failures = {("fedrep", "search", index): kind for index, kind in broken.items()}
+    lines = []
+    for number, count in enumerate(steps):
+        session = killed_after(count, workers=workers, seed=number, failures=failures, lines=lines)
+        lines = session.lines[: len(session.lines) - lost]
+    ended = Simulation(workers=workers, seed=99, failures=failures, lines=lines).run()
+    assert ended.outcome() == Simulation(failures=failures).run().outcome()
+
+
+def killed_after(steps, **settings) -> Simulation:
+    simulation = Simulation(**settings)
+    for _ in range(steps if simulation.searcher.has_work() else 0):
+        if not simulation.over:
+            simulation.step()
+    return simulation
+
+
+def test_what_has_ended_is_not_run_again(alone):
+    again = Simulation(lines=alone.lines)
+    assert not again.searcher.has_work()
+    assert again.dealer.best() == alone.dealer.best()
+    half = alone.lines[: len(alone.lines) // 2]
+    resumed = Simulation(lines=half).run()
+    ended = {event.trial for event in half if isinstance(event, TrialEnded)}
+    assert ended
+    assert ended.isdisjoint(trial.candidate.name for trial in resumed.trials)
+
+
+def test_a_trial_that_would_be_another_one_is_refused(alone):
+    started = next(event for event in alone.lines if isinstance(event, TrialStarted))
+    other = replace(started, knobs={**started.knobs, "lr": 0.123})
+    search = DealtSearch(ComparisonDealer(PLAN, SPACES), Ledger())
+    search._ledger.apply(other)
+    with pytest.raises(UserError, match=rf"{started.trial} was started with .*0\.123"):
+        search.has_work()
+
+
+def test_whoever_asks_to_stop_gets_every_trial_paused_after_its_round():
+    simulation = Simulation(workers=2, seed=3)
+    for _ in range(20):
         simulation.step()
-    assert not simulation.over, "nothing would be left to go on with"
-    for name, fresh in (
-        ("searcher", ComparisonSearcher(PLAN, SPACES)),
-        ("scheduler", GenerationHalving(PLAN)),
-    ):
-        path = str(tmp_path / name)
-        getattr(simulation, name).save(path)
-        fresh.restore(path)
-        setattr(simulation, name, fresh)
-    restored = {trial.trial_id: trial for trial in simulation.scheduler._trials.values()}
-    simulation.trials = [restored.get(t.trial_id, t) for t in simulation.trials]
-    assert simulation.run().outcome() == alone.outcome()
+    simulation.stopping.ask()
+    with pytest.raises(Stopped):
+        simulation.run()
+    assert {trial.status for trial in simulation.trials} <= {
+        Trial.PAUSED, Trial.PENDING, Trial.TERMINATED,
+    }  # fmt: skip
 
 
 def test_a_candidate_survives_the_way_through_ray():

@@ -1,5 +1,6 @@
 """Finding methods: in pfltune.methods, in other installed packages, or in a file."""
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -72,6 +73,11 @@ def short_name(reference: str) -> str:
 def title_of(cls: type[Method]) -> str:
     """How the method is written in a paper."""
     return cls.title or cls.__name__
+
+
+def code_of(cls: type[Method]) -> str:
+    """A digest of the file that a method is written in."""
+    return hashlib.blake2b(Path(inspect.getfile(cls)).read_bytes(), digest_size=16).hexdigest()
 
 
 def _built_in() -> list[str]:

@@ -1,13 +1,14 @@
 """The command line. Nothing heavy is imported before a command needs it."""
 
 import sys
+from typing import NoReturn
 
 import click
 
 from pfltune.cli.app import root
-from pfltune.errors import UserError
+from pfltune.errors import Halted, TrackingError, UserError
 
-INTERRUPTED = 130
+NOT_NOW, INTERRUPTED = 1, 130
 
 
 def main() -> None:
@@ -21,11 +22,13 @@ def main() -> None:
         _fail(error.format_message())
     except UserError as error:
         _fail(str(error))
+    except (Halted, TrackingError) as error:
+        _fail(str(error), NOT_NOW)
     except (click.Abort, KeyboardInterrupt):
         click.echo("pfltune: interrupted", err=True)
         sys.exit(INTERRUPTED)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = 2) -> NoReturn:
     click.echo(f"pfltune: {' '.join(message.split())}", err=True)
-    sys.exit(2)
+    sys.exit(code)

@@ -1,13 +1,17 @@
 """``pfltune compare``."""
 
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
 from pfltune.cli import options
+from pfltune.cli.job import endurance_of, ground_of, hardware_of, name_of
+from pfltune.cli.resume import begun, repeated
+
+if TYPE_CHECKING:
+    from pfltune.report.results import ComparisonResult
 
 TABLE_WIDTH = 100
 DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
@@ -19,6 +23,7 @@ DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
         "pfltune compare --methods fedperfix,fedavg,local --trials 12 --seeds 5",
         "pfltune compare -o protocol.rounds=30 --name digits-30-rounds",
         "pfltune compare --methods fedavg,local,my_method.py:MyMethod",
+        "pfltune compare --resume digits-30-rounds",
     )
 )
 @click.option(
@@ -36,16 +41,17 @@ DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
 )
 @options.ground
 @options.pool
-def command(methods: str, seeds: int, **settings: Any) -> None:
+def command(methods: str, **settings: Any) -> None:
     """Compare methods on one scenario: equal search, fresh seeds, one table.
 
     Every method gets the same number of search trials on validation data, its published values
     first, halved in generations. The best configuration of each is then trained anew with seeds
     that the search never used, and tested at the round that validation chose. The same settings
-    give the same table, with one worker or many.
+    give the same table, with one worker or many, undisturbed or killed and resumed.
     """
     console = Console()
-    folder, result = compare_and_report(options.names(methods), seeds, {}, console, **settings)
+    asked = settings | {"methods": options.names(methods), "fixed": {}}
+    folder, result = compare_and_report("compare", asked, console)
     from pfltune.report.table import terminal_table
 
     Console(width=max(console.width, TABLE_WIDTH)).print(terminal_table(result))
@@ -60,58 +66,37 @@ def command(methods: str, seeds: int, **settings: Any) -> None:
 
 
 def compare_and_report(
-    names: list[str],
-    seeds: int,
-    fixed: dict[str, dict[str, object]],
-    console: Console,
-    *,
-    scenario: str,
-    overrides: tuple[str, ...],
-    name: str | None,
-    trials: int,
-    generation: int,
-    eta: int,
-    seed: int,
-    workers: int | None,
-    threads: int,
-    device: str | None,
-    precision: Any,
-    gpus_per_trial: float | None,
-    results: Path,
-) -> tuple[Path, Any]:
-    """Check, run and report; returns the comparison's folder and its result."""
+    command: str, asked: dict[str, Any], console: Console
+) -> tuple[Path, "ComparisonResult"]:
+    """Check, run or resume, and report; returns the comparison's folder and its result.
+
+    Args:
+        command: that began it.
+        asked: its options, ``methods`` as a list, ``fixed`` as knobs by method.
+        console: where to say what happens.
+    """
     console.print("Loading torch and timm")
     from pfltune.report.writer import write_report
-    from pfltune.scenario import load_scenario
     from pfltune.settings import validated
-    from pfltune.tracking.store import Store
-    from pfltune.tuning.comparison import plan_comparison
-    from pfltune.tuning.hardware import Hardware
+    from pfltune.tracking.store import Store, writable_folder
+    from pfltune.tuning.comparison import Comparison, first_methods, plan_methods
     from pfltune.tuning.plan import Budget
-    from pfltune.tuning.runner import run_comparison
+    from pfltune.tuning.progress import ComparisonProgress
+    from pfltune.tuning.session import run_session
 
-    ground = load_scenario(scenario, overrides)
-    budget = {
-        "trials": trials,
-        "generation": generation,
-        "eta": eta,
-        "seed": seed,
-        "seeds": seeds,
-    }
-    comparison = plan_comparison(
-        name or f"{ground.name}-{datetime.now():%Y%m%d-%H%M%S}",
-        ground,
-        names,
-        validated(Budget, budget, "budget"),
-        Hardware.choose(
-            ground, workers, threads, options.pick_device(device), gpus_per_trial, precision
-        ),
-        results,
-        fixed,
-    )
-    experiment = run_comparison(comparison, console)
+    record = begun(command, asked["name"], asked["resume"], asked["results"])
+    settings = repeated(asked, record)
+    ground = ground_of(settings, record)
+    name = name_of(settings, ground.name)
+    budget = validated(Budget, {key: settings[key] for key in Budget.model_fields}, "budget")
+    plan, spaces = plan_methods(settings["methods"], budget, ground.protocol, settings["fixed"])
+    hardware = hardware_of(settings, ground, first_methods(spaces))
+    results = writable_folder(settings["results"])
+    endurance = endurance_of(settings, results, name)
+    comparison = Comparison(name, ground, plan, spaces, hardware, endurance, results, command)
+    experiment = run_session(comparison, ComparisonProgress(plan, console), console)
     console.print("Writing the report")
-    result = write_report(Store(comparison.results), experiment, comparison.folder / "report")
+    result = write_report(Store(results), experiment, comparison.folder / "report")
     return comparison.folder, result
 
 

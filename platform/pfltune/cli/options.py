@@ -25,6 +25,30 @@ def stacked(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
+class GpuShare(click.ParamType):
+    """A share of GPUs, or ``auto``."""
+
+    name = "SHARE|auto"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        """Numbers from 0 on.
+
+        Raises:
+            BadParameter: anything else.
+        """
+        if value == "auto":
+            return "auto"
+        try:
+            share = float(str(value))
+        except ValueError:
+            share = -1.0
+        if not 0 <= share < float("inf"):
+            self.fail(f"{value!r} is no share of a GPU; give a number from 0 on, or auto", param)
+        return share
+
+
 ground = stacked(
     click.option(
         "--scenario",
@@ -44,7 +68,7 @@ ground = stacked(
 
 knobs = click.option(
     "--set",
-    "settings",
+    "knobs",
     multiple=True,
     metavar="KNOB=VALUE",
     help="Hold a hyperparameter at a value, e.g. --set lr=0.02. Repeatable.",
@@ -83,9 +107,67 @@ results = click.option(
     help="Folder for the MLflow store, reports and checkpoints.",
 )
 
+name = click.option(
+    "--name",
+    default=None,
+    help="Name of the experiment; default: made of the time. The same command goes on with it.",
+)
+
+resume = click.option(
+    "--resume",
+    default=None,
+    metavar="NAME",
+    help="Go on with this one; options that are not given are those it began with.",
+)
+
+gpus_per_trial = click.option(
+    "--gpus-per-trial",
+    type=GpuShare(),
+    default=None,
+    help="Share of a GPU per trial, e.g. 0.25 for four at a time; auto: as many as its memory "
+    "holds, by measurement.  [default: 1 where there are GPUs]",
+)
+
+endurance = stacked(
+    click.option(
+        "--checkpoints",
+        default=None,
+        metavar="PLACE",
+        help="Folder or address (s3://…) of checkpoints that every machine reaches; "
+        "default: in the results.",
+    ),
+    click.option(
+        "--checkpoint-seconds",
+        type=click.FloatRange(min=0),
+        default=30.0,
+        show_default=True,
+        help="A trial's state is written after the first round that ends so long after the last.",
+    ),
+    click.option(
+        "--checkpoint-rounds",
+        type=click.IntRange(min=1),
+        default=None,
+        help="And after so many rounds.",
+    ),
+    click.option(
+        "--trial-limit",
+        type=click.FloatRange(min=0, min_open=True),
+        default=None,
+        metavar="SECONDS",
+        help="A trial that takes longer has failed.",
+    ),
+)
+
 hardware = stacked(
-    click.option("--name", default=None, help="Name of the experiment; default: made of the time."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
+    name,
+    resume,
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Seed of everything.",
+    ),
     click.option(
         "--workers",
         type=click.IntRange(min=1),
@@ -95,12 +177,14 @@ hardware = stacked(
     threads,
     device,
     precision,
+    gpus_per_trial,
     click.option(
-        "--gpus-per-trial",
-        type=click.FloatRange(min=0),
+        "--ray-address",
         default=None,
-        help="Share of a GPU per trial, e.g. 0.25 for four at a time.",
+        metavar="auto|HOST:PORT",
+        help="Run on this Ray cluster instead of this machine alone.",
     ),
+    endurance,
     results,
 )
 
@@ -147,18 +231,16 @@ def key_values(texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def pick_device(asked: str | None) -> str:
+def pick_device(asked: str | None, gpus: int) -> str:
     """The device asked for, or the GPU where there is one.
 
     Raises:
-        UserError: unknown, or a GPU on a machine without one.
+        UserError: unknown, or a GPU where there is none.
     """
-    import torch
-
     if asked is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if gpus else "cpu"
     if asked not in ("cpu", "cuda"):
         raise UserError(f"unknown device {asked!r}; choose from: cpu, cuda")
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch sees no GPU here; choose from: cpu")
+    if asked == "cuda" and not gpus:
+        raise UserError("--device cuda: there is no GPU; choose from: cpu")
     return asked

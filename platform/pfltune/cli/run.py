@@ -27,7 +27,7 @@ def command(
     method: str,
     scenario: str,
     overrides: tuple[str, ...],
-    settings: tuple[str, ...],
+    knobs: tuple[str, ...],
     seed: int,
     threads: int,
     device: str | None,
@@ -39,16 +39,18 @@ def command(
     their published defaults. The result is the test accuracy at the round with the best validation
     accuracy.
     """
-    values = options.key_values(settings)
+    values = options.key_values(knobs)
     from pfltune.federation.trial import FederatedTrial
     from pfltune.registry import make_method
     from pfltune.scenario import load_scenario
     from pfltune.tuning.hardware import choose_compute
+    from pfltune.tuning.pool import this_machine
 
     chosen = make_method(method, values)
     ground = load_scenario(scenario, overrides)
     ground.check([chosen])
-    compute = choose_compute(ground, threads, options.pick_device(device), precision)
+    chosen_device = options.pick_device(device, this_machine().gpus)
+    compute = choose_compute(ground, threads, chosen_device, precision)
     console = Console(highlight=False)
     trial = FederatedTrial(chosen, ground.build(), seed, compute)
     sizes = trial.footprint()

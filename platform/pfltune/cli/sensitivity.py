@@ -1,13 +1,13 @@
 """``pfltune sensitivity``."""
 
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
 from pfltune.cli import options
+from pfltune.cli.job import endurance_of, ground_of, hardware_of, name_of
+from pfltune.cli.resume import begun, repeated
 
 
 @click.command(
@@ -15,6 +15,7 @@ from pfltune.cli import options
         "pfltune sensitivity",
         "pfltune sensitivity --scenario fedperfix-cifar100 --lr 0.01 --seeds 3",
         "pfltune sensitivity -o protocol.rounds=30",
+        "pfltune sensitivity --resume my-study",
     )
 )
 @options.ground
@@ -23,20 +24,7 @@ from pfltune.cli import options
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Per part.")
 @options.hardware
-def command(
-    scenario: str,
-    overrides: tuple[str, ...],
-    lr: float,
-    seeds: int,
-    name: str | None,
-    seed: int,
-    workers: int | None,
-    threads: int,
-    device: str | None,
-    precision: Any,
-    gpus_per_trial: float | None,
-    results: Path,
-) -> None:
+def command(**asked: Any) -> None:
     """Keep each kind of layer personal, alone and with the head: FedPerfix's Table 1.
 
     FedSim with one personal part after the other, at one learning rate, beside everything shared
@@ -45,18 +33,20 @@ def command(
     console = Console()
     console.print("Loading torch and timm")
     from pfltune.report.sensitivity import terminal_table, write_sensitivity
-    from pfltune.scenario import load_scenario
-    from pfltune.tracking.store import writable_folder
-    from pfltune.tuning.comparison import checked_name
-    from pfltune.tuning.hardware import Hardware
-    from pfltune.tuning.sensitivity import Study, run_study
+    from pfltune.tracking.store import Store, writable_folder
+    from pfltune.tuning.sensitivity import LineProgress, Study, study_methods
+    from pfltune.tuning.session import run_session
 
-    ground = load_scenario(scenario, overrides)
-    chosen = checked_name(name or f"{ground.name}-sensitivity-{datetime.now():%Y%m%d-%H%M%S}")
-    place = options.pick_device(device)
-    hardware = Hardware.choose(ground, workers, threads, place, gpus_per_trial, precision)
-    study = Study(chosen, ground, lr, seeds, seed, hardware, writable_folder(results))
-    store, experiment, run = run_study(study, console)
+    record = begun("sensitivity", asked["name"], asked["resume"], asked["results"])
+    settings = repeated(asked, record)
+    ground = ground_of(settings, record)
+    name = name_of(settings, f"{ground.name}-sensitivity")
+    lr, seeds, seed = settings["lr"], settings["seeds"], settings["seed"]
+    hardware = hardware_of(settings, ground, study_methods(lr))
+    results = writable_folder(settings["results"])
+    endurance = endurance_of(settings, results, name)
+    study = Study(name, ground, lr, seeds, seed, hardware, endurance, results)
+    experiment = run_session(study, LineProgress(study, console), console)
     folder = study.folder / "report"
-    console.print(terminal_table(write_sensitivity(store, experiment, run, folder)))
+    console.print(terminal_table(write_sensitivity(Store(results), experiment, folder)))
     console.print(f"Report: {folder}", soft_wrap=True, highlight=False)

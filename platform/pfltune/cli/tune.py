@@ -7,6 +7,7 @@ from rich.console import Console
 
 from pfltune.cli import options
 from pfltune.cli.compare import compare_and_report, show_where
+from pfltune.errors import UserError
 
 
 @click.command(
@@ -14,9 +15,10 @@ from pfltune.cli.compare import compare_and_report, show_where
         "pfltune tune fedperfix --trials 20",
         "pfltune tune fedperfix --set prefix=tokens --trials 12",
         "pfltune tune fedrep --scenario my_scenario.yaml --workers 4",
+        "pfltune tune --resume my-search",
     )
 )
-@click.argument("method")
+@click.argument("method", required=False)
 @options.ground
 @options.knobs
 @click.option(
@@ -27,25 +29,29 @@ from pfltune.cli.compare import compare_and_report, show_where
     help="Fresh seeds on which the best configuration is tested at the end.",
 )
 @options.pool
-def command(method: str, settings: tuple[str, ...], seeds: int, **others: Any) -> None:
+def command(method: str | None, knobs: tuple[str, ...], **settings: Any) -> None:
     """Tune METHOD over its search space and show the best configuration.
 
     The search sees validation data only. At the end the best configuration is trained anew with a
     fresh seed and tested.
     """
+    if method is None and not settings["resume"]:
+        raise UserError("name a METHOD (see `pfltune methods`), or --resume what was begun")
     console = Console()
-    fixed: dict[str, dict[str, object]] = {method: dict(options.key_values(settings))}
-    folder, result = compare_and_report([method], seeds, fixed, console, **others)
+    held = {method: options.key_values(knobs)} if knobs else {}
+    asked = settings | {"methods": [method], "fixed": held}
+    folder, result = compare_and_report("tune", asked, console)
     tuned = result.methods[0]
     if not tuned.runs:
         console.print(f"{tuned.title}: every trial failed: {'; '.join(tuned.failures)}")
     else:
-        words = " ".join(f"--set {key}={value}" for key, value in tuned.best.items())
+        scenario = result.scenario if settings["resume"] else settings["scenario"]
+        words = [f"--scenario {scenario}", *(f"--set {k}={v}" for k, v in tuned.best.items())]
         console.print(
             f"Best of {tuned.search_trials} trials: test accuracy "
-            f"{100 * tuned.mean('selected/test_accuracy'):.2f} % with {seeds} fresh seed(s)\n"
-            f"Again:  pfltune run {method} --scenario {others['scenario']} {words}",
+            f"{100 * tuned.mean('selected/test_accuracy'):.2f} % with {len(tuned.runs)} fresh "
+            f"seed(s)\nAgain:  pfltune run {result.settings['methods'][0]} {' '.join(words)}",
             soft_wrap=True,
             highlight=False,
         )
-    show_where(console, folder, result.experiment, others["results"])
+    show_where(console, folder, result.experiment, settings["results"])

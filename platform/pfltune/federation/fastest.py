@@ -85,7 +85,7 @@ def _choice(ways: list[Compute], seconds: list[float]) -> Compute:
 
 def _measured(ways: list[Compute], federation: Federation) -> list[float]:
     """Seconds of a round of one step for each client: the least of some, taken in turns."""
-    ground = _small(federation, clients=max(way.cohort for way in ways))
+    ground = practice_ground(federation, clients=max(way.cohort for way in ways))
     trials = [FederatedTrial(Method(), ground, seed=0, compute=way) for way in ways]
     for trial in trials:
         trial.step()
@@ -99,7 +99,7 @@ def _seconds(trial: FederatedTrial) -> float:
     return time.perf_counter() - began
 
 
-def _small(federation: Federation, clients: int) -> Federation:
+def practice_ground(federation: Federation, clients: int) -> Federation:
     """Clients with one batch of black images each, on the same backbone."""
     size = federation.protocol.batch_size
     batch = size if clients > 1 else min(size, CPU_BATCH)

@@ -94,8 +94,8 @@ def terminal_table(cells: Cells) -> Table:
     return table
 
 
-def write_sensitivity(store: Store, experiment: str, run: str, folder: Path) -> Cells:
-    """Write table.md, table.csv and the figure into ``folder`` and attach them to ``run``."""
+def write_sensitivity(store: Store, experiment: str, folder: Path) -> Cells:
+    """Write tables and figure into ``folder``, and attach them to the run above all trials."""
     cells = read_sensitivity(store, experiment)
     folder.mkdir(parents=True, exist_ok=True)
     lines = [list(HEADS), ["---", *["---:"] * (len(HEADS) - 1)], *rows(cells)]
@@ -109,7 +109,8 @@ def write_sensitivity(store: Store, experiment: str, run: str, folder: Path) -> 
     heading = "personal,seed,test_accuracy,mb_per_round\n"
     (folder / "sensitivity.csv").write_text(heading + "".join(values))
     figure(cells).savefig(folder / "sensitivity.png", dpi=150)
-    store.client.log_artifacts(run, str(folder), "report")
+    for parent in store.client.search_runs([experiment], "tags.phase = 'summary'"):
+        store.client.log_artifacts(parent.info.run_id, str(folder), "report")
     return cells
 
 

@@ -1,11 +1,12 @@
 """The identity of a trial: everything that its figures depend on beside the federation."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from pfltune.knobs import Value
 from pfltune.randomness import derive
+from pfltune.registry import short_name
 
 Phase = Literal["search", "confirm"]
 # What the search maximises: best mean validation accuracy so far, 0 before the first evaluation and
@@ -34,6 +35,15 @@ class Candidate:
     knobs: Mapping[str, Value]
 
     @property
+    def name(self) -> str:
+        """Unique within the comparison; also of its folder and of its run."""
+        return f"{short_name(self.method)}-{self.phase}-{self.index}"
+
+    def sibling(self, index: int) -> str:
+        """The name of another trial of the same method and phase."""
+        return replace(self, index=index).name
+
+    @property
     def bracket(self) -> tuple[str, int]:
         """The trials that it is halved against."""
         return (self.method, self.generation)
@@ -44,9 +54,8 @@ class Candidate:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Candidate":
-        """The inverse of :meth:`to_config`; a grid has it under the key ``candidate``."""
-        fields = config.get("candidate", config)
-        return cls(**{name: fields[name] for name in cls.__dataclass_fields__})
+        """The inverse of :meth:`to_config`."""
+        return cls(**{name: config[name] for name in cls.__dataclass_fields__})
 
 
 def search_seed(comparison_seed: int) -> int:

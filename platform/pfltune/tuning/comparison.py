@@ -1,22 +1,23 @@
 """A comparison's settings, all checked before anything runs."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pfltune.errors import UserError
+from pfltune.federation.ground import Federation, Protocol
 from pfltune.knobs import Value, checked_values
 from pfltune.method import Method
-from pfltune.registry import find_method, make_method, short_name
+from pfltune.registry import code_of, find_method, make_method, short_name, title_of
 from pfltune.scenario import Scenario
-from pfltune.tracking.store import writable_folder
+from pfltune.tracking.environment import versions
+from pfltune.tuning.candidate import Phase
+from pfltune.tuning.endurance import Endurance
 from pfltune.tuning.hardware import Hardware
 from pfltune.tuning.plan import Budget, Plan
+from pfltune.tuning.searcher import ComparisonDealer
 from pfltune.tuning.space import SearchSpace, load_space
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ class Comparison:
         plan: methods and budget.
         spaces: the search space of each method.
         hardware: what it runs on.
+        endurance: checkpoints and limits.
         results: the results folder.
+        command: of the command line, which resumes it.
     """
 
     name: str
@@ -37,46 +40,73 @@ class Comparison:
     plan: Plan
     spaces: Mapping[str, SearchSpace]
     hardware: Hardware
+    endurance: Endurance
     results: Path
+    command: str = "compare"
 
     @property
     def folder(self) -> Path:
         """Where reports and Tune's state go."""
         return self.results / self.name
 
-    def first_of(self, method: str) -> Method:
-        """The method with the knobs of its first trial."""
-        space = self.spaces[method]
-        first = dict(space.start[0]) if space.start else {}
-        return make_method(method, {**first, **space.fixed})
-
     def settings(self) -> dict[str, Any]:
         """As plain data, for the record."""
         return {
+            "command": self.command,
             "name": self.name,
             "scenario": self.scenario.model_dump(),
             "methods": list(self.plan.methods),
             "fixed": {m: dict(v) for m, v in self.plan.fixed.items()},
             "budget": self.plan.budget.model_dump(),
+            "spaces": {short_name(m): space.settings() for m, space in self.spaces.items()},
+            "code": {short_name(m): code_of(find_method(m)) for m in self.plan.methods},
             "hardware": asdict(self.hardware),
+            "versions": versions(("torch", "timm", "optuna")),
         }
 
+    def announcement(self) -> str:
+        """What is about to happen, in a line."""
+        budget = self.plan.budget
+        return (
+            f"Comparing {len(self.plan.methods)} methods: {budget.trials} search trials and "
+            f"{budget.seeds} confirmation seeds each, {self.plan.protocol.rounds} rounds, "
+            f"{self.hardware.workers} trials side by side in {self.hardware.compute.precision}"
+        )
 
-def plan_comparison(
-    name: str,
-    scenario: Scenario,
+    def firsts(self) -> Iterator[Method]:
+        """Each method with the knobs of its first trial."""
+        return first_methods(self.spaces)
+
+    def grounds(self, federation: Federation) -> dict[Phase, Federation]:
+        """The search lacks the test indices."""
+        return {"search": federation.without_test(), "confirm": federation}
+
+    def dealer(self) -> ComparisonDealer:
+        """Search and confirmation of all methods."""
+        return ComparisonDealer(self.plan, self.spaces)
+
+    def parents(self) -> dict[str, str]:
+        """One run per method."""
+        return {short_name(m): title_of(find_method(m)) for m in self.plan.methods}
+
+
+def plan_methods(
     methods: list[str],
     budget: Budget,
-    hardware: Hardware,
-    results: Path,
-    fixed: Mapping[str, Mapping[str, object]] | None = None,
-) -> Comparison:
-    """Check every setting; nothing is written but the results folder.
+    protocol: Protocol,
+    fixed: Mapping[str, Mapping[str, object]],
+) -> tuple[Plan, dict[str, SearchSpace]]:
+    """Check methods and knobs; returns the plan and the search space of each method.
+
+    Args:
+        methods: names, or path/to/file.py:Class.
+        budget: trials and seeds.
+        protocol: rounds.
+        fixed: knobs that the user holds at one value, by method.
 
     Raises:
-        UserError: a name, method, knob, search space or device that is not possible.
+        UserError: a method, knob or search space that is not possible.
     """
-    checked_name(name)
     repeated = {m for m in methods if [short_name(x) for x in methods].count(short_name(m)) > 1}
     if repeated:
         raise UserError(f"methods named twice: {', '.join(sorted(repeated))}")
@@ -84,24 +114,17 @@ def plan_comparison(
     held: dict[str, dict[str, Value]] = {}
     spaces: dict[str, SearchSpace] = {}
     for reference, given in zip(references, methods, strict=True):
-        values = (fixed or {}).get(given, {})
+        values = fixed.get(given, {})
         held[reference] = checked_values(find_method(reference), short_name(reference), values)
         spaces[reference] = load_space(reference).hold(held[reference])
-    plan = Plan(references, budget, scenario.protocol, held)
-    return Comparison(name, scenario, plan, spaces, hardware, writable_folder(results))
+    return Plan(references, budget, protocol, held), spaces
 
 
-def checked_name(name: str) -> str:
-    """A name that can be a folder and an experiment.
-
-    Raises:
-        UserError: it cannot.
-    """
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"the name {name!r} is not possible; letters, digits, '.', '_' and '-', at most 100"
-        )
-    return name
+def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
+    """Each method with the knobs of its first trial."""
+    for method, space in spaces.items():
+        first = dict(space.start[0]) if space.start else {}
+        yield make_method(method, {**first, **space.fixed})
 
 
 def _absolute(method: str) -> str:

@@ -1,15 +1,22 @@
 """What trials run on."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from pfltune.errors import UserError
 from pfltune.federation.compute import Compute
 from pfltune.federation.fastest import Asked, fastest
+from pfltune.method import Method
 from pfltune.scenario import Scenario
+from pfltune.tuning.packing import gpu_share
+from pfltune.tuning.pool import Machines
 
+GpuShare = float | Literal["auto"] | None
+"""Of a GPU for each trial; None for a whole one where there are any."""
 STATES_SHARE = 0.25
 """Share of the machine's memory that all trials together may fill with personal states."""
 
@@ -23,51 +30,68 @@ class Hardware:
         threads: torch threads per trial.
         gpus_per_trial: share of a GPU that a trial is given.
         compute: how each trial computes.
+        address: of the Ray cluster; None for this machine alone.
     """
 
     workers: int
     threads: int
     gpus_per_trial: float
     compute: Compute
+    address: str | None = None
 
     @classmethod
     def choose(
         cls,
         scenario: Scenario,
+        methods: Iterable[Method],
+        machines: Machines,
         workers: int | None,
         threads: int,
         device: str,
-        gpus_per_trial: float | None,
+        gpus_per_trial: GpuShare,
         precision: Asked,
     ) -> "Hardware":
         """Fill in what was left open: a GPU per trial, room for workers, the faster precision.
 
         Raises:
-            UserError: more GPU than this machine has.
+            UserError: more GPU than there is.
         """
-        gpus = torch.cuda.device_count() if device == "cuda" else 0
-        share = (1.0 if gpus else 0.0) if gpus_per_trial is None else gpus_per_trial
-        if share > gpus:
+        gpus = machines.gpus if device == "cuda" else 0
+        asked = gpus_per_trial if isinstance(gpus_per_trial, float) else float(gpus > 0)
+        if asked > gpus:
             raise UserError(
-                f"--gpus-per-trial {share:g} asks for a GPU share that is not there: trials would "
+                f"--gpus-per-trial {asked:g} asks for a GPU share that is not there: trials would "
                 f"run on {device} with {gpus} GPUs; possible: 0 to {gpus}"
             )
-        cores = max(1, (os.cpu_count() or 1) // threads)
+        cores = max(1, machines.cores // threads)
+        compute = choose_compute(scenario, threads, device, precision, workers or cores, machines)
+        share = asked
+        if gpus and gpus_per_trial == "auto":
+            share = gpu_share(methods, scenario.without_clients(), compute)
         room = min(cores, int(gpus / share)) if share else cores
-        side_by_side = workers or room
-        return cls(
-            side_by_side,
-            threads,
-            share,
-            choose_compute(scenario, threads, device, precision, side_by_side),
-        )
+        return cls(workers or room, threads, share, compute, machines.address)
 
 
 def choose_compute(
-    scenario: Scenario, threads: int, device: str, precision: Asked, workers: int = 1
+    scenario: Scenario,
+    threads: int,
+    device: str,
+    precision: Asked,
+    workers: int = 1,
+    machines: Machines | None = None,
 ) -> Compute:
-    """How trials of this scenario compute; sets torch's number of threads for good."""
+    """How trials of this scenario compute; sets torch's number of threads for good.
+
+    On a cluster it is measured on one of its machines, since this one may have no GPU.
+    """
     torch.set_num_threads(threads)
     memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
     plain = Compute(device=device, state_mb=round(STATES_SHARE * memory_mb / workers))
-    return fastest(precision, plain, scenario.without_clients())
+    ground = scenario.without_clients()
+    if machines is None or machines.address is None:
+        return fastest(precision, plain, ground)
+    import ray
+
+    gpus = 1 if device == "cuda" else 0
+    measure = ray.remote(fastest).options(num_cpus=threads, num_gpus=gpus)
+    return ray.get(measure.remote(precision, plain, ground))

@@ -1,4 +1,4 @@
-"""A local Ray: started beside other preparations, quiet, closed again."""
+"""Ray: one of our own on this machine, or a cluster that is there."""
 
 import logging
 import os
@@ -6,25 +6,78 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pfltune.errors import UserError
+
+
+@dataclass(frozen=True)
+class Machines:
+    """What there is to run trials on.
+
+    Attributes:
+        cores: CPU cores, of all machines together.
+        gpus: GPUs, likewise.
+        address: of the Ray cluster; None for this machine alone.
+    """
+
+    cores: int
+    gpus: int
+    address: str | None = None
+
+
+def this_machine() -> Machines:
+    """The machine that we run on."""
+    return Machines(os.cpu_count() or 1, torch.cuda.device_count())
+
+
+def cluster(address: str) -> Machines:
+    """Connect to a Ray cluster; stays connected.
+
+    Args:
+        address: ``auto`` for the one that this machine belongs to, or ``host:port``.
+
+    Raises:
+        UserError: there is none.
+    """
+    _quieten()
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"--ray-address {address}: no Ray cluster can be reached there ({first}); "
+            "start one with `ray start --head`, or leave the option out"
+        ) from error
+    there: dict[str, Any] = ray.cluster_resources()
+    return Machines(int(there.get("CPU", 1)), int(there.get("GPU", 0)), address)
 
 
 @contextmanager
 def worker_pool(workers: int, threads: int) -> Iterator[Callable[[], None]]:
-    """A local Ray with room for ``workers`` trials of ``threads`` threads, closed at the end.
+    """Ray with room for ``workers`` trials of ``threads`` threads, closed at the end.
 
-    Ray starts in the background, since that takes seconds in which the caller has other things to
-    prepare; the function that the block is given waits for it.
+    It starts in the background, since that takes seconds in which the caller has other things to
+    prepare; the function that the block is given waits for it. A cluster that is connected already
+    is used as it is.
     """
-    _quieten(workers)
+    _quieten()
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
     import ray
 
     def start() -> None:
-        ray.init(
-            num_cpus=workers * threads,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        if not ray.is_initialized():
+            ray.init(
+                num_cpus=workers * threads,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
 
     with ThreadPoolExecutor(1) as background:
         started = background.submit(start)
@@ -35,8 +88,13 @@ def worker_pool(workers: int, threads: int) -> Iterator[Callable[[], None]]:
             ray.shutdown()
 
 
-def _quieten(workers: int) -> None:
-    """Ray's loggers, usage reports and warnings that say nothing to a user of pfltune."""
+def _quieten() -> None:
+    """Ray's loggers, usage reports and warnings that say nothing to a user of pfltune.
+
+    One setting is about more than silence: with one pending trial, Tune's default, a trial takes
+    over the first free process and cancels the start of the second one again and again, so that the
+    pool never grows beyond one (``TUNE_MAX_PENDING_TRIALS_PG``).
+    """
     import optuna
 
     os.environ.update(
@@ -44,11 +102,9 @@ def _quieten(workers: int) -> None:
         RAY_AIR_NEW_OUTPUT="0",  # Tune's own tables; the old ones obey verbose=0
         RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
         TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
-        TUNE_DISABLE_SIGINT_HANDLER="1",  # Ctrl-C is ours: open runs must be closed
+        TUNE_DISABLE_SIGINT_HANDLER="1",  # Ctrl-C is ours, see stopping.py
         TUNE_WARN_THRESHOLD_S="5",
-        # With one pending trial, Tune's default, a trial takes over the first free process and
-        # cancels the start of the second one again and again: the pool never grows beyond one.
-        TUNE_MAX_PENDING_TRIALS_PG=str(workers),
+        TUNE_GLOBAL_CHECKPOINT_S="1000000",  # nobody reads Tune's own state, see session.py
     )
     # A failed trial is a row of the report with its reason, not a traceback on the screen.
     logging.getLogger("ray").setLevel(logging.ERROR)

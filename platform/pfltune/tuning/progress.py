@@ -2,17 +2,14 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
-from ray.tune.experiment import Trial
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from pfltune.registry import short_name
-from pfltune.tuning.callback import DriverCallback
-from pfltune.tuning.candidate import OBJECTIVE, Candidate
+from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
 from pfltune.tuning.plan import Plan
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -39,8 +36,8 @@ class MethodProgress:
     rounds: dict[str, int] = field(default_factory=dict)
 
 
-class ProgressCallback(DriverCallback):
-    """Follows Tune's trials and shows where the comparison stands.
+class ComparisonProgress:
+    """Follows the journal and shows where the comparison stands.
 
     Args:
         plan: how much there is to do.
@@ -51,37 +48,33 @@ class ProgressCallback(DriverCallback):
         self._plan = plan
         self._console = console
         self._methods = {short_name(method): MethodProgress() for method in plan.methods}
+        self._trials: dict[str, TrialStarted] = {}
         self._rounds_done = 0
+        self._rounds_before = 0
         self._rounds_saved = 0
         self._began = time.monotonic()
         self._last_line = self._began
+        self._shown = False
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
-    def setup(self, **info: Any) -> None:
-        """Start the live table."""
+    def apply(self, event: Event) -> None:
+        """Count a trial, a round or an end."""
+        if isinstance(event, TrialStarted):
+            self._trials[event.trial] = event
+        elif isinstance(event, RoundDone):
+            self._count_round(event)
+        else:
+            self._count_end(event)
+        if self._shown:
+            self._show()
+
+    def start(self) -> None:
+        """Show what there is, and time from here on."""
+        self._shown = True
+        self._rounds_before = self._rounds_done
         self._began = time.monotonic()
         if self._live:
             self._live.start()
-
-    def on_trial_result(
-        self, iteration: int, trials: list, trial: Trial, result: dict, **info: Any
-    ) -> None:
-        """Count a round."""
-        candidate = Candidate.from_config(trial.config)
-        progress = self._methods[short_name(candidate.method)]
-        progress.rounds[trial.trial_id] = result["round"]
-        self._rounds_done += 1
-        if candidate.phase == "search":
-            progress.best = max(progress.best, result.get(OBJECTIVE, 0.0))
-        self._show()
-
-    def on_trial_complete(self, iteration: int, trials: list, trial: Trial, **info: Any) -> None:
-        """Count a trial that ended or was stopped."""
-        self._end(trial, failed=bool((trial.last_result or {}).get("failure")))
-
-    def on_trial_error(self, iteration: int, trials: list, trial: Trial, **info: Any) -> None:
-        """Count a trial that crashed."""
-        self._end(trial, failed=True)
 
     def close(self) -> None:
         """Leave the last state on the screen, also after an interruption."""
@@ -91,27 +84,28 @@ class ProgressCallback(DriverCallback):
         else:
             self._console.print(self._line(), soft_wrap=True, highlight=False)
 
-    def get_state(self) -> dict[str, Any]:
-        """Counts, for a restored driver."""
-        return {"methods": self._methods, "rounds_done": self._rounds_done}
+    def _count_round(self, event: RoundDone) -> None:
+        progress = self._of(event.trial)
+        progress.rounds[event.trial] = event.round
+        self._rounds_done += 1
+        if self._trials[event.trial].phase == "search":
+            progress.best = max(progress.best, event.objective)
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """The inverse of :meth:`get_state`."""
-        self._methods, self._rounds_done = state["methods"], state["rounds_done"]
-
-    def _end(self, trial: Trial, *, failed: bool) -> None:
-        candidate = Candidate.from_config(trial.config)
-        progress = self._methods[short_name(candidate.method)]
-        reached = progress.rounds.pop(trial.trial_id, 0)
+    def _count_end(self, event: TrialEnded) -> None:
+        progress = self._of(event.trial)
+        progress.rounds.pop(event.trial, None)
+        failed = event.outcome == "failed"
         progress.failed += failed
         if failed:
-            self._rounds_saved += self._plan.protocol.rounds - reached
-        if candidate.phase == "confirm":
+            self._rounds_saved += self._plan.protocol.rounds - event.round
+        if self._trials[event.trial].phase == "confirm":
             progress.confirmed += 1
         else:
             progress.ended += 1
-            progress.stopped += reached < self._plan.protocol.rounds and not failed
-        self._show()
+            progress.stopped += event.outcome == "stopped early"
+
+    def _of(self, trial: str) -> MethodProgress:
+        return self._methods[self._trials[trial].method]
 
     def _show(self) -> None:
         if self._live:
@@ -153,7 +147,8 @@ class ProgressCallback(DriverCallback):
         elapsed = time.monotonic() - self._began
         total = max(self._plan.total_rounds() - self._rounds_saved, self._rounds_done)
         done = self._rounds_done
-        left = _minutes(elapsed * (total - done) / done) if done else "?"
+        new = done - self._rounds_before
+        left = _minutes(elapsed * (total - done) / new) if new else "?"
         return f"{_minutes(elapsed)} elapsed, {left} left, {done} of {total} rounds"
 
 

@@ -1,17 +1,14 @@
 """Which trial comes next: one Optuna study per method, dealt out evenly, then confirmation."""
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import optuna
-from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from pfltune.knobs import Value
 from pfltune.randomness import derive
+from pfltune.registry import short_name
 from pfltune.tuning.candidate import OBJECTIVE, Candidate, confirmation_seed, search_seed
 from pfltune.tuning.plan import Plan
 from pfltune.tuning.ranking import Outcome, best_index
@@ -107,8 +104,8 @@ class MethodSearch:
         return candidate
 
 
-class ComparisonSearcher(Searcher):
-    """Ray Tune's view of a comparison: whoever has been dealt least is served first.
+class ComparisonDealer:
+    """Deals the trials of a comparison: whichever method has been dealt least is served first.
 
     Args:
         plan: the comparison's schedule.
@@ -116,44 +113,27 @@ class ComparisonSearcher(Searcher):
     """
 
     def __init__(self, plan: Plan, spaces: Mapping[str, SearchSpace]) -> None:
-        super().__init__(metric=OBJECTIVE, mode="max")
         self.searches = {m: MethodSearch(m, plan, spaces[m]) for m in plan.methods}
-        self._running: dict[str, Candidate] = {}
-        self._latest: dict[str, Outcome] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """A trial's configuration, None while generations are unfinished, or FINISHED."""
+    @property
+    def exhausted(self) -> bool:
+        """Whether no trial will come any more."""
+        return all(search.exhausted for search in self.searches.values())
+
+    def deal(self) -> Candidate | None:
+        """The next trial, or None while generations are unfinished or when all is done."""
         for search in sorted(self.searches.values(), key=lambda s: s.dealt):
             candidate = search.next()
             if candidate is not None:
-                self._running[trial_id] = candidate
-                return candidate.to_config()
-        if all(search.exhausted for search in self.searches.values()):
-            return Searcher.FINISHED
+                return candidate
         return None
 
-    def on_trial_result(self, trial_id: str, result: dict) -> None:
-        """Remember the newest result: a trial stopped while paused completes without one."""
-        if OBJECTIVE in result:
-            self._latest[trial_id] = Outcome(int(result["round"]), float(result[OBJECTIVE]))
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict | None = None, error: bool = False
-    ) -> None:
+    def complete(self, candidate: Candidate, outcome: Outcome) -> None:
         """Pass the result of a search trial to its method."""
-        if result:
-            self.on_trial_result(trial_id, result)
-        candidate = self._running.pop(trial_id)
-        outcome = self._latest.pop(trial_id, Outcome())
-        failed = error or bool(result and result.get("failure"))
         if candidate.phase == "search":
-            search = self.searches[candidate.method]
-            search.complete(candidate.index, Outcome() if failed else outcome)
+            self.searches[candidate.method].complete(candidate.index, outcome)
 
-    def save(self, checkpoint_path: str) -> None:
-        """Write the whole state for a later :meth:`restore`."""
-        Path(checkpoint_path).write_bytes(pickle.dumps(self.__dict__))
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Read a state that this program wrote into its own results folder."""
-        self.__dict__.update(pickle.loads(Path(checkpoint_path).read_bytes()))
+    def best(self) -> dict[str, Mapping[str, Value] | None]:
+        """The winning configuration of each method."""
+        winners = {method: search.best() for method, search in self.searches.items()}
+        return {short_name(m): winner.knobs if winner else None for m, winner in winners.items()}

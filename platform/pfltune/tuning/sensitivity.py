@@ -1,30 +1,28 @@
 """Where a model is sensitive: each kind of layer kept personal, alone and with the head.
 
 The study of FedPerfix's Table 1 (Sun et al., ICCV 2023, arXiv 2308.09160): FedSim with one personal
-part after the other at one learning rate, all seeds the same, as a grid of Ray Tune.
+part after the other at one learning rate, all seeds the same.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ray import tune
-from ray.tune.experiment import Trial
 from rich.console import Console
 
-from pfltune.errors import UserError
 from pfltune.federation.ground import Federation
-from pfltune.registry import make_method
+from pfltune.knobs import Value
+from pfltune.method import Method
+from pfltune.registry import code_of, find_method, make_method
 from pfltune.scenario import Scenario
-from pfltune.tracking.environment import environment_tags
-from pfltune.tracking.recorder import Recorder
-from pfltune.tracking.store import Store
-from pfltune.tuning.callback import DriverCallback
-from pfltune.tuning.candidate import Candidate, confirmation_seed
+from pfltune.tracking.environment import versions
+from pfltune.tracking.events import Event, TrialEnded, TrialStarted
+from pfltune.tuning.candidate import Candidate, Phase, confirmation_seed
+from pfltune.tuning.endurance import Endurance
 from pfltune.tuning.hardware import Hardware
-from pfltune.tuning.pool import worker_pool
-from pfltune.tuning.recording import RecordingCallback
-from pfltune.tuning.trainable import FederatedTrainable
+from pfltune.tuning.plan import Budget, Plan
+from pfltune.tuning.ranking import Outcome
 
 METHOD = "fedsim"
 KINDS = ("patch_embed", "pos_embed", "norm", "attn", "mlp")
@@ -38,7 +36,7 @@ PERSONAL = (
 
 @dataclass(frozen=True)
 class Study:
-    """What a sensitivity study depends on.
+    """A sensitivity study; see :class:`pfltune.tuning.job.Job`.
 
     Attributes:
         name: of the MLflow experiment and of the folder in results.
@@ -47,7 +45,9 @@ class Study:
         seeds: number of seeds per personal part.
         seed: all of them are derived from it.
         hardware: what it runs on.
+        endurance: checkpoints and limits.
         results: the results folder.
+        command: of the command line, which resumes it.
     """
 
     name: str
@@ -56,112 +56,130 @@ class Study:
     seeds: int
     seed: int
     hardware: Hardware
+    endurance: Endurance
     results: Path
+    command: str = "sensitivity"
 
     @property
     def folder(self) -> Path:
-        """Where Tune's state, table and figure go."""
+        """Settings, journal, checkpoints, table and figure."""
         return self.results / self.name
 
-    def grid(self) -> list[dict[str, Any]]:
-        """The configuration of every trial."""
-        parts = [part for part in PERSONAL for _ in range(self.seeds)]
-        return [
-            Candidate(
-                METHOD,
-                "confirm",
-                index,
-                generation=-1,
-                seed=confirmation_seed(self.seed, index % self.seeds),
-                knobs={"lr": self.lr, "personal": part},
-            ).to_config()
-            for index, part in enumerate(parts)
-        ]
+    @property
+    def plan(self) -> Plan:
+        """No search; every trial is a confirmation of one personal part with one seed."""
+        budget = Budget(trials=1, seeds=len(PERSONAL) * self.seeds, seed=self.seed)
+        return Plan((METHOD,), budget, self.scenario.protocol)
 
+    def settings(self) -> dict[str, Any]:
+        """Everything that its figures depend on, as plain data."""
+        return {
+            "command": self.command,
+            "name": self.name,
+            "scenario": self.scenario.model_dump(),
+            "lr": self.lr,
+            "seeds": self.seeds,
+            "seed": self.seed,
+            "code": {METHOD: code_of(find_method(METHOD))},
+            "hardware": asdict(self.hardware),
+            "versions": versions(("torch", "timm")),
+        }
 
-def run_study(study: Study, console: Console) -> tuple[Store, str, str]:
-    """Run the grid; returns the store, the experiment's id and the id of the run above all trials.
-
-    Raises:
-        UserError: the name is taken, or the backbone lacks one of the parts.
-    """
-    if study.folder.exists():
-        raise UserError(f"{study.folder} exists already; choose another --name")
-    methods = [make_method(METHOD, {"lr": study.lr, "personal": part}) for part in PERSONAL]
-    study.scenario.check(methods)
-    hardware = study.hardware
-    with worker_pool(hardware.workers, hardware.threads) as wait_for_pool:
-        console.print(f"Preparing scenario {study.scenario.name}: data, clients, weights")
-        federation = study.scenario.build()
-        store = Store(study.results)
-        experiment = store.create_experiment(study.name, {"scenario": study.scenario.name})
-        study.folder.mkdir(parents=True)
-        tags = {"scenario": study.scenario.name, **environment_tags()}
-        recorder = Recorder(store, experiment, tags)
-        recorder.start_method(METHOD, "Sensitivity", {"partition.csv": federation.partition_csv()})
-        console.print(
-            f"{len(PERSONAL)} personal parts, {study.seeds} seeds each, "
-            f"{study.scenario.protocol.rounds} rounds, {hardware.workers} trials side by side in "
-            f"{hardware.compute.precision}"
+    def announcement(self) -> str:
+        """What is about to happen, in a line."""
+        return (
+            f"{len(PERSONAL)} personal parts, {self.seeds} seeds each, "
+            f"{self.scenario.protocol.rounds} rounds, {self.hardware.workers} trials side by side "
+            f"in {self.hardware.compute.precision}"
         )
-        try:
-            wait_for_pool()
-            _run_grid(study, federation, [RecordingCallback(recorder), _Lines(study, console)])
-            recorder.end_method(METHOD, {"lr": study.lr})
-        finally:
-            recorder.end_all("KILLED")
-    return store, experiment, recorder.parents[METHOD]
+
+    def firsts(self) -> Iterator[Method]:
+        """FedSim with each personal part."""
+        return study_methods(self.lr)
+
+    def grounds(self, federation: Federation) -> dict[Phase, Federation]:
+        """Nothing is searched."""
+        return {"confirm": federation}
+
+    def dealer(self) -> "GridDealer":
+        """The trials, one part after the other."""
+        return GridDealer(self)
+
+    def parents(self) -> dict[str, str]:
+        """One run above all trials."""
+        return {METHOD: "Sensitivity"}
 
 
-def _run_grid(study: Study, federation: Federation, callbacks: list[tune.Callback]) -> None:
-    hardware = study.hardware
-    trainable = tune.with_parameters(
-        FederatedTrainable,
-        grounds={"confirm": federation},
-        compute=hardware.compute,
-    )
-    resources = {"cpu": hardware.threads, "gpu": hardware.gpus_per_trial}
-    tune.Tuner(
-        tune.with_resources(trainable, resources),
-        param_space={"candidate": tune.grid_search(study.grid())},
-        tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=_trial_folder),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(study.folder),
-            verbose=0,
-            callbacks=callbacks,
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
-        ),
-    ).fit()
+def study_methods(lr: float) -> Iterator[Method]:
+    """FedSim with each personal part."""
+    for part in PERSONAL:
+        yield make_method(METHOD, {"lr": lr, "personal": part})
 
 
-def _trial_folder(trial: Trial) -> str:
-    return f"{METHOD}-{Candidate.from_config(trial.config).index}"
+class GridDealer:
+    """Deals the trials of a study."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._dealt = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all have been dealt."""
+        return self._dealt == len(PERSONAL) * self._study.seeds
+
+    def deal(self) -> Candidate | None:
+        """The next trial."""
+        if self.exhausted:
+            return None
+        index = self._dealt
+        self._dealt += 1
+        part, number = divmod(index, self._study.seeds)
+        seed = confirmation_seed(self._study.seed, number)
+        knobs: dict[str, Value] = {"lr": self._study.lr, "personal": PERSONAL[part]}
+        return Candidate(METHOD, "confirm", index, generation=-1, seed=seed, knobs=knobs)
+
+    def complete(self, candidate: Candidate, outcome: Outcome) -> None:
+        """Nothing follows from an outcome."""
+
+    def best(self) -> dict[str, Mapping[str, Value] | None]:
+        """What all trials have in common."""
+        return {METHOD: {"lr": self._study.lr}}
 
 
-class _Lines(DriverCallback):
-    """One line for each trial that has ended."""
+class LineProgress:
+    """One line for each trial that has ended.
+
+    Args:
+        study: how many there are.
+        console: where to show it.
+    """
 
     def __init__(self, study: Study, console: Console) -> None:
         self._console = console
-        self._total = len(study.grid())
+        self._total = len(PERSONAL) * study.seeds
+        self._parts: dict[str, str] = {}
         self._ended = 0
 
-    def on_trial_complete(self, iteration: int, trials: list, trial: Trial, **info: Any) -> None:
-        """Say how the trial ended."""
-        selected = trial.last_result.get("selected")
-        told = trial.last_result.get("failure", "stopped")
-        if selected:
-            told = f"test {100 * sum(selected['test']) / len(selected['test']):.2f} %"
-        self._say(trial, told)
+    def apply(self, event: Event) -> None:
+        """Say how a trial ended."""
+        if isinstance(event, TrialStarted):
+            self._parts[event.trial] = str(event.knobs["personal"])
+        elif isinstance(event, TrialEnded):
+            self._ended += 1
+            part = self._parts[event.trial]
+            line = f"{self._ended:3d} of {self._total}  personal: {part:18} {_told(event)}"
+            self._console.print(line, highlight=False)
 
-    def on_trial_error(self, iteration: int, trials: list, trial: Trial, **info: Any) -> None:
-        """Say that the trial crashed."""
-        self._say(trial, "failed")
+    def start(self) -> None:
+        """Nothing to show before a trial ends."""
 
-    def _say(self, trial: Trial, told: str) -> None:
-        self._ended += 1
-        part = Candidate.from_config(trial.config).knobs["personal"]
-        self._console.print(
-            f"{self._ended:3d} of {self._total}  personal: {part!s:18} {told}", highlight=False
-        )
+    def close(self) -> None:
+        """Every line stays."""
+
+
+def _told(event: TrialEnded) -> str:
+    if event.selected is None:
+        return f"failed: {event.failure}"
+    test = event.selected["test"]
+    return f"test {100 * sum(test) / len(test):.2f} %"

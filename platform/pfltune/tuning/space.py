@@ -69,6 +69,11 @@ class SearchSpace:
             if dimension.applies(chosen):
                 chosen[dimension.name] = _suggest(trial, dimension)
 
+    def settings(self) -> dict[str, Any]:
+        """As plain data, for the record."""
+        ranges = {d.name: d.choices or [d.low, d.high, d.log] for d in self.dimensions}
+        return {"search": ranges, "start": list(self.start)}
+
     def hold(self, fixed: Mapping[str, Value]) -> "SearchSpace":
         """The space with some knobs held; start points keep what still applies, once each.
 

@@ -1,30 +1,39 @@
 """A federated trial as Ray Tune runs it: one round per step, in a process that is used again."""
 
+import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
 import torch
 from ray import tune
+from ray.train._internal.checkpoint_manager import _TrainingResult
 
 from pfltune.errors import Diverged
-from pfltune.federation.checkpoint import load_trial, save_trial
+from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.compute import Compute
 from pfltune.federation.ground import Federation
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method
+from pfltune.storage import open_storage
 from pfltune.tuning.candidate import OBJECTIVE, Candidate
+from pfltune.tuning.endurance import Endurance
+from pfltune.tuning.limits import OverTime, time_limit
 
 
 class FederatedTrainable(tune.Trainable):
-    """Steps a :class:`FederatedTrial`; its configuration is a :class:`Candidate`."""
+    """Steps a :class:`FederatedTrial`; its configuration is a :class:`Candidate`.
+
+    A trial finds its own checkpoint, whichever process begins it, after a pause, a crash or a
+    restart of everything; Tune's checkpoints stay empty.
+    """
 
     def setup(
         self,
         config: dict[str, Any],
-        grounds: Mapping[str, Federation] | None = None,
-        compute: Compute | None = None,
+        grounds: Mapping[str, Federation],
+        compute: Compute,
+        endurance: Endurance,
     ) -> None:
         """Start in a fresh process.
 
@@ -33,10 +42,12 @@ class FederatedTrainable(tune.Trainable):
             grounds: the federation by phase; that of the search lacks the test indices. Handed over
                 together, so that Ray keeps one copy of the images.
             compute: how trials compute, on as many threads as Ray gives them cores.
+            endurance: checkpoints and the limit of time.
         """
         torch.set_num_threads(int(ray.get_runtime_context().get_assigned_resources()["CPU"]))
-        self._grounds = grounds or {}
+        self._grounds = grounds
         self._compute = compute
+        self._endurance = endurance
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -45,37 +56,101 @@ class FederatedTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """One round. Divergence ends the trial as failed, with a finite objective."""
+        """One round; the first step tells all rounds that the checkpoint knows instead.
+
+        What the trial itself is to blame for ends it as failed, with a finite objective. The lack
+        of memory or disk is raised: Tune starts the trial again from its checkpoint.
+        """
         try:
-            report = self._trial.step()
+            with time_limit(self._endurance.limit_s - self._elapsed()):
+                result = self._tell_or_train()
+        except (OSError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except OverTime:
+            return self._failure(f"it took longer than the {self._endurance.limit_s:g} s allowed")
         except Diverged as error:
-            return {"round": self._trial.round, OBJECTIVE: 0.0, "failure": str(error), "done": True}
-        selection = self._trial.selection
-        result: dict[str, Any] = {
-            **report.metrics,
-            "round": report.round,
-            OBJECTIVE: selection.accuracy,
-        }
-        if self._trial.finished:
-            result |= self._trial.footprint()
-            result["done"] = True
-            result["selected"] = {
-                "round": selection.round,
-                "val": list(selection.evaluation.val),
-                "test": list(selection.evaluation.test or ()),
-            }
+            return self._failure(str(error))
+        except Exception as error:
+            if "not enough memory" in str(error):  # how torch says it on a CPU
+                raise
+            return self._failure(f"{type(error).__name__}: {error}")
+        if self._due():
+            self._save()
         return result
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write the trial's state."""
-        save_trial(self._trial, Path(checkpoint_dir))
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Go on from a state written by :meth:`save_checkpoint`."""
-        load_trial(self._trial, Path(checkpoint))
+    def save(self, checkpoint_dir: str | None = None) -> _TrainingResult:
+        """Write the trial's own checkpoint, for a pause; Tune is given an empty one."""
+        self._save()
+        return _TrainingResult(checkpoint=None, metrics={})
 
     def _begin(self, config: dict[str, Any]) -> None:
-        candidate = Candidate.from_config(config)
-        method = make_method(candidate.method, candidate.knobs)
-        federation = self._grounds[candidate.phase]
-        self._trial = FederatedTrial(method, federation, candidate.seed, self._compute)
+        self._candidate = Candidate.from_config(config)
+        self._trial: FederatedTrial | None = None
+        self._history: list[dict[str, Any]] = []
+        self._began = time.monotonic()
+
+    def _tell_or_train(self) -> dict[str, Any]:
+        if self._trial is None:
+            self._trial = self._load()
+            if self._history:
+                *earlier, latest = self._history
+                return self._concluded(self._trial, {**latest, "history": earlier})
+        report = self._trial.step()
+        result = {
+            **report.metrics,
+            "round": report.round,
+            OBJECTIVE: self._trial.selection.accuracy,
+            "elapsed_s": self._elapsed(),
+        }
+        self._history.append(result)
+        return self._concluded(self._trial, result)
+
+    def _load(self) -> FederatedTrial:
+        candidate = self._candidate
+        trial = FederatedTrial(
+            make_method(candidate.method, candidate.knobs),
+            self._grounds[candidate.phase],
+            candidate.seed,
+            self._compute,
+        )
+        place = open_storage(self._endurance.checkpoints, candidate.name)
+        self._checkpoints = Checkpoints(place)
+        self._history = self._checkpoints.load(trial)
+        self._spent_before = self._history[-1]["elapsed_s"] if self._history else 0.0
+        self._saved_at = time.monotonic()
+        return trial
+
+    def _concluded(self, trial: FederatedTrial, result: dict[str, Any]) -> dict[str, Any]:
+        if not trial.finished:
+            return result
+        chosen = trial.selection
+        selected = {
+            "round": chosen.round,
+            "val": list(chosen.evaluation.val),
+            "test": list(chosen.evaluation.test or ()),
+        }
+        return {**result, **trial.footprint(), "done": True, "selected": selected}
+
+    def _failure(self, reason: str) -> dict[str, Any]:
+        reached = self._trial.round if self._trial else 0
+        return {"round": reached, OBJECTIVE: 0.0, "failure": reason, "done": True}
+
+    def _elapsed(self) -> float:
+        """Seconds that the trial has taken, in earlier processes too."""
+        before = self._spent_before if self._trial else 0.0
+        return before + time.monotonic() - self._began
+
+    def _due(self) -> bool:
+        trial = self._trial
+        if trial is None or trial.finished:
+            return False
+        rounds = trial.round - self._checkpoints.round
+        seconds = time.monotonic() - self._saved_at
+        return rounds > 0 and (
+            rounds >= self._endurance.rounds or seconds >= self._endurance.seconds
+        )
+
+    def _save(self) -> None:
+        if self._trial and self._trial.round > self._checkpoints.round:
+            self._checkpoints.save(self._trial, self._history)
+            self._saved_at = time.monotonic()

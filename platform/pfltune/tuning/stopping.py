@@ -1,0 +1,57 @@
+"""Ctrl-C: once for a clean stop, twice for one at once."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stopped(KeyboardInterrupt):
+    """The user asked to stop, and no trial runs any more."""
+
+
+class Stopping:
+    """Whether the user has asked to stop; true from the first Ctrl-C on."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def __bool__(self) -> bool:
+        return self._asked
+
+    def ask(self) -> None:
+        """Let every trial end its round."""
+        self._asked = True
+
+    def settle(self, running: bool) -> None:
+        """End the session once nothing runs.
+
+        Raises:
+            Stopped: nothing runs.
+        """
+        if not running:
+            raise Stopped
+
+
+@contextmanager
+def stopping_by_signals(tell: Callable[[], None]) -> Iterator[Stopping]:
+    """Take Ctrl-C and SIGTERM as a wish to stop; the second one interrupts at once.
+
+    Args:
+        tell: called when the wish is heard.
+    """
+    stopping = Stopping()
+
+    def hear(_number: int, _frame: FrameType | None) -> None:
+        if stopping:
+            raise KeyboardInterrupt
+        stopping.ask()
+        tell()
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, hear) for kind in kinds]
+    try:
+        yield stopping
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
