@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfltune.federation.checkpoint import Checkpoints
+from pfltune.federation.checkpoint import DAMAGE, Checkpoints, _sealed, _unsealed
 from pfltune.federation.compute import Compute
 from pfltune.federation.trial import FederatedTrial
 from pfltune.methods.ditto import Ditto
@@ -375,6 +375,15 @@ def test_damage_to_both_leads_back_to_the_start(which, how, saved, start, straig
     equal(trial, straight()[1][0])
 
 
+@pytest.mark.parametrize("bit", range(8))
+def test_no_bit_of_a_manifest_can_change_unnoticed(bit, saved):
+    data = saved[-1]["round-00000003.json"]
+    assert _unsealed(data)["round"] == 3
+    for at in range(len(data)):
+        with pytest.raises(DAMAGE):
+            _unsealed(flipped(data, at, 1 << bit))
+
+
 MISFITS = [
     b"",
     b"null",
@@ -410,8 +419,6 @@ def test_a_manifest_that_is_none_is_passed_over(text, saved, start):
     ],
 )
 def test_a_whole_manifest_of_another_kind_is_passed_over(key, value, saved, start):
-    from pfltune.federation.checkpoint import _sealed
-
     content = json.loads(saved[-1]["round-00000003.json"])
     del content["digest"]
     files = {**saved[-1], "round-00000009.json": _sealed({**content, key: value})}

@@ -149,3 +149,16 @@ def test_buffers_are_handed_in_as_parameters_are():
     found = FunctionalModel(model)({"running_mean": torch.ones(2)}, torch.ones(3, 2))
     assert torch.equal(found, torch.zeros(3, 2))
     assert torch.equal(model.running_mean, torch.zeros(2))
+
+
+def test_deterministic_kernels_are_asked_of_torch_and_change_nothing_on_a_cpu(
+    federation, run_trial
+):
+    plain = run_trial(FedPer()).metrics
+    try:
+        trial = FederatedTrial(FedPer(), federation, 0, Compute(deterministic=True))
+        assert torch.are_deterministic_algorithms_enabled()
+        again = [trial.step().metrics for _ in plain]
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert [m["train/loss"] for m in again] == [m["train/loss"] for m in plain]

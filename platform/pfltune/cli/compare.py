@@ -49,19 +49,20 @@ def command(methods: str, **settings: Any) -> None:
     that the search never used, and tested at the round that validation chose. The same settings
     give the same table, with one worker or many, undisturbed or killed and resumed.
     """
-    console = Console()
+    console = Console(markup=False)
     asked = settings | {"methods": options.names(methods), "fixed": {}}
     folder, result = compare_and_report("compare", asked, console)
     from pfltune.report.table import terminal_table
 
-    Console(width=max(console.width, TABLE_WIDTH)).print(terminal_table(result))
+    wide = Console(width=max(console.width, TABLE_WIDTH), markup=False)
+    wide.print(terminal_table(result))
     console.print(
         "test accuracy: mean over clients ± std over seeds, at the round chosen on validation",
         soft_wrap=True,
     )
     for method in result.methods:
         for reason in method.failures:
-            console.print(f"{method.title}: failed trials: {reason}", highlight=False)
+            console.print(f"{method.title}: failed trials: {reason}", soft_wrap=True)
     show_where(console, folder, result.experiment, settings["results"])
 
 

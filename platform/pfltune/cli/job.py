@@ -61,6 +61,7 @@ def hardware_of(
         pick_device(settings["device"], machines.gpus),
         settings["gpus_per_trial"],
         settings["precision"],
+        settings["deterministic"],
     )
 
 

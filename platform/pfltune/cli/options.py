@@ -97,6 +97,12 @@ precision = click.option(
     help="Of passes through the model; auto: the faster one by a short measurement, made once.",
 )
 
+deterministic = click.option(
+    "--deterministic",
+    is_flag=True,
+    help="Only kernels that repeat themselves to the last bit, on a GPU too; slower there.",
+)
+
 results = click.option(
     "--results",
     type=click.Path(path_type=Path),
@@ -177,6 +183,7 @@ hardware = stacked(
     threads,
     device,
     precision,
+    deterministic,
     gpus_per_trial,
     click.option(
         "--ray-address",

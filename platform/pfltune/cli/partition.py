@@ -53,7 +53,7 @@ def command(scenario: str, overrides: tuple[str, ...], out: Path | None) -> None
         raise UserError(
             f"{str(folder)!r} cannot be written ({error.strerror}); name another with --out"
         ) from error
-    console = Console()
+    console = Console(markup=False)
     console.print(f"{ground.partition.describe()}, data_seed {ground.data_seed}", soft_wrap=True)
     console.print(_table(census))
     for path in paths:

@@ -58,6 +58,6 @@ def command(model: str, classes: int, image_size: int, methods: str | None) -> N
             f"{sent.down_bytes / MB:.3f}",
             cls.published_payload,
         )
-    console = Console()
+    console = Console(markup=False)
     console.print(f"{model} at {image_size} pixels, {classes} classes; one client, one round")
     console.print(table)

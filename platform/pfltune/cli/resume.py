@@ -58,6 +58,7 @@ def repeated(settings: dict[str, Any], record: Record | None) -> dict[str, Any]:
             "threads": record["hardware"]["threads"],
             "device": compute["device"],
             "precision": compute["precision"],
+            "deterministic": compute["deterministic"],
         }
     except (KeyError, TypeError) as error:
         raise UserError(f"comparison.json of this comparison is damaged: {error!r}") from error

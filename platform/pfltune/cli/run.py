@@ -23,6 +23,7 @@ from pfltune.cli import options
 @options.threads
 @options.device
 @options.precision
+@options.deterministic
 def command(
     method: str,
     scenario: str,
@@ -32,6 +33,7 @@ def command(
     threads: int,
     device: str | None,
     precision: Any,
+    deterministic: bool,
 ) -> None:
     """Run one federated trial of METHOD without Ray and print its rounds.
 
@@ -50,8 +52,8 @@ def command(
     ground = load_scenario(scenario, overrides)
     ground.check([chosen])
     chosen_device = options.pick_device(device, this_machine().gpus)
-    compute = choose_compute(ground, threads, chosen_device, precision)
-    console = Console(highlight=False)
+    compute = choose_compute(ground, threads, chosen_device, precision, deterministic)
+    console = Console(highlight=False, markup=False)
     trial = FederatedTrial(chosen, ground.build(), seed, compute)
     sizes = trial.footprint()
     console.print(

@@ -30,7 +30,7 @@ def command(**asked: Any) -> None:
     FedSim with one personal part after the other, at one learning rate, beside everything shared
     and everything personal. Test accuracy is read at the round that validation chose.
     """
-    console = Console()
+    console = Console(markup=False)
     console.print("Loading torch and timm")
     from pfltune.report.sensitivity import terminal_table, write_sensitivity
     from pfltune.tracking.store import Store, writable_folder

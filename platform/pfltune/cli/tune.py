@@ -37,13 +37,14 @@ def command(method: str | None, knobs: tuple[str, ...], **settings: Any) -> None
     """
     if method is None and not settings["resume"]:
         raise UserError("name a METHOD (see `pfltune methods`), or --resume what was begun")
-    console = Console()
+    console = Console(markup=False)
     held = {method: options.key_values(knobs)} if knobs else {}
     asked = settings | {"methods": [method], "fixed": held}
     folder, result = compare_and_report("tune", asked, console)
     tuned = result.methods[0]
     if not tuned.runs:
-        console.print(f"{tuned.title}: every trial failed: {'; '.join(tuned.failures)}")
+        reasons = "; ".join(tuned.failures)
+        console.print(f"{tuned.title}: every trial failed: {reasons}", soft_wrap=True)
     else:
         scenario = result.scenario if settings["resume"] else settings["scenario"]
         words = [f"--scenario {scenario}", *(f"--set {k}={v}" for k, v in tuned.best.items())]

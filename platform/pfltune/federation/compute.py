@@ -1,5 +1,6 @@
 """How a trial's arithmetic is done: device, precision, clients at once."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,12 +22,22 @@ class Compute:
             float32 in any case.
         cohort: clients that train at once, with stacked tensors; 1 for one after the other.
         state_mb: personal states kept in memory, in MB (10^6 bytes); the rest is kept in files.
+        deterministic: repeat a trial to the last bit on a GPU too, with slower kernels where need
+            be; on a CPU it is so anyway.
     """
 
     device: str = "cpu"
     precision: Precision = "float32"
     cohort: int = 1
     state_mb: float = 4096.0
+    deterministic: bool = False
+
+    def prepare(self) -> None:
+        """Set what torch has for the whole process only."""
+        if self.deterministic:
+            # cuBLAS repeats itself only with a workspace of its own, chosen before its first call.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:

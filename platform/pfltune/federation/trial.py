@@ -89,6 +89,7 @@ class FederatedTrial:
         self.federation = federation
         self.seed = seed
         self.compute = compute or Compute()
+        self.compute.prepare()
         self.device = torch.device(self.compute.device)
         reset_peak(self.device)
         clients = len(federation.clients)

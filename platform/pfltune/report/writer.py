@@ -20,8 +20,10 @@ def write_report(store: Store, experiment: str, folder: Path) -> ComparisonResul
     (folder / "table.csv").write_text(csv_table(result))
     (folder / "report.html").write_text(page(result, folder, figures))
     for method in result.methods:
+        # Of two equal points MLflow keeps one, so that a report can be written again.
+        ended = store.client.get_run(method.run_id).info.end_time
         for name, value in method.summary().items():
-            store.client.log_metric(method.run_id, name, value)
+            store.client.log_metric(method.run_id, name, value, timestamp=ended)
         store.client.log_artifacts(method.run_id, str(folder), "report")
     return result
 

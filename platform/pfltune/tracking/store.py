@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 REACH_SECONDS = 15.0
-MAX_REASON = 300
+MAX_REASON = 240
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 # Whoever writes tries again for as long as it takes; a request that waits by itself for minutes
 # would only hide that nothing goes on.
@@ -64,9 +64,11 @@ def redacted(text: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """An error in one line, without credentials."""
-    lines = redacted(str(error)).strip().splitlines() or [type(error).__name__]
-    return lines[0] if len(lines[0]) <= MAX_REASON else lines[0][:MAX_REASON] + "…"
+    """An error in one line, without credentials; of a long one, its beginning and its end."""
+    line = (redacted(str(error)).strip().splitlines() or [type(error).__name__])[0]
+    if len(line) <= MAX_REASON:
+        return line
+    return f"{line[: MAX_REASON // 2]} … {line[-MAX_REASON // 2 :]}"
 
 
 class Store:

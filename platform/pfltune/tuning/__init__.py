@@ -1,1 +1,6 @@
 """Ray Tune and Optuna: which trials run, where, and which of them go on."""
+
+import os
+
+# Read when Ray is imported: a trial whose process dies is told as every failure, not by Ray as well.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died or was killed")

@@ -1,7 +1,8 @@
 """What is told of Ray Tune's trials to the journal; runs in the driver only."""
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
@@ -9,7 +10,7 @@ from ray.tune.experiment import Trial
 from pfltune.errors import Halted
 from pfltune.registry import short_name
 from pfltune.storage import open_storage
-from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import Journal
 from pfltune.tuning.candidate import OBJECTIVE, Candidate
 from pfltune.tuning.ledger import Ledger
@@ -24,7 +25,12 @@ class JournalCallback(Callback):
         journal: where to.
         ledger: follows the journal: what is there already.
         checkpoints: where trials keep theirs, which are removed when they end.
+
+    Attributes:
+        halted: why no trial can go on; Tune hides what its callbacks raise.
     """
+
+    halted: Halted | None = None
 
     def __init__(self, journal: Journal, ledger: Ledger, checkpoints: str) -> None:
         self._journal = journal
@@ -39,7 +45,7 @@ class JournalCallback(Callback):
         """Note the trial, the first time."""
         candidate = Candidate.from_config(trial.config)
         if candidate.name not in self._ledger:
-            self._journal.append(
+            self._append(
                 TrialStarted(
                     trial=candidate.name,
                     method=short_name(candidate.method),
@@ -61,7 +67,7 @@ class JournalCallback(Callback):
             known = self._ledger.find(name)
             if known and done["round"] > known.round and "failure" not in done:
                 metrics = {key: value for key, value in done.items() if "/" in key}
-                self._journal.append(RoundDone(name, done["round"], done[OBJECTIVE], metrics))
+                self._append(RoundDone(name, done["round"], done[OBJECTIVE], metrics))
                 # Processes may die often in a trial of days; it fails when it gets no further.
                 trial.run_metadata.num_failures = 0
 
@@ -85,7 +91,7 @@ class JournalCallback(Callback):
         """
         told = error_text(trial)
         if any(words in told for words in OUT_OF_DISK):
-            raise Halted(f"a checkpoint could not be written: {told.splitlines()[-1]}")
+            self._halt(f"a checkpoint could not be written: {told.splitlines()[-1]}")
 
     def on_trial_error(self, iteration: int, trials: list, trial: Trial, **info: Any) -> None:
         """Note that a trial crashed and is not started again."""
@@ -95,8 +101,19 @@ class JournalCallback(Callback):
         self._end(TrialEnded(name, "failed", round=reached, failure=_reason(trial)))
 
     def _end(self, event: TrialEnded) -> None:
-        self._journal.append(event)
-        open_storage(self._checkpoints, event.trial).clear()
+        self._append(event)
+        with suppress(OSError):  # all that is left goes with the comparison's end
+            open_storage(self._checkpoints, event.trial).clear()
+
+    def _append(self, event: Event) -> None:
+        try:
+            self._journal.append(event)
+        except OSError as error:
+            self._halt(f"the journal could not be written: {error}")
+
+    def _halt(self, why: str) -> NoReturn:
+        self.halted = Halted(why)
+        raise self.halted
 
 
 def error_text(trial: Trial) -> str:

@@ -50,6 +50,7 @@ class Hardware:
         device: str,
         gpus_per_trial: GpuShare,
         precision: Asked,
+        deterministic: bool,
     ) -> "Hardware":
         """Fill in what was left open: a GPU per trial, room for workers, the faster precision.
 
@@ -64,7 +65,9 @@ class Hardware:
                 f"run on {device} with {gpus} GPUs; possible: 0 to {gpus}"
             )
         cores = max(1, machines.cores // threads)
-        compute = choose_compute(scenario, threads, device, precision, workers or cores, machines)
+        compute = choose_compute(
+            scenario, threads, device, precision, deterministic, workers or cores, machines
+        )
         share = asked
         if gpus and gpus_per_trial == "auto":
             share = gpu_share(methods, scenario.without_clients(), compute)
@@ -77,6 +80,7 @@ def choose_compute(
     threads: int,
     device: str,
     precision: Asked,
+    deterministic: bool = False,
     workers: int = 1,
     machines: Machines | None = None,
 ) -> Compute:
@@ -86,7 +90,8 @@ def choose_compute(
     """
     torch.set_num_threads(threads)
     memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
-    plain = Compute(device=device, state_mb=round(STATES_SHARE * memory_mb / workers))
+    room = round(STATES_SHARE * memory_mb / workers)
+    plain = Compute(device=device, state_mb=room, deterministic=deterministic)
     ground = scenario.without_clients()
     if machines is None or machines.address is None:
         return fastest(precision, plain, ground)

@@ -101,6 +101,7 @@ def _quieten() -> None:
         RAY_USAGE_STATS_ENABLED="0",
         RAY_AIR_NEW_OUTPUT="0",  # Tune's own tables; the old ones obey verbose=0
         RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+        RAY_gcs_rpc_server_reconnect_timeout_s="10",  # a dead Ray is noticed in seconds
         TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
         TUNE_DISABLE_SIGINT_HANDLER="1",  # Ctrl-C is ours, see stopping.py
         TUNE_WARN_THRESHOLD_S="5",

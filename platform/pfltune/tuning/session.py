@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import click
 from rich.console import Console
@@ -91,23 +92,24 @@ def _open_records(job: Job, federation: Federation, console: Console) -> Mirror:
         parents=job.parents(),
         artifacts={RECORD: text},
         files=write_partition(job.scenario, census, job.folder),
-        on_trouble=console.print,
+        on_trouble=partial(console.print, soft_wrap=True, highlight=False),
     )
 
 
 @contextmanager
 def _resumable(job: Job, mirror: Mirror, console: Console) -> Iterator[None]:
-    """Leave no run open when the job is stopped, and say how it goes on."""
+    """Leave no run open when the job does not come to its end, and say how it goes on."""
     try:
         yield
-    except (KeyboardInterrupt, Halted):
+    except BaseException as error:
         mirror.interrupt()
         with suppress(TrackingError):
             mirror.close(HASTE_S)
+        if not isinstance(error, KeyboardInterrupt | Halted | TrackingError):
+            raise
         flag = "" if job.results.name == "results" else f" --results {job.results}"
         console.print(
-            f"Stopped; what is done is kept. Go on with: "
-            f"pfltune {job.command} --resume {job.name}{flag}",
+            f"What is done is kept. Go on with: pfltune {job.command} --resume {job.name}{flag}",
             soft_wrap=True,
             highlight=False,
         )

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from ray import tune
+from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 
 from pfltune.federation.ground import Federation
@@ -44,6 +45,7 @@ def run_trials(
         compute=hardware.compute,
         endurance=endurance,
     )
+    callback = JournalCallback(journal, ledger, endurance.checkpoints)
     # Tune keeps nothing that anybody reads again: journal and checkpoints are our own.
     scratch = Path(tempfile.mkdtemp(prefix="pfltune-tune-"))
     tuner = tune.Tuner(
@@ -59,13 +61,15 @@ def run_trials(
             name="tune",
             storage_path=str(scratch),
             verbose=0,
-            callbacks=[JournalCallback(journal, ledger, endurance.checkpoints)],
+            callbacks=[callback],
             failure_config=tune.FailureConfig(max_failures=RETRIES),
         ),
     )
     progress.start()
     try:
         tuner.fit()
+    except TuneError as error:
+        raise callback.halted or error from None
     finally:
         progress.close()
         shutil.rmtree(scratch, ignore_errors=True)
