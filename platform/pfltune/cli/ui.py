@@ -1,7 +1,12 @@
 """``pfltune ui``."""
 
 import os
+import signal
+import subprocess
 import sys
+import time
+import urllib.request
+import webbrowser
 from pathlib import Path
 
 import click
@@ -9,30 +14,86 @@ import click
 from pfltune.cli import options
 from pfltune.errors import UserError
 
+STARTS_WITHIN_S = 60.0
 
-@click.command(epilog=options.examples("pfltune ui", "pfltune ui --port 5001"))
+
+@click.command(
+    epilog=options.examples("pfltune ui", "pfltune ui my-comparison", "pfltune ui --port 5001")
+)
+@click.argument("name", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 @options.results
-def command(host: str, port: int, results: Path) -> None:
-    """Serve the MLflow pages of past comparisons until Ctrl-C.
+def command(name: str | None, host: str, port: int, results: Path) -> None:
+    """Serve the MLflow pages of past comparisons until Ctrl-C, opened at the comparison NAME.
 
     One experiment per comparison, one run per method, one run below it per trial.
     """
-    from pfltune.tracking.store import tracking_uri
+    from pfltune.tracking.store import redacted, tracking_uri
 
     store = tracking_uri(results)
     if store.startswith(("http://", "https://")):
-        raise UserError("MLFLOW_TRACKING_URI names an MLflow server: open its address in a browser")
-    if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).is_file():
+        there = redacted(store).rstrip("/") + _page(name, results)
+        raise UserError(f"MLFLOW_TRACKING_URI names an MLflow server: open {there} in a browser")
+    file = store.removeprefix("sqlite:///")
+    # Path.is_file() would raise an error for a name that is too long.
+    if file != store and not os.path.isfile(file):  # noqa: PTH113
         raise UserError(
-            f"there is no MLflow store at {store.removeprefix('sqlite:///')} yet; "
+            f"there is no MLflow store at {file} yet; "
             "run `pfltune compare` first or name another folder with --results"
         )
-    click.echo(f"MLflow on http://{host}:{port} (Ctrl-C stops it)")
+    address = f"http://{host}:{port}"
+    page = address + _page(name, results)
+    click.echo(f"MLflow on {page} (Ctrl-C stops it)")
     sys.stdout.flush()
     server = [sys.executable, "-m", "mlflow", "server"]
     server += ["--host", host, "--port", str(port), "--workers", "1"]
     server += ["--default-artifact-root", (results / "artifacts").resolve().as_uri()]
     # Everybody on the machine can read a command line, and the address may hold a password.
-    os.execve(sys.executable, server, {**os.environ, "MLFLOW_BACKEND_STORE_URI": store})
+    running = subprocess.Popen(server, env={**os.environ, "MLFLOW_BACKEND_STORE_URI": store})
+    signal.signal(signal.SIGTERM, lambda *_: running.terminate())
+    if _has_desktop() and _answers(address, running):
+        webbrowser.open(page)
+    try:
+        sys.exit(running.wait())
+    except KeyboardInterrupt:
+        running.wait()
+        raise
+
+
+def _page(name: str | None, results: Path) -> str:
+    """Where the comparison is shown, or everything.
+
+    Raises:
+        UserError: there is no such comparison.
+    """
+    if name is None:
+        return ""
+    from pfltune.errors import unknown
+    from pfltune.tracking.store import Store
+    from pfltune.tracking.views import page
+
+    client = Store(results).client
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        there = [each.name for each in client.search_experiments()]
+        raise unknown("comparison", name, there)
+    return page(found.experiment_id)
+
+
+def _has_desktop() -> bool:
+    """Whether somebody looks on who has a browser with windows."""
+    shown = sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    return sys.stdout.isatty() and bool(shown)
+
+
+def _answers(address: str, server: subprocess.Popen) -> bool:
+    """Wait until the server answers; whether it does."""
+    deadline = time.monotonic() + STARTS_WITHIN_S
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return True
+        except OSError:
+            time.sleep(0.5)
+    return False

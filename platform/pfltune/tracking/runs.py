@@ -15,8 +15,12 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from pfltune.federation.evaluation import summary
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.store import Store
+from pfltune.tracking.views import experiment_tags
 
-METRIC_FAMILIES = ("val/", "test/", "comm/", "time/", "memory/", "train/", "params/", "unseen/")
+METRIC_FAMILIES = (
+    *("val/", "test/", "unseen/"),
+    *("comm/", "time/", "memory/", "train/", "params/", "compute/"),
+)
 TRIAL_TAG = "pfltune.trial"
 WHOLE = ("FINISHED", "FAILED")
 MAX_TAG = 5000
@@ -163,7 +167,7 @@ class Runs:
         return client.create_experiment(
             self._name,
             artifact_location=own.as_uri() if self._store.is_sqlite else None,
-            tags={"scenario": self._tags["scenario"]},
+            tags={"scenario": self._tags["scenario"], **experiment_tags()},
         )
 
     def _all_runs(self) -> Iterator[Run]:
