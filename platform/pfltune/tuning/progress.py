@@ -1,6 +1,7 @@
 """The live view of a comparison: one table in a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group
@@ -13,6 +14,10 @@ from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
 from pfltune.tuning.plan import Plan
 
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_FRAMES = 0.25
+BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 16
+"""Characters of a sparkline."""
 
 
 @dataclass
@@ -24,7 +29,7 @@ class MethodProgress:
         stopped: of these, stopped early at a rung.
         failed: trials of both phases that failed.
         confirmed: confirmation trials that have ended.
-        best: best validation accuracy of the search so far.
+        bests: best validation accuracy of the search after each of its rounds.
         rounds: the round that each running trial has reached.
     """
 
@@ -32,8 +37,13 @@ class MethodProgress:
     stopped: int = 0
     failed: int = 0
     confirmed: int = 0
-    best: float = 0.0
+    bests: list[float] = field(default_factory=list)
     rounds: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def best(self) -> float:
+        """Best validation accuracy of the search so far; 0 before the first."""
+        return self.bests[-1] if self.bests else 0.0
 
 
 class ComparisonProgress:
@@ -53,7 +63,7 @@ class ComparisonProgress:
         self._rounds_before = 0
         self._rounds_saved = 0
         self._began = time.monotonic()
-        self._last_line = self._began
+        self._last_shown = self._began
         self._shown = False
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
@@ -89,7 +99,7 @@ class ComparisonProgress:
         progress.rounds[event.trial] = event.round
         self._rounds_done += 1
         if self._trials[event.trial].phase == "search":
-            progress.best = max(progress.best, event.objective)
+            progress.bests.append(max(progress.best, event.objective))
 
     def _count_end(self, event: TrialEnded) -> None:
         progress = self._of(event.trial)
@@ -108,10 +118,13 @@ class ComparisonProgress:
         return self._methods[self._trials[trial].method]
 
     def _show(self) -> None:
+        every = SECONDS_BETWEEN_FRAMES if self._live else SECONDS_BETWEEN_LINES
+        if time.monotonic() - self._last_shown < every:
+            return
+        self._last_shown = time.monotonic()
         if self._live:
             self._live.update(self._table(), refresh=True)
-        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
+        else:
             self._console.print(self._line(), soft_wrap=True, highlight=False)
 
     def _table(self) -> Group:
@@ -119,13 +132,16 @@ class ComparisonProgress:
         for column in ("method", "search", "stopped early", "confirm", "best val. accuracy", "now"):
             table.add_column(column)
         budget = self._plan.budget
+        highest = max(state.best for state in self._methods.values())
         for name, state in self._methods.items():
             table.add_row(
                 name,
                 f"{state.ended}/{budget.trials}",
                 str(state.stopped) + (f", {state.failed} failed" if state.failed else ""),
                 f"{state.confirmed}/{budget.seeds}",
-                f"{100 * state.best:.1f} %" if state.best else "",
+                f"{100 * state.best:4.1f} % {sparkline(state.bests, highest)}"
+                if state.best
+                else "",
                 self._running(state),
             )
         return Group(table, Text(self._clock(), style="dim"))
@@ -141,7 +157,8 @@ class ComparisonProgress:
     def _running(self, state: MethodProgress) -> str:
         reached = sorted(state.rounds.values(), reverse=True)
         shown = ", ".join(map(str, reached[:4])) + (" …" if len(reached) > 4 else "")
-        return f"round {shown} of {self._plan.protocol.rounds}" if reached else ""
+        of = f"{len(reached)} running, round {shown} of {self._plan.protocol.rounds}"
+        return of if reached else ""
 
     def _clock(self) -> str:
         elapsed = time.monotonic() - self._began
@@ -150,6 +167,16 @@ class ComparisonProgress:
         new = done - self._rounds_before
         left = _minutes(elapsed * (total - done) / new) if new else "?"
         return f"{_minutes(elapsed)} elapsed, {left} left, {done} of {total} rounds"
+
+
+def sparkline(values: Sequence[float], highest: float) -> str:
+    """Values from 0 to ``highest`` as bars, at most ``WIDTH`` of them; empty if all are 0."""
+    if highest <= 0:
+        return ""
+    step = max(len(values) / WIDTH, 1.0)
+    shown = [values[int(i * step)] for i in range(min(len(values), WIDTH))]
+    levels = [round(value / highest * (len(BARS) - 1)) for value in [*shown[:-1], *values[-1:]]]
+    return "".join(BARS[level] for level in levels)
 
 
 def _minutes(seconds: float) -> str:

@@ -1,0 +1,80 @@
+"""The live view, from the journal's events."""
+
+import io
+
+from rich.console import Console
+
+from pfltune.federation.ground import Protocol
+from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.tuning.plan import Budget, Plan
+from pfltune.tuning.progress import ComparisonProgress, sparkline
+
+PLAN = Plan(
+    ("fedavg", "local"),
+    Budget(trials=2, generation=2, seeds=1),
+    Protocol(rounds=4, sampled_clients=1, local_epochs=1, batch_size=1),
+)
+
+
+def trial(method, phase, index, outcome, objectives, failure=""):
+    name = f"{method}-{phase}-{index}"
+    yield TrialStarted(name, method, phase, index, 0, 7, {})
+    for number, value in enumerate(objectives, start=1):
+        yield RoundDone(name, number, value, {})
+    if outcome:
+        yield TrialEnded(name, outcome, len(objectives), failure)
+
+
+EVENTS = [
+    *trial("fedavg", "search", 0, "finished", [0.2, 0.4, 0.4, 0.8]),
+    *trial("fedavg", "search", 1, "stopped early", [0.1]),
+    *trial("fedavg", "confirm", 0, None, [0.3, 0.5]),
+    *trial("local", "search", 0, "failed", [0.4], "diverged"),
+]
+
+
+def shown(*, terminal: bool, before=()) -> str:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=120, color_system=None)
+    progress = ComparisonProgress(PLAN, console)
+    for event in before:
+        progress.apply(event)
+    progress.start()
+    for event in EVENTS[len(before) :]:
+        progress.apply(event)
+    progress.close()
+    return out.getvalue()
+
+
+def test_the_live_table_has_a_row_for_each_method():
+    last = shown(terminal=True).rpartition("method")[2].splitlines()
+    fedavg, local = (next(line for line in last if name in line) for name in ("fedavg", "local"))
+    for words in ("2/2", "0/1", "80.0 %", "1 running, round 2 of 4"):
+        assert words in fedavg
+    assert "1/2" in local
+    assert "1 failed" in local
+    assert "40.0 %" in local
+
+
+def test_elsewhere_the_last_line_says_how_far_it_came():
+    line = shown(terminal=False).splitlines()[-1]
+    assert "fedavg 2/3 best 80.0 | local 1/3 best 40.0" in line
+    # 2 · (2 search trials: 4 + 1 rounds by the plan, 1 seed: 4 rounds), less 3 of the failed trial.
+    assert f"8 of {PLAN.total_rounds() - 3} rounds" in line
+
+
+def test_what_earlier_sessions_did_is_counted_but_not_timed():
+    assert "8 of" in shown(terminal=False, before=EVENTS[:6])
+    done = shown(terminal=False, before=EVENTS).splitlines()[-1]
+    assert "? left" in done, "nothing was done in this session to estimate from"
+
+
+def test_a_sparkline_rises_as_its_values_do():
+    assert sparkline([0.0, 0.5, 1.0], 1.0) == "▁▅█"
+    assert sparkline([0.25], 0.5) == "▅"
+    assert sparkline([], 1.0) == ""
+    assert sparkline([0.0], 0.0) == ""
+    long = sparkline([i / 1000 for i in range(1001)], 1.0)
+    assert len(long) == 16
+    assert list(long) == sorted(long)
+    assert long[-1] == "█", "the newest value is always there"
