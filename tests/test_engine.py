@@ -639,3 +639,14 @@ def test_clients_with_two_digits_are_told_apart(make_federation, state_of, diffe
     fresh = FederatedTrial(FedPer(lr=0.1), ground, seed=0)
     Checkpoints(Folder(tmp_path)).load(fresh)
     assert not differing(state_of(fresh), state_of(trial))
+
+
+def test_operations_are_those_of_the_models_matrix_products(federation):
+    """Counted by hand: 4 patches of 4×4 pixels and a class token, width 16, 2 blocks, 2 heads."""
+    tokens, width, classes = 5, 16, 3
+    patches = 2 * 4 * width * (4 * 4)
+    attention = 2 * (2 * 2 * tokens * tokens * (width // 2))
+    block = 2 * tokens * width * (3 * width + width + 2 * 4 * width) + attention
+    expected = patches + 2 * block + 2 * width * classes
+    found = FederatedTrial(Method(), federation, 0).footprint()["compute/gflops"]
+    assert found == pytest.approx(expected / 1e9, abs=0)

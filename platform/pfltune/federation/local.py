@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from pfltune.data.images import Images
 from pfltune.federation.compute import Compute
@@ -107,6 +108,18 @@ class LocalTrainer:
                 x, y = self.images.batch(chosen)
                 hits.append(self.logits(tensors, x).argmax(dim=1) == y)
         return torch.cat(hits)
+
+    def forward_flops(self, tensors: Tensors, sample: Tensor) -> int:
+        """Floating-point operations of the model's answer for one sample, by torch's counter.
+
+        A multiplication with an addition counts as two. Only matrix products, convolutions and
+        attention are counted.
+        """
+        self.set_training(False)
+        x, _ = self.images.batch(sample)
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            self.logits(tensors, x)
+        return counter.get_total_flops()
 
     def logits(self, tensors: Tensors, x: Tensor) -> Tensor:
         """The answer (batch, classes) of the client's model in float32."""

@@ -172,9 +172,17 @@ class FederatedTrial:
         return self._evaluate(Totals())
 
     def footprint(self) -> dict[str, float]:
-        """Size of what travels and what stays: parameters by role, one-time broadcast in MB."""
+        """What travels, stays and is computed.
+
+        Parameters by role, one-time broadcast in MB, and 10^9 floating-point operations with which
+        a client classifies one image.
+        """
+        down = self.method.download(self.server, 0)
+        model = self.method.assemble(down, self.personal[0])
+        sample = moved(self.federation.clients[0].train[:1], self.device)
         return {
-            "params/shared": float(_size(self.method.download(self.server, 0))),
+            "compute/gflops": self._trainer.forward_flops(model, sample) / 1e9,
+            "params/shared": float(_size(down)),
             "params/personal": float(_size(self.personal[0])),
             "comm/setup_mb": self._frozen_bytes * len(self.personal) / MB,
         }
