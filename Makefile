@@ -5,7 +5,7 @@ READY := .venv/.ready
 export PYTHONWARNINGS ?= ignore::SyntaxWarning
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test test-unit bench bench-quick lint format pins clean
+.PHONY: help setup compare test test-unit bench bench-quick debian chaos docs gallery lint format pins clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,17 +22,32 @@ $(READY): pyproject.toml constraints.txt
 compare: $(READY) ## compare FedPerfix with its baselines on real images (under 5 minutes)
 	@$(BIN)/pfltune compare
 
-test: test-unit ## run every test
+test: debian test-unit ## run every test
 	$(BIN)/python -m pytest -q -m slow
 
 test-unit: $(READY) ## run the tests that need neither Ray nor a subprocess, on two cores
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadscope
+
+debian: ## Chromium and LaTeX for the tests of pages and tables; without them these are skipped
+	@{ command -v chromedriver && command -v pdflatex; } > /dev/null || \
+		(apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+			chromium chromium-driver texlive-latex-base texlive-latex-recommended) > /dev/null 2>&1 || \
+		echo "No Chromium or LaTeX, and they cannot be installed here: the tests that need them are skipped"
 
 bench: $(READY) ## run all benchmarks (20 minutes); writes results/benchmarks.json and docs/speed.md
 	$(BIN)/python tests/benchmarks/run.py
 
 bench-quick: $(READY) ## run every benchmark once and small, to see that it works
 	$(BIN)/python tests/benchmarks/run.py --quick
+
+chaos: $(READY) ## kill comparisons over and over, in every way; a table of what they survived (an hour)
+	$(BIN)/python tests/chaos/long.py --seeds 10 --kills 8
+
+docs: $(READY) ## build the documentation into site/, without the internet; open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+gallery: $(READY) ## draw the figures of docs/gallery.md anew, by the commands that it shows (half an hour)
+	$(BIN)/python docs/gallery.py
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
@@ -47,4 +62,4 @@ pins: $(READY) ## renew constraints.txt from what .venv holds
 	$(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable > constraints.txt
 
 clean: ## remove the environment and all caches (not results/)
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

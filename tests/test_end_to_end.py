@@ -235,7 +235,7 @@ def test_fedperfix_sends_less_than_fedavg(runs):
 def test_plain_output_says_where_it_stands_and_ends_with_the_table(one_worker):
     lines = (one_worker.parent / "stdout.txt").read_text().splitlines()
     assert any("elapsed" in line and "left" in line and "rounds" in line for line in lines)
-    assert lines[-1] == "Browse: pfltune ui, then http://127.0.0.1:5000/#/experiments/1/runs"
+    assert lines[-1] == "Browse: pfltune ui small"
     assert lines[-2] == "Report: results/small/report/report.html"
     rows = [line.split() for line in lines if line.strip().startswith(("FedPerfix", "FedAvg"))]
     assert len(rows) == 2
@@ -243,6 +243,22 @@ def test_plain_output_says_where_it_stands_and_ends_with_the_table(one_worker):
     assert "aside and given to no client" in page, "the warm start is named"
     settings = json.loads((one_worker / "small" / "comparison.json").read_text())
     assert settings["budget"]["trials"] == 4
+
+
+def test_a_script_gets_the_table_as_json(one_worker):
+    """Of a comparison that is done already: the same command again trains nothing."""
+    lines = (one_worker / "small" / "journal.jsonl").read_text()
+    command = [PFLTUNE, "compare", "--resume", "small", "--json"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=400, cwd=one_worker.parent
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    rows = {row["method"]: row for row in found["methods"]}
+    assert rows.keys() == {"fedperfix", "fedavg", "unstable"}
+    assert 0 < rows["fedperfix"]["comm/total_mb"] < rows["fedavg"]["comm/total_mb"]
+    assert 0 < rows["fedavg"]["test/accuracy"] < 1
+    assert (one_worker / "small" / "journal.jsonl").read_text() == lines
 
 
 def test_a_taken_name_is_refused(one_worker, monkeypatch, capsys):

@@ -1,117 +1,409 @@
-"""The report's figures against values worked out by hand."""
+"""A report's files: what they say, how they are written, and for whom they are refused."""
 
 import csv
 import io
-import math
+import re
+import shutil
+import subprocess
 
+import comparisons
+import html5lib
+import numpy as np
 import pytest
+from click.testing import CliRunner
+from comparisons import Fake
 from rich.console import Console
 
-from pfltune.report.figures import write_figures
-from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
-from pfltune.report.table import csv_table, local_steps, markdown_table, terminal_table
-from pfltune.report.writer import page
+from pfltune.cli.report import command
+from pfltune.errors import UserError
+from pfltune.report.analysis import analyse
+from pfltune.report.columns import local_steps
+from pfltune.report.latex import cell, escaped
+from pfltune.report.results import ConfirmedRun, MethodResult, find_comparison, read_results
+from pfltune.report.table import markdown_table, terminal_table
+from pfltune.report.writer import write_report
+from pfltune.tracking.store import Store
 
-SCENARIO = {
-    "title": "Digits",
-    "backbone": {"weights": "warm-start"},
-    "warm_start": {"epochs": 30, "share": 0.2},
+MOST_BYTES = 3_000_000
+TABLES = ("table.md", "table.tex", "resources.tex", "table.csv", "clients.csv", "summary.csv")
+
+
+def crossed(level, seeds=3, clients=8):
+    """Accuracies that differ by client and by seed, without two alike."""
+    rng = np.random.default_rng(round(1000 * level))
+    return (level + rng.uniform(-0.1, 0.1, clients) + rng.normal(0, 0.02, (seeds, clients))).round(
+        4
+    )
+
+
+METHODS = {
+    "fedrep": Fake("FedRep", crossed(0.75), up_mb=1.5, searched=(0.4, 0.6, 0.5)),
+    "fedavg": Fake("Fed_Avg & Co", crossed(0.65), up_mb=2.0, searched=(0.5, 0.4, 0.3)),
+    "local": Fake("Local", crossed(0.6), up_mb=0.0, searched=(0.5, 0.6, 0.4)),
+    "broken": Fake("<b>Broken</b>", np.empty((0, 8)), searched=(0.1,), failed=2),
 }
-BUDGET = {"trials": 8, "generation": 4, "eta": 3, "seeds": 2}
 
 
-def run(seed, test, total_mb=6.0, adapted=0.0):
-    metrics = {
-        "selected/test_accuracy": test,
-        "selected/test_accuracy_std": 0.1,
-        "selected/test_accuracy_worst_decile": 0.5,
-        "selected/val_accuracy": 0.9,
-        "comm/total_mb": total_mb,
-        "comm/setup_mb": 0.0,
-        "params/shared": 1000.0,
-        "params/personal": 10.0,
-        "train/steps": 4000.0,
-        "train/adaptation_steps": adapted,
-        "time/total_s": 1.5,
-        "memory/peak_mb": 100.0,
-        "rounds": 4.0,
-    }
-    curve = [(2, 0.5), (4, test)]
-    return ConfirmedRun(seed, metrics, {"val/accuracy": curve, "test/accuracy": curve})
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A comparison of four methods, one without a confirmed run, and its report."""
+    results = tmp_path_factory.mktemp("report") / "results"
+    results.mkdir()
+    store = Store(results)
+    experiment = comparisons.record(store, "one", METHODS)
+    folder = results / "one" / "report"
+    result = write_report(store, experiment, folder)
+    return store, result, folder
 
 
-def method(title, *runs, failures=()):
-    best = {"lr": "0.1"} if runs else {}
-    return MethodResult(
-        title.lower(), title, "id", best, runs, 8, len(failures), 100.0, tuple(failures)
-    )
+@pytest.fixture(scope="module")
+def analysis(written):
+    return analyse(written[1])
 
 
-@pytest.fixture
-def result():
-    return ComparisonResult(
-        "trial",
-        "1",
-        "digits",
-        {"scenario": SCENARIO, "budget": BUDGET},
-        (
-            method("FedRep", run(1, 0.70), run(2, 0.80)),
-            method("Local", run(1, 0.60, 0.0), run(2, 0.60, 0.0)),
-            method("Broken", failures=["<b>ZeroDivisionError</b>: oh"]),
-        ),
-    )
+def rows_of(path):
+    return list(csv.DictReader(io.StringIO(path.read_text())))
 
 
-def test_mean_and_sample_standard_deviation_over_seeds(result):
-    """0.70 and 0.80: mean 0.75; sample standard deviation √(2·0.05²/1) = 0.0707."""
-    assert result.methods[0].mean("selected/test_accuracy") == pytest.approx(0.75)
-    assert result.methods[0].std("selected/test_accuracy") == pytest.approx(math.sqrt(0.005))
+def by_hand(store, experiment):
+    """Method → seed → test accuracy of the clients: with MLflow's client, past pfltune's reader."""
+    client, found = store.client, {}
+    for run in client.search_runs([experiment], max_results=5_000):
+        tags = run.data.tags
+        if tags.get("phase") == "confirm":
+            owner = client.get_run(tags["mlflow.parentRunId"]).data.tags["method"]
+            found.setdefault(owner, {})[int(tags["seed"])] = run
+    return found
 
 
-def test_one_seed_has_no_spread_and_none_is_not_a_number():
-    assert method("A", run(1, 0.7)).std("selected/test_accuracy") == 0.0
-    assert math.isnan(method("A").mean("selected/test_accuracy"))
-    assert math.isnan(method("A").std("selected/test_accuracy"))
+def test_every_number_of_the_tables_follows_from_the_store(written):
+    store, result, folder = written
+    found = by_hand(store, result.experiment)
+    summary = {row["method"]: row for row in rows_of(folder / "summary.csv")}
+    html, tex = (folder / "report.html").read_text(), (folder / "table.tex").read_text()
+    assert set(summary) == set(found) == {"fedrep", "fedavg", "local"}
+    for name, seeds in found.items():
+        tests = [run.data.metrics["selected/test_accuracy"] for run in seeds.values()]
+        assert sorted(tests) == pytest.approx(sorted(METHODS[name].test.mean(1)))
+        mb = [run.data.metrics["comm/total_mb"] for run in seeds.values()]
+        rounds = [run.data.metrics["rounds"] for run in seeds.values()]
+        row = summary[name]
+        assert float(row["test/accuracy"]) == pytest.approx(np.mean(tests), abs=1e-12)
+        assert float(row["test/accuracy_std_seeds"]) == pytest.approx(np.std(tests, ddof=1))
+        assert float(row["test/accuracy_std"]) == pytest.approx(METHODS[name].test.std(1).mean())
+        assert float(row["test/accuracy_worst_decile"]) == pytest.approx(
+            METHODS[name].test.min(1).mean()
+        ), "of eight clients, the worst tenth is one"
+        assert float(row["comm/total_mb"]) == pytest.approx(np.mean(mb))
+        per_client = np.mean(mb) / np.mean(rounds) / 4
+        assert float(row["comm/mb_per_client_and_round"]) == pytest.approx(per_client)
+        mean, spread = f"{100 * np.mean(tests):.2f}", f"{100 * np.std(tests, ddof=1):.2f}"
+        assert f">{mean} ± {spread}<" in html
+        assert re.search(rf"{mean}}}? {{\\scriptsize \$\\pm\$ {spread}}}", tex)
 
 
-def test_the_table_rounds_for_reading(result):
-    rows = markdown_table(result).splitlines()
-    assert rows[0].startswith("| method | test accuracy % |")
-    assert rows[2] == "| FedRep | 75.00 ± 7.07 | 10.00 | 1.500 | 6.00 | 10 | 1,000 | 4,000 | 1.5 |"
-    assert rows[4].startswith("| Broken | failed |")
+def test_differences_are_those_to_the_best_validated_method(written):
+    _, _, folder = written
+    rows = {row["method"]: row for row in rows_of(folder / "summary.csv")}
+    assert rows["fedrep"]["verdict"] == "reference"
+    for name in ("fedavg", "local"):
+        difference = METHODS[name].test - METHODS["fedrep"].test
+        assert rows[name]["reference"] == "fedrep"
+        assert float(rows[name]["difference"]) == pytest.approx(difference.mean())
+        assert float(rows[name]["difference_low"]) < difference.mean()
+        assert float(rows[name]["difference_high"]) > difference.mean()
+    assert rows["local"]["verdict"] == "worse"
 
 
-def test_steps_of_adaptation_stand_beside_those_of_training(result):
-    adapting = method("FedBABU", run(1, 0.7, adapted=1200.0))
-    assert local_steps(result.methods[0]) == "4,000"
-    assert local_steps(adapting) == "4,000 + 1,200"
-
-
-def test_the_spreadsheet_keeps_every_digit_and_seed(result):
-    rows = list(csv.DictReader(io.StringIO(csv_table(result))))
-    assert [(row["method"], row["seed"]) for row in rows] == [
-        ("fedrep", "1"),
-        ("fedrep", "2"),
-        ("local", "1"),
-        ("local", "2"),
+def test_the_spreadsheets_keep_every_seed_client_and_digit(written):
+    _, _, folder = written
+    seeds = rows_of(folder / "table.csv")
+    assert [(row["method"], row["seed"]) for row in seeds] == [
+        (name, str(seed)) for name in ("fedrep", "fedavg", "local") for seed in (100, 101, 102)
     ]
-    assert float(rows[1]["selected/test_accuracy"]) == 0.80
+    kept = [float(row["selected/test_accuracy"]) for row in seeds[:3]]
+    assert kept == pytest.approx(METHODS["fedrep"].test.mean(1), abs=1e-15)
+    clients = rows_of(folder / "clients.csv")
+    assert len(clients) == 3 * 3 * 8
+    kept = [float(row["test_accuracy"]) for row in clients if row["method"] == "local"]
+    assert kept == METHODS["local"].test.ravel().tolist()
 
 
-def test_the_terminal_table_fits_into_a_hundred_columns(result):
+def test_the_store_shows_the_table_on_the_runs_of_the_methods(written):
+    store, result, folder = written
+    for method in result.methods:
+        run = store.client.get_run(method.run_id)
+        shown = {name: run.data.metrics[name] for name in method.summary()}
+        assert shown == pytest.approx(method.summary())
+        there = {file.path for file in store.client.list_artifacts(method.run_id, "report")}
+        assert there == {f"report/{path.name}" for path in folder.iterdir()}
+
+
+def test_writing_again_changes_nothing(written):
+    store, result, folder = written
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write_report(store, result.experiment, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    for method in result.confirmed:
+        for name in method.summary():
+            assert len(store.client.get_metric_history(method.run_id, name)) == 1, name
+
+
+def test_the_page_is_valid_stands_alone_and_escapes_what_strangers_say(written):
+    _, _, folder = written
+    html = (folder / "report.html").read_text()
+    html5lib.HTMLParser(strict=True).parse(html)
+    assert len(html) < MOST_BYTES
+    figures = sorted(path.stem for path in folder.glob("*.png"))
+    assert html.count('src="data:image/png;base64,') == len(figures) == html.count("<img")
+    assert not re.search(r"""(src|href)=["'](?!data:)|url\(|@import|https?:""", html)
+    assert "&lt;b&gt;Broken&lt;/b&gt;" in html
+    assert "<b>Broken" not in html
+    assert "loss was nan &lt;in&gt; round 1" in html
+    assert "trained for 30 epochs on 20% of the data set" in html
+
+
+def test_every_figure_is_there_for_a_page_and_for_a_paper(written):
+    _, _, folder = written
+    figures = {path.stem for path in folder.glob("*.png")}
+    assert {
+        "accuracy-vs-communication", "learning-curves", "accuracy-by-bytes", "to-target",
+        "client-accuracies", "gain-over-local", "paired-clients", "search-best-so-far",
+    } <= figures  # fmt: skip
+    for stem in figures:
+        assert (folder / f"{stem}.pdf").read_bytes().startswith(b"%PDF-")
+        assert "</svg>" in (folder / f"{stem}.svg").read_text()
+
+
+def test_the_best_of_a_column_is_bold_in_latex_and_on_the_page(written):
+    _, result, folder = written
+    best = f"{100 * result.methods[0].mean('selected/test_accuracy'):.2f}"
+    tex = (folder / "table.tex").read_text()
+    assert rf"FedRep & \textbf{{{best}}} {{\scriptsize $\pm$" in tex
+    assert f'class="best">{best} ±' in (folder / "report.html").read_text()
+    assert rf"\textbf{{{100 * result.methods[1].mean('selected/test_accuracy'):.2f}}}" not in tex
+
+
+@pytest.mark.parametrize("name", ["table.tex", "resources.tex"])
+def test_latex_has_one_cell_per_column_and_closes_what_it_opens(written, name):
+    lines = (written[2] / name).read_text().splitlines()
+    (align,) = re.findall(r"\\begin{tabular}{(l?r+)}", "\n".join(lines))
+    rows = [line for line in lines if line.endswith(r" \\")]
+    assert len(rows) == 1 + len(METHODS)
+    for row in rows:
+        assert len(re.findall(r"(?<!\\)&", row)) == len(align) - 1, row
+    text = "\n".join(lines)
+    assert text.count("{") == text.count("}")
+    begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", text) for word in ("begin", "end"))
+    assert begun == ended[::-1]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX; `make debian` installs it")
+def test_latex_compiles(written, tmp_path):
+    body = [(written[2] / name).read_text() for name in ("table.tex", "resources.tex")]
+    head = r"\documentclass{article}\usepackage{booktabs,graphicx}"
+    document = rf"{head}\begin{{document}}{''.join(body)}\end{{document}}"
+    (tmp_path / "paper.tex").write_text(document)
+    told = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout[-2000:]
+    assert (tmp_path / "paper.pdf").exists()
+    assert "Overfull" not in told.stdout
+
+
+def test_latex_of_single_cells():
+    assert escaped("50 % of a_b & c#1") == r"50\,\% of a\_b \& c\#1".replace(r"\,", " ")
+    assert cell("75.00 ± 7.07", bold=True) == r"\textbf{75.00} {\scriptsize $\pm$ 7.07}"
+    assert cell("not reached") == "not reached"
+
+
+def test_the_terminal_table_fits_into_a_hundred_columns(written):
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(terminal_table(result))
+    console.print(terminal_table(written[1]))
     text = console.export_text()
-    assert "75.00 ± 7.07" in text
+    assert "Fed_Avg & Co" in text
+    assert "failed" in text
     assert "…" not in text
 
 
-def test_the_page_stands_alone_and_escapes_what_strangers_say(result, tmp_path):
-    names = write_figures(result, tmp_path)
-    html = page(result, tmp_path, names)
-    assert html.count("data:image/png;base64,") == len(names) == 2
-    assert "http" not in html.partition("</style>")[2]
-    assert "&lt;b&gt;ZeroDivisionError" in html
-    assert "trained for 30 epochs on 20% of the data set" in html
-    for name in names:
-        assert (tmp_path / f"{name}.svg").stat().st_size > 1000
+def test_markdown_has_results_then_resources(analysis):
+    results, _, resources = markdown_table(analysis).partition("Reference: ")
+    assert results.startswith("| method | test accuracy % | 95 % interval |")
+    assert "| Local |" in results
+    assert "| Local | 0.000 | 0.000 | 0.00 |" in resources
+    assert "| <b>Broken</b> | failed |" in results
+
+
+def test_steps_of_adaptation_stand_beside_those_of_training():
+    def trained(steps, adapted):
+        # What summary() reads besides is of no interest here.
+        figures = dict.fromkeys(
+            (
+                "selected/test_accuracy", "selected/test_accuracy_std", "selected/val_accuracy",
+                "selected/test_accuracy_worst_decile", "comm/total_mb", "comm/setup_mb",
+                "params/shared", "params/personal", "time/total_s", "memory/peak_mb",
+            ),
+            1.0,
+        )  # fmt: skip
+        counted = {"rounds": 4.0, "train/steps": steps, "train/adaptation_steps": adapted}
+        run = ConfirmedRun(1, figures | counted, {})
+        return MethodResult("a", "A", "id", {}, (run,), 1, 0, 0.0, ())
+
+    assert local_steps(trained(4000.0, 0.0)) == "4,000"
+    assert local_steps(trained(4000.0, 1200.0)) == "4,000 + 1,200"
+
+
+def test_no_seed_has_no_mean_and_one_has_no_spread(written):
+    broken, first = written[1].methods[-1], written[1].methods[0]
+    assert np.isnan(broken.mean("selected/test_accuracy"))
+    one = MethodResult("a", "A", "id", {}, first.runs[:1], 1, 0, 0.0, ())
+    assert one.std("selected/test_accuracy") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("reference", "found"), [("local", "local"), ("LOCAL", "local"), ("fed_avg & co", "fedavg")]
+)
+def test_the_reference_may_be_named(written, reference, found):
+    named = analyse(written[1], reference)
+    assert named.reference.name == found
+    assert named.chosen
+
+
+def test_a_reference_that_was_not_confirmed_is_none(written):
+    with pytest.raises(UserError, match=r"broken.*fedavg, fedrep, local"):
+        analyse(written[1], "broken")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """Two methods; the second has no confirmed run yet."""
+    results = tmp_path_factory.mktemp("running") / "results"
+    results.mkdir()
+    store = Store(results)
+    methods = {name: METHODS[name] for name in ("fedrep", "local")}
+    unfinished = [f"local-confirm-{index}" for index in range(3)] + ["local-search-2"]
+    experiment = comparisons.record(store, "half", methods, over=False, leave_out=unfinished)
+    return store, experiment
+
+
+def test_a_running_comparison_is_reported_as_partial_and_left_alone(running, tmp_path):
+    store, experiment = running
+    result = write_report(store, experiment, tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert "Partial: 8 of 12 trials have ended; without a confirmed run so far: Local." in html
+    html5lib.HTMLParser(strict=True).parse(html)
+    assert "| Local | not yet |" in (tmp_path / "table.md").read_text()
+    for method in result.methods:
+        assert store.client.list_artifacts(method.run_id, "report") == []
+        assert "test/accuracy" not in store.client.get_run(method.run_id).data.metrics
+
+
+def test_a_comparison_without_any_confirmed_run_has_a_page_all_the_same(tmp_path):
+    store = Store(tmp_path)
+    experiment = comparisons.record(
+        store, "none", {"broken": METHODS["broken"]}, over=False, leave_out=["broken-search-0"]
+    )
+    write_report(store, experiment, tmp_path / "report")
+    html = (tmp_path / "report" / "report.html").read_text()
+    html5lib.HTMLParser(strict=True).parse(html)
+    assert "Nothing was tested" in html
+    assert (tmp_path / "report" / "table.csv").read_text() == "method,seed\n"
+
+
+def test_only_comparisons_are_read(written, tmp_path):
+    store = Store(tmp_path)
+    other = store.client.create_experiment("notes")
+    with pytest.raises(UserError, match="'notes' is no comparison"):
+        read_results(store, other)
+    with pytest.raises(UserError, match=r"'onne'.*did you mean.*one"):
+        find_comparison(written[0], "onne")
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """The same methods in three scenarios; in the last, one of them is missing."""
+    results = tmp_path_factory.mktemp("three") / "results"
+    results.mkdir()
+    store = Store(results)
+    names = ("fedrep", "fedavg", "local", "ditto")
+    for place, scenario in enumerate(("digits", "blood", "cifar10")):
+        methods = {
+            name: Fake(name.title(), crossed(0.7 - 0.05 * rank + 0.01 * place))
+            for rank, name in enumerate(names)
+        }
+        if place == 2:
+            del methods["ditto"]
+        comparisons.record(store, f"small-{scenario}", methods, scenario=scenario)
+    return results
+
+
+def test_several_scenarios_make_one_table_with_average_ranks(three):
+    told = invoke(three, "small-digits", "small-blood", "small-cifar10")
+    assert told.exit_code == 0, told.output
+    folder = three / "small-digits+small-blood+small-cifar10"
+    rows = rows_of(folder / "table.csv")
+    assert [row["method"] for row in rows] == ["fedrep", "fedavg", "local", "ditto"]
+    assert [row["average_rank"] for row in rows] == ["1.0", "2.0", "3.0", ""]
+    assert rows[3]["cifar10"] == ""
+    expected = crossed(0.7 - 0.05 + 0.01).mean()
+    assert float(rows[1]["blood"]) == pytest.approx(expected)
+    assert (folder / "critical-difference.pdf").exists()
+    html = (folder / "report.html").read_text()
+    html5lib.HTMLParser(strict=True).parse(html)
+    assert len(html) < MOST_BYTES
+    assert "Friedman" in html
+    tex = (folder / "table.tex").read_text()
+    assert r"Ditto & " in tex
+    assert tex.count(r"\textbf") == 4, "the best of three scenarios and of the ranks"
+
+
+def invoke(results, *arguments):
+    """As the command line does, with a user's mistake as exit code 2 and its line as output."""
+    told = CliRunner().invoke(command, [*arguments, "--results", str(results)])
+    if isinstance(told.exception, UserError):
+        told.exit_code, told.output_bytes = 2, str(told.exception).encode()
+    return told
+
+
+def test_one_report_anew_with_another_reference_and_target(written, tmp_path):
+    store, _, _ = written
+    told = invoke(
+        store.results, "one", "--reference", "local", "--target", "0.5", "--out", str(tmp_path)
+    )
+    assert told.exit_code == 0, told.output
+    assert told.output.endswith(f"Report: {tmp_path}/report.html\n")
+    assert {path.name for path in tmp_path.iterdir()} >= set(TABLES)
+    rows = {row["method"]: row for row in rows_of(tmp_path / "summary.csv")}
+    assert {row["reference"] for row in rows.values()} == {"local"}
+    assert {row["target"] for row in rows.values()} == {"0.5"}
+    assert "named by the user" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["onne"], ["'onne'", "did you mean", "one"]),
+        (["one", "--reference", "fedaggv"], ["'fedaggv'", "fedavg, fedrep, local"]),
+        (["one", "--target", "70"], ["--target 70", "0.7"]),
+        (["one", "--target", "nan"], ["--target nan"]),
+    ],
+)
+def test_what_cannot_be_reported_is_one_line_and_nothing_written(
+    written, tmp_path, arguments, words
+):
+    told = invoke(written[0].results, *arguments, "--out", str(tmp_path / "new"))
+    assert told.exit_code == 2
+    assert all(word in told.output for word in words), told.output
+    assert "\n" not in told.output
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_is_a_file_or_a_store_that_is_not_there_is_refused(written, tmp_path):
+    (tmp_path / "file").touch()
+    told = invoke(written[0].results, "one", "--out", str(tmp_path / "file"))
+    assert (told.exit_code, "--out" in told.output) == (2, True)
+    told = invoke(tmp_path / "nowhere", "one")
+    assert (told.exit_code, "there is no MLflow store" in told.output) == (2, True)
+    assert not (tmp_path / "nowhere").exists(), "looking makes no store"

@@ -17,6 +17,7 @@ from growth import growth
 from memory import memory
 from overhead import overhead
 from precision import precision
+from report_writing import report_writing
 from rows import Row
 from start_up import start_up
 from whole_comparison import whole_comparison
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "memory": memory,
     "side by side": workers,
     "whole comparison": whole_comparison,
+    "report": report_writing,
     "zeroth-order memory": zeroth_order_memory,
 }
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "payload": "Show what each method sends in a round.",
     "scenarios": "List the scenarios, or show all that happens in one.",
     "partition": "Draw the clients of a scenario: who holds how much of what.",
+    "report": "Write the report of past comparisons anew, also of several in one.",
     "ui": "Open the MLflow pages of past runs in a browser.",
 }
 

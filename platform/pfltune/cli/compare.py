@@ -1,5 +1,6 @@
 """``pfltune compare``."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +50,12 @@ def command(methods: str, **settings: Any) -> None:
     that the search never used, and tested at the round that validation chose. The same settings
     give the same table, with one worker or many, undisturbed or killed and resumed.
     """
-    console = Console(markup=False)
+    console = Console(markup=False, quiet=settings["as_json"])
     asked = settings | {"methods": options.names(methods), "fixed": {}}
     folder, result = compare_and_report("compare", asked, console)
+    if settings["as_json"]:
+        click.echo(json_of(folder, result))
+        return
     from pfltune.report.table import terminal_table
 
     wide = Console(width=max(console.width, TABLE_WIDTH), markup=False)
@@ -62,8 +66,10 @@ def command(methods: str, **settings: Any) -> None:
     )
     for method in result.methods:
         for reason in method.failures:
-            console.print(f"{method.title}: failed trials: {reason}", soft_wrap=True)
-    show_where(console, folder, result.experiment, settings["results"])
+            console.print(
+                f"{method.title}: failed trials: {reason}", soft_wrap=True, highlight=False
+            )
+    show_where(console, folder, settings["results"])
 
 
 def compare_and_report(
@@ -101,11 +107,32 @@ def compare_and_report(
     return comparison.folder, result
 
 
-def show_where(console: Console, folder: Path, experiment: str, asked: Path) -> None:
-    """The last lines: the report, the command for the MLflow pages, and where it stands there."""
+def json_of(folder: Path, result: "ComparisonResult") -> str:
+    """What a comparison found, for scripts: the rows of the table under MLflow's names."""
+    rows = [
+        {
+            "method": method.name,
+            "title": method.title,
+            "best": method.best,
+            "failures": list(method.failures),
+            **method.summary(),
+        }
+        for method in result.methods
+    ]
+    found = {
+        "name": result.name,
+        "scenario": result.scenario,
+        "experiment": result.experiment,
+        "report": str(folder / "report" / "report.html"),
+        "methods": rows,
+    }
+    return json.dumps(found, indent=2)
+
+
+def show_where(console: Console, folder: Path, asked: Path) -> None:
+    """The last lines: the report, and the command for the MLflow pages."""
     report = folder / "report" / "report.html"
     near = report.relative_to(Path.cwd()) if report.is_relative_to(Path.cwd()) else report
     flag = "" if asked == Path("results") else f" --results {asked}"
     console.print(f"Report: {near}", soft_wrap=True, highlight=False)
-    page = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs"
-    console.print(f"Browse: pfltune ui{flag}, then {page}", soft_wrap=True, highlight=False)
+    console.print(f"Browse: pfltune ui {folder.name}{flag}", soft_wrap=True, highlight=False)

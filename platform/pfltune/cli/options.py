@@ -8,6 +8,8 @@ import click
 
 from pfltune.errors import UserError
 
+MOST_THREADS = 1024
+
 
 def examples(*lines: str) -> str:
     """A help epilogue that shows commands, one per line."""
@@ -83,7 +85,7 @@ device = click.option(
 
 threads = click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_THREADS),
     default=1,
     show_default=True,
     help="CPU threads per trial; part of the record, since it moves the last bits.",
@@ -176,7 +178,7 @@ hardware = stacked(
     ),
     click.option(
         "--workers",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, MOST_THREADS),
         default=None,
         help="Trials side by side; default: one per CPU core, or per GPU share.",
     ),
@@ -195,6 +197,13 @@ hardware = stacked(
     results,
 )
 
+as_json = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print nothing but the result, as one JSON object; for scripts.",
+)
+
 pool = stacked(
     click.option(
         "--trials", type=int, default=8, show_default=True, help="Search trials per method."
@@ -210,6 +219,7 @@ pool = stacked(
         "--eta", type=int, default=3, show_default=True, help="One of ETA goes on at each rung."
     ),
     hardware,
+    as_json,
 )
 
 

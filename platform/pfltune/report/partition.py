@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pfltune.data.census import Census
-from pfltune.report.figures import COLOURS
+from pfltune.report.styles import COLOURS
 from pfltune.scenario import Scenario
 
 # Inches. Rows and columns of bubbles have their least size as long as the picture is not too large.

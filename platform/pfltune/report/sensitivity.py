@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from pfltune.report.figures import COLOURS
+from pfltune.report.styles import COLOURS
 from pfltune.tracking.store import Store
 
 NAMES = {

@@ -104,6 +104,8 @@ class Store:
     @property
     def address(self) -> str:
         """The store's address, to be shown."""
+        if "://" not in self.uri:  # a mistake, but one that may hold a password
+            return re.sub(r".*@", "***@", self.uri)
         return redacted(self.uri)
 
     @property
@@ -125,6 +127,7 @@ class Store:
         else:
             failure = _tried(self._ask, REACH_SECONDS)
         if failure is not None:
+            failure = failure.replace(self.uri, self.address)
             raise UserError(f"the MLflow store {self.address} cannot be reached: {failure}")
 
     def has_experiment(self, name: str) -> bool:

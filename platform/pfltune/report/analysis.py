@@ -1,0 +1,106 @@
+"""What a report says beyond the figures in the store: computed once, shown in many forms."""
+
+from dataclasses import dataclass
+
+from pfltune.errors import unknown
+from pfltune.report.communication import (
+    Reached,
+    checked_target,
+    default_target,
+    pareto_front,
+    reach,
+)
+from pfltune.report.results import ComparisonResult, MethodResult
+from pfltune.report.searching import Searching, search_of
+from pfltune.report.statistics import (
+    ALPHA,
+    Difference,
+    Interval,
+    bootstrap,
+    compare,
+    default_reference,
+)
+from pfltune.report.styles import Style, styles_of
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A comparison and what follows from it; the mappings are by short name of a method.
+
+    Attributes:
+        result: the comparison.
+        reference: what the others are held against; None while no method is confirmed.
+        chosen: whether the user named the reference.
+        intervals: of each confirmed method's test accuracy, over seeds and clients, 95 %.
+        differences: of each other confirmed method to the reference.
+        target: validation accuracy in [0, 1] that methods are timed to.
+        reached: when each confirmed method reached the target; None where it never did.
+        front: confirmed methods that no other beats for as many MB or fewer, by MB.
+        local: the best-validating of the methods that upload nothing; None if there is none.
+        styles: of all methods.
+        searches: what each method's search learned.
+    """
+
+    result: ComparisonResult
+    reference: MethodResult | None
+    chosen: bool
+    intervals: dict[str, Interval]
+    differences: dict[str, Difference]
+    target: float
+    reached: dict[str, Reached | None]
+    front: tuple[MethodResult, ...]
+    local: MethodResult | None
+    styles: dict[str, Style]
+    searches: dict[str, Searching]
+
+    @property
+    def is_too_small(self) -> bool:
+        """Whether no method could be told from the reference, however large the difference."""
+        most = max((each.clients for each in self.differences.values()), default=0)
+        return len(self.differences) * 2.0 ** (1 - most) > ALPHA
+
+
+def analyse(
+    result: ComparisonResult, reference: str | None = None, target: float | None = None
+) -> Analysis:
+    """Work everything out.
+
+    Args:
+        result: the comparison.
+        reference: short name or title of the method that the others are held against; default:
+            the one with the best validation accuracy.
+        target: validation accuracy in (0, 1]; default: 95 % of the best method's.
+
+    Raises:
+        UserError: no such method, or no accuracy.
+    """
+    shown = result.confirmed
+    spaces = result.settings.get("spaces", {})
+    against = named(result, reference) if reference else default_reference(shown)
+    others = [method for method in shown if against and method.name != against.name]
+    aim = default_target(shown) if target is None else checked_target(target)
+    return Analysis(
+        result=result,
+        reference=against,
+        chosen=reference is not None,
+        intervals={method.name: bootstrap(method.clients()) for method in shown},
+        differences=compare(against, others) if against else {},
+        target=aim,
+        reached={method.name: reach(method, aim) for method in shown},
+        front=pareto_front(shown),
+        local=default_reference(method for method in shown if not method.mean("comm/up_mb")),
+        styles=styles_of(method.name for method in result.methods),
+        searches={m.name: search_of(m, spaces.get(m.name, {})) for m in result.methods},
+    )
+
+
+def named(result: ComparisonResult, wanted: str) -> MethodResult:
+    """The confirmed method of that short name or title, in any case of letters.
+
+    Raises:
+        UserError: there is none.
+    """
+    for method in result.confirmed:
+        if wanted.lower() in (method.name.lower(), method.title.lower()):
+            return method
+    raise unknown("reference", wanted, [method.name for method in result.confirmed])

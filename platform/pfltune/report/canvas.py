@@ -1,0 +1,111 @@
+"""What all figures share: size, axes, legend, and the formats they are written in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+WIDTH, HEIGHT = 6.4, 3.8  # inches
+ROW = 0.3  # inches of one method in a figure with a row for each
+PAD = 0.06  # inches round all
+DECADES = 3  # of MB below the most that are told from 0
+# TrueType in PDFs, as journals demand; no random names in SVGs.
+SETTINGS = {"font.size": 9, "pdf.fonttype": 42, "svg.hashsalt": "pfltune"}
+# Without the date, the same figures give the same files.
+FORMATS: Mapping[str, dict[str, Any]] = {
+    "png": {"dpi": 150},
+    "pdf": {"metadata": {"CreationDate": None}},
+    "svg": {"metadata": {"Date": None}},
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and what stands below it.
+
+    Attributes:
+        name: of its files, without suffix.
+        caption: what it shows, in plain text.
+        figure: the figure.
+    """
+
+    name: str
+    caption: str
+    figure: Figure
+
+    def write(self, folder: Path) -> None:
+        """As PNG, PDF and SVG."""
+        with mpl.rc_context(SETTINGS):
+            _lay_out(self.figure)
+            for suffix, options in FORMATS.items():
+                self.figure.savefig(folder / f"{self.name}.{suffix}", **options)
+
+
+def canvas(xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Figure, Any]:
+    """A figure with one pair of axes."""
+    with mpl.rc_context(SETTINGS):
+        figure = _figure((WIDTH, height))
+        axes = figure.add_subplot()
+    dress(axes, xlabel, ylabel)
+    return figure, axes
+
+
+def panels(
+    rows: int, columns: int, size: tuple[float, float], **options: Any
+) -> tuple[Figure, Any]:
+    """A figure with a grid of axes, (rows, columns), of ``size`` inches in all."""
+    with mpl.rc_context(SETTINGS):
+        figure = _figure(size)
+        grid = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, grid
+
+
+def dress(axes: Any, xlabel: str = "", ylabel: str = "") -> None:
+    """Labels and a quiet grid."""
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
+
+
+def label_rows(axes: Any, titles: list[str]) -> None:
+    """One row per method, the first above."""
+    axes.set_yticks(range(len(titles)), titles)
+    axes.set_ylim(len(titles) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+
+
+def rows_height(count: int) -> float:
+    """Inches of a figure with ``count`` rows."""
+    return 0.9 + ROW * max(count, 2)
+
+
+def legend(figure: Figure, axes: Any) -> None:
+    """Outside, to the right; none if there is nothing to name."""
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside right upper", frameon=False)
+
+
+def scale_mb(axes: Any, most: float) -> None:
+    """A logarithmic axis of MB that also holds 0, where methods are that send nothing."""
+    smallest = 10.0 ** np.floor(np.log10(most or 1.0) - DECADES)
+    axes.set_xscale("symlog", linthresh=smallest)
+    axes.set_xlim(-smallest / 2, (most or 1.0) * 2)
+    axes.xaxis.set_major_formatter("{x:g}")
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    return Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=PAD, h_pad=PAD))
+
+
+def _lay_out(figure: Figure) -> None:
+    """Once for all formats: of a figure with many panels it takes as long as all the rest."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")

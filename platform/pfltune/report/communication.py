@@ -1,0 +1,87 @@
+"""Accuracy against bytes: what a method costs, when it reaches a target, and who is on the front.
+
+MB are 10^6 bytes up and down; accuracies are in [0, 1].
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pfltune.errors import UserError
+from pfltune.report.results import Curve, MethodResult
+
+SHARE_OF_BEST = 0.95
+
+
+@dataclass(frozen=True)
+class Reached:
+    """When a method first reached a target, by its validation accuracy averaged over seeds.
+
+    Attributes:
+        round: the evaluated round.
+        mb: MB that all sampled clients together had exchanged by then, mean over seeds.
+    """
+
+    round: int
+    mb: float
+
+
+def mean_curve(method: MethodResult, metric: str) -> Curve:
+    """(round, mean over seeds) at the rounds that all seeds have."""
+    curves = [dict(run.curves[metric]) for run in method.runs]
+    common = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
+    return [(step, float(np.mean([curve[step] for curve in curves]))) for step in common]
+
+
+def accuracy_by_mb(method: MethodResult) -> list[tuple[float, float]]:
+    """(MB so far, validation accuracy) at the evaluated rounds, both mean over seeds."""
+    spent = dict(mean_curve(method, "comm/total_mb"))
+    return [(spent[r], value) for r, value in mean_curve(method, "val/accuracy") if r in spent]
+
+
+def default_target(methods: Sequence[MethodResult]) -> float:
+    """95 % of the best validation accuracy, averaged over seeds, of any method in any round."""
+    values = [value for method in methods for _, value in mean_curve(method, "val/accuracy")]
+    return SHARE_OF_BEST * max(values, default=float("nan"))
+
+
+def checked_target(target: float) -> float:
+    """A target accuracy in (0, 1].
+
+    Raises:
+        UserError: it is none.
+    """
+    if not 0 < target <= 1:
+        raise UserError(f"--target {target:g} is no accuracy; give a share, e.g. 0.7 for 70 %")
+    return target
+
+
+def reach(method: MethodResult, target: float) -> Reached | None:
+    """When the method first reached the target; None if it never did."""
+    spent = dict(mean_curve(method, "comm/total_mb"))
+    for step, value in mean_curve(method, "val/accuracy"):
+        if value >= target:
+            return Reached(step, spent.get(step, float("nan")))
+    return None
+
+
+def per_client(method: MethodResult, settings: Mapping) -> float:
+    """MB that one sampled client exchanges in a round."""
+    sampled = settings["scenario"]["protocol"]["sampled_clients"]
+    return method.mean("comm/total_mb") / method.mean("rounds") / sampled
+
+
+def pareto_front(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:
+    """The methods that no other beats in test accuracy for as many MB or fewer, by MB.
+
+    Among equals in both all are on the front.
+    """
+    points = {m.name: (m.mean("comm/total_mb"), m.mean("selected/test_accuracy")) for m in methods}
+    front = [m for m in methods if not any(_beats(p, points[m.name]) for p in points.values())]
+    return tuple(sorted(front, key=lambda m: points[m.name]))
+
+
+def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether (MB, accuracy) is no worse in both and better in one."""
+    return one != other and one[0] <= other[0] and one[1] >= other[1]

@@ -1,0 +1,145 @@
+"""Figures of the course of training: accuracy by round, by bytes, and bytes against accuracy."""
+
+from typing import Any
+
+import numpy as np
+
+from pfltune.report.analysis import Analysis
+from pfltune.report.canvas import (
+    Drawing,
+    canvas,
+    dress,
+    label_rows,
+    legend,
+    panels,
+    rows_height,
+    scale_mb,
+)
+from pfltune.report.communication import accuracy_by_mb
+from pfltune.report.results import ConfirmedRun, MethodResult
+
+BAND = 0.12
+MARKS = 8  # markers on a curve
+
+
+def learning_curves(analysis: Analysis) -> Drawing:
+    """Validation accuracy by round."""
+    figure, axes = canvas("round", "validation accuracy, %")
+    for method in analysis.result.confirmed:
+        style = analysis.styles[method.name]
+        rounds, values = _by_seed(method.runs)
+        axes.plot(rounds, values.mean(0), label=method.title, **style.curve, **_marks(len(rounds)))
+        band = (values.min(0), values.max(0))
+        axes.fill_between(rounds, *band, color=style.colour, alpha=BAND, linewidth=0)
+    legend(figure, axes)
+    caption = (
+        "Validation accuracy by round: mean over clients and seeds; bands from the lowest seed to "
+        "the highest."
+    )
+    return Drawing("learning-curves", caption, figure)
+
+
+def accuracy_over_bytes(analysis: Analysis) -> Drawing:
+    """Validation accuracy by MB exchanged so far."""
+    figure, axes = canvas("MB so far, up and down, all sampled clients", "validation accuracy, %")
+    shown = analysis.result.confirmed
+    scale_mb(axes, _most(shown))
+    for method in shown:
+        points = np.array(accuracy_by_mb(method)).reshape(-1, 2)
+        style = analysis.styles[method.name].curve
+        axes.plot(
+            points[:, 0], 100 * points[:, 1], label=method.title, **style, **_marks(len(points))
+        )
+    if shown:
+        axes.axhline(100 * analysis.target, color="0.4", linewidth=0.8, linestyle=(0, (5, 3)))
+    legend(figure, axes)
+    caption = (
+        "Validation accuracy against the MB exchanged so far, mean over seeds. The dashed line is "
+        f"the target, {100 * analysis.target:.2f} %."
+    )
+    return Drawing("accuracy-by-bytes", caption, figure)
+
+
+def accuracy_vs_communication(analysis: Analysis) -> Drawing:
+    """Test accuracy against total MB, with the Pareto front."""
+    figure, axes = canvas("total MB up and down, all sampled clients", "test accuracy, %")
+    shown = analysis.result.confirmed
+    scale_mb(axes, _most(shown))
+    front = [_point(method) for method in analysis.front]
+    if len(front) > 1:
+        axes.step(*zip(*front, strict=True), where="post", color="0.5", linewidth=1, zorder=1)
+    for method in shown:
+        _cross(axes, method, analysis)
+    legend(figure, axes)
+    caption = (
+        "Test accuracy against total MB; bars are ± the standard deviation over seeds. "
+        "Filled: on the Pareto front (the grey line), no other method is as good for as many MB."
+    )
+    return Drawing("accuracy-vs-communication", caption, figure)
+
+
+def to_target(analysis: Analysis) -> Drawing:
+    """Rounds and MB to the target, one row per method."""
+    shown = analysis.result.confirmed
+    figure, grid = panels(1, 2, (7.2, rows_height(len(shown))), sharey=True)
+    for axes, label, key in zip(grid[0], ("rounds", "MB"), ("round", "mb"), strict=True):
+        dress(axes, f"{label} to {100 * analysis.target:.2f} % validation accuracy")
+        for place, method in enumerate(shown):
+            _bar(axes, place, getattr(analysis.reached[method.name], key, None))
+            axes.containers[-1][0].set_color(analysis.styles[method.name].colour)
+        label_rows(axes, [method.title for method in shown])
+        axes.margins(x=0.18)
+    caption = (
+        f"Rounds and MB until the validation accuracy, mean over clients and seeds, first reached "
+        f"{100 * analysis.target:.2f} %."
+    )
+    return Drawing("to-target", caption, figure)
+
+
+def _by_seed(runs: tuple[ConfirmedRun, ...]) -> tuple[list[int], np.ndarray]:
+    """The rounds that all seeds have, and accuracies in percent, (seeds, rounds)."""
+    curves = [dict(run.curves["val/accuracy"]) for run in runs]
+    rounds = sorted(set.intersection(*(set(curve) for curve in curves)))
+    return rounds, 100 * np.array([[curve[step] for step in rounds] for curve in curves])
+
+
+def _marks(points: int) -> dict[str, Any]:
+    return {"markersize": 4, "linewidth": 1.4, "markevery": max(1, points // MARKS)}
+
+
+def _most(methods: tuple[MethodResult, ...]) -> float:
+    return max((method.mean("comm/total_mb") for method in methods), default=1.0)
+
+
+def _point(method: MethodResult) -> tuple[float, float]:
+    return method.mean("comm/total_mb"), 100 * method.mean("selected/test_accuracy")
+
+
+def _cross(axes: Any, method: MethodResult, analysis: Analysis) -> None:
+    """A method's point with its spread, hollow if another one is better for as many MB."""
+    style = analysis.styles[method.name]
+    axes.errorbar(
+        *_point(method),
+        yerr=100 * method.std("selected/test_accuracy"),
+        label=method.title,
+        linestyle="none",
+        capsize=3,
+        elinewidth=1,
+        markersize=7,
+        markerfacecolor=style.colour if method in analysis.front else "white",
+        **style.points,
+    )
+
+
+def _bar(axes: Any, place: int, value: float | None) -> None:
+    axes.barh(place, value or 0.0, height=0.62)
+    text = "not reached" if value is None else f"{value:,.4g}"
+    axes.annotate(
+        text,
+        (value or 0.0, place),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+        color="0.35" if value is None else "black",
+    )

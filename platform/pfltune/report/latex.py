@@ -1,0 +1,151 @@
+"""Tables for a paper: booktabs, the best in bold, marks of significance with their note."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pfltune.report.analysis import Analysis
+from pfltune.report.columns import (
+    ACCURACY,
+    CLIENT_STD,
+    MINUS,
+    PERSONAL,
+    TOTAL_MB,
+    WORST,
+    Column,
+    cells,
+    resource_columns,
+)
+from pfltune.report.results import MethodResult
+from pfltune.report.statistics import ALPHA
+
+WORSE, BETTER, DIFFERENT = r"$^{\downarrow}$", r"$^{\uparrow}$", r"$^{\ast}$"
+MARKS = {"worse": WORSE, "better": BETTER, "different": DIFFERENT}
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    **{char: f"\\{char}" for char in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "–": "--",
+    MINUS: "$-$",
+    "η": r"$\eta$",
+}
+
+
+@dataclass(frozen=True)
+class Tabular:
+    """A table of LaTeX cells.
+
+    Attributes:
+        heads: of the columns, the first on the left.
+        rows: as long as the heads each.
+        caption: above the table.
+        note: below it, small; empty for none.
+        label: to refer to it.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str
+    note: str
+    label: str
+
+    def __str__(self) -> str:
+        align = "l" + "r" * (len(self.heads) - 1)
+        note = [r"\par\vspace{2pt}", rf"{{\footnotesize {self.note}\par}}"] if self.note else []
+        lines = [
+            r"% \usepackage{booktabs} \usepackage{graphicx}",
+            r"\begin{table}[t]",
+            r"\centering",
+            rf"\caption{{{self.caption}}}",
+            rf"\label{{{self.label}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{align}}}",
+            r"\toprule",
+            " & ".join(self.heads) + r" \\",
+            r"\midrule",
+            *(" & ".join(row) + r" \\" for row in self.rows),
+            r"\bottomrule",
+            r"\end{tabular}}",
+            *note,
+            r"\end{table}",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def result_table(analysis: Analysis) -> str:
+    """Accuracies with their marks, and what they cost."""
+    columns = (ACCURACY, CLIENT_STD, WORST, TOTAL_MB, PERSONAL)
+    result = analysis.result
+    rows = table_rows(columns, result.methods)
+    for row, method in zip(rows, result.methods, strict=True):
+        row[1] += _mark(analysis, method)
+    scenario = escaped(result.scenario)
+    caption = f"Test accuracy and communication on {scenario}."
+    return str(Tabular(_heads(columns), rows, caption, _note(analysis), f"tab:{result.name}"))
+
+
+def resource_table(analysis: Analysis) -> str:
+    """What the methods cost."""
+    columns = resource_columns(analysis)
+    result = analysis.result
+    caption = f"Resources on {escaped(result.scenario)}."
+    rows = table_rows(columns, result.methods)
+    return str(Tabular(_heads(columns), rows, caption, "", f"tab:{result.name}-resources"))
+
+
+def table_rows(columns: Sequence[Column], methods: Sequence[MethodResult]) -> list[list[str]]:
+    """Title and cells of each method, the best of each column in bold."""
+    best = [column.winners(methods) for column in columns]
+    return [
+        [
+            escaped(method.title),
+            *(
+                cell(text, bold=method.name in names)
+                for text, names in zip(cells(method, columns), best, strict=True)
+            ),
+        ]
+        for method in methods
+    ]
+
+
+def cell(text: str, bold: bool = False) -> str:
+    """A cell in LaTeX; what follows ± is small."""
+    main, plus_minus, spread = escaped(text).partition(r" $\pm$ ")
+    strong = rf"\textbf{{{main}}}" if bold else main
+    return strong + (rf" {{\scriptsize $\pm$ {spread}}}" if plus_minus else "")
+
+
+def escaped(text: str) -> str:
+    """``text`` as LaTeX prints it."""
+    return "".join(SPECIAL.get(char, char) for char in text)
+
+
+def _heads(columns: Iterable[Column]) -> list[str]:
+    return ["method", *(escaped(column.title) for column in columns)]
+
+
+def _mark(analysis: Analysis, method: MethodResult) -> str:
+    found = analysis.differences.get(method.name)
+    return MARKS.get(found.verdict, "") if found else ""
+
+
+def _note(analysis: Analysis) -> str:
+    seeds = analysis.result.settings["budget"]["seeds"]
+    spread = f"Mean over clients $\\pm$ standard deviation over {seeds} seeds."
+    if analysis.reference is None or not analysis.differences:
+        return spread
+    untested = [m for m in analysis.result.confirmed if _is_untested(analysis, m)]
+    titles = ", ".join(escaped(method.title) for method in untested)
+    return (
+        f"{spread} {WORSE}/{BETTER}: worse/better than {escaped(analysis.reference.title)} "
+        f"($p<{ALPHA}$, Wilcoxon's signed-rank test over clients, Holm's correction); without a "
+        "mark no difference was found." + (f" Not tested: {titles}." if titles else "")
+    )
+
+
+def _is_untested(analysis: Analysis, method: MethodResult) -> bool:
+    found = analysis.differences.get(method.name)
+    return found is not None and bool(found.untested)

@@ -1,0 +1,125 @@
+"""Self-contained HTML pages: no other file, no network, a few lines of JavaScript that sort."""
+
+import base64
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from pfltune.report import words
+from pfltune.report.analysis import Analysis
+from pfltune.report.canvas import Drawing
+from pfltune.report.columns import Column, cells, resource_columns, result_columns
+from pfltune.report.latex import result_table
+from pfltune.report.results import MethodResult
+from pfltune.report.styles import Style
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a sortable table; ``sort`` is empty where it stays below."""
+
+    text: str
+    sort: str
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method's row; the colour is that of the figures."""
+
+    title: str
+    colour: str
+    cells: Sequence[Cell]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A sortable table."""
+
+    heads: Sequence[str]
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as base64 of its PNG."""
+
+    name: str
+    caption: str
+    image: str
+
+
+def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing]) -> str:
+    """The page of one comparison; its figures are read from ``folder``."""
+    result = analysis.result
+
+    def sortable(columns: Sequence[Column]) -> Grid:
+        return grid(columns, result.methods, analysis.styles)
+
+    return rendered(
+        "comparison.html.j2",
+        title=result.name,
+        result=result,
+        budget=result.settings["budget"],
+        start=words.start_weights(result),
+        status=words.status(result),
+        finding=words.finding(analysis),
+        results=sortable(result_columns(analysis)),
+        resources=sortable(resource_columns(analysis)),
+        accuracy_note=f"{words.accuracy_note(result)} {words.SPREAD_NOTE}",
+        test_note=words.test_note(analysis),
+        communication_note=words.communication_note(analysis),
+        figures=pictures(folder, drawings),
+        searches=[analysis.searches[method.name] for method in result.methods],
+        latex=result_table(analysis),
+    )
+
+
+def rendered(template: str, **content: Any) -> str:
+    """A page of this package's templates; whatever strangers say is escaped."""
+    environment = Environment(
+        loader=PackageLoader("pfltune.report", "."),
+        autoescape=select_autoescape(["j2"]),
+        undefined=StrictUndefined,
+    )
+    return environment.get_template(template).render(**content)
+
+
+def grid(
+    columns: Sequence[Column], methods: Sequence[MethodResult], styles: dict[str, Style]
+) -> Grid:
+    """A row per method."""
+    best = [column.winners(methods) for column in columns]
+    rows = [
+        Row(
+            method.title,
+            styles[method.name].colour,
+            [
+                Cell(text, _sort(column, method), method.name in names)
+                for column, text, names in zip(columns, cells(method, columns), best, strict=True)
+            ],
+        )
+        for method in methods
+    ]
+    return Grid(["method", *(column.title for column in columns)], rows)
+
+
+def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:
+    """The PNGs that the drawings have been written to."""
+    return [
+        Picture(
+            drawing.name,
+            drawing.caption,
+            base64.b64encode((folder / f"{drawing.name}.png").read_bytes()).decode(),
+        )
+        for drawing in drawings
+    ]
+
+
+def _sort(column: Column, method: MethodResult) -> str:
+    value = column.value(method) if method.runs else math.nan
+    return "" if math.isnan(value) else repr(value)

@@ -1,0 +1,104 @@
+"""Methods over several scenarios: average ranks, Friedman's test, Nemenyi's critical difference."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from pfltune.report.canvas import Drawing, panels
+from pfltune.report.statistics import ALPHA
+from pfltune.report.styles import Style
+
+FEWEST_SCENARIOS = 3
+FEWEST_METHODS = 3
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How methods stand over scenarios, after Demšar (JMLR 7, 2006).
+
+    Attributes:
+        names: short names of the methods that have a figure in every scenario.
+        accuracies: test accuracies in [0, 1], (methods, scenarios).
+        ranks: average rank of each, 1 for the best; equals share the mean of their ranks.
+        p: of Friedman's test that all methods rank alike; NaN with fewer than 3 scenarios or
+            methods.
+        critical_difference: average ranks that are further apart differ at 0.05, by Nemenyi's
+            test; NaN as p.
+    """
+
+    names: tuple[str, ...]
+    accuracies: np.ndarray
+    ranks: np.ndarray
+    p: float
+    critical_difference: float
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether there were enough scenarios and methods."""
+        return bool(self.names) and not np.isnan(self.critical_difference)
+
+
+def rank(accuracies: Mapping[str, Sequence[float]]) -> Ranking:
+    """Rank methods by their accuracies in the same scenarios.
+
+    Args:
+        accuracies: one per scenario in [0, 1], by method; NaN where a method has none, which
+            leaves it out.
+    """
+    whole = {name: row for name, row in accuracies.items() if not np.isnan(row).any()}
+    table = np.array(list(whole.values()), dtype=np.float64)
+    if not len(table):
+        return Ranking((), table, np.empty(0), float("nan"), float("nan"))
+    ranks = stats.rankdata(-table, axis=0).mean(1)
+    methods, scenarios = table.shape
+    p = difference = float("nan")
+    if methods >= FEWEST_METHODS and scenarios >= FEWEST_SCENARIOS:
+        p = float(stats.friedmanchisquare(*table).pvalue)
+        difference = critical_difference(methods, scenarios)
+    return Ranking(tuple(whole), table, ranks, p, difference)
+
+
+def critical_difference(methods: int, scenarios: int) -> float:
+    """Of average ranks at 0.05: q/√2 · √(k(k + 1) / 6N) of k methods over N scenarios."""
+    q = stats.studentized_range.ppf(1 - ALPHA, methods, np.inf) / np.sqrt(2)
+    return float(q * np.sqrt(methods * (methods + 1) / (6 * scenarios)))
+
+
+def critical_difference_diagram(
+    ranking: Ranking, titles: Mapping[str, str], styles: Mapping[str, Style]
+) -> Drawing:
+    """Methods on a line by average rank; bars join those that Nemenyi's test does not tell apart.
+
+    Args:
+        ranking: a tested one.
+        titles: of the methods by short name, no two alike.
+        styles: of the methods by short name.
+    """
+    # They import pandas, seaborn and statsmodels, which takes seconds.
+    from scikit_posthocs import critical_difference_diagram as draw
+    from scikit_posthocs import posthoc_nemenyi_friedman
+
+    shown = [titles[name] for name in ranking.names]
+    p_values = posthoc_nemenyi_friedman(ranking.accuracies.T).set_axis(shown, axis=0)
+    figure, grid = panels(1, 1, (6.4, 1.2 + 0.16 * len(shown)))
+    axes = grid[0, 0]
+    draw(
+        dict(zip(shown, ranking.ranks, strict=True)),
+        p_values.set_axis(shown, axis=1),
+        alpha=ALPHA,
+        ax=axes,
+        label_fmt_left="{label} ({rank:.2f}) ",
+        label_fmt_right=" ({rank:.2f}) {label}",
+        color_palette={titles[name]: styles[name].colour for name in ranking.names},
+        crossbar_props={"linewidth": 3},
+    )
+    axes.set_xlabel("average rank, 1 is best")
+    axes.xaxis.set_label_position("top")
+    caption = (
+        f"Average ranks over {ranking.accuracies.shape[1]} scenarios, the best on the left. Bars "
+        "join methods that Nemenyi's test does not tell apart at 0.05: their ranks differ by less "
+        f"than the critical difference, {ranking.critical_difference:.2f}."
+    )
+    return Drawing("critical-difference", caption, figure)

@@ -1,0 +1,78 @@
+"""The figures of a report with every digit, for spreadsheets and for whoever computes on."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from pfltune.report.analysis import Analysis
+from pfltune.report.communication import per_client
+from pfltune.report.results import ComparisonResult, MethodResult
+
+
+def csv_table(result: ComparisonResult) -> str:
+    """One row per method and seed."""
+    metrics = sorted({name for m in result.methods for run in m.runs for name in run.metrics})
+    rows = [
+        [method.name, run.seed, *(_digits(run.metrics.get(name)) for name in metrics)]
+        for method in result.methods
+        for run in method.runs
+    ]
+    return text(["method", "seed", *metrics], rows)
+
+
+def csv_clients(result: ComparisonResult) -> str:
+    """One row per method, seed and client: accuracies in [0, 1] in the chosen round."""
+    rows = [
+        [method.name, run.seed, client, _digits(val), _digits(test)]
+        for method in result.methods
+        for run in method.runs
+        for client, (val, test) in enumerate(zip(run.val, run.test, strict=True))
+    ]
+    return text(["method", "seed", "client", "val_accuracy", "test_accuracy"], rows)
+
+
+def csv_summary(analysis: Analysis) -> str:
+    """One row per confirmed method: means, interval, difference to the reference, target."""
+    rows = [_summary(analysis, method) for method in analysis.result.confirmed]
+    return text(list(rows[0]), [list(row.values()) for row in rows]) if rows else ""
+
+
+def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as CSV."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _summary(analysis: Analysis, method: MethodResult) -> dict[str, object]:
+    interval, reached = analysis.intervals[method.name], analysis.reached[method.name]
+    found = analysis.differences.get(method.name)
+    figures: dict[str, float | None] = {
+        **method.summary(),
+        "test/accuracy_low": interval.low,
+        "test/accuracy_high": interval.high,
+        "difference": found.mean if found else None,
+        "difference_low": found.interval.low if found else None,
+        "difference_high": found.interval.high if found else None,
+        "seeds_agreeing": found.agreeing if found else None,
+        "p_holm": found.p if found else None,
+        "p": found.raw_p if found else None,
+        "comm/mb_per_client_and_round": per_client(method, analysis.result.settings),
+        "rounds_to_target": reached.round if reached else None,
+        "mb_to_target": reached.mb if reached else None,
+    }
+    return {
+        "method": method.name,
+        "seeds": len(method.runs),
+        **{name: _digits(value) for name, value in figures.items()},
+        "reference": analysis.reference.name if analysis.reference else "",
+        "verdict": found.verdict if found else "reference",
+        "target": _digits(analysis.target),
+    }
+
+
+def _digits(value: float | None) -> str:
+    """All digits; nothing for nothing."""
+    return "" if value is None or value != value else repr(float(value))

@@ -1,0 +1,153 @@
+"""Comparisons as they stand in an MLflow store, with figures that a test chooses, in seconds."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+
+import numpy as np
+
+from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.mirror import Mirror
+from pfltune.tracking.store import Store
+
+SEARCH_SEED = 7
+
+
+@dataclass(frozen=True)
+class Fake:
+    """A method with the figures it shall have.
+
+    Attributes:
+        title: how it is written.
+        test: accuracy of each client at the chosen (last) round, (seeds, clients).
+        up_mb: MB up of a round; as many come down.
+        searched: objective of each search trial.
+        failed: how many search trials more fail.
+        val_shift: what validation accuracies are above the test accuracies.
+    """
+
+    title: str
+    test: np.ndarray
+    up_mb: float = 1.0
+    searched: tuple[float, ...] = (0.3, 0.5)
+    failed: int = 0
+    val_shift: float = 0.02
+    knobs: Mapping[str, object] = field(default_factory=lambda: {"lr": 0.1, "prefix": "tokens"})
+
+
+def settings(methods: Iterable[str], *, trials: int, seeds: int, rounds: int = 4, **changed):
+    """What comparison.json holds, as far as a report reads it."""
+    return {
+        "command": "compare",
+        "scenario": {
+            "title": "Handwritten digits & more",
+            "backbone": {"weights": "warm-start"},
+            "warm_start": {"epochs": 30, "share": 0.2},
+            "protocol": {"rounds": rounds, "sampled_clients": 4},
+        },
+        "methods": list(methods),
+        "budget": {"trials": trials, "generation": 2, "eta": 2, "seeds": seeds, "seed": 0},
+        **changed,
+    }
+
+
+def record(
+    store: Store,
+    name: str,
+    methods: Mapping[str, Fake],
+    *,
+    scenario: str = "digits",
+    rounds: int = 4,
+    over: bool = True,
+    leave_out: Iterable[str] = (),
+    **changed,
+) -> str:
+    """Write a comparison as the mirror does; returns the experiment's id.
+
+    Args:
+        store: where to.
+        name: of the experiment.
+        methods: by short name.
+        scenario: its name.
+        rounds: of every trial that does not fail; every second one is evaluated.
+        over: whether the methods' runs are closed.
+        leave_out: names of trials that have begun and not ended.
+        changed: settings that differ.
+    """
+    one = next(iter(methods.values()))
+    trials, seeds = len(one.searched) + one.failed, len(one.test)
+    recorded = settings(methods, trials=trials, seeds=seeds, rounds=rounds, **changed)
+    mirror = Mirror(
+        store,
+        name,
+        {"scenario": scenario},
+        {short: fake.title for short, fake in methods.items()},
+        {"comparison.json": json.dumps(recorded)},
+        (),
+        lambda text: None,
+    )
+    for short, fake in methods.items():
+        for event in _events(short, fake, rounds, set(leave_out)):
+            mirror.put(event)
+    for short, fake in methods.items():
+        if over:
+            mirror.end_method(short, fake.knobs if len(fake.test) else None)
+    return mirror.close(60)
+
+
+def _events(short: str, fake: Fake, rounds: int, unfinished: set[str]):
+    clock = count(1_000)
+    for index, value in enumerate(fake.searched):
+        trial = f"{short}-search-{index}"
+        generation = index // 2
+        knobs = {**fake.knobs, "lr": 0.1 * (index + 1)}
+        yield TrialStarted(
+            trial, short, "search", index, generation, SEARCH_SEED, knobs, next(clock)
+        )
+        flat = np.full(3, value)
+        for step in range(1, rounds + 1):
+            yield _round(trial, step, rounds, flat, None, fake, next(clock))
+        if trial not in unfinished:
+            selected = {"round": rounds, "val": flat.tolist(), "test": []}
+            yield TrialEnded(trial, "finished", rounds, "", selected, next(clock))
+    for index in range(len(fake.searched), len(fake.searched) + fake.failed):
+        trial = f"{short}-search-{index}"
+        yield TrialStarted(
+            trial, short, "search", index, index // 2, SEARCH_SEED, {"lr": 9.0}, next(clock)
+        )
+        yield TrialEnded(trial, "failed", 1, "loss was nan <in> round 1", None, next(clock))
+    for index, test in enumerate(fake.test):
+        trial = f"{short}-confirm-{index}"
+        yield TrialStarted(
+            trial, short, "confirm", index, -1, 100 + index, dict(fake.knobs), next(clock)
+        )
+        val = np.asarray(test) + fake.val_shift
+        for step in range(1, rounds + 1):
+            yield _round(trial, step, rounds, val, np.asarray(test), fake, next(clock))
+        if trial not in unfinished:
+            selected = {"round": rounds, "val": val.tolist(), "test": list(map(float, test))}
+            yield TrialEnded(trial, "finished", rounds, "", selected, next(clock))
+
+
+def _round(trial, step, rounds, val, test, fake, at):
+    """Accuracy rises with the square root of the round; bytes and steps with the round."""
+    share = np.sqrt(step / rounds)
+    metrics = {
+        "comm/up_mb": fake.up_mb,
+        "comm/down_mb": fake.up_mb,
+        "comm/total_mb": 2 * fake.up_mb * step,
+        "comm/setup_mb": 0.0,
+        "params/shared": 1000.0 * fake.up_mb,
+        "params/personal": 10.0,
+        "train/steps": 12.0 * step,
+        "train/adaptation_steps": 0.0,
+        "time/total_s": 1.5,
+        "memory/peak_mb": 100.0,
+        "compute/gflops": 0.125,
+    }
+    if step % 2 == 0:
+        metrics |= {"val/accuracy": share * val.mean(), "val/best_accuracy": share * val.mean()}
+        if test is not None:
+            metrics["test/accuracy"] = share * test.mean()
+    return RoundDone(trial, step, float(val.mean()), metrics, at)
