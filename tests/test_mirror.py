@@ -593,20 +593,6 @@ def test_a_store_knows_its_experiments(store):
     assert store.has_experiment("small")
 
 
-def test_the_ui_keeps_a_password_out_of_the_command_line(tmp_path, monkeypatch):
-    from pfltune.cli import ui
-
-    called = {}
-    monkeypatch.setattr(
-        "os.execve", lambda path, line, environment: called.update(line=line, env=environment)
-    )
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@host/db")
-    ui.command.callback(host="127.0.0.1", port=5000, results=tmp_path)
-    assert "secret" not in " ".join(called["line"])
-    assert called["env"]["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:secret@host/db"
-    assert called["line"][called["line"].index("--host") + 1] == "127.0.0.1"
-
-
 def test_mlflow_reads_the_address_from_the_environment():
     from mlflow.cli import server
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from pydantic import Field, model_validator
 
 from pfltune.backbones import Backbone
@@ -23,7 +22,7 @@ from pfltune.federation.ground import Federation, Protocol
 from pfltune.federation.setup import set_up
 from pfltune.method import Method, Tensors
 from pfltune.randomness import numpy_rng
-from pfltune.settings import Settings, read_yaml, validated
+from pfltune.settings import Settings, plain_yaml, read_yaml, validated
 from pfltune.warm_start import WarmStart, warm_start
 
 
@@ -224,7 +223,4 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         level = level.setdefault(parent, {})
         if not isinstance(level, dict):
             raise UserError(f"override {override!r}: {parent!r} has no settings below it")
-    try:
-        level[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"override {override!r}: the value is not valid YAML") from error
+    level[leaf] = plain_yaml(text, f"override {override!r}: the value")

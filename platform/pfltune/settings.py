@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
@@ -10,6 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pfltune.errors import UserError, unknown
 
 Model = TypeVar("Model", bound=BaseModel)
+
+# A few characters of YAML can stand for a value that no memory would hold written out.
+_SHORT = Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 200, 200, 200
 
 
 class Settings(BaseModel):
@@ -25,14 +30,29 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: the file is missing, unreadable, no YAML or no mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        text = path.read_text()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:  # no text, or no path
+        raise UserError(f"{path} is not valid YAML: {error}") from error
+    content = plain_yaml(text, str(path))
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a mapping of settings, not {type(content).__name__}")
     return content
+
+
+def plain_yaml(text: str, where: str) -> Any:
+    """The data in a YAML text, read safely.
+
+    Raises:
+        UserError: it is no YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    # The others are what PyYAML lets through of numbers, dates and depths that Python refuses.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        told = " ".join(str(error).split())
+        raise UserError(f"{where} is not valid YAML: {told}") from error
 
 
 def validated(model: type[Model], raw: Mapping[str, Any], where: str) -> Model:
@@ -53,7 +73,7 @@ def _in_words(model: type[BaseModel], error: Any) -> str:
         return f"{at!r} is missing"
     message = error["msg"].removeprefix("Value error, ")
     if at and not isinstance(error["input"], dict):
-        return f"{at}={error['input']!r}: {message}"
+        return f"{at}={_SHORT.repr(error['input'])}: {message}"
     return f"{at}: {message}" if at else message
 
 

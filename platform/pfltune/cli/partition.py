@@ -41,11 +41,12 @@ def command(scenario: str, overrides: tuple[str, ...], out: Path | None) -> None
     from pfltune.data.census import take_census
     from pfltune.report.partition import write_partition
     from pfltune.scenario import load_scenario
+    from pfltune.tuning.claim import checked_name
 
     ground = load_scenario(scenario, overrides)
     dataset = ground.dataset()
     census = take_census(dataset, ground.clients(dataset))
-    folder = out or Path("results") / "partitions" / ground.name
+    folder = out or Path("results") / "partitions" / checked_name(ground.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         paths = write_partition(ground, census, folder)

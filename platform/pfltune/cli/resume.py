@@ -1,15 +1,39 @@
 """Going on with what was begun: which folder, and which of its settings a command repeats."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
+from pydantic import BaseModel, Field
 
+from pfltune.cli.options import MOST_THREADS
 from pfltune.errors import UserError
 
 Record = dict[str, Any]
-TOP_LEVEL = ("methods", "fixed", "lr", "seeds", "seed")
+
+
+class _Compute(BaseModel):
+    device: str
+    precision: Literal["float32", "bfloat16"]
+    deterministic: bool = False
+
+
+class _Hardware(BaseModel):
+    threads: int = Field(ge=1, le=MOST_THREADS)
+    compute: _Compute
+
+
+class _Repeated(BaseModel):
+    """What a command repeats of a record; the rest of it is compared, not used."""
+
+    hardware: _Hardware
+    budget: dict[str, Any] = {}
+    methods: list[str] = Field([], min_length=1)
+    fixed: dict[str, dict[str, int | float | str | bool]] = {}
+    lr: float = 0.0
+    seeds: int = Field(1, ge=1)
+    seed: int = Field(0, ge=0)
 
 
 def begun(command: str, name: str | None, resume: str | None, results: Path) -> Record | None:
@@ -22,9 +46,9 @@ def begun(command: str, name: str | None, resume: str | None, results: Path) -> 
     """
     from pfltune.tuning.claim import checked_name, recorded
 
-    if name and resume and name != resume:
+    if name is not None and resume is not None and name != resume:
         raise UserError(f"--name {name} and --resume {resume} are two; give one of them")
-    chosen = resume or name
+    chosen = name if resume is None else resume
     if chosen is None:
         return None
     record = recorded(results / checked_name(chosen))
@@ -50,18 +74,12 @@ def repeated(settings: dict[str, Any], record: Record | None) -> dict[str, Any]:
     """
     if record is None:
         return settings
-    try:
-        compute = record["hardware"]["compute"]
-        known = {
-            **record.get("budget", {}),
-            **{key: record[key] for key in TOP_LEVEL if key in record},
-            "threads": record["hardware"]["threads"],
-            "device": compute["device"],
-            "precision": compute["precision"],
-            "deterministic": compute["deterministic"],
-        }
-    except (KeyError, TypeError) as error:
-        raise UserError(f"comparison.json of this comparison is damaged: {error!r}") from error
+    from pfltune.settings import validated
+
+    whole = validated(_Repeated, record, "comparison.json of this comparison is damaged")
+    found = whole.model_dump(exclude_unset=True)
+    hardware, budget = found.pop("hardware"), found.pop("budget", {})
+    known = {**budget, **found, "threads": hardware["threads"], **hardware["compute"]}
     return {
         key: known[key] if key in known and not (given(key) and value != "auto") else value
         for key, value in settings.items()

@@ -77,7 +77,7 @@ def _source(data: Data) -> Source:
 
 
 def _in_files(data: Data, kind: str, text: str) -> Source:
-    if not text:
+    if not text or "\0" in text:
         raise UserError(f"data set {data.name!r} needs a path, as in {kind}:PATH")
     path = Path(text).expanduser().absolute()
     if kind == "npz":

@@ -49,7 +49,32 @@ def _unpickled(archive: tarfile.TarFile, member: str, scratch: Path) -> Any:
     with source, tempfile.TemporaryFile(dir=scratch) as file:
         shutil.copyfileobj(source, file)
         file.seek(0)
-        return pickle._Unpickler(file, encoding="bytes").load()
+        try:
+            return _ArraysOnly(file, encoding="bytes").load()
+        except pickle.UnpicklingError as error:
+            raise UserError(f"{member} in the archive in {scratch}: {error}") from error
+
+
+_OF_ARRAYS = {
+    ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+"""The names in the pickles of CIFAR; numpy has moved one of them since."""
+
+
+class _ArraysOnly(pickle._Unpickler):
+    """Reads arrays and plain values; no other code is ever called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What an array is rebuilt with.
+
+        Raises:
+            UnpicklingError: anything else is asked for.
+        """
+        if (module, name) not in _OF_ARRAYS:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no array")
+        return _OF_ARRAYS[module, name]
 
 
 def svhn_chunks(paths: Sequence[Path]) -> Iterator[Chunk]:

@@ -2,5 +2,5 @@
 
 import os
 
-# Read when Ray is imported: a trial whose process dies is told as every failure, not by Ray as well.
+# Read when Ray is imported: of a process that died, the trial's failure tells, not Ray as well.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died or was killed")

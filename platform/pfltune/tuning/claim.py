@@ -18,6 +18,8 @@ from pfltune.storage import open_storage
 
 LOCK, OWNER, RECORD = ".lock", ".owner", "comparison.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+TAKEN = ("artifacts", "mlflow.db", "partitions")
+"""What else is in the results folder."""
 SHOWN = 5
 MOVABLE = (
     "hardware.workers",
@@ -34,9 +36,10 @@ def checked_name(name: str) -> str:
     Raises:
         UserError: it cannot.
     """
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or name in TAKEN:
         raise UserError(
-            f"the name {name!r} is not possible; letters, digits, '.', '_' and '-', at most 100"
+            f"the name {name!r} is not possible; letters, digits, '.', '_' and '-', at most 100, "
+            f"and none of {', '.join(TAKEN)}"
         )
     return name
 
@@ -50,7 +53,10 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from error
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
@@ -79,11 +85,13 @@ def recorded(folder: Path) -> dict[str, Any] | None:
         UserError: the file is damaged.
     """
     path = folder / RECORD
-    if not path.exists():
-        return None
     try:
         settings = json.loads(path.read_text())
-    except ValueError as error:
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}); restore it or remove {folder}") from error
     if not isinstance(settings, dict):
         raise UserError(f"{path} is damaged (no mapping); restore it or remove {folder}")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -73,6 +74,7 @@ def worker_pool(workers: int, threads: int) -> Iterator[Callable[[], None]]:
     def start() -> None:
         if not ray.is_initialized():
             ray.init(
+                address="local",  # not a cluster that happens to run here, or RAY_ADDRESS
                 num_cpus=workers * threads,
                 include_dashboard=False,
                 log_to_driver=False,
@@ -81,8 +83,14 @@ def worker_pool(workers: int, threads: int) -> Iterator[Callable[[], None]]:
 
     with ThreadPoolExecutor(1) as background:
         started = background.submit(start)
+
+        def wait_for_it() -> None:
+            started.result()
+            # Ray's own handler of SIGTERM would abort this process three seconds after it.
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
         try:
-            yield lambda: started.result()
+            yield wait_for_it
         finally:
             wait([started])
             ray.shutdown()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -107,7 +108,8 @@ def _resumable(job: Job, mirror: Mirror, console: Console) -> Iterator[None]:
             mirror.close(HASTE_S)
         if not isinstance(error, KeyboardInterrupt | Halted | TrackingError):
             raise
-        flag = "" if job.results.name == "results" else f" --results {job.results}"
+        usual = job.results == Path("results").resolve()
+        flag = "" if usual else f" --results {job.results}"
         console.print(
             f"What is done is kept. Go on with: pfltune {job.command} --resume {job.name}{flag}",
             soft_wrap=True,

@@ -45,6 +45,7 @@ def stopping_by_signals(tell: Callable[[], None]) -> Iterator[Stopping]:
     def hear(_number: int, _frame: FrameType | None) -> None:
         if stopping:
             raise KeyboardInterrupt
+        signal.alarm(0)  # of Ray's handler, if that came first: it would abort this process
         stopping.ask()
         tell()
 
