@@ -11,17 +11,25 @@ import time
 from itertools import count, pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 
+from pfltune.data.census import Census
 from pfltune.errors import TrackingError, UserError
 from pfltune.tracking import mirror as mirror_module
+from pfltune.tracking.dataset import dataset_input
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.mirror import Mirror
 from pfltune.tracking.store import Store, reason, redacted
 
 TAGS = {"scenario": "digits", "version.torch": "2.11"}
 BEST = {"lr": 0.25}
+RECIPE = {"partition": {"kind": "iid", "clients": 2}, "split": {"val": 0.2}}
+HELD = np.array([[[4, 3], [1, 2]], [[5, 6], [7, 8]]])  # clients, parts, classes
+DATA = dataset_input(
+    "digits", "c0ffee", RECIPE, Census(("train", "val"), ("0", "1"), (), HELD, HELD[..., :0])
+)
 PATIENCE = 30.0
 
 
@@ -113,6 +121,7 @@ def mirror_in(store, tell=None, files=()):
         {"comparison.json": "{}\n"},
         files,
         (lambda text: None) if tell is None else tell,
+        DATA,
     )
 
 
@@ -178,6 +187,7 @@ def read(client, run, names):
             key: [(m.step, m.timestamp, repr(m.value)) for m in history(client, run, key)]
             for key in run.data.metrics
         },
+        "data": [each.dataset.to_dictionary() for each in run.inputs.dataset_inputs],
         "artifacts": texts,
     }
 
@@ -230,6 +240,13 @@ def test_a_comparison_is_in_the_store_as_it_was(store, tmp_path):
     assert metrics["selected/val_accuracy_worst_decile"] == [(2, 3000, "0.25")]
     assert "elapsed/ours" not in metrics
     assert json.loads(whole["artifacts"]["clients.json"]) == SELECTED
+
+    for run in runs.values():
+        (data,) = run["data"]
+        assert (data["name"], data["digest"]) == ("digits", "c0ffee")
+        assert json.loads(data["source"]) == RECIPE
+        held = {"train": 18, "val": 18}
+        assert json.loads(data["profile"]) == {"clients": 2, "classes": 2, "samples": held}
 
     failed = runs["fedavg-search-1"]
     assert failed["status"] == "FAILED"
@@ -340,20 +357,19 @@ def until(condition, seconds=20.0):
         time.sleep(0.01)
 
 
-def test_an_outage_may_come_in_the_middle_and_again(store, undisturbed, monkeypatch):
-    monkeypatch.setattr(mirror_module, "FLUSH_SECONDS", 0.0)
-    told = []
+def test_an_outage_may_come_in_the_middle_and_again(store, undisturbed):
+    told, left = [], {"create_run": 4, "set_terminated": 3}
 
     def fault(number, name, done):
-        if number in range(8, 12) or number in range(20, 23):
+        if not done and left.get(name):
+            left[name] -= 1
             raise sqlite3.OperationalError("database is locked")
 
     store.client = Faulty(store.client, fault)
     mirror = mirror_in(store, told.append)
-    for event in EVENTS:
-        mirror.put(event)
-        time.sleep(0.05)
-    tell_all(mirror, [])
+    mirror.put(EVENTS[0])
+    until(lambda: len(told) == 2)
+    tell_all(mirror, EVENTS[1:])
     assert content(store) == undisturbed
     assert ["back" in text for text in told] == [False, True, False, True]
 

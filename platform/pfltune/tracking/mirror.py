@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from mlflow.entities import Metric
+from mlflow.entities import DatasetInput, Metric
 
 from pfltune.errors import TrackingError
 from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
@@ -66,6 +66,7 @@ class Mirror:
         artifacts: texts on each method's run, by file name.
         files: attached to each method's run.
         on_trouble: told in one line when MLflow fails, and when it is back; called in the thread.
+        data: what every run was given; None if nothing is to be said of it.
     """
 
     def __init__(
@@ -77,9 +78,10 @@ class Mirror:
         artifacts: Mapping[str, str],
         files: Iterable[Path],
         on_trouble: Callable[[str], None],
+        data: DatasetInput | None = None,
     ) -> None:
         self._address = store.address
-        self._runs = Runs(store, experiment, tags, parents, artifacts, files)
+        self._runs = Runs(store, experiment, tags, parents, artifacts, files, data)
         self._tell = on_trouble
         self._queue: SimpleQueue[Event | Command | None] = SimpleQueue()
         self._interrupted = False

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
 from pfltune.federation.evaluation import summary
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
@@ -39,6 +39,7 @@ class Runs:
         parents: title of each method by its short name.
         artifacts: texts on each parent, by file name.
         files: attached to each parent.
+        data: what every run was given; None if nothing is to be said of it.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Runs:
         parents: Mapping[str, str],
         artifacts: Mapping[str, str],
         files: Iterable[Path],
+        data: DatasetInput | None = None,
     ) -> None:
         self._store = store
         self._name = experiment
@@ -56,6 +58,7 @@ class Runs:
         self._parents = dict(parents)
         self._artifacts = dict(artifacts)
         self._files = tuple(files)
+        self._inputs = [data] if data else []
         self._found: dict[str, Run] | None = None
         self._ids: dict[str, str] = {}
         self._ready: set[str] = set()
@@ -195,6 +198,8 @@ class Runs:
             self._ids[name] = made.info.run_id
         elif known.info.status != "RUNNING":
             client.update_run(known.info.run_id, status="RUNNING")
+        if self._inputs:
+            client.log_inputs(self._ids[name], self._inputs)
         return self._ids[name]
 
     def _log(

@@ -13,6 +13,7 @@ from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.federation.fingerprint import fingerprint
 from pfltune.federation.ground import Federation
 from pfltune.storage import open_storage
+from pfltune.tracking.dataset import dataset_input
 from pfltune.tracking.environment import environment_tags
 from pfltune.tracking.journal import Journal
 from pfltune.tracking.mirror import Mirror
@@ -77,7 +78,8 @@ def _open_records(job: Job, federation: Federation, console: Console) -> Mirror:
     from pfltune.report.partition import write_partition  # it imports matplotlib
 
     store, before = Store(job.results), recorded(job.folder)
-    settings = {**job.settings(), "data": fingerprint(federation)}
+    digests = fingerprint(federation)
+    settings = {**job.settings(), "data": digests}
     if before is None:
         store.reachable()
         if store.has_experiment(job.name):
@@ -86,6 +88,7 @@ def _open_records(job: Job, federation: Federation, console: Console) -> Mirror:
         agree(job.name, before, settings)
     text = record(job.folder, before or settings)
     census = take_census(federation.dataset, federation.clients)
+    recipe = job.scenario.model_dump(include={"data", "partition", "split", "data_seed"})
     return Mirror(
         store,
         job.name,
@@ -94,6 +97,7 @@ def _open_records(job: Job, federation: Federation, console: Console) -> Mirror:
         artifacts={RECORD: text},
         files=write_partition(job.scenario, census, job.folder),
         on_trouble=partial(console.print, soft_wrap=True, highlight=False),
+        data=dataset_input(job.scenario.data.name, digests["clients"], recipe, census),
     )
 
 
