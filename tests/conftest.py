@@ -42,6 +42,14 @@ def own_data_folder(tmp_path_factory):
     os.environ["PFLTUNE_DATA"] = str(tmp_path_factory.mktemp("data"))
 
 
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory):
+    """The small comparison of tests/chaos, which nobody has disturbed."""
+    from chaos.reference import undisturbed
+
+    return undisturbed(tmp_path_factory.mktemp("undisturbed"))
+
+
 def tiny_federation(clients=SKEWED, *, backbone=TINY_VIT, weights=None, **protocol):
     """A federation of random 8×8 images; client c mostly holds class c mod 3.
 

@@ -1,46 +1,238 @@
-"""Examples in the docs are what they say: commands exist, files are accepted."""
+"""Examples in the docs are what they say: commands exist, code runs, files are accepted."""
 
 import re
 import shlex
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import pytest
+import torch
 import yaml
+from click.testing import CliRunner
 
 from pfltune.cli.app import root
+from pfltune.cli.options import key_values, names
+from pfltune.data.census import take_census
+from pfltune.federation.trial import FederatedTrial
+from pfltune.registry import find_method, make_method
+from pfltune.scenario import load_scenario
+from pfltune.tuning.plan import Budget, Plan
+from pfltune.tuning.space import load_space
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMAND = re.compile(r"^ {4,}(pfltune .*?)(?:  +#.*)?$", re.MULTILINE)
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+INDENTED = re.compile(r"^ {4,}(pfltune .*?)(?:  +#.*)?$", re.MULTILINE)
+FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+METHOD = re.compile(r"^class (\w+)\(Method\)", re.MULTILINE)
+REPEATABLE = ("pfltune methods ", "pfltune partition ")
+SHORT = "rounds: 2, evaluate_every: 1, sampled_clients: 4, local_epochs: 1, batch_size: 32"
+
+
+class Block(NamedTuple):
+    """A fenced piece of a page."""
+
+    page: Path
+    language: str
+    title: str
+    text: str
+
+    def __str__(self):
+        return f"{self.page.stem}-{self.title or self.text.splitlines()[0]}"
+
+
+def blocks(page: Path) -> list[Block]:
+    return [Block(page, *found) for found in FENCE.findall(page.read_text())]
+
+
+ALL = [block for page in PAGES for block in blocks(page)]
+PYTHON = [block for block in ALL if block.language == "python"]
+METHODS = [block for block in PYTHON if block.title and METHOD.search(block.text)]
+SCRIPTS = [block for block in PYTHON if block.title and block not in METHODS]
+CALLS = [block for block in PYTHON if not block.title and block.page.name != "README.md"]
+SHELL = [(b.page, line) for b in ALL if b.language == "sh" for line in b.text.splitlines()]
+PRINTED = [
+    (shell, printed)
+    for page in PAGES
+    for shell, printed in zip(blocks(page), blocks(page)[1:], strict=False)
+    if shell.language == "sh"
+    and printed.language == "text"
+    and shell.text.splitlines()[-1].startswith(REPEATABLE)
+]
 
 
 def commands() -> list[tuple[str, str]]:
-    """(page, command) of every indented line that begins with pfltune; long ones are joined."""
+    """(page, command) of every line that begins with pfltune, indented or in a block of shell."""
     found = []
     for page in PAGES:
         text = re.sub(r"\\\n\s+", "", page.read_text())
-        found += [(page.name, line.strip()) for line in COMMAND.findall(text)]
-    return found
+        found += [(page.name, line.strip()) for line in INDENTED.findall(text)]
+    found += [(page.name, line) for page, line in SHELL if line.startswith("pfltune ")]
+    drawn = yaml.safe_load((DOCS / "gallery.yaml").read_text())
+    return found + [("gallery.yaml", line) for entry in drawn for line in entry["commands"]]
+
+
+def parsed(line: str) -> click.Context:
+    """The command's context; unknown commands, options and values are errors."""
+    _, name, *arguments = shlex.split(line)
+    with click.Context(root) as above:
+        command = root.get_command(above, name)
+        assert command is not None, line
+        return command.make_context(name, arguments, parent=above)
 
 
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_every_command_in_the_docs_is_one(page, line):
-    """Parsed, not run: unknown commands, options and values are errors."""
-    words = shlex.split(line)[1:]
-    if "…" in line or not words:
-        pytest.skip("an abbreviation")
-    name, *arguments = words
-    with click.Context(root) as above:
-        command = root.get_command(above, name)
-        assert command is not None, f"{page}: {line}"
-        command.make_context(name, arguments, parent=above)
+    """Parsed, not run; and the methods, knobs and settings that it names exist."""
+    if "…" in line or line.split()[1].startswith("-"):
+        pytest.skip("an abbreviation, or a help text")
+    asked = parsed(line).params
+    named = [*names(asked.get("methods") or "fedavg"), *filter(None, [asked.get("method")])]
+    for method in named:
+        if ".py:" not in method:
+            find_method(method)
+    if asked.get("knobs") and ".py:" not in asked["method"]:
+        make_method(asked["method"], key_values(asked["knobs"]))
+    ground = asked.get("scenario") or asked.get("name")
+    if "overrides" in asked and ground and not ground.endswith(".yaml"):
+        load_scenario(ground, asked["overrides"])
+
+
+@pytest.mark.parametrize("line", [line for _, line in SHELL if line.startswith("make ")])
+def test_every_make_target_in_the_docs_is_one(line):
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE)
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """``beside(page)``: a working folder with the files that the page shows."""
+    monkeypatch.chdir(tmp_path)
+
+    def lay_out(page: Path) -> Path:
+        for block in blocks(page):
+            if block.title:
+                (tmp_path / block.title).write_text(block.text)
+        return tmp_path
+
+    return lay_out
+
+
+def reference_of(block: Block, folder: Path) -> str:
+    found = METHOD.search(block.text)
+    assert found is not None
+    return f"{folder / block.title}:{found[1]}"
+
+
+@pytest.mark.parametrize("block", METHODS, ids=str)
+def test_every_method_file_in_the_docs_trains(block, beside, run_trial):
+    reference = reference_of(block, beside(block.page))
+    done = run_trial(make_method(reference, {}))
+    assert done.metrics[-1]["comm/up_mb"] > 0
+    assert done.trial.selection.round > 0
+
+
+@pytest.mark.parametrize("block", METHODS, ids=str)
+def test_every_method_file_in_the_docs_is_searched_as_its_page_says(block, beside):
+    folder = beside(block.page)
+    space = load_space(reference_of(block, folder))
+    beside_it = (folder / block.title).with_suffix(".yaml")
+    searched = set(re.findall(r"^    (\w+): \w+ = knob\(", block.text, re.MULTILINE)) | {"lr"}
+    assert {dimension.name for dimension in space.dimensions} == searched
+    if beside_it.is_file():
+        written = yaml.safe_load(beside_it.read_text())
+        ranges = {d.name: {"low": d.low, "high": d.high} for d in space.dimensions}
+        assert ranges == written["search"]
+        assert list(space.start) == written["start"]
+
+
+def test_the_head_of_the_method_in_the_how_to_stays(beside, run_trial):
+    (block,) = [block for block in METHODS if block.page.stem == "add-a-method"]
+    trial = run_trial(make_method(reference_of(block, beside(block.page)), {})).trial
+    assert set(trial.personal[0]) == {"head.weight", "head.bias"}
+    assert not set(trial.server) & set(trial.personal[0])
+
+
+def test_the_proximal_term_in_the_how_to_pulls(beside, run_trial):
+    """A heavy μ keeps the server near its first state."""
+    (block,) = [block for block in METHODS if block.page.stem == "add-a-method"]
+    reference = reference_of(block, beside(block.page))
+
+    def moved(mu: float) -> float:
+        trial = run_trial(make_method(reference, {"mu": mu})).trial
+        first = FederatedTrial(trial.method, trial.federation, seed=0).server
+        return sum(float((trial.server[name] - first[name]).norm()) for name in first)
+
+    assert moved(10.0) < moved(0.001)
+
+
+@pytest.mark.parametrize(("shell", "printed"), PRINTED, ids=str)
+def test_commands_print_what_the_docs_show(shell, printed, beside, monkeypatch):
+    beside(shell.page)
+    monkeypatch.setenv("COLUMNS", "120")
+    _, *words = shlex.split(shell.text.splitlines()[-1])
+    done = CliRunner().invoke(root, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert stripped(done.output) == stripped(printed.text)
+
+
+def stripped(text: str) -> list[str]:
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
+@pytest.mark.parametrize("block", CALLS, ids=str)
+def test_every_python_call_in_the_docs_runs(block, beside, monkeypatch, capsys):
+    """As it stands there, on digits with two rounds and start weights of one epoch."""
+    folder = beside(block.page)
+    whole = load_scenario("digits", [f"protocol={{{SHORT}}}", "warm_start.epochs=1"])
+    (folder / "digits.yaml").write_text(yaml.safe_dump(whole.model_dump(exclude_none=True)))
+    short = {"digits": folder / "digits.yaml"}
+    monkeypatch.setattr("pfltune.scenario.scenario_files", lambda: short)
+    torch.set_num_threads(1)
+    exec(compile(block.text, str(block), "exec"), {"__name__": "__main__"})
+    *rounds, last = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in rounds] == ["1", "2"]
+    chosen, accuracies = last.split(maxsplit=1)
+    assert chosen in ("1", "2")
+    assert accuracies.count(",") == 9  # ten clients
+
+
+@pytest.mark.parametrize("block", SCRIPTS, ids=str)
+def test_what_the_scripts_in_the_docs_write_is_dealt_and_trained(block, beside, run_trial):
+    """The scenarios of the page, its own and built-in ones with the file, accept it."""
+    folder = beside(block.page)
+    exec(compile(block.text, block.title, "exec"), {"__name__": "__main__"})
+    (made,) = folder.glob("*.npz")
+    own = [b.title for b in blocks(block.page) if b.language == "yaml"]
+    using = [
+        parsed(line).params for page, line in SHELL if page == block.page and made.name in line
+    ]
+    scenarios = [load_scenario(name) for name in own]
+    scenarios += [load_scenario(asked["scenario"], asked["overrides"]) for asked in using]
+    assert len(scenarios) >= 2
+    for scenario in scenarios:
+        dataset = scenario.dataset()
+        census = take_census(dataset, scenario.clients(dataset))
+        assert dataset.class_names == ("zero", "two", "four", "six", "eight")
+        assert len(census.csv().splitlines()) == 1 + 3 * scenario.partition.clients
+    done = run_trial(make_method("fedper", {}), scenarios[0].build(), rounds=1)
+    assert done.metrics[0]["comm/up_mb"] > 0
+
+
+def test_the_rounds_that_the_protocol_counts_are_those_of_a_comparison():
+    methods = parsed("pfltune compare").params["methods"]
+    plan = Plan(tuple(names(methods)), Budget(), load_scenario("digits").protocol)
+    assert plan.search_rounds() == 44
+    assert plan.total_rounds() == 444
+    assert "of 444 rounds" in (DOCS / "protocol.md").read_text()
+    assert "of 444 rounds" in (ROOT / "README.md").read_text()
 
 
 def test_the_cluster_example_is_one_that_ray_accepts():
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    example = yaml.safe_load((ROOT / "docs" / "examples" / "ray-cluster.yaml").read_text())
+    example = yaml.safe_load((DOCS / "examples" / "ray-cluster.yaml").read_text())
     config = prepare_config(example)
     config.setdefault("cluster_synced_files", [])
     validate_config(config)

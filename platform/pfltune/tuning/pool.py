@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -13,6 +14,8 @@ from typing import Any
 import torch
 
 from pfltune.errors import UserError
+
+KNOCK_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ def cluster(address: str) -> Machines:
     import ray
 
     try:
+        if address != "auto":
+            _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -57,6 +62,17 @@ def cluster(address: str) -> Machines:
         ) from error
     there: dict[str, Any] = ray.cluster_resources()
     return Machines(int(there.get("CPU", 1)), int(there.get("GPU", 0)), address)
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens at ``host:port``: Ray would try for half an hour.
+
+    Raises:
+        OSError: nobody does.
+        ValueError: it is no such address.
+    """
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), KNOCK_S).close()
 
 
 @contextmanager

@@ -1,0 +1,122 @@
+"""Comparisons that are killed at any moment, in every way, and end as if nobody had."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from chaos.disturb import PFLTUNE, Kind, Running, Sitting, disturbed
+from chaos.outcome import (
+    Differences,
+    assert_whole,
+    differences,
+    outcome_of,
+    shown_table,
+    statuses,
+)
+from chaos.reference import NAME, OPTIONS
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+KILLS = 4
+CODES = {
+    Kind.DRIVER: -9,
+    Kind.EVERYTHING: -9,
+    Kind.CTRL_C: 130,
+    Kind.CTRL_C_TWICE: 130,
+    Kind.SIGTERM: 130,
+    Kind.RAY: 1,
+}
+
+
+def compare(folder: Path, *words: str) -> Sitting:
+    """Run a whole command in a folder."""
+    with Running(folder, [PFLTUNE, "compare", *words]) as running:
+        return running.ended()
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """All files in a folder, with digests of what is in them."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_undisturbed_comparison_is_whole(reference):
+    assert_whole(reference.outcome)
+    assert not differences(reference.outcome, reference.outcome)
+    assert len(reference.outcome.runs) == 2 * (1 + 4 + 2)
+    assert len(reference.outcome.table) == 4
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_disturbed_comparison_ends_as_the_undisturbed_one(reference, tmp_path, seed):
+    story = disturbed(tmp_path, OPTIONS, NAME, reference.plan(seed, KILLS))
+    assert story.ended, f"{story}\n{story.sittings[-1].errors}"
+    assert sum(story.survived.values()) >= KILLS - 1, "the last one may come too late"
+    outcome = outcome_of(tmp_path / "results", NAME)
+    assert_whole(outcome)
+    assert differences(outcome, reference.outcome) == Differences(), str(story)
+    shown = shown_table(story.sittings[-1].output)
+    assert shown == shown_table(reference.output)
+    for sitting in story.sittings[:-1]:
+        last = sitting.done[-1]
+        within = not last.phase.is_report
+        assert not sitting.hung, str(story)
+        assert not within or sitting.code == CODES[last.kind], f"{story}\n{sitting.errors}"
+        assert "Traceback" not in sitting.errors, sitting.errors
+
+
+def test_a_finished_comparison_is_shown_again_without_running_a_trial(reference):
+    folder = reference.folder
+    journal = folder / "results" / NAME / "journal.jsonl"
+    before = journal.read_bytes()
+    for words in ([*OPTIONS, "--name", NAME], ["--resume", NAME]):
+        again = compare(folder, *words)
+        assert again.code == 0, again.errors
+        assert "side by side" not in again.output, "no trial was left"
+        assert shown_table(again.output) == shown_table(reference.output)
+    assert journal.read_bytes() == before
+    assert differences(outcome_of(folder / "results", NAME), reference.outcome) == Differences()
+
+
+def test_another_configuration_is_refused_and_changes_nothing(reference):
+    before = contents(reference.folder / "results")
+    refused = compare(reference.folder, "--resume", NAME, "--trials", "5")
+    assert refused.code == 2, refused.output
+    assert "budget.trials was 4, would be 5" in refused.errors
+    assert refused.errors.count("\n") == 1
+    assert contents(reference.folder / "results") == before
+
+
+def test_resuming_what_is_not_there_names_what_is(reference):
+    before = contents(reference.folder / "results")
+    refused = compare(reference.folder, "--resume", "nonsense")
+    assert refused.code == 2
+    assert "nothing named 'nonsense'" in refused.errors
+    assert refused.errors.endswith(f"there is: {NAME}\n")
+    assert refused.errors.count("\n") == 1
+    assert contents(reference.folder / "results") == before
+
+
+def test_one_process_at_a_time_and_ctrl_c_leaves_no_run_open(reference, tmp_path):
+    words, results = [*OPTIONS, "--name", "busy"], tmp_path / "results"
+    (tmp_path / "second").mkdir()
+    with Running(tmp_path, [PFLTUNE, "compare", *words]) as first:
+        assert first.until("side by side", 3, results / "busy"), first.ended().errors
+        second = compare(tmp_path / "second", *words, "--results", str(results))
+        first.interrupt()
+        sitting = first.ended()
+    assert second.code == 2, second.output
+    assert f"busy is being run: process {first.process.pid} of " in second.errors
+    assert second.errors.count("\n") == 1
+    if sitting.code == 0:
+        pytest.skip("it ended before the second one had started")
+    assert sitting.code == 130, sitting.errors
+    assert "Go on with: pfltune compare --resume busy\n" in sitting.output
+    assert "Traceback" not in sitting.errors
+    assert not sitting.left_over
+    found = statuses(results, "busy")
+    assert found.keys() <= {"KILLED", "FINISHED"}
+    assert found["KILLED"] >= 2, "both methods' runs, at least"
