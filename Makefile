@@ -23,10 +23,11 @@ compare: $(READY) ## compare FedPerfix with its baselines on real images (under 
 	@$(BIN)/pfltune compare
 
 test: debian test-unit ## run every test
+	$(BIN)/python -m pytest -q -m 'thorough and not slow' -n 2 --dist loadscope
 	$(BIN)/python -m pytest -q -m slow
 
-test-unit: $(READY) ## run the tests that need neither Ray nor a subprocess, on two cores
-	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadscope
+test-unit: $(READY) ## run the quick tests, on two cores
+	$(BIN)/python -m pytest -q -m 'not slow and not thorough' -n 2 --dist loadscope
 
 debian: ## Chromium and LaTeX for the tests of pages and tables; without them these are skipped
 	@{ command -v chromedriver && command -v pdflatex; } > /dev/null || \

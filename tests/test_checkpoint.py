@@ -19,6 +19,8 @@ from pfltune.methods.fedper import FedPer
 from pfltune.methods.fedperfix import FedPerfix
 from pfltune.storage import Folder
 
+pytestmark = pytest.mark.thorough
+
 ROUNDS = 5
 METHODS = (FedAvg, FedPerfix, Ditto)
 

@@ -27,6 +27,7 @@ def ground(make_federation):
     return make_federation(sampled_clients=4, rounds=2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", sorted(available_methods().keys() - {"fedzo"}))
 def test_the_built_in_methods_really_train_together(name, ground, monkeypatch, caplog):
     sizes = []

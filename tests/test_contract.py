@@ -144,6 +144,7 @@ def straight(federation, tmp_path_factory, reproducible, state_of):
     )
 
 
+@pytest.mark.thorough
 @every_method
 @pytest.mark.parametrize("after", range(1, ROUNDS))
 def test_a_resumed_run_equals_the_straight_run(
@@ -238,6 +239,7 @@ def test_evaluating_twice_changes_nothing(
     )
 
 
+@pytest.mark.thorough
 @every_method
 def test_clients_that_train_at_once_end_as_they_do_one_after_the_other(
     variant, make_federation, state_of, reproducible
@@ -306,6 +308,7 @@ def test_nothing_travels_up_and_down_that_never_moves(variant, straight, federat
     )
 
 
+@pytest.mark.thorough
 @every_method
 def test_the_order_of_the_cohort_does_not_matter(
     variant, run_trial, make_federation, monkeypatch, state_of, differing
@@ -362,6 +365,7 @@ def test_knobs_of_every_method_are_covered():
     assert set(covered) == declared
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("variant", "knob", "value"),
     [pytest.param(*change, id="-".join(map(str, change))) for change in knob_changes()],

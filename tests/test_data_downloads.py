@@ -266,6 +266,7 @@ class TestFetch:
         assert path.read_bytes() == CONTENT
         assert len(log) == asked > 0
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("behaviour", ["short", "other", "missing", "silent", "closed"])
     def test_no_failure_leaves_a_file_or_hangs(self, root, behaviour, monkeypatch):
         monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.3)

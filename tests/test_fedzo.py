@@ -73,6 +73,7 @@ def test_n_directions_cost_n_forward_passes():
     assert len({tuple(call.tolist()) for call in calls}) == 5
 
 
+@pytest.mark.thorough
 def test_the_estimate_turns_to_the_gradient_as_directions_grow_in_number(make_federation):
     """For g = (1/n)·Σ (∇·e_i)·e_i in D dimensions: E g = ∇ and E‖g‖² = ‖∇‖²·(n + D + 1)/n, so that
     the cosine is about √(n / (n + D + 1)). Here D = 16: .44, .89 and .98.

@@ -28,6 +28,8 @@ from pfltune.settings import read_yaml, validated
 from pfltune.tuning.claim import agree, recorded
 from pfltune.tuning.space import SpaceFile, check_space
 
+pytestmark = pytest.mark.thorough
+
 SECRET = "mark-of-what-was-run"
 DIGITS = yaml.safe_load(scenario_files()["digits"].read_text())
 FEW = settings(

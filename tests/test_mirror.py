@@ -23,6 +23,8 @@ from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.mirror import Mirror
 from pfltune.tracking.store import Store, reason, redacted
 
+pytestmark = pytest.mark.thorough
+
 TAGS = {"scenario": "digits", "version.torch": "2.11"}
 BEST = {"lr": 0.25}
 RECIPE = {"partition": {"kind": "iid", "clients": 2}, "split": {"val": 0.2}}

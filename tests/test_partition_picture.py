@@ -98,6 +98,7 @@ def test_domains_and_classes_are_named_and_the_first_is_on_top():
         assert axes.yaxis_inverted()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("clients", "classes", "domains"),
     [(4, 10, 4), (4, 100, 0), (10, 10, 0), (16, 65, 4), (64, 11, 2), (128, 100, 0), (1, 2, 0)],

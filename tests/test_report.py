@@ -24,6 +24,8 @@ from pfltune.report.table import markdown_table, terminal_table
 from pfltune.report.writer import write_report
 from pfltune.tracking.store import Store
 
+pytestmark = pytest.mark.thorough
+
 MOST_BYTES = 3_000_000
 TABLES = ("table.md", "table.tex", "resources.tex", "table.csv", "clients.csv", "summary.csv")
 

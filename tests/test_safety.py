@@ -267,6 +267,7 @@ def refused(code: int, out: str, err: str, folder: Path) -> None:
     assert not kept, "nothing is left of what did not begin"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("uri", STORES)
 def test_a_store_that_cannot_be_used_costs_one_line_without_the_password(
     uri, monkeypatch, tmp_path, capsys

@@ -36,6 +36,8 @@ from pfltune.tuning.searcher import ComparisonDealer, MethodSearch
 from pfltune.tuning.space import load_space
 from pfltune.tuning.stopping import Stopped, Stopping
 
+pytestmark = pytest.mark.thorough
+
 METHODS = ("fedavg", "fedperfix", "fedrep")
 SPACES = {method: load_space(method) for method in METHODS}
 CRASH, DIVERGE, SPOIL = "crash", "diverge", "spoil"

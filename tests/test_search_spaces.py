@@ -203,6 +203,7 @@ def test_start_points_that_become_equal_are_kept_once():
 KNOBS = [(method, knob) for method in METHODS for knob in knobs_of(find_method(method)).values()]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("method", "knob"), KNOBS, ids=[f"{m}-{k.name}" for m, k in KNOBS])
 def test_whatever_knob_is_held_no_trial_fails_because_of_it(method, knob):
     """``--set bottleneck=64`` is either refused at once or leaves only valid trials."""

@@ -211,6 +211,7 @@ def any_found(found):
     return any(difference.is_significant for difference in found.values())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("grain", [None, 40], ids=["continuous", "forty test samples"])
 def test_equal_methods_are_told_apart_at_about_the_stated_rate(quick, grain):
     """At most 5 % by Holm; a common reference makes tests agree, so that it may be 3 %."""
@@ -226,6 +227,7 @@ def test_a_true_difference_is_found_and_blamed_on_the_right_method(quick):
     assert np.mean(others) < 0.1
 
 
+@pytest.mark.thorough
 def test_what_a_seed_does_to_all_clients_is_not_in_p_as_the_docstring_admits(quick):
     rate = np.mean([any_found(found) for found in comparisons(150, seed_std=0.01)])
     assert 0.15 < rate < 0.4

@@ -57,6 +57,7 @@ def test_without_a_personal_part_they_predict_with_the_servers_model(ground):
     assert last.metrics["unseen/test/accuracy"] == torch.stack(hits).mean().item()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", sorted(available_methods()))
 def test_meeting_them_changes_neither_server_nor_clients(name, ground, make_federation, state_of):
     """The rounds themselves are those of a federation in which they are only never sampled."""
