@@ -23,8 +23,7 @@ compare: $(READY) ## compare FedPerfix with its baselines on real images (under 
 	@$(BIN)/pfltune compare
 
 test: debian test-unit ## run every test
-	$(BIN)/python -m pytest -q -m 'thorough and not slow' -n 2 --dist loadscope
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m 'thorough or slow' -n 2 --dist loadscope
 
 test-unit: $(READY) ## run the quick tests, on two cores
 	$(BIN)/python -m pytest -q -m 'not slow and not thorough' -n 2 --dist loadscope

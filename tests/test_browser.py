@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(DRIVER is None, reason="no chromedriver; `make debian` installs it"),
 ]
 PFLTUNE = str(Path(sys.executable).with_name("pfltune"))
-WAIT_S = 60
+WAIT_S = 120
 # MLflow asks itself for a user, whom a server without log-in does not know.
 MLFLOWS_OWN = ("mlflow/users/current",)
 

@@ -26,7 +26,7 @@ def test_fedzo_learns_clearly_beyond_its_untrained_start():
 def test_bfloat16_reaches_what_float32_reaches():
     """Over five seeds the mean difference is less than what one seed differs from another."""
     torch.set_num_threads(1)
-    federation = load_scenario("digits", ["protocol.rounds=6"]).build()
+    federation = load_scenario("digits", ["protocol.rounds=3"]).build()
 
     def accuracy(seed, precision):
         trial = FederatedTrial(FedPerfix(), federation, seed, Compute(precision=precision))
@@ -37,4 +37,4 @@ def test_bfloat16_reaches_what_float32_reaches():
     full, half = np.array(pairs).T
     assert not np.array_equal(full, half), "both ran in the same precision"
     assert abs((half - full).mean()) < full.std(ddof=1)
-    assert full.mean() > 0.65
+    assert full.mean() > 0.6

@@ -274,7 +274,7 @@ def test_a_taken_name_is_refused(one_worker, monkeypatch, capsys):
 
 def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
     command = [PFLTUNE, "tune", "fedperfix", "--set", "prefix=tokens", "--trials", "2", *SHORT]
-    command += ["--name", "tuned"]
+    command += ["--name", "tuned", "--workers", "1"]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=400, cwd=one_worker.parent
     )

@@ -162,7 +162,7 @@ endurance = stacked(
         type=click.FloatRange(min=0, min_open=True),
         default=None,
         metavar="SECONDS",
-        help="A trial that takes longer has failed.",
+        help="A trial whose rounds take longer, all together, has failed.",
     ),
 )
 

@@ -11,7 +11,7 @@ class Endurance:
         checkpoints: folder or address of the trials' checkpoints, the same from every machine.
         seconds: a checkpoint is written after the first round that ends so long after the last.
         rounds: and after so many rounds.
-        limit_s: seconds that a trial may take in all.
+        limit_s: seconds that the rounds of a trial may take in all.
     """
 
     checkpoints: str

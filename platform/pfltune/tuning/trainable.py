@@ -28,6 +28,8 @@ class FederatedTrainable(tune.Trainable):
     restart of everything; Tune's checkpoints stay empty.
     """
 
+    _spent: float
+
     def setup(
         self,
         config: dict[str, Any],
@@ -62,8 +64,10 @@ class FederatedTrainable(tune.Trainable):
         of memory or disk is raised: Tune starts the trial again from its checkpoint.
         """
         try:
-            with time_limit(self._endurance.limit_s - self._elapsed()):
-                result = self._tell_or_train()
+            trial, told = self._resumed()
+            self._stepped = time.monotonic()
+            with time_limit(self._endurance.limit_s - self._spent):
+                result = told or self._trained(trial)
         except (OSError, MemoryError, torch.OutOfMemoryError):
             raise
         except OverTime:
@@ -76,6 +80,7 @@ class FederatedTrainable(tune.Trainable):
             return self._failure(f"{type(error).__name__}: {error}")
         if self._due():
             self._save()
+        self._spent = self._elapsed()
         return result
 
     def save(self, checkpoint_dir: str | None = None) -> _TrainingResult:
@@ -87,23 +92,28 @@ class FederatedTrainable(tune.Trainable):
         self._candidate = Candidate.from_config(config)
         self._trial: FederatedTrial | None = None
         self._history: list[dict[str, Any]] = []
-        self._began = time.monotonic()
+        self._spent = 0.0
 
-    def _tell_or_train(self) -> dict[str, Any]:
-        if self._trial is None:
-            self._trial = self._load()
-            if self._history:
-                *earlier, latest = self._history
-                return self._concluded(self._trial, {**latest, "history": earlier})
-        report = self._trial.step()
+    def _resumed(self) -> tuple[FederatedTrial, dict[str, Any] | None]:
+        """The trial, and all rounds that a checkpoint knows if it has just been read."""
+        if self._trial is not None:
+            return self._trial, None
+        self._trial = trial = self._load()
+        if not self._history:
+            return trial, None
+        *earlier, latest = self._history
+        return trial, self._concluded(trial, {**latest, "history": earlier})
+
+    def _trained(self, trial: FederatedTrial) -> dict[str, Any]:
+        report = trial.step()
         result = {
             **report.metrics,
             "round": report.round,
-            OBJECTIVE: self._trial.selection.accuracy,
+            OBJECTIVE: trial.selection.accuracy,
             "elapsed_s": self._elapsed(),
         }
         self._history.append(result)
-        return self._concluded(self._trial, result)
+        return self._concluded(trial, result)
 
     def _load(self) -> FederatedTrial:
         candidate = self._candidate
@@ -116,7 +126,7 @@ class FederatedTrainable(tune.Trainable):
         place = open_storage(self._endurance.checkpoints, candidate.name)
         self._checkpoints = Checkpoints(place)
         self._history = self._checkpoints.load(trial)
-        self._spent_before = self._history[-1]["elapsed_s"] if self._history else 0.0
+        self._spent = self._history[-1]["elapsed_s"] if self._history else 0.0
         self._saved_at = time.monotonic()
         return trial
 
@@ -136,9 +146,8 @@ class FederatedTrainable(tune.Trainable):
         return {"round": reached, OBJECTIVE: 0.0, "failure": reason, "done": True}
 
     def _elapsed(self) -> float:
-        """Seconds that the trial has taken, in earlier processes too."""
-        before = self._spent_before if self._trial else 0.0
-        return before + time.monotonic() - self._began
+        """Seconds in its steps so far, in earlier processes too; waiting for a turn is no work."""
+        return self._spent + time.monotonic() - self._stepped
 
     def _due(self) -> bool:
         trial = self._trial
