@@ -1,10 +1,12 @@
 """Pages as a browser shows them: the report from a file, and MLflow's for a comparison."""
 
+import json
 import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import comparisons
 import numpy as np
@@ -142,4 +144,18 @@ def test_mlflow_shows_the_trials_in_a_view_of_their_own(served, browser):
     experiment = served.partition("/experiments/")[2].partition("/")[0]
     browser.get(served.partition("/#")[0] + page(experiment, TRIALS))
     wait_for(browser, "alpha-search-0", "gamma-confirm-0", "val/best_accuracy")
+    assert errors(browser) == []
+
+
+def test_mlflow_draws_the_tuned_knobs_as_axes_of_numbers(served, browser, results):
+    """Its parallel coordinates, of the trials that a search with two values had."""
+    experiment = served.partition("/experiments/")[2].partition("/")[0]
+    found = Store(results).client.search_runs(
+        [experiment], "tags.phase = 'search' and tags.method = 'alpha'"
+    )
+    runs, of = (
+        quote(json.dumps(ids)) for ids in ([run.info.run_id for run in found], [experiment])
+    )
+    browser.get(served.partition("/#")[0] + f"/#/compare-runs?runs={runs}&experiments={of}")
+    wait_for(browser, "Parallel Coordinates Plot", "lr", "0.10000", "0.20000")
     assert errors(browser) == []
