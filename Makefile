@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+HASTE := -o Acquire::Retries=0 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15
 export PYTHONWARNINGS ?= ignore::SyntaxWarning
 
 .DEFAULT_GOAL := help
@@ -30,7 +31,7 @@ test-unit: $(READY) ## run the quick tests, on two cores
 
 debian: ## Chromium and LaTeX for the tests of pages and tables; without them these are skipped
 	@{ command -v chromedriver && command -v pdflatex; } > /dev/null || \
-		(apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+		(apt-get $(HASTE) update -qq && apt-get $(HASTE) install -y -qq --no-install-recommends \
 			chromium chromium-driver texlive-latex-base texlive-latex-recommended) > /dev/null 2>&1 || \
 		echo "No Chromium or LaTeX, and they cannot be installed here: the tests that need them are skipped"
 
