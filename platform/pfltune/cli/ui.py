@@ -69,16 +69,11 @@ def _page(name: str | None, results: Path) -> str:
     """
     if name is None:
         return ""
-    from pfltune.errors import unknown
+    from pfltune.report.results import find_comparison
     from pfltune.tracking.store import Store
     from pfltune.tracking.views import page
 
-    client = Store(results).client
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        there = [each.name for each in client.search_experiments()]
-        raise unknown("comparison", name, there)
-    return page(found.experiment_id)
+    return page(find_comparison(Store(results), name))
 
 
 def _has_desktop() -> bool:
