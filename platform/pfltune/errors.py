@@ -20,6 +20,10 @@ class TrackingError(Exception):
     """MLflow lacks something of a comparison, whose journal has it; resuming hands it over."""
 
 
+class ForeignExperiment(TrackingError):
+    """Where MLflow should have a comparison, it has somebody else's; waiting does not help."""
+
+
 def unknown(kind: str, value: object, choices: Iterable[str]) -> UserError:
     """The error for a ``value`` that is none of ``choices``, with the nearest one suggested."""
     known = sorted(choices)

@@ -207,10 +207,18 @@ def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> Scenario:
         path = scenario_files()[name_or_path]
     else:
         raise unknown("scenario", name_or_path, scenario_files())
-    raw = read_yaml(path)
+    return _checked({"name": path.stem, **read_yaml(path)}, overrides)
+
+
+def overridden(scenario: Scenario, overrides: Sequence[str]) -> Scenario:
+    """A scenario with dotted overrides, as in :func:`load_scenario`."""
+    return _checked(scenario.model_dump(), overrides)
+
+
+def _checked(raw: dict[str, Any], overrides: Sequence[str]) -> Scenario:
     for override in overrides:
         _apply(raw, override)
-    return validated(Scenario, {"name": path.stem, **raw}, f"scenario {path.stem!r}")
+    return validated(Scenario, raw, f"scenario {raw['name']!r}")
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:

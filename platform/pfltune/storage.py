@@ -1,7 +1,9 @@
 """Bytes under names, on this machine or in an object store: whole or not at all."""
 
 import os
-import shutil
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
@@ -11,7 +13,31 @@ from pfltune.errors import UserError
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-PARTIAL = ".*.partial"
+PARTIAL = re.compile(r"\.pfltune-[0-9a-f]{32}\.partial")
+"""Names of what is being written, which no file of anybody else has."""
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """Write ``target`` whole or not at all; it survives a power cut from the block's end on.
+
+    The block is given the path of a file beside it to write. Who reads meanwhile finds the old file
+    or the new one; a link at ``target`` is replaced, not followed.
+
+    Raises:
+        OSError: it cannot be written; the old file is still there.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.parent / f".pfltune-{uuid4().hex}.partial"
+    try:
+        yield partial
+        _sync(partial)
+        partial.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+    _sync(target.parent)
 
 
 class Storage(Protocol):
@@ -36,8 +62,11 @@ class Storage(Protocol):
     def remove(self, name: str) -> None:
         """Remove what is under ``name``, if anything is."""
 
-    def clear(self) -> None:
-        """Remove everything, and the folder itself."""
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it, no folder either; so is one that does not exist."""
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder itself, unless there is something in it."""
 
 
 def open_storage(place: str, *parts: str) -> Storage:
@@ -82,20 +111,11 @@ class Folder:
     def write(self, name: str, data: bytes) -> None:
         """See :class:`Storage`; what an interrupted write left behind is removed first."""
         target = self._at(name)
-        self._path.mkdir(parents=True, exist_ok=True)
-        for leftover in self._path.glob(PARTIAL):
-            leftover.unlink(missing_ok=True)
-        partial = self._path / PARTIAL.replace("*", uuid4().hex)
-        try:
-            with partial.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        self._sync()
+        if self._path.exists():
+            for leftover in filter(is_partial, self._path.iterdir()):
+                leftover.unlink(missing_ok=True)
+        with whole(target) as partial:
+            partial.write_bytes(data)
 
     def read(self, name: str) -> bytes:
         """See :class:`Storage`."""
@@ -106,27 +126,23 @@ class Folder:
         if not self._path.exists():
             return []
         files = (path for path in self._path.iterdir() if path.is_file())
-        return sorted(path.name for path in files if not path.match(PARTIAL))
+        return sorted(path.name for path in files if not is_partial(path))
 
     def remove(self, name: str) -> None:
         """See :class:`Storage`."""
         self._at(name).unlink(missing_ok=True)
 
-    def clear(self) -> None:
+    def is_empty(self) -> bool:
         """See :class:`Storage`."""
-        if self._path.exists():
-            shutil.rmtree(self._path)
+        return not self._path.exists() or not any(self._path.iterdir())
+
+    def remove_if_empty(self) -> None:
+        """See :class:`Storage`."""
+        if self._path.exists() and self.is_empty():
+            self._path.rmdir()
 
     def _at(self, name: str) -> Path:
         return self._path / _check(name)
-
-    def _sync(self) -> None:
-        """A new name is on the disk only when its folder is."""
-        folder = os.open(self._path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class Remote:
@@ -175,12 +191,17 @@ class Remote:
         except FileNotFoundError:
             return
 
-    def clear(self) -> None:
+    def is_empty(self) -> bool:
         """See :class:`Storage`."""
-        try:
-            self._filesystem.delete_dir(self._path)
-        except FileNotFoundError:
-            return
+        from pyarrow.fs import FileSelector
+
+        return not self._filesystem.get_file_info(FileSelector(self._path, allow_not_found=True))
+
+    def remove_if_empty(self) -> None:
+        """See :class:`Storage`."""
+        if self.is_empty():
+            with suppress(FileNotFoundError):
+                self._filesystem.delete_dir(self._path)
 
     def _at(self, name: str) -> str:
         return f"{self._path}/{_check(name)}"
@@ -190,3 +211,17 @@ def _check(name: str) -> str:
     if name in ("", ".", "..") or "/" in name:
         raise ValueError(f"{name!r} is no name of a file or folder")
     return name
+
+
+def is_partial(path: Path) -> bool:
+    """Whether a file is what an interrupted write of ours left behind."""
+    return PARTIAL.fullmatch(path.name) is not None
+
+
+def _sync(path: Path) -> None:
+    """Bring a file's content, or a folder's list of names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,6 +1,8 @@
 """``pfltune compare``."""
 
 import json
+import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +10,9 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.job import endurance_of, ground_of, hardware_of, name_of
-from pfltune.cli.resume import begun, repeated
+from pfltune.cli.job import asked_of, ground_of, hardware_of, name_of
+from pfltune.cli.resume import begun, repeated, see_files
+from pfltune.errors import Halted
 
 if TYPE_CHECKING:
     from pfltune.report.results import ComparisonResult
@@ -55,6 +58,7 @@ def command(methods: str, **settings: Any) -> None:
     folder, result = compare_and_report("compare", asked, console)
     if settings["as_json"]:
         click.echo(json_of(folder, result))
+        conclude(folder, result)
         return
     from pfltune.report.table import terminal_table
 
@@ -70,6 +74,7 @@ def command(methods: str, **settings: Any) -> None:
                 f"{method.title}: failed trials: {reason}", soft_wrap=True, highlight=False
             )
     show_where(console, folder, settings["results"])
+    conclude(folder, result)
 
 
 def compare_and_report(
@@ -79,32 +84,52 @@ def compare_and_report(
 
     Args:
         command: that began it.
-        asked: its options, ``methods`` as a list, ``fixed`` as knobs by method.
+        asked: its options, ``methods`` as a list, ``fixed`` as knobs by short name of the method;
+            those under an empty name are of the only one.
         console: where to say what happens.
     """
     console.print("Loading torch and timm")
+    from pfltune.registry import short_name
     from pfltune.report.writer import write_report
     from pfltune.settings import validated
-    from pfltune.tracking.store import Store, writable_folder
+    from pfltune.tracking.store import writable_folder
     from pfltune.tuning.comparison import Comparison, first_methods, plan_methods
     from pfltune.tuning.plan import Budget
     from pfltune.tuning.progress import ComparisonProgress
     from pfltune.tuning.session import run_session
 
-    record = begun(command, asked["name"], asked["resume"], asked["results"])
+    record = begun(command, asked)
+    see_files(record, asked["accept_new_code"])
     settings = repeated(asked, record)
     ground = ground_of(settings, record)
     name = name_of(settings, ground.name)
     budget = validated(Budget, {key: settings[key] for key in Budget.model_fields}, "budget")
-    plan, spaces = plan_methods(settings["methods"], budget, ground.protocol, settings["fixed"])
+    only = short_name(settings["methods"][0])
+    held = {method or only: knobs for method, knobs in settings["fixed"].items()}
+    plan, spaces = plan_methods(settings["methods"], budget, ground.protocol, held)
     hardware = hardware_of(settings, ground, first_methods(spaces))
     results = writable_folder(settings["results"])
-    endurance = endurance_of(settings, results, name)
-    comparison = Comparison(name, ground, plan, spaces, hardware, endurance, results, command)
-    experiment = run_session(comparison, ComparisonProgress(plan, console), console)
+    comparison = Comparison(
+        name, ground, plan, spaces, hardware, asked_of(settings), results, command
+    )
+    progress = ComparisonProgress(plan, console)
+    run_session(comparison, progress, console, settings["accept_new_code"])
     console.print("Writing the report")
-    result = write_report(Store(results), experiment, comparison.folder / "report")
-    return comparison.folder, result
+    return comparison.folder, write_report(results, name)
+
+
+def conclude(folder: Path, result: "ComparisonResult") -> None:
+    """The end of a command, when its table has been shown: MLflow is given the report.
+
+    Raises:
+        TrackingError: it cannot be.
+        Halted: no method has a figure.
+    """
+    from pfltune.report.attachment import attach_report
+
+    attach_report(folder.parent, result, folder / "report", partial(click.echo, err=True))
+    if not result.confirmed:
+        raise Halted("no method has a figure: every trial failed")
 
 
 def json_of(folder: Path, result: "ComparisonResult") -> str:
@@ -122,7 +147,7 @@ def json_of(folder: Path, result: "ComparisonResult") -> str:
     found = {
         "name": result.name,
         "scenario": result.scenario,
-        "experiment": result.experiment,
+        "id": result.id,
         "report": str(folder / "report" / "report.html"),
         "methods": rows,
     }
@@ -133,6 +158,6 @@ def show_where(console: Console, folder: Path, asked: Path) -> None:
     """The last lines: the report, and the command for the MLflow pages."""
     report = folder / "report" / "report.html"
     near = report.relative_to(Path.cwd()) if report.is_relative_to(Path.cwd()) else report
-    flag = "" if asked == Path("results") else f" --results {asked}"
+    flag = "" if asked == Path("results") else f" --results {shlex.quote(str(asked))}"
     console.print(f"Report: {near}", soft_wrap=True, highlight=False)
     console.print(f"Browse: pfltune ui {folder.name}{flag}", soft_wrap=True, highlight=False)

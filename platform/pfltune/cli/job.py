@@ -2,28 +2,26 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pfltune.cli.options import pick_device
-from pfltune.cli.resume import Record, given
+from pfltune.cli.resume import HERE, given
 from pfltune.errors import UserError
 
 if TYPE_CHECKING:
     from pfltune.method import Method
+    from pfltune.record import Asked, Record
     from pfltune.scenario import Scenario
-    from pfltune.tuning.endurance import Endurance
     from pfltune.tuning.hardware import Hardware
 
 
-def ground_of(settings: Mapping[str, Any], record: Record | None) -> "Scenario":
-    """The scenario that the options name, or the one of the record if they name none."""
-    from pfltune.scenario import Scenario, load_scenario
-    from pfltune.settings import validated
+def ground_of(settings: Mapping[str, Any], record: "Record | None") -> "Scenario":
+    """The scenario that the options name; what they leave open is as in the record."""
+    from pfltune.scenario import load_scenario, overridden
 
-    if record is None or given("scenario") or given("overrides"):
+    if record is None or given("scenario"):
         return load_scenario(settings["scenario"], settings["overrides"])
-    return validated(Scenario, record.get("scenario", {}), "scenario in comparison.json")
+    return overridden(record.scenario, settings["overrides"])
 
 
 def name_of(settings: Mapping[str, Any], default: str) -> str:
@@ -45,7 +43,7 @@ def hardware_of(
     from pfltune.tuning.hardware import Hardware
     from pfltune.tuning.pool import cluster, this_machine
 
-    address = settings["ray_address"]
+    address = settings["ray_address"] if settings["ray_address"] != HERE else None
     if address and settings["workers"]:
         raise UserError(
             f"--workers {settings['workers']} is for this machine alone; with --ray-address as "
@@ -65,15 +63,8 @@ def hardware_of(
     )
 
 
-def endurance_of(settings: Mapping[str, Any], results: Path, name: str) -> "Endurance":
-    """What the options say of checkpoints and limits."""
-    from pfltune.tuning.endurance import Endurance
+def asked_of(settings: Mapping[str, Any]) -> "Asked":
+    """The options that touch no figure, for the record."""
+    from pfltune.record import Asked
 
-    place = settings["checkpoints"]
-    own = f"{place.rstrip('/')}/{name}" if place else str(results / name / "checkpoints")
-    return Endurance(
-        checkpoints=own if "://" in own else str(Path(own).resolve()),
-        seconds=settings["checkpoint_seconds"],
-        rounds=settings["checkpoint_rounds"] or float("inf"),
-        limit_s=settings["trial_limit"] or float("inf"),
-    )
+    return Asked.model_validate({key: settings[key] for key in Asked.model_fields})

@@ -128,6 +128,13 @@ resume = click.option(
     help="Go on with this one; options that are not given are those it began with.",
 )
 
+accept_new_code = click.option(
+    "--accept-new-code",
+    is_flag=True,
+    help="Go on with a comparison although code, versions or processor have changed since it "
+    "began; the report says so.",
+)
+
 gpus_per_trial = click.option(
     "--gpus-per-trial",
     type=GpuShare(),
@@ -169,6 +176,7 @@ endurance = stacked(
 hardware = stacked(
     name,
     resume,
+    accept_new_code,
     click.option(
         "--seed",
         type=click.IntRange(min=0),
@@ -190,8 +198,8 @@ hardware = stacked(
     click.option(
         "--ray-address",
         default=None,
-        metavar="auto|HOST:PORT",
-        help="Run on this Ray cluster instead of this machine alone.",
+        metavar="local|auto|HOST:PORT",
+        help="Run on this Ray cluster instead of this machine alone (local, the default).",
     ),
     endurance,
     results,

@@ -1,18 +1,14 @@
 """``pfltune report``."""
 
-from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from pfltune.cli import options
 from pfltune.cli.compare import TABLE_WIDTH
-from pfltune.errors import UserError
-
-if TYPE_CHECKING:
-    from pfltune.tracking.store import Store
+from pfltune.errors import Halted, UserError
 
 LONGEST_NAME = 100
 
@@ -51,84 +47,69 @@ def command(
     target: float | None,
     out: Path | None,
 ) -> None:
-    """Write the report of comparisons anew, from the MLflow store alone.
+    """Write the report of comparisons anew, from their own folders alone.
 
     Of one that still runs it shows what there is. Several names make one table with a column for
-    each, average ranks and, from three on, a critical-difference diagram.
+    each, average ranks and, from three on, a critical-difference diagram. In MLflow the report of
+    one comparison is renewed too, unless it is written elsewhere with --out.
     """
-    from pfltune.report.results import find_comparison
     from pfltune.tracking.store import reason
 
-    store = _existing_store(results)
-    experiments = {name: find_comparison(store, name) for name in names}
-    folder = out or store.results / _default_folder(list(experiments))
+    different = list(dict.fromkeys(names))
     try:
-        if len(experiments) == 1:
-            (experiment,) = experiments.values()
-            _report_one(store, experiment, folder, reference, target)
+        if len(different) == 1:
+            folder = _report_one(results, different[0], out, reference, target)
         else:
-            _report_several(store, experiments.values(), folder, reference, target)
+            folder = _report_several(results, different, out, reference, target)
     except OSError as error:
         raise UserError(
-            f"{str(folder)!r} cannot be written ({reason(error)}); name another with --out"
+            f"the report cannot be written ({reason(error)}); name another folder with --out"
         ) from error
-    page = folder / "report.html"
+    page = (folder / "report.html").absolute()
     near = page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page
     click.echo(f"Report: {near}")
 
 
-def _existing_store(results: Path) -> "Store":
-    """The store to read; a report makes no new one."""
-    from pfltune.tracking.store import Store
-
-    store = Store(results)
-    file = store.uri.removeprefix("sqlite:///")
-    if store.is_sqlite and not Path(file).is_file():
-        raise UserError(
-            f"there is no MLflow store at {file}; name another folder with --results, "
-            "or a store with MLFLOW_TRACKING_URI"
-        )
-    store.reachable()
-    return store
-
-
-def _default_folder(names: list[str]) -> Path:
-    if len(names) == 1:
-        return Path(names[0]) / "report"
-    joined = "+".join(names)
-    return Path(joined if len(joined) <= LONGEST_NAME else f"{names[0]}+{len(names) - 1}-others")
-
-
 def _report_one(
-    store: "Store", experiment: str, folder: Path, reference: str | None, target: float | None
-) -> None:
+    results: Path, name: str, out: Path | None, reference: str | None, target: float | None
+) -> Path:
+    from pfltune.report.attachment import attach_report
     from pfltune.report.table import terminal_table
     from pfltune.report.words import status
     from pfltune.report.writer import write_report
 
-    result = write_report(store, experiment, folder, reference, target)
+    result = write_report(results, name, out, reference, target)
     console = Console(width=max(Console().width, TABLE_WIDTH), markup=False)
     console.print(terminal_table(result))
     if told := status(result):
         click.echo(f"{result.name} is {told}")
+    if out is None:
+        attach_report(results, result, results / name / "report", partial(click.echo, err=True))
+    if result.damage:
+        raise Halted(f"{result.damage}; the report has what stands before it")
+    return out or results / name / "report"
 
 
 def _report_several(
-    store: "Store",
-    experiments: Iterable[str],
-    folder: Path,
-    reference: str | None,
-    target: float | None,
-) -> None:
+    results: Path, names: list[str], out: Path | None, reference: str | None, target: float | None
+) -> Path:
+    from pfltune.ownership import published
     from pfltune.report.analysis import analyse
     from pfltune.report.results import read_results
     from pfltune.report.scenarios import rank_note, side_by_side, write_scenarios
     from pfltune.report.words import status
+    from pfltune.report.writer import INSTEAD
 
-    found = [read_results(store, experiment) for experiment in experiments]
+    found = [read_results(results, name) for name in names]
     scenarios = side_by_side([analyse(result, reference, target) for result in found])
-    write_scenarios(scenarios, folder)
+    joined = "+".join(names)
+    short = joined if len(joined) <= LONGEST_NAME else f"{names[0]}+{len(names) - 1}-others"
+    folder = out or results / short
+    owner = "the comparisons " + ", ".join(f"{each.name} ({each.id[:8]})" for each in found)
+    with published(folder, owner, INSTEAD) as draft:
+        write_scenarios(scenarios, draft)
     for result in found:
         if told := status(result):
             click.echo(f"{result.name} is {told}")
     click.echo(rank_note(scenarios.ranking))
+    return folder

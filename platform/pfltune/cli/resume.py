@@ -1,42 +1,22 @@
 """Going on with what was begun: which folder, and which of its settings a command repeats."""
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
-from pydantic import BaseModel, Field
 
-from pfltune.cli.options import MOST_THREADS
 from pfltune.errors import UserError
 
-Record = dict[str, Any]
+if TYPE_CHECKING:
+    from pfltune.record import Record
+
+OTHER_NAMES = {"methods": ("methods", "method"), "fixed": ("knobs",)}
+"""Settings that commands take under other names than the record's."""
+HERE = "local"
+"""As an address of Ray: this machine alone."""
 
 
-class _Compute(BaseModel):
-    device: str
-    precision: Literal["float32", "bfloat16"]
-    deterministic: bool = False
-
-
-class _Hardware(BaseModel):
-    threads: int = Field(ge=1, le=MOST_THREADS)
-    compute: _Compute
-
-
-class _Repeated(BaseModel):
-    """What a command repeats of a record; the rest of it is compared, not used."""
-
-    hardware: _Hardware
-    budget: dict[str, Any] = {}
-    methods: list[str] = Field([], min_length=1)
-    fixed: dict[str, dict[str, int | float | str | bool]] = {}
-    lr: float = 0.0
-    seeds: int = Field(1, ge=1)
-    seed: int = Field(0, ge=0)
-
-
-def begun(command: str, name: str | None, resume: str | None, results: Path) -> Record | None:
+def begun(command: str, settings: dict[str, Any]) -> "Record | None":
     """The record of the job that a command goes on with; None for a new one.
 
     Both ``--resume NAME`` and the same command again with its ``--name NAME`` go on with NAME.
@@ -44,49 +24,84 @@ def begun(command: str, name: str | None, resume: str | None, results: Path) -> 
     Raises:
         UserError: there is none of that name, or another command began it.
     """
-    from pfltune.tuning.claim import checked_name, recorded
+    from pfltune.record import RECORD, read_record
+    from pfltune.tuning.claim import checked_name
 
+    name, resume, results = settings["name"], settings["resume"], settings["results"]
     if name is not None and resume is not None and name != resume:
         raise UserError(f"--name {name} and --resume {resume} are two; give one of them")
     chosen = name if resume is None else resume
     if chosen is None:
         return None
-    record = recorded(results / checked_name(chosen))
+    record = read_record(results / checked_name(chosen))
     if resume and record is None:
-        there = sorted(path.parent.name for path in results.glob("*/comparison.json"))
+        there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))
         raise UserError(
             f"there is nothing named {resume!r} in {results} to resume; "
             f"there is: {', '.join(there) or 'nothing at all'}"
         )
-    if record and record.get("command") != command:
-        began = record.get("command")
-        raise UserError(f"{chosen} was begun by another command: pfltune {began} --resume {chosen}")
+    if record and record.command != command:
+        raise UserError(
+            f"{chosen} was begun by another command: pfltune {record.command} --resume {chosen}"
+        )
     return record
 
 
-def repeated(settings: dict[str, Any], record: Record | None) -> dict[str, Any]:
+def repeated(settings: dict[str, Any], record: "Record | None") -> dict[str, Any]:
     """The settings of a command; those that were not given are the record's.
 
-    ``--precision auto`` is whatever it was found to be.
-
-    Raises:
-        UserError: the record is damaged.
+    ``--precision auto`` is whatever it was found to be. What is given and differs is seen when the
+    new record is held against the old one.
     """
     if record is None:
         return settings
-    from pfltune.settings import validated
-
-    whole = validated(_Repeated, record, "comparison.json of this comparison is damaged")
-    found = whole.model_dump(exclude_unset=True)
-    hardware, budget = found.pop("hardware"), found.pop("budget", {})
-    known = {**budget, **found, "threads": hardware["threads"], **hardware["compute"]}
-    return {
-        key: known[key] if key in known and not (given(key) and value != "auto") else value
+    known = {
+        **record.budget.model_dump(),
+        **record.computing.model_dump(exclude={"cohort"}),
+        **record.asked.model_dump(),
+        "methods": list(record.methods),
+        "fixed": {method: dict(held) for method, held in record.fixed.items()},
+    }
+    found = {
+        key: value if key not in known or (given(key) and value != "auto") else known[key]
         for key, value in settings.items()
     }
+    if given("ray_address") and not given("workers"):  # a cluster has as many as it has room for
+        found["workers"] = None if settings["ray_address"] != HERE else found["workers"]
+    return found
 
 
-def given(parameter: str) -> bool:
-    """Whether the user gave this parameter to the present command."""
-    source = click.get_current_context().get_parameter_source(parameter)
-    return source not in (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+def see_files(record: "Record | None", accept_new_code: bool) -> None:
+    """See that methods' files which only the record names are what they were; runs none of them.
+
+    Raises:
+        UserError: a file is not there, or another one is.
+    """
+    from pfltune.program import file_digest, file_of
+    from pfltune.registry import short_name
+
+    if record is None or given("methods"):
+        return
+    for method in record.methods:
+        path = file_of(method)
+        if path is None:
+            continue
+        if not path.is_file():
+            raise UserError(
+                f"the file of {short_name(method)} is not at {path} any more; name it with "
+                f"its method: --methods {','.join(record.methods)}"
+            )
+        known = record.program.files.get(short_name(method))
+        if file_digest(path) != known and not accept_new_code:
+            raise UserError(
+                f"{path} is not the file that {record.name} began with; it is not run. "
+                "Restore it, or give --accept-new-code, which the report will say"
+            )
+
+
+def given(setting: str) -> bool:
+    """Whether the user gave this setting to the present command."""
+    context = click.get_current_context()
+    not_given = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    names = OTHER_NAMES.get(setting, (setting,))
+    return any(context.get_parameter_source(name) not in not_given for name in names)

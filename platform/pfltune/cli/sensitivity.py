@@ -6,8 +6,9 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.job import endurance_of, ground_of, hardware_of, name_of
-from pfltune.cli.resume import begun, repeated
+from pfltune.cli.job import asked_of, ground_of, hardware_of, name_of
+from pfltune.cli.resume import begun, repeated, see_files
+from pfltune.errors import Halted
 
 
 @click.command(
@@ -32,21 +33,30 @@ def command(**asked: Any) -> None:
     """
     console = Console(markup=False)
     console.print("Loading torch and timm")
+    from pfltune.record import Sensitivity
+    from pfltune.report.attachment import attach
     from pfltune.report.sensitivity import terminal_table, write_sensitivity
-    from pfltune.tracking.store import Store, writable_folder
-    from pfltune.tuning.sensitivity import LineProgress, Study, study_methods
+    from pfltune.settings import validated
+    from pfltune.tracking.store import writable_folder
+    from pfltune.tuning.sensitivity import METHOD, LineProgress, Study, study_methods
     from pfltune.tuning.session import run_session
 
-    record = begun("sensitivity", asked["name"], asked["resume"], asked["results"])
+    record = begun("sensitivity", asked)
+    see_files(record, asked["accept_new_code"])
     settings = repeated(asked, record)
     ground = ground_of(settings, record)
     name = name_of(settings, f"{ground.name}-sensitivity")
-    lr, seeds, seed = settings["lr"], settings["seeds"], settings["seed"]
-    hardware = hardware_of(settings, ground, study_methods(lr))
+    wanted = {key: settings[key] for key in Sensitivity.model_fields}
+    budget = validated(Sensitivity, wanted, "sensitivity")
+    hardware = hardware_of(settings, ground, study_methods(budget.lr))
     results = writable_folder(settings["results"])
-    endurance = endurance_of(settings, results, name)
-    study = Study(name, ground, lr, seeds, seed, hardware, endurance, results)
-    experiment = run_session(study, LineProgress(study, console), console)
+    study = Study(name, ground, budget, hardware, asked_of(settings), results)
+    progress = LineProgress(study, console)
+    written = run_session(study, progress, console, settings["accept_new_code"])
+    cells = write_sensitivity(written, study.folder)
+    console.print(terminal_table(cells))
     folder = study.folder / "report"
-    console.print(terminal_table(write_sensitivity(Store(results), experiment, folder)))
     console.print(f"Report: {folder}", soft_wrap=True, highlight=False)
+    attach(results, name, written.id, {METHOD: {}}, folder, console.print)
+    if not cells:
+        raise Halted("no part has a figure: every trial failed")

@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.compare import compare_and_report, json_of, show_where
+from pfltune.cli.compare import compare_and_report, conclude, json_of, show_where
 from pfltune.errors import UserError
 
 
@@ -38,11 +38,12 @@ def command(method: str | None, knobs: tuple[str, ...], **settings: Any) -> None
     if method is None and not settings["resume"]:
         raise UserError("name a METHOD (see `pfltune methods`), or --resume what was begun")
     console = Console(markup=False, quiet=settings["as_json"])
-    held = {method: options.key_values(knobs)} if knobs else {}
+    held = {"": options.key_values(knobs)} if knobs else {}
     asked = settings | {"methods": [method], "fixed": held}
     folder, result = compare_and_report("tune", asked, console)
     if settings["as_json"]:
         click.echo(json_of(folder, result))
+        conclude(folder, result)
         return
     tuned = result.methods[0]
     if not tuned.runs:
@@ -59,3 +60,4 @@ def command(method: str | None, knobs: tuple[str, ...], **settings: Any) -> None
             highlight=False,
         )
     show_where(console, folder, settings["results"])
+    conclude(folder, result)

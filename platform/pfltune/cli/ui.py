@@ -29,17 +29,15 @@ def command(name: str | None, host: str, port: int, results: Path) -> None:
 
     One experiment per comparison, one run per method, one run below it per trial.
     """
-    from pfltune.tracking.store import redacted, tracking_uri
+    from pfltune.tracking.store import Store
 
-    store = tracking_uri(results)
-    if store.startswith(("http://", "https://")):
-        there = redacted(store).rstrip("/") + _page(name, results)
+    store = Store(results)
+    if store.uri.startswith(("http://", "https://")):
+        there = store.address.rstrip("/") + _page(name, results)
         raise UserError(f"MLFLOW_TRACKING_URI names an MLflow server: open {there} in a browser")
-    file = store.removeprefix("sqlite:///")
-    # Path.is_file() would raise an error for a name that is too long.
-    if file != store and not os.path.isfile(file):  # noqa: PTH113
+    if not store.exists:
         raise UserError(
-            f"there is no MLflow store at {file} yet; "
+            f"there is no MLflow store at {store.address} yet; "
             "run `pfltune compare` first or name another folder with --results"
         )
     address = f"http://{host}:{port}"
@@ -50,7 +48,7 @@ def command(name: str | None, host: str, port: int, results: Path) -> None:
     server += ["--host", host, "--port", str(port), "--workers", "1"]
     server += ["--default-artifact-root", (results / "artifacts").resolve().as_uri()]
     # Everybody on the machine can read a command line, and the address may hold a password.
-    running = subprocess.Popen(server, env={**os.environ, "MLFLOW_BACKEND_STORE_URI": store})
+    running = subprocess.Popen(server, env={**os.environ, "MLFLOW_BACKEND_STORE_URI": store.uri})
     signal.signal(signal.SIGTERM, lambda *_: running.terminate())
     if _has_desktop() and _answers(address, running):
         webbrowser.open(page)
@@ -69,11 +67,19 @@ def _page(name: str | None, results: Path) -> str:
     """
     if name is None:
         return ""
-    from pfltune.report.results import find_comparison
+    from pfltune.report.results import find_record
+    from pfltune.tracking.runs import own_experiment
     from pfltune.tracking.store import Store
     from pfltune.tracking.views import page
 
-    return page(find_comparison(Store(results), name))
+    store = Store(results)
+    found = own_experiment(store, name, find_record(results, name).id)
+    if found is None or found.lifecycle_stage != "active":
+        raise UserError(
+            f"{store.address} has no experiment of {name!r}, or it was deleted there; "
+            f"`pfltune compare --resume {name}` writes it anew"
+        )
+    return page(found.experiment_id)
 
 
 def _has_desktop() -> bool:

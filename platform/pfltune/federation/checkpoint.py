@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from dataclasses import asdict
 from hashlib import blake2b
 from typing import Any
@@ -17,6 +18,8 @@ from pfltune.storage import Storage
 log = logging.getLogger(__name__)
 
 History = list[dict[str, Any]]
+OURS = re.compile(r"round-\d{8}\.json|server-\d+\.safetensors|client-\d+-\d+\.safetensors")
+"""The names of a checkpoint's files; nothing else is ever removed."""
 DAMAGE = (FileNotFoundError, LookupError, TypeError, ValueError, AttributeError, SafetensorError)
 
 
@@ -30,7 +33,7 @@ class Checkpoints:
     save leaves the checkpoint before it; the two newest are kept, for the case that one is damaged.
 
     Args:
-        storage: where they are; everything else in it is removed.
+        storage: where they are; what else may lie there is left alone.
 
     Attributes:
         round: that of the newest checkpoint saved or loaded; 0 if there is none.
@@ -70,9 +73,19 @@ class Checkpoints:
         self._storage.write(manifest, _sealed(content))
         previous, self._newest = self._newest, {manifest: "", **files}
         self.round = trial.round
-        for name in self._storage.names():
+        for name in self._names():
             if name not in previous and name not in self._newest:
                 self._storage.remove(name)
+
+    def remove(self) -> None:
+        """Remove all checkpoints, and their place if nothing else is in it.
+
+        Raises:
+            OSError: the storage cannot be written.
+        """
+        for name in reversed(self._names()):  # manifests before what they name
+            self._storage.remove(name)
+        self._storage.remove_if_empty()
 
     def load(self, trial: FederatedTrial) -> History:
         """Put a freshly made trial of the same arguments into the newest state that is intact.
@@ -83,13 +96,18 @@ class Checkpoints:
         Raises:
             OSError: the storage cannot be read, which says nothing about what is in it.
         """
-        found = (name for name in self._storage.names() if name.startswith("round-"))
+        found = (name for name in self._names() if name.startswith("round-"))
         for name in sorted(found, reverse=True):
             try:
                 return self._restore(trial, name)
             except DAMAGE as error:
                 log.warning("the checkpoint %s cannot be used: %r", name, error)
         return []
+
+    def _names(self) -> list[str]:
+        order = {"client": 0, "server": 1, "round": 2}
+        ours = filter(OURS.fullmatch, self._storage.names())
+        return sorted(ours, key=lambda name: order[name.partition("-")[0]])
 
     def _restore(self, trial: FederatedTrial, manifest: str) -> History:
         content = _unsealed(self._storage.read(manifest))

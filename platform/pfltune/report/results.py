@@ -1,26 +1,26 @@
-"""What a comparison found, read from the MLflow store and nothing else."""
+"""What a comparison found, read from its record and its journal and nothing else."""
 
-import json
-from ast import literal_eval
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from mlflow.artifacts import download_artifacts
-from mlflow.exceptions import MlflowException
 
 from pfltune.errors import UserError, unknown
 from pfltune.knobs import Value
-from pfltune.tracking.store import Store, reason
+from pfltune.ownership import see_inside
+from pfltune.record import RECORD, Change, Record, Sensitivity, read_record
+from pfltune.registry import short_name
+from pfltune.tracking.endings import final_figures
+from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.journal import JOURNAL, Journal
 
 Curve = list[tuple[int, float]]
 
 CURVES = ("val/accuracy", "test/accuracy", "comm/total_mb")
 OBJECTIVE = "val/best_accuracy"
-OVER = ("FINISHED", "FAILED")
 # Only with unseen clients, and only since it is counted.
 SOMETIMES = ("unseen/test/accuracy", "compute/gflops")
 
@@ -33,7 +33,8 @@ class ConfirmedRun:
         seed: its seed.
         metrics: the last value of every metric; ``selected/…`` are those of the chosen round.
         curves: (round, value) of ``val/accuracy``, ``test/accuracy`` and ``comm/total_mb``.
-        val, test: accuracy of every client in the chosen round, in [0, 1], by client index.
+        val, test: accuracy of every client in the chosen round, in [0, 1].
+        clients: their indices, in the order of ``val`` and ``test``.
     """
 
     seed: int
@@ -41,6 +42,7 @@ class ConfirmedRun:
     curves: dict[str, Curve]
     val: tuple[float, ...] = ()
     test: tuple[float, ...] = ()
+    clients: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,6 @@ class MethodResult:
     Attributes:
         name: short name of the method.
         title: how it is written in a paper.
-        run_id: its parent run.
         best: the configuration that the search chose.
         runs: the confirmation trials.
         search_trials, failed_trials: number of search trials, and of trials that failed.
@@ -91,8 +92,7 @@ class MethodResult:
 
     name: str
     title: str
-    run_id: str
-    best: dict[str, str]
+    best: dict[str, Value]
     runs: tuple[ConfirmedRun, ...]
     search_trials: int
     failed_trials: int
@@ -166,17 +166,21 @@ class ComparisonResult:
 
     Attributes:
         name: of the comparison.
-        experiment: id of its MLflow experiment.
+        id: no other comparison has it.
         scenario: its scenario.
         settings: what it ran with, as recorded.
         methods: the rows; those without a finished confirmation trial come last.
+        changes: when it was made by other code from then on.
+        damage: what is wrong with its journal, whose rest is left out; empty if nothing is.
     """
 
     name: str
-    experiment: str
+    id: str
     scenario: str
     settings: dict[str, Any]
     methods: tuple[MethodResult, ...]
+    changes: tuple[Change, ...] = ()
+    damage: str = ""
 
     @property
     def confirmed(self) -> tuple[MethodResult, ...]:
@@ -200,131 +204,156 @@ class ComparisonResult:
         return len(self.methods) * (budget["trials"] + budget["seeds"])
 
 
-def find_comparison(store: Store, name: str) -> str:
-    """The id of a comparison's MLflow experiment.
+def read_results(results: Path, name: str) -> ComparisonResult:
+    """A comparison in a results folder, finished or not.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is none of that name, it is no comparison, or it has not begun yet.
     """
-    found = store.client.get_experiment_by_name(name)
-    if found is None or found.lifecycle_stage != "active":
-        there = [each.name for each in store.client.search_experiments() if "scenario" in each.tags]
-        if not there:
-            raise UserError(f"there is no comparison {name!r}, and none at all in {store.address}")
-        raise unknown("comparison", name, there)
-    return found.experiment_id
-
-
-def read_results(store: Store, experiment: str) -> ComparisonResult:
-    """Read an experiment's runs, finished or not.
-
-    Raises:
-        UserError: it is no comparison, has not begun yet, or lacks a file.
-    """
-    about = store.client.get_experiment(experiment)
-    runs = store.client.search_runs([experiment], max_results=50_000)
-    parents = [run for run in runs if run.data.tags.get("phase") == "summary"]
-    if not parents:
-        raise UserError(f"{about.name!r} is no comparison, or has not begun yet")
-    recorded = _artifact(store, parents[0], "comparison.json")
-    if "budget" not in recorded:
-        command = recorded.get("command", "another command")
-        raise UserError(f"{about.name!r} is no comparison: it was run by pfltune {command}")
-    children: dict[str, list[Any]] = {parent.info.run_id: [] for parent in parents}
-    for run in runs:
-        if (owner := run.data.tags.get("mlflow.parentRunId")) in children:
-            children[owner].append(run)
-    methods = [_method(store, parent, children[parent.info.run_id]) for parent in parents]
+    record = find_record(results, name)
+    if isinstance(record.budget, Sensitivity):
+        raise UserError(f"{name!r} is no comparison: it was run by pfltune {record.command}")
+    journal = Journal(results / name / JOURNAL, record.id)
+    if not journal.events:
+        raise UserError(journal.damage or f"{name!r} has not begun yet")
+    trials, endings = told_trials(journal.events)
+    methods = [
+        _method(
+            short,
+            record.titles.get(short, short),
+            [trial for trial in trials if trial.started.method == short],
+            endings.get(short),
+        )
+        for short in map(short_name, record.methods)
+    ]
     ranked = sorted(methods, key=lambda m: (-m.mean("selected/test_accuracy"), m.name))
     ranked.sort(key=lambda m: not m.runs)
-    return ComparisonResult(about.name, experiment, about.tags["scenario"], recorded, tuple(ranked))
+    return ComparisonResult(
+        name,
+        record.id,
+        record.scenario.name,
+        record.model_dump(mode="json"),
+        tuple(ranked),
+        record.changes,
+        journal.damage or "",
+    )
 
 
-def _method(store: Store, parent: Any, children: list[Any]) -> MethodResult:
-    ordered = sorted(children, key=lambda run: int(run.data.tags["trial"]))
-    searched = [run for run in ordered if run.data.tags["phase"] == "search"]
-    failed = [run for run in ordered if run.data.tags.get("outcome") == "failed"]
+def find_record(results: Path, name: str) -> Record:
+    """The record of what is named so in a results folder.
+
+    Raises:
+        UserError: there is nothing of that name.
+    """
+    if name in ("", ".", "..") or "/" in name:
+        raise UserError(f"{name!r} is no name of a comparison")
+    see_inside(results / name, results)
+    record = read_record(results / name)
+    if record is not None:
+        return record
+    there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))
+    if not there:
+        raise UserError(f"there is no comparison {name!r}, and none at all in {results}")
+    raise unknown("comparison", name, there)
+
+
+@dataclass
+class ToldTrial:
+    """What a journal says of one trial.
+
+    Attributes:
+        started: how it began.
+        rounds: its rounds, in their order.
+        ended: how it ended; None if it has not.
+    """
+
+    started: TrialStarted
+    rounds: list[RoundDone] = field(default_factory=list)
+    ended: TrialEnded | None = None
+
+    @property
+    def outcome(self) -> str:
+        """How it ended; ``running`` while it has not."""
+        return self.ended.outcome if self.ended else "running"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last value of each figure."""
+        found: dict[str, float] = {}
+        for done in self.rounds:
+            found |= done.metrics
+        return found | (final_figures(self.ended) if self.ended else {})
+
+    def curve(self, metric: str) -> Curve:
+        """(round, value) of the rounds that have the figure."""
+        return [(r.round, r.metrics[metric]) for r in self.rounds if metric in r.metrics]
+
+
+def told_trials(events: Iterable[Event]) -> tuple[list[ToldTrial], dict[str, MethodEnded]]:
+    """The trials of a journal by index within their method, and how its methods ended."""
+    trials: dict[str, ToldTrial] = {}
+    endings: dict[str, MethodEnded] = {}
+    rounds: dict[str, dict[int, RoundDone]] = defaultdict(dict)
+    for event in events:
+        if isinstance(event, TrialStarted):
+            trials.setdefault(event.trial, ToldTrial(event))
+        elif isinstance(event, RoundDone):
+            rounds[event.trial].setdefault(event.round, event)
+        elif isinstance(event, TrialEnded):
+            trials[event.trial].ended = event
+        else:
+            endings[event.method] = event
+    for name, done in rounds.items():
+        trials[name].rounds = [done[number] for number in sorted(done)]
+    return sorted(trials.values(), key=lambda trial: trial.started.index), endings
+
+
+def _method(
+    name: str, title: str, trials: list[ToldTrial], ending: MethodEnded | None
+) -> MethodResult:
+    searched = [trial for trial in trials if trial.started.phase == "search"]
+    failed = [trial.ended for trial in trials if trial.ended and trial.outcome == "failed"]
     confirmed = [
-        run
-        for run in ordered
-        if run.data.tags["phase"] == "confirm" and run.data.tags.get("outcome") == "finished"
+        trial
+        for trial in trials
+        if trial.started.phase == "confirm" and trial.outcome == "finished"
     ]
-    known = parent if parent.data.params or not confirmed else confirmed[0]
+    best = ending.best if ending else confirmed[0].started.knobs if confirmed else None
     return MethodResult(
-        name=parent.data.tags["method"],
-        title=parent.data.tags["title"],
-        run_id=parent.info.run_id,
-        best=dict(known.data.params),
-        runs=tuple(_confirmed(store, run) for run in confirmed),
+        name=name,
+        title=title,
+        best=dict(best or {}),
+        runs=tuple(map(_confirmed, confirmed)),
         search_trials=len(searched),
         failed_trials=len(failed),
-        search_steps=sum(run.data.metrics.get("train/steps", 0.0) for run in searched),
-        failures=tuple(sorted({run.data.tags.get("failure", "unknown") for run in failed})),
-        searched=tuple(_searched(store, run) for run in searched),
-        ended=sum("outcome" in run.data.tags for run in ordered),
-        is_over=parent.info.status in OVER,
+        search_steps=sum(trial.metrics.get("train/steps", 0.0) for trial in searched),
+        failures=tuple(sorted({ended.failure or "unknown" for ended in failed})),
+        searched=tuple(map(_searched, searched)),
+        ended=sum(trial.ended is not None for trial in trials),
+        is_over=ending is not None,
     )
 
 
-def _confirmed(store: Store, run: Any) -> ConfirmedRun:
-    accuracies = _artifact(store, run, "clients.json")
+def _confirmed(trial: ToldTrial) -> ConfirmedRun:
+    selected: dict[str, Any] = (trial.ended.selected if trial.ended else None) or {}
     return ConfirmedRun(
-        seed=int(run.data.tags["seed"]),
-        metrics=dict(run.data.metrics),
-        curves={name: _curve(store, run, name) for name in CURVES},
-        val=tuple(accuracies["val"]),
-        test=tuple(accuracies["test"]),
+        seed=trial.started.seed,
+        metrics=trial.metrics,
+        curves={name: trial.curve(name) for name in CURVES},
+        val=tuple(selected.get("val", ())),
+        test=tuple(selected.get("test", ())),
+        clients=tuple(selected.get("clients", ())),
     )
 
 
-def _searched(store: Store, run: Any) -> SearchedRun:
-    curve = _curve(store, run, OBJECTIVE)
+def _searched(trial: ToldTrial) -> SearchedRun:
+    reached = trial.rounds[-1].round if trial.rounds else 0
     return SearchedRun(
-        index=int(run.data.tags["trial"]),
-        generation=int(run.data.tags["generation"]),
-        seed=int(run.data.tags["seed"]),
-        knobs=parsed(run.data.params),
-        outcome=run.data.tags.get("outcome", "running"),
-        rounds=int(run.data.metrics.get("rounds", curve[-1][0] if curve else 0)),
-        curve=curve,
+        index=trial.started.index,
+        generation=trial.started.generation,
+        seed=trial.started.seed,
+        knobs=dict(trial.started.knobs),
+        outcome=trial.outcome,
+        rounds=trial.ended.round if trial.ended else reached,
+        curve=trial.curve(OBJECTIVE),
     )
-
-
-def parsed(params: Mapping[str, str]) -> dict[str, Value]:
-    """MLflow's texts as the numbers and truth values that they were."""
-    return {name: _value(text) for name, text in params.items()}
-
-
-def _value(text: str) -> Value:
-    try:
-        value = literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-    return value if isinstance(value, bool | int | float) else text
-
-
-def _curve(store: Store, run: Any, metric: str) -> Curve:
-    """(round, value) in the order of rounds; nothing is asked for what the run does not have."""
-    if metric not in run.data.metrics:
-        return []
-    points = store.client.get_metric_history(run.info.run_id, metric)
-    # A server may keep a point twice that was sent twice.
-    return sorted({point.step: point.value for point in points}.items())
-
-
-def _artifact(store: Store, run: Any, name: str) -> dict[str, Any]:
-    """A JSON file of a run."""
-    try:
-        with TemporaryDirectory() as folder:
-            # By the run's own address: by its id, MLflow would look the run up twice more.
-            path = download_artifacts(
-                artifact_uri=f"{run.info.artifact_uri}/{name}",
-                dst_path=folder,
-                tracking_uri=store.uri,
-            )
-            return json.loads(Path(path).read_text())
-    except (OSError, ValueError, MlflowException) as error:
-        raise UserError(
-            f"{name} of run {run.info.run_name} cannot be read from {store.address}: "
-            f"{reason(error)}"
-        ) from error

@@ -1,17 +1,19 @@
-"""Table and figure of a sensitivity study, read from the MLflow store."""
+"""Table and figure of a sensitivity study, read from its journal."""
 
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from pfltune.ownership import published
+from pfltune.record import Record
+from pfltune.report.results import ToldTrial, told_trials
 from pfltune.report.styles import COLOURS
-from pfltune.tracking.store import Store
+from pfltune.tracking.journal import JOURNAL, Journal
 
 NAMES = {
     "all": "everything (Local)",
@@ -49,22 +51,27 @@ class Cell:
 Cells = dict[str, Cell]
 
 
-def read_sensitivity(store: Store, experiment: str) -> Cells:
-    """The finished trials of a study by personal part; parts whose trials all failed are absent."""
-    found: dict[str, list] = defaultdict(list)
-    for run in store.client.search_runs([experiment], max_results=50_000):
-        if "selected/test_accuracy" in run.data.metrics:
-            found[run.data.params["personal"]].append(run)
-    return {part: _cell(runs) for part, runs in found.items()}
+def read_sensitivity(record: Record, folder: Path) -> Cells:
+    """The finished trials of a study by personal part; parts whose trials all failed are absent.
+
+    Args:
+        record: of the study.
+        folder: in which its journal is.
+    """
+    found: dict[str, list[ToldTrial]] = defaultdict(list)
+    trials, _ = told_trials(Journal(folder / JOURNAL, record.id).events)
+    for trial in trials:
+        if "selected/test_accuracy" in trial.metrics:
+            found[str(trial.started.knobs["personal"])].append(trial)
+    return {part: _cell(trials) for part, trials in found.items()}
 
 
-def _cell(runs: list[Any]) -> Cell:
-    ordered = sorted(runs, key=lambda run: int(run.data.tags["trial"]))
-    metrics = [run.data.metrics for run in ordered]
+def _cell(trials: list[ToldTrial]) -> Cell:
+    metrics = [trial.metrics for trial in trials]
     return Cell(
         tuple(m["selected/test_accuracy"] for m in metrics),
         float(np.mean([m["comm/total_mb"] / m["rounds"] for m in metrics])),
-        tuple(int(run.data.tags["seed"]) for run in ordered),
+        tuple(trial.started.seed for trial in trials),
     )
 
 
@@ -94,10 +101,16 @@ def terminal_table(cells: Cells) -> Table:
     return table
 
 
-def write_sensitivity(store: Store, experiment: str, folder: Path) -> Cells:
-    """Write tables and figure into ``folder``, and attach them to the run above all trials."""
-    cells = read_sensitivity(store, experiment)
-    folder.mkdir(parents=True, exist_ok=True)
+def write_sensitivity(record: Record, study: Path) -> Cells:
+    """Write tables and figure into ``report`` in a study's folder."""
+    cells = read_sensitivity(record, study)
+    with published(study / "report", record.owner, "move it away") as draft:
+        write_files(cells, draft)
+    return cells
+
+
+def write_files(cells: Cells, folder: Path) -> None:
+    """Tables and figure into an empty folder."""
     lines = [list(HEADS), ["---", *["---:"] * (len(HEADS) - 1)], *rows(cells)]
     markdown = "".join("| " + " | ".join(line) + " |\n" for line in lines)
     (folder / "sensitivity.md").write_text(markdown)
@@ -109,9 +122,6 @@ def write_sensitivity(store: Store, experiment: str, folder: Path) -> Cells:
     heading = "personal,seed,test_accuracy,mb_per_round\n"
     (folder / "sensitivity.csv").write_text(heading + "".join(values))
     figure(cells).savefig(folder / "sensitivity.png", dpi=150)
-    for parent in store.client.search_runs([experiment], "tags.phase = 'summary'"):
-        store.client.log_artifacts(parent.info.run_id, str(folder), "report")
-    return cells
 
 
 def figure(cells: Cells) -> Figure:

@@ -1,53 +1,52 @@
-"""Writing the report of a comparison into its folder and beside its runs."""
+"""Writing the report of a comparison."""
 
 from pathlib import Path
 
-from mlflow.entities import Metric
-
+from pfltune.ownership import published, see_inside
 from pfltune.report.analysis import Analysis, analyse
 from pfltune.report.figures import write_figures
 from pfltune.report.latex import resource_table, result_table
 from pfltune.report.page import comparison_page
-from pfltune.report.results import ComparisonResult, MethodResult, read_results
+from pfltune.report.results import ComparisonResult, read_results
 from pfltune.report.spreadsheet import csv_clients, csv_summary, csv_table
 from pfltune.report.table import markdown_table
-from pfltune.tracking.events import now_ms
-from pfltune.tracking.store import Store
+
+INSTEAD = "name another folder with --out"
 
 
 def write_report(
-    store: Store,
-    experiment: str,
-    folder: Path,
+    results: Path,
+    name: str,
+    folder: Path | None = None,
     reference: str | None = None,
     target: float | None = None,
 ) -> ComparisonResult:
-    """Read the store, write tables, figures and page into ``folder``, and attach them in MLflow.
-
-    Writing again changes nothing. Nothing is attached while the comparison runs: its runs are
-    somebody else's until then.
+    """Read a comparison, and write tables, figures and page. Writing again changes nothing.
 
     Args:
-        store: to read from.
-        experiment: id of the comparison's experiment.
-        folder: where to; made if need be.
+        results: the results folder.
+        name: of the comparison.
+        folder: where to write; None for ``report`` in the comparison's folder.
         reference: method that the others are held against; see :func:`analyse`.
         target: validation accuracy in (0, 1] that methods are timed to; see :func:`analyse`.
 
     Raises:
-        UserError: the experiment is no comparison, or has no such reference.
+        UserError: there is no such comparison, it has no such reference, or the folder holds
+            somebody else's files.
+        OSError: the folder cannot be written.
     """
-    result = read_results(store, experiment)
-    write_files(analyse(result, reference, target), folder)
-    if not result.is_partial:
-        for method in result.methods:
-            _attach(store, method, folder)
+    result = read_results(results, name)
+    analysis = analyse(result, reference, target)
+    if folder is None:
+        folder = results / name / "report"
+        see_inside(folder, results)
+    with published(folder, f"the comparison {name} ({result.id[:8]})", INSTEAD) as draft:
+        write_files(analysis, draft)
     return result
 
 
 def write_files(analysis: Analysis, folder: Path) -> None:
-    """Everything but MLflow's part."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """All files of a report into an empty folder."""
     drawings = write_figures(analysis, folder)
     texts = {
         "table.md": markdown_table(analysis),
@@ -60,16 +59,3 @@ def write_files(analysis: Analysis, folder: Path) -> None:
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-
-
-def _attach(store: Store, method: MethodResult, folder: Path) -> None:
-    """The report and the figures of the table on a method's run; only what is not there yet."""
-    there = store.client.get_run(method.run_id).data.metrics
-    new = [
-        Metric(name, value, now_ms(), 0)
-        for name, value in method.summary().items()
-        if there.get(name) != value
-    ]
-    if new:
-        store.client.log_batch(method.run_id, metrics=new)
-    store.client.log_artifacts(method.run_id, str(folder), "report")

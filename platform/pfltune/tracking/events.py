@@ -79,9 +79,27 @@ class TrialEnded:
     time: int = field(default_factory=now_ms)
 
 
-Event = TrialStarted | RoundDone | TrialEnded
+@dataclass(frozen=True)
+class MethodEnded:
+    """A method will get no further trial.
 
-_KINDS: dict[str, type[Event]] = {k.__name__: k for k in (TrialStarted, RoundDone, TrialEnded)}
+    Attributes:
+        method: its short name.
+        best: the configuration that the search chose; None if every trial failed.
+        time: in milliseconds since the epoch.
+    """
+
+    method: str
+    best: dict[str, Any] | None
+    time: int = field(default_factory=now_ms)
+
+
+TrialEvent = TrialStarted | RoundDone | TrialEnded
+Event = TrialEvent | MethodEnded
+
+_KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind for kind in (TrialStarted, RoundDone, TrialEnded, MethodEnded)
+}
 _EXACTLY = ConfigDict(extra="forbid", strict=True)
 
 

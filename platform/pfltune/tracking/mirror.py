@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from mlflow.entities import DatasetInput, Metric
 
-from pfltune.errors import TrackingError
-from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
+from pfltune.errors import ForeignExperiment, TrackingError
+from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.runs import MAX_BATCH, Runs, round_metrics
-from pfltune.tracking.store import Store, reason
+from pfltune.tracking.store import Store, is_bug, reason
 
 FLUSH_SECONDS = 2.0
 FIRST_WAIT = 1.0
@@ -60,28 +59,33 @@ class Mirror:
 
     Args:
         store: where to write.
-        experiment: the experiment's name; it may exist.
+        experiment: the experiment's name; it may exist, if it is this comparison's.
+        comparison: the comparison's id.
         tags: on every run: scenario, versions, revision.
         parents: title of each method by its short name.
         artifacts: texts on each method's run, by file name.
         files: attached to each method's run.
         on_trouble: told in one line when MLflow fails, and when it is back; called in the thread.
         data: what every run was given; None if nothing is to be said of it.
+        settle: called before anything is written: what MLflow is told must not be lost any more.
     """
 
     def __init__(
         self,
         store: Store,
         experiment: str,
+        comparison: str,
         tags: Mapping[str, str],
         parents: Mapping[str, str],
         artifacts: Mapping[str, str],
         files: Iterable[Path],
         on_trouble: Callable[[str], None],
         data: DatasetInput | None = None,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         self._address = store.address
-        self._runs = Runs(store, experiment, tags, parents, artifacts, files, data)
+        self._settle = settle
+        self._runs = Runs(store, experiment, comparison, tags, parents, artifacts, files, data)
         self._tell = on_trouble
         self._queue: SimpleQueue[Event | Command | None] = SimpleQueue()
         self._interrupted = False
@@ -103,10 +107,6 @@ class Mirror:
         """Have an event written; returns at once."""
         if not self._interrupted and not self._done.is_set():
             self._queue.put(event)
-
-    def end_method(self, method: str, best: Mapping[str, Any] | None) -> None:
-        """Have a method's run closed with its best configuration; None if every trial failed."""
-        self._queue.put(partial(self._runs.end_method, method, best))
 
     def interrupt(self) -> None:
         """Have all runs that have not ended marked as killed; what comes later is not written."""
@@ -135,6 +135,8 @@ class Mirror:
                 why = self._trouble or f"no answer for {patience:g} s"
                 raise TrackingError(f"MLflow at {self._address} could not be written: {why}")
             self._done.wait(min(left, 0.2))
+        if isinstance(self._bug, ForeignExperiment):
+            raise self._bug
         if self._bug is not None:
             raise TrackingError(_stopped(self._bug)) from self._bug
         return self._runs.experiment
@@ -145,8 +147,9 @@ class Mirror:
                 self._take()
         except BaseException as error:
             self._bug = error
+            told = str(error) if isinstance(error, ForeignExperiment) else _stopped(error)
             with suppress(Exception):
-                self._tell(_stopped(error))
+                self._tell(told)
         finally:
             self._done.set()
 
@@ -158,7 +161,7 @@ class Mirror:
             if finished:
                 self._runs.check()
         except Exception as error:
-            if _is_bug(error):
+            if is_bug(error) or isinstance(error, ForeignExperiment):
                 raise
             self._sit_out(error)
             return False
@@ -168,6 +171,7 @@ class Mirror:
         return finished
 
     def _write(self) -> None:
+        self._settle()
         self._runs.open()
         at_once = self._closing or bool(self._commands)
         for trial in list(self._trials.values()):
@@ -233,6 +237,8 @@ class Mirror:
     def _sort_in(self, item: Event | Command | None) -> None:
         if item is None:
             self._closing = True
+        elif isinstance(item, MethodEnded):
+            self._commands.append(partial(self._runs.end_method, item.method, item.best))
         elif not isinstance(item, Event):
             self._commands.append(item)
         elif isinstance(item, TrialStarted):
@@ -256,11 +262,6 @@ def _batch(rounds: Iterable[RoundDone]) -> tuple[int, list[Metric]]:
         metrics += more
         count += 1
     return count, metrics
-
-
-def _is_bug(error: Exception) -> bool:
-    """Whether an error is ours; libraries and the network raise types of their own."""
-    return type(error).__module__ == "builtins" and not isinstance(error, OSError)
 
 
 def _stopped(error: BaseException) -> str:

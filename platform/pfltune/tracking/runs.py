@@ -12,15 +12,13 @@ from typing import Any
 
 from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
-from pfltune.federation.evaluation import summary
+from pfltune.errors import ForeignExperiment
+from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.own_store import ARTIFACTS, COMPARISON_TAG
 from pfltune.tracking.store import Store
 from pfltune.tracking.views import experiment_tags
 
-METRIC_FAMILIES = (
-    *("val/", "test/", "unseen/"),
-    *("comm/", "time/", "memory/", "train/", "params/", "compute/"),
-)
 TRIAL_TAG = "pfltune.trial"
 WHOLE = ("FINISHED", "FAILED")
 MAX_TAG = 5000
@@ -35,6 +33,7 @@ class Runs:
     Args:
         store: where to write.
         experiment: the experiment's name.
+        comparison: the comparison's id.
         tags: on every run: scenario, versions, revision.
         parents: title of each method by its short name.
         artifacts: texts on each parent, by file name.
@@ -46,6 +45,7 @@ class Runs:
         self,
         store: Store,
         experiment: str,
+        comparison: str,
         tags: Mapping[str, str],
         parents: Mapping[str, str],
         artifacts: Mapping[str, str],
@@ -54,7 +54,8 @@ class Runs:
     ) -> None:
         self._store = store
         self._name = experiment
-        self._tags = dict(tags)
+        self._comparison = comparison
+        self._tags = {**tags, COMPARISON_TAG: comparison}
         self._parents = dict(parents)
         self._artifacts = dict(artifacts)
         self._files = tuple(files)
@@ -63,6 +64,7 @@ class Runs:
         self._ids: dict[str, str] = {}
         self._ready: set[str] = set()
         self._whole: set[str] = set()
+        self._points: dict[str, set[tuple[str, int]]] = {}
         self.experiment = ""
 
     def open(self) -> None:
@@ -104,9 +106,13 @@ class Runs:
         self._ready.add(event.trial)
 
     def log(self, trial: str, metrics: Sequence[Metric]) -> None:
-        """Write points of a trial that has been started."""
-        for first in range(0, len(metrics), MAX_BATCH):
-            self._log(self._ids[trial], metrics=metrics[first : first + MAX_BATCH])
+        """Write points of a trial that has been started, those that are not there yet."""
+        there = self._points.setdefault(trial, set())
+        new = [metric for metric in metrics if (metric.key, metric.step) not in there]
+        for first in range(0, len(new), MAX_BATCH):
+            batch = new[first : first + MAX_BATCH]
+            self._log(self._ids[trial], metrics=batch)
+            there.update((metric.key, metric.step) for metric in batch)
 
     def end(self, event: TrialEnded) -> None:
         """Close the run of a trial whose rounds are all written."""
@@ -151,38 +157,34 @@ class Runs:
         self._found = None
         self.experiment = self._get_or_create_experiment()
         found: dict[str, Run] = {}
-        for run in sorted(self._all_runs(), key=_worth):
+        for run in sorted(own_runs(self._store, self.experiment, self._comparison), key=_worth):
             name = run.data.tags.get(TRIAL_TAG)
             if name in found:
                 self._store.client.delete_run(found[name].info.run_id)
             if name is not None:
                 found[name] = run
         self._ids = {name: run.info.run_id for name, run in found.items()}
+        self._points.clear()
         self._whole = {name for name, run in found.items() if run.info.status in WHOLE}
         self._found = found
 
     def _get_or_create_experiment(self) -> str:
         client = self._store.client
-        known = client.get_experiment_by_name(self._name)
+        known = own_experiment(self._store, self._name, self._comparison)
         if known is not None:
+            if known.lifecycle_stage != "active":
+                client.restore_experiment(known.experiment_id)
             return known.experiment_id
-        own = self._store.results / "artifacts" / self._name
+        own = self._store.results / ARTIFACTS / self._name
         return client.create_experiment(
             self._name,
             artifact_location=own.as_uri() if self._store.is_sqlite else None,
-            tags={"scenario": self._tags["scenario"], **experiment_tags()},
+            tags={
+                "scenario": self._tags["scenario"],
+                COMPARISON_TAG: self._comparison,
+                **experiment_tags(),
+            },
         )
-
-    def _all_runs(self) -> Iterator[Run]:
-        token = None
-        while True:
-            page = self._store.client.search_runs(
-                [self.experiment], max_results=PAGE, page_token=token
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
 
     def _run(self, name: str, tags: Mapping[str, str], start_time: int | None) -> str:
         """The id of a run that goes on, or of a new one."""
@@ -196,11 +198,22 @@ class Runs:
                 tags={**self._tags, **tags, TRIAL_TAG: name},
             )
             self._ids[name] = made.info.run_id
-        elif known.info.status != "RUNNING":
-            client.update_run(known.info.run_id, status="RUNNING")
+        else:
+            self._points[name] = self._points_of(known)
+            if known.info.status != "RUNNING":
+                client.update_run(known.info.run_id, status="RUNNING")
         if self._inputs:
             client.log_inputs(self._ids[name], self._inputs)
         return self._ids[name]
+
+    def _points_of(self, run: Run) -> set[tuple[str, int]]:
+        """Metric and step of all that a run has: the journal may have lost rounds that it told."""
+        client, number = self._store.client, run.info.run_id
+        return {
+            (name, point.step)
+            for name in run.data.metrics
+            for point in client.get_metric_history(number, name)
+        }
 
     def _log(
         self,
@@ -212,22 +225,46 @@ class Runs:
         self._store.client.log_batch(run, metrics, params, tags, synchronous=True)
 
 
+def own_experiment(store: Store, name: str, comparison: str) -> Any | None:
+    """The experiment of a comparison, active or deleted; None if there is none yet.
+
+    Raises:
+        ForeignExperiment: there is one of that name that is not this comparison's.
+    """
+    found = store.client.get_experiment_by_name(name)
+    if found is None or found.tags.get(COMPARISON_TAG) == comparison:
+        return found
+    deleted = " deleted" if found.lifecycle_stage != "active" else ""
+    raise ForeignExperiment(
+        f"{store.address} has a{deleted} experiment {name!r} that is not this comparison's, and it "
+        "is left alone; choose another --name, or another store with MLFLOW_TRACKING_URI"
+    )
+
+
+def own_runs(store: Store, experiment: str, comparison: str, which: str = "") -> Iterator[Run]:
+    """The runs of a comparison, or those that a filter of MLflow's leaves."""
+    wanted = f"tags.`{COMPARISON_TAG}` = '{comparison}'" + (f" AND {which}" if which else "")
+    token = None
+    while True:
+        page = store.client.search_runs([experiment], wanted, max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
 def round_metrics(event: RoundDone) -> list[Metric]:
-    """The points of a round; everything that is no metric of ours is left out."""
-    ours = {key: value for key, value in event.metrics.items() if key.startswith(METRIC_FAMILIES)}
-    return _metrics(ours, event.time, event.round)
+    """The points of a round."""
+    return _metrics(event.metrics, event.time, event.round)
 
 
 def _final_metrics(event: TrialEnded) -> list[Metric]:
-    final = _metrics({"rounds": event.round}, event.time, event.round)
-    if event.selected is None:
-        return final
-    chosen = {"selected/round": float(event.selected["round"])}
-    for part in ("val", "test"):
-        if event.selected[part]:
-            figures = summary(tuple(event.selected[part]))
-            chosen |= {f"selected/{part}_{name}": value for name, value in figures.items()}
-    return final + _metrics(chosen, event.time, int(event.selected["round"]))
+    """Those of the chosen round stand at that round."""
+    chosen = int(event.selected["round"]) if event.selected else event.round
+    return [
+        Metric(name, value, event.time, chosen if name.startswith("selected/") else event.round)
+        for name, value in final_figures(event).items()
+    ]
 
 
 def _metrics(values: Mapping[str, float], time: int, step: int) -> list[Metric]:

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from pfltune.errors import UserError
+from pfltune.ownership import see_inside
+from pfltune.tracking import own_store
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -36,7 +39,7 @@ CREDENTIALS = re.compile(r"(\w[\w+.-]*://)(?:[^\s/:@]*:\S*|[^\s/:@]+)@")
 
 def tracking_uri(results: Path) -> str:
     """The store's address; ``MLFLOW_TRACKING_URI`` wins over the results folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results.resolve()}/mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or own_store.address(results / own_store.FILE)
 
 
 def writable_folder(results: Path) -> Path:
@@ -47,9 +50,8 @@ def writable_folder(results: Path) -> Path:
     """
     try:
         results.mkdir(parents=True, exist_ok=True)
-        probe = results / f".write-test-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with TemporaryFile(dir=results):
+            pass
     except OSError as error:
         raise UserError(
             f"the results folder {str(results)!r} cannot be written ({error.strerror}); "
@@ -69,6 +71,11 @@ def reason(error: BaseException) -> str:
     if len(line) <= MAX_REASON:
         return line
     return f"{line[: MAX_REASON // 2]} … {line[-MAX_REASON // 2 :]}"
+
+
+def is_bug(error: Exception) -> bool:
+    """Whether an error is ours; libraries and the network raise types of their own."""
+    return type(error).__module__ == "builtins" and not isinstance(error, OSError)
 
 
 class Store:
@@ -96,8 +103,14 @@ class Store:
         """The client; a new SQLite store is made by one process while the others wait."""
         from mlflow.tracking import MlflowClient
 
+        if self.is_own:
+            see_inside(self._file, self.results)
         with self._opening():
-            if self._is_database:
+            if self.is_sqlite:
+                own_store.make(self._file)
+            if self.is_own:
+                own_store.settle(self.results)
+            elif self._is_database:
                 self._connect()
             return MlflowClient(tracking_uri=self.uri)
 
@@ -112,6 +125,17 @@ class Store:
     def is_sqlite(self) -> bool:
         """Whether it is a file on this machine."""
         return self.uri.startswith("sqlite:")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the one of the results folder."""
+        return self.is_sqlite and self.uri == own_store.address(self.results / own_store.FILE)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there may be something in it: a SQLite store is a file."""
+        # Path.is_file() would raise an error for a name that is too long.
+        return not self.is_sqlite or os.path.isfile(self._file)  # noqa: PTH113
 
     def reachable(self) -> None:
         """See whether the store answers; a new one is made.
@@ -130,23 +154,23 @@ class Store:
             failure = failure.replace(self.uri, self.address)
             raise UserError(f"the MLflow store {self.address} cannot be reached: {failure}")
 
-    def has_experiment(self, name: str) -> bool:
-        """Whether there is an experiment of that name."""
-        return self.client.get_experiment_by_name(name) is not None
-
     @property
     def _is_database(self) -> bool:
         return re.split("[+:]", self.uri, maxsplit=1)[0] in DATABASES
 
-    def _opening(self) -> AbstractContextManager[object]:
-        """What one process at a time may be in; MLflow guards only its server like that."""
+    @property
+    def _file(self) -> Path:
+        """Of a SQLite store."""
         from sqlalchemy import make_url
 
+        return Path(make_url(self.uri).database or "")
+
+    def _opening(self) -> AbstractContextManager[object]:
+        """What one process at a time may be in; MLflow guards only its server like that."""
         if not self.is_sqlite:
             return nullcontext()
-        folder = Path(make_url(self.uri).database or "").parent
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / ".mlflow.lock")
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(_no_link(self._file.parent / ".mlflow.lock"))
 
     def _connect(self) -> None:
         """Connect once; MLflow itself would try for minutes before it says anything."""
@@ -161,6 +185,12 @@ class Store:
     def _ask(self) -> None:
         """Have it do something."""
         self.client.search_experiments(max_results=1)
+
+
+def _no_link(path: Path) -> Path:
+    if path.is_symlink():
+        raise UserError(f"{path} is a link to somewhere else; remove it")
+    return path
 
 
 def _tried(attempt: Callable[[], object], seconds: float | None = None) -> str | None:

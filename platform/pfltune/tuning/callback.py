@@ -8,6 +8,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from pfltune.errors import Halted
+from pfltune.federation.checkpoint import Checkpoints
 from pfltune.registry import short_name
 from pfltune.storage import open_storage
 from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
@@ -103,7 +104,7 @@ class JournalCallback(Callback):
     def _end(self, event: TrialEnded) -> None:
         self._append(event)
         with suppress(OSError):  # all that is left goes with the comparison's end
-            open_storage(self._checkpoints, event.trial).clear()
+            Checkpoints(open_storage(self._checkpoints, event.trial)).remove()
 
     def _append(self, event: Event) -> None:
         try:

@@ -1,33 +1,25 @@
 """The folder of a comparison: one owner at a time, one configuration for ever."""
 
 import getpass
-import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from pfltune.errors import UserError
-from pfltune.storage import open_storage
+from pfltune.ownership import see_inside
+from pfltune.record import RECORD
+from pfltune.storage import is_partial
 
-LOCK, OWNER, RECORD = ".lock", ".owner", "comparison.json"
+LOCK, OWNER = ".lock", ".owner"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TAKEN = ("artifacts", "mlflow.db", "partitions")
 """What else is in the results folder."""
-SHOWN = 5
-MOVABLE = (
-    "hardware.workers",
-    "hardware.gpus_per_trial",
-    "hardware.compute.state_mb",
-    "hardware.address",
-)
-"""What may change when a comparison goes on: it touches no figure."""
 
 
 def checked_name(name: str) -> str:
@@ -51,12 +43,15 @@ def claimed(folder: Path) -> Iterator[None]:
     The lock is the operating system's and ends with its process, however that ends.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or it holds something that is no comparison's.
     """
+    _refuse_foreign(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {folder}: {error.strerror}") from error
+    for name in (LOCK, OWNER):
+        see_inside(folder / name, folder)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
@@ -78,62 +73,16 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def recorded(folder: Path) -> dict[str, Any] | None:
-    """The settings that a comparison began with; None if there is none.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    path = folder / RECORD
-    try:
-        settings = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({error}); restore it or remove {folder}") from error
-    if not isinstance(settings, dict):
-        raise UserError(f"{path} is damaged (no mapping); restore it or remove {folder}")
-    return settings
-
-
-def record(folder: Path, settings: Mapping[str, Any]) -> str:
-    """Write the settings down; returns the text."""
-    text = json.dumps(settings, indent=2) + "\n"
-    open_storage(str(folder)).write(RECORD, text.encode())
-    return text
-
-
-def agree(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """See that a comparison goes on as it began.
-
-    Raises:
-        UserError: something else has changed; names it.
-    """
-    old, new = _settled(before), _settled(now)
-    changed = [
-        f"{key} was {old.get(key, 'not there')!s}, would be {new.get(key, 'not there')!s}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-    if changed:
-        more = f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+def _refuse_foreign(folder: Path) -> None:
+    """See that the folder is new, empty or a comparison's."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise UserError(f"{folder} is no folder of its own; choose another --name")
+    if not folder.exists() or (folder / RECORD).exists():
+        return
+    there = {path.name for path in folder.iterdir() if not is_partial(path)}
+    others = sorted(there - {LOCK, OWNER})
+    if others:
         raise UserError(
-            f"{name} began with other settings: {'; '.join(changed[:SHOWN])}{more}. "
-            "Resume it with those, or choose another --name"
+            f"{folder} holds {others[0]!r} and no comparison; nothing in it is touched: "
+            "choose another --name"
         )
-
-
-def _settled(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the figures, flat, as JSON carries it."""
-    flat = dict(_flat(json.loads(json.dumps(settings, default=str))))
-    return {key: value for key, value in flat.items() if key not in MOVABLE}
-
-
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, value

@@ -1,7 +1,7 @@
 """A comparison's settings, all checked before anything runs."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ from pfltune.errors import UserError
 from pfltune.federation.ground import Federation, Protocol
 from pfltune.knobs import Value, checked_values
 from pfltune.method import Method
-from pfltune.registry import code_of, find_method, make_method, short_name, title_of
+from pfltune.record import Asked
+from pfltune.registry import find_method, make_method, short_name, title_of
 from pfltune.scenario import Scenario
-from pfltune.tracking.environment import versions
 from pfltune.tuning.candidate import Phase
 from pfltune.tuning.endurance import Endurance
 from pfltune.tuning.hardware import Hardware
@@ -30,7 +30,7 @@ class Comparison:
         plan: methods and budget.
         spaces: the search space of each method.
         hardware: what it runs on.
-        endurance: checkpoints and limits.
+        asked: what touches no figure.
         results: the results folder.
         command: of the command line, which resumes it.
     """
@@ -40,28 +40,33 @@ class Comparison:
     plan: Plan
     spaces: Mapping[str, SearchSpace]
     hardware: Hardware
-    endurance: Endurance
+    asked: Asked
     results: Path
     command: str = "compare"
 
     @property
     def folder(self) -> Path:
-        """Where reports and Tune's state go."""
+        """Where its record, its journal and its report are."""
         return self.results / self.name
 
+    @property
+    def endurance(self) -> Endurance:
+        """Checkpoints and limits."""
+        return Endurance.of(self.asked, self.folder)
+
     def settings(self) -> dict[str, Any]:
-        """As plain data, for the record."""
+        """The parts of its record, see :class:`pfltune.record.Record`."""
         return {
             "command": self.command,
             "name": self.name,
-            "scenario": self.scenario.model_dump(),
-            "methods": list(self.plan.methods),
-            "fixed": {m: dict(v) for m, v in self.plan.fixed.items()},
-            "budget": self.plan.budget.model_dump(),
+            "scenario": self.scenario,
+            "methods": self.plan.methods,
+            "titles": {short_name(m): title_of(find_method(m)) for m in self.plan.methods},
+            "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
+            "budget": self.plan.budget,
             "spaces": {short_name(m): space.settings() for m, space in self.spaces.items()},
-            "code": {short_name(m): code_of(find_method(m)) for m in self.plan.methods},
-            "hardware": asdict(self.hardware),
-            "versions": versions(("torch", "timm", "optuna")),
+            "computing": self.hardware.computing(),
+            "asked": self.asked,
         }
 
     def announcement(self) -> str:
@@ -85,10 +90,6 @@ class Comparison:
         """Search and confirmation of all methods."""
         return ComparisonDealer(self.plan, self.spaces)
 
-    def parents(self) -> dict[str, str]:
-        """One run per method."""
-        return {short_name(m): title_of(find_method(m)) for m in self.plan.methods}
-
 
 def plan_methods(
     methods: list[str],
@@ -102,7 +103,7 @@ def plan_methods(
         methods: names, or path/to/file.py:Class.
         budget: trials and seeds.
         protocol: rounds.
-        fixed: knobs that the user holds at one value, by method.
+        fixed: knobs that the user holds at one value, by short name of the method.
 
     Raises:
         UserError: a method, knob or search space that is not possible.
@@ -114,7 +115,7 @@ def plan_methods(
     held: dict[str, dict[str, Value]] = {}
     spaces: dict[str, SearchSpace] = {}
     for reference, given in zip(references, methods, strict=True):
-        values = fixed.get(given, {})
+        values = fixed.get(short_name(given), {})
         held[reference] = checked_values(find_method(reference), short_name(reference), values)
         spaces[reference] = load_space(reference).hold(held[reference])
     return Plan(references, budget, protocol, held), spaces

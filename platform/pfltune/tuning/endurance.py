@@ -1,6 +1,9 @@
 """How trials outlive their processes, and how long they may take."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from pfltune.record import Asked
 
 
 @dataclass(frozen=True)
@@ -18,3 +21,20 @@ class Endurance:
     seconds: float = 30.0
     rounds: float = float("inf")
     limit_s: float = float("inf")
+
+    @classmethod
+    def of(cls, asked: Asked, folder: Path) -> "Endurance":
+        """What the options of a comparison say.
+
+        Args:
+            asked: they.
+            folder: the comparison's own; elsewhere checkpoints lie in a folder of its name.
+        """
+        place = asked.checkpoints or str(folder.parent)
+        own = f"{place.rstrip('/')}/{folder.name}/checkpoints"
+        return cls(
+            checkpoints=own if "://" in own else str(Path(own).resolve()),
+            seconds=asked.checkpoint_seconds,
+            rounds=asked.checkpoint_rounds or float("inf"),
+            limit_s=asked.trial_limit or float("inf"),
+        )

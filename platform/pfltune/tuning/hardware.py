@@ -11,6 +11,7 @@ from pfltune.errors import UserError
 from pfltune.federation.compute import Compute
 from pfltune.federation.fastest import Asked, fastest
 from pfltune.method import Method
+from pfltune.record import Computing
 from pfltune.scenario import Scenario
 from pfltune.tuning.packing import gpu_share
 from pfltune.tuning.pool import Machines
@@ -38,6 +39,16 @@ class Hardware:
     gpus_per_trial: float
     compute: Compute
     address: str | None = None
+
+    def computing(self) -> Computing:
+        """What of it moves the last bits."""
+        return Computing(
+            threads=self.threads,
+            device=self.compute.device,
+            precision=self.compute.precision,
+            cohort=self.compute.cohort,
+            deterministic=self.compute.deterministic,
+        )
 
     @classmethod
     def choose(

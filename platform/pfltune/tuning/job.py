@@ -51,7 +51,7 @@ class Job(Protocol):
         """Checkpoints and limits."""
 
     def settings(self) -> dict[str, Any]:
-        """Everything that its figures depend on, as plain data."""
+        """The parts of its record, see :class:`pfltune.record.Record`."""
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""
@@ -64,9 +64,6 @@ class Job(Protocol):
 
     def dealer(self) -> Dealer:
         """Deals the trials, from the first one."""
-
-    def parents(self) -> Mapping[str, str]:
-        """The runs that trials are put under: their titles by method."""
 
 
 class Progress(Protocol):

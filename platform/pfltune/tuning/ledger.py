@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from pfltune.errors import UserError
-from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tuning.candidate import Candidate
 from pfltune.tuning.ranking import Outcome
 
@@ -42,6 +42,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
+        self.methods_ended: set[str] = set()
 
     def apply(self, event: Event) -> None:
         """Take an event into account."""
@@ -49,6 +50,8 @@ class Ledger:
             self._records.setdefault(event.trial, Record(event))
         elif isinstance(event, RoundDone):
             self._records[event.trial].objectives[event.round] = event.objective
+        elif isinstance(event, MethodEnded):
+            self.methods_ended.add(event.method)
         else:
             self._records[event.trial].ended = event
 
@@ -57,6 +60,10 @@ class Ledger:
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def names(self) -> list[str]:
+        """All trials that have started."""
+        return list(self._records)
 
     def find(self, trial: str) -> Record | None:
         """What is known of a trial; None before it has started."""

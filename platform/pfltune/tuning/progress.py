@@ -73,7 +73,7 @@ class ComparisonProgress:
             self._trials[event.trial] = event
         elif isinstance(event, RoundDone):
             self._count_round(event)
-        else:
+        elif isinstance(event, TrialEnded):
             self._count_end(event)
         if self._shown:
             self._show()

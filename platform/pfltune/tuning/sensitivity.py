@@ -5,7 +5,7 @@ part after the other at one learning rate, all seeds the same.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from rich.console import Console
 from pfltune.federation.ground import Federation
 from pfltune.knobs import Value
 from pfltune.method import Method
-from pfltune.registry import code_of, find_method, make_method
+from pfltune.record import Asked, Sensitivity
+from pfltune.registry import make_method
 from pfltune.scenario import Scenario
-from pfltune.tracking.environment import versions
 from pfltune.tracking.events import Event, TrialEnded, TrialStarted
 from pfltune.tuning.candidate import Candidate, Phase, confirmation_seed
 from pfltune.tuning.endurance import Endurance
@@ -41,61 +41,61 @@ class Study:
     Attributes:
         name: of the MLflow experiment and of the folder in results.
         scenario: the ground.
-        lr: learning rate of every trial.
-        seeds: number of seeds per personal part.
-        seed: all of them are derived from it.
+        budget: learning rate of every trial, seeds per personal part, the seed of all of them.
         hardware: what it runs on.
-        endurance: checkpoints and limits.
+        asked: what touches no figure.
         results: the results folder.
         command: of the command line, which resumes it.
     """
 
     name: str
     scenario: Scenario
-    lr: float
-    seeds: int
-    seed: int
+    budget: Sensitivity
     hardware: Hardware
-    endurance: Endurance
+    asked: Asked
     results: Path
     command: str = "sensitivity"
 
     @property
     def folder(self) -> Path:
-        """Settings, journal, checkpoints, table and figure."""
+        """Record, journal, checkpoints, table and figure."""
         return self.results / self.name
+
+    @property
+    def endurance(self) -> Endurance:
+        """Checkpoints and limits."""
+        return Endurance.of(self.asked, self.folder)
 
     @property
     def plan(self) -> Plan:
         """No search; every trial is a confirmation of one personal part with one seed."""
-        budget = Budget(trials=1, seeds=len(PERSONAL) * self.seeds, seed=self.seed)
+        budget = Budget(trials=1, seeds=len(PERSONAL) * self.budget.seeds, seed=self.budget.seed)
         return Plan((METHOD,), budget, self.scenario.protocol)
 
     def settings(self) -> dict[str, Any]:
-        """Everything that its figures depend on, as plain data."""
+        """The parts of its record, see :class:`pfltune.record.Record`."""
         return {
             "command": self.command,
             "name": self.name,
-            "scenario": self.scenario.model_dump(),
-            "lr": self.lr,
-            "seeds": self.seeds,
-            "seed": self.seed,
-            "code": {METHOD: code_of(find_method(METHOD))},
-            "hardware": asdict(self.hardware),
-            "versions": versions(("torch", "timm")),
+            "scenario": self.scenario,
+            "methods": (METHOD,),
+            "titles": {METHOD: "Sensitivity"},
+            "budget": self.budget,
+            "computing": self.hardware.computing(),
+            "asked": self.asked,
         }
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""
         return (
-            f"{len(PERSONAL)} personal parts, {self.seeds} seeds each, "
+            f"{len(PERSONAL)} personal parts, {self.budget.seeds} seeds each, "
             f"{self.scenario.protocol.rounds} rounds, {self.hardware.workers} trials side by side "
             f"in {self.hardware.compute.precision}"
         )
 
     def firsts(self) -> Iterator[Method]:
         """FedSim with each personal part."""
-        return study_methods(self.lr)
+        return study_methods(self.budget.lr)
 
     def grounds(self, federation: Federation) -> dict[Phase, Federation]:
         """Nothing is searched."""
@@ -104,10 +104,6 @@ class Study:
     def dealer(self) -> "GridDealer":
         """The trials, one part after the other."""
         return GridDealer(self)
-
-    def parents(self) -> dict[str, str]:
-        """One run above all trials."""
-        return {METHOD: "Sensitivity"}
 
 
 def study_methods(lr: float) -> Iterator[Method]:
@@ -126,7 +122,7 @@ class GridDealer:
     @property
     def exhausted(self) -> bool:
         """Whether all have been dealt."""
-        return self._dealt == len(PERSONAL) * self._study.seeds
+        return self._dealt == len(PERSONAL) * self._study.budget.seeds
 
     def deal(self) -> Candidate | None:
         """The next trial."""
@@ -134,9 +130,9 @@ class GridDealer:
             return None
         index = self._dealt
         self._dealt += 1
-        part, number = divmod(index, self._study.seeds)
-        seed = confirmation_seed(self._study.seed, number)
-        knobs: dict[str, Value] = {"lr": self._study.lr, "personal": PERSONAL[part]}
+        part, number = divmod(index, self._study.budget.seeds)
+        seed = confirmation_seed(self._study.budget.seed, number)
+        knobs: dict[str, Value] = {"lr": self._study.budget.lr, "personal": PERSONAL[part]}
         return Candidate(METHOD, "confirm", index, generation=-1, seed=seed, knobs=knobs)
 
     def complete(self, candidate: Candidate, outcome: Outcome) -> None:
@@ -144,7 +140,7 @@ class GridDealer:
 
     def best(self) -> dict[str, Mapping[str, Value] | None]:
         """What all trials have in common."""
-        return {METHOD: {"lr": self._study.lr}}
+        return {METHOD: {"lr": self._study.budget.lr}}
 
 
 class LineProgress:
@@ -157,7 +153,7 @@ class LineProgress:
 
     def __init__(self, study: Study, console: Console) -> None:
         self._console = console
-        self._total = len(PERSONAL) * study.seeds
+        self._total = len(PERSONAL) * study.budget.seeds
         self._parts: dict[str, str] = {}
         self._ended = 0
 

@@ -1,5 +1,6 @@
 """One sitting of a comparison or a study, from its folder over Ray Tune to a complete MLflow."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -10,15 +11,21 @@ from rich.console import Console
 
 from pfltune.data.census import take_census
 from pfltune.errors import Halted, TrackingError, UserError
+from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.fingerprint import fingerprint
 from pfltune.federation.ground import Federation
+from pfltune.ownership import claim, published, release, see_claim
+from pfltune.program import Program
+from pfltune.record import RECORD, Record, read_record
 from pfltune.storage import open_storage
 from pfltune.tracking.dataset import dataset_input
 from pfltune.tracking.environment import environment_tags
-from pfltune.tracking.journal import Journal
+from pfltune.tracking.events import MethodEnded
+from pfltune.tracking.journal import JOURNAL, Journal
 from pfltune.tracking.mirror import Mirror
-from pfltune.tracking.store import Store
-from pfltune.tuning.claim import RECORD, agree, claimed, record, recorded
+from pfltune.tracking.runs import own_experiment
+from pfltune.tracking.store import Store, reason
+from pfltune.tuning.claim import claimed
 from pfltune.tuning.dealing import DealtSearch
 from pfltune.tuning.job import Job, Progress
 from pfltune.tuning.ledger import Ledger
@@ -32,15 +39,22 @@ HASTE_S = 10.0
 """The same for one that is stopped."""
 
 
-def run_session(job: Job, progress: Progress, console: Console) -> str:
-    """Run a job to its end, or what is left of it; returns the id of its MLflow experiment.
+def run_session(
+    job: Job, progress: Progress, console: Console, accept_new_code: bool = False
+) -> Record:
+    """Run a job to its end, or what is left of it; returns its record.
 
     The journal in the job's folder is the truth: what it knows as ended is not run again, and
     MLflow is told all of it until it knows it too.
 
+    Args:
+        job: what to run.
+        progress: shows where it stands.
+        console: where to say what happens.
+        accept_new_code: go on although another program began it.
+
     Raises:
-        UserError: a method does not fit, the name is taken, or the settings are not those that it
-            began with.
+        UserError: a method does not fit, the name is taken, or something is not as it began.
         KeyboardInterrupt: the user stopped it.
         Halted: it cannot go on for now.
         TrackingError: it has ended, and MLflow could not be told.
@@ -53,9 +67,11 @@ def run_session(job: Job, progress: Progress, console: Console) -> str:
     ):
         console.print(f"Preparing scenario {job.scenario.name}: data, clients, weights")
         federation = job.scenario.build()
-        mirror = _open_records(job, federation, console)
+        record = _begin(job, federation, accept_new_code, console)
+        journal = _journal(job, record, console)
+        mirror = _mirror(job, record, federation, journal, console)
         with _resumable(job, mirror, console):
-            journal, ledger = Journal(job.folder / "journal.jsonl"), Ledger()
+            ledger = Ledger()
             for observe in (ledger.apply, progress.apply, mirror.put):
                 for event in journal.events:
                     observe(event)
@@ -67,38 +83,100 @@ def run_session(job: Job, progress: Progress, console: Console) -> str:
                 _say_what_is_left(job, ledger, console)
                 run_trials(job, federation, search, ledger, journal, stopping, progress)
             for method, best in dealer.best().items():
-                mirror.end_method(method, best)
-            experiment = mirror.close(PATIENCE_S)
-            open_storage(job.endurance.checkpoints).clear()
-            return experiment
+                if method not in ledger.methods_ended:
+                    journal.append(MethodEnded(method, None if best is None else dict(best)))
+            mirror.close(PATIENCE_S)
+            _tidy_up(job, ledger)
+            return record
 
 
-def _open_records(job: Job, federation: Federation, console: Console) -> Mirror:
-    """Begin the job's folder and experiment, or see that they are this job's."""
+def _begin(job: Job, federation: Federation, accept_new_code: bool, console: Console) -> Record:
+    """The record of this sitting, in the folder before anything else is written.
+
+    Raises:
+        UserError: the folder, the experiment or the place of checkpoints is not this job's, or it
+            did not begin like this.
+    """
+    before = read_record(job.folder)
+    program = Program.of(job.plan.methods, job.hardware.compute.device)
+    parts = {**job.settings(), "program": program, "data": fingerprint(federation)}
+    if before is None:
+        record = Record.model_validate(parts)
+    else:
+        now = Record.model_validate({**parts, "id": before.id, "changes": before.changes})
+        record = before.going_on(now, accept_new_code)
+    _see_store(job, record, begins=before is None, console=console)
+    place = job.endurance.checkpoints
+    checkpoints = (open_storage(place), record.owner, place, "choose another --checkpoints")
+    try:
+        see_claim(*checkpoints)
+        record.write(job.folder)
+        claim(*checkpoints)
+    except OSError as error:
+        raise UserError(f"{place} cannot be written: {reason(error)}") from error
+    return record
+
+
+def _see_store(job: Job, record: Record, begins: bool, console: Console) -> None:
+    """See that the experiment of this name is this comparison's, or that there is none.
+
+    One that goes on need not find MLflow: the mirror waits for it, and looks again.
+    """
+    store = Store(job.results)
+    try:
+        store.reachable()
+    except UserError:
+        if begins:
+            raise
+        return
+    known = own_experiment(store, job.name, record.id)
+    if known is not None and known.lifecycle_stage != "active":
+        console.print(f"The experiment {job.name!r} was deleted in MLflow: it is restored")
+
+
+def _journal(job: Job, record: Record, console: Console) -> Journal:
+    journal = Journal(job.folder / JOURNAL, record.id)
+    if journal.damage:
+        damage = journal.damage
+        kept = journal.keep_damaged()
+        console.print(
+            f"{damage}. What stands before it holds, the rest is run again; the file as it was is "
+            f"kept as {kept.name}",
+            soft_wrap=True,
+            highlight=False,
+        )
+    return journal
+
+
+def _mirror(
+    job: Job, record: Record, federation: Federation, journal: Journal, console: Console
+) -> Mirror:
     from pfltune.report.partition import write_partition  # it imports matplotlib
 
-    store, before = Store(job.results), recorded(job.folder)
-    digests = fingerprint(federation)
-    settings = {**job.settings(), "data": digests}
-    if before is None:
-        store.reachable()
-        if store.has_experiment(job.name):
-            raise UserError(f"there is already an experiment {job.name!r}; choose another --name")
-    else:
-        agree(job.name, before, settings)
-    text = record(job.folder, before or settings)
     census = take_census(federation.dataset, federation.clients)
     recipe = job.scenario.model_dump(include={"data", "partition", "split", "data_seed"})
+    with published(job.folder, record.owner, "move it away") as draft:
+        files = [path.name for path in write_partition(job.scenario, census, draft)]
     return Mirror(
-        store,
+        Store(job.results),
         job.name,
+        record.id,
         tags={"scenario": job.scenario.name, **environment_tags()},
-        parents=job.parents(),
-        artifacts={RECORD: text},
-        files=write_partition(job.scenario, census, job.folder),
+        parents=record.titles,
+        artifacts={RECORD: record.text()},
+        files=[job.folder / name for name in files],
         on_trouble=partial(console.print, soft_wrap=True, highlight=False),
-        data=dataset_input(job.scenario.data.name, digests["clients"], recipe, census),
+        data=dataset_input(job.scenario.data.name, record.data["clients"], recipe, census),
+        settle=journal.sync,
     )
+
+
+def _tidy_up(job: Job, ledger: Ledger) -> None:
+    """Remove what is left of checkpoints; all trials have ended."""
+    place = job.endurance.checkpoints
+    for trial in ledger.names():
+        Checkpoints(open_storage(place, trial)).remove()
+    release(open_storage(place))
 
 
 @contextmanager
@@ -113,7 +191,7 @@ def _resumable(job: Job, mirror: Mirror, console: Console) -> Iterator[None]:
         if not isinstance(error, KeyboardInterrupt | Halted | TrackingError):
             raise
         usual = job.results == Path("results").resolve()
-        flag = "" if usual else f" --results {job.results}"
+        flag = "" if usual else f" --results {shlex.quote(str(job.results))}"
         console.print(
             f"What is done is kept. Go on with: pfltune {job.command} --resume {job.name}{flag}",
             soft_wrap=True,

@@ -1,0 +1,228 @@
+"""What a comparison was asked for and what it runs with: comparison.json, written once and checked.
+
+A comparison goes on only as it began. What may be given anew, since it touches no figure, stands in
+:class:`Asked`; everything else is compared, and a difference is refused.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+from pydantic import Field
+
+from pfltune.errors import UserError
+from pfltune.knobs import Value
+from pfltune.ownership import see_inside
+from pfltune.program import Program
+from pfltune.registry import short_name
+from pfltune.scenario import Scenario
+from pfltune.settings import Settings, validated
+from pfltune.storage import open_storage
+from pfltune.tuning.plan import Budget
+
+RECORD = "comparison.json"
+SHOWN = 5
+LARGEST = 64 * 1024 * 1024
+"""Bytes of a record that is read; the digests of a comparison take some thousand."""
+
+
+class Asked(Settings):
+    """Options that touch no figure, as they were last given: they hold until they are given anew.
+
+    Attributes:
+        workers: trials side by side; None for as many as there is room for.
+        gpus_per_trial: share of a GPU, ``auto``, or None for a whole one where there are any.
+        ray_address: of a Ray cluster; None for this machine alone.
+        checkpoints: folder or address of checkpoints; None for the comparison's own folder.
+        checkpoint_seconds, checkpoint_rounds: how often they are written.
+        trial_limit: seconds that the rounds of a trial may take in all.
+    """
+
+    workers: int | None = Field(None, ge=1)
+    gpus_per_trial: float | Literal["auto"] | None = None
+    ray_address: str | None = None
+    checkpoints: str | None = None
+    checkpoint_seconds: float = Field(30.0, ge=0)
+    checkpoint_rounds: int | None = Field(None, ge=1)
+    trial_limit: float | None = Field(None, gt=0)
+
+
+class Computing(Settings):
+    """How every trial computes, which moves the last bits.
+
+    Attributes:
+        threads: torch threads per trial.
+        device: ``cpu`` or ``cuda``.
+        precision: as asked for, or as ``auto`` was found.
+        cohort: clients that train at once.
+        deterministic: whether only kernels that repeat themselves are used.
+    """
+
+    threads: int = Field(ge=1, le=1024)
+    device: Literal["cpu", "cuda"]
+    precision: Literal["float32", "bfloat16"]
+    cohort: int = Field(ge=1)
+    deterministic: bool
+
+
+class Sensitivity(Settings):
+    """The budget of a sensitivity study."""
+
+    lr: float = Field(gt=0)
+    seeds: int = Field(ge=1)
+    seed: int = Field(ge=0)
+
+
+class Change(Settings):
+    """Another program took over, since the user accepted it.
+
+    Attributes:
+        at: when, as ISO 8601.
+        differences: what was another, in words.
+    """
+
+    at: str
+    differences: tuple[str, ...]
+
+
+class Record(Settings):
+    """A comparison, a search of one method, or a sensitivity study.
+
+    Attributes:
+        format: of this file.
+        id: random; it stands in all that this comparison writes, and in nothing else.
+        command: that began it.
+        name: of its folder and of its experiment.
+        scenario: the ground.
+        methods: references of the methods, in the order of the table.
+        titles: how they are written in a paper, by short name.
+        fixed: knobs that the user holds, by short name of the method.
+        budget: of the search and the confirmation, or of the study.
+        spaces: what was searched, by short name.
+        computing: how trials compute.
+        asked: what touches no figure.
+        program: the code that made it.
+        changes: when it was made by other code from then on.
+        data: digests of images, labels, clients and start weights.
+    """
+
+    format: Literal[1] = 1
+    id: str = Field(default_factory=lambda: uuid4().hex, pattern="^[0-9a-f]{32}$")
+    command: Literal["compare", "tune", "sensitivity"]
+    name: str
+    scenario: Scenario
+    methods: tuple[str, ...] = Field(min_length=1)
+    titles: Mapping[str, str]
+    fixed: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
+    budget: Budget | Sensitivity
+    spaces: Mapping[str, Any] = Field(default_factory=dict)
+    computing: Computing
+    asked: Asked = Asked()
+    program: Program
+    changes: tuple[Change, ...] = ()
+    data: Mapping[str, str]
+
+    @property
+    def owner(self) -> str:
+        """As it stands in marks and messages; no other comparison has the same."""
+        return f"the comparison {self.name} ({self.id[:8]})"
+
+    def write(self, folder: Path) -> None:
+        """Put it into the comparison's folder.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        open_storage(str(folder)).write(RECORD, self.text().encode())
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
+
+    def going_on(self, now: "Record", accept_new_code: bool) -> "Record":
+        """The record of a sitting that asks for ``now``: this one with what may be another.
+
+        Raises:
+            UserError: something is another that may not be; names it.
+        """
+        self._agree(now)
+        found = self.program.changes(now.program)
+        if found and not accept_new_code:
+            raise UserError(
+                f"{self.name} was begun by another program: {_some(found)}. One table is made by "
+                "one program: go back to that one, choose another --name, or give "
+                "--accept-new-code, which the report will say"
+            )
+        at = datetime.now().astimezone().isoformat(timespec="seconds")
+        new = (Change(at=at, differences=tuple(found)),) if found else ()
+        update = {"asked": now.asked, "program": now.program, "changes": (*self.changes, *new)}
+        # A method's file may lie elsewhere now; what is in it was compared.
+        return self.model_copy(update={**update, "methods": now.methods})
+
+    def _agree(self, now: "Record") -> None:
+        old, new = _settled(self), _settled(now)
+        changed = [
+            f"{key} was {old.get(key, 'not there')!s}, would be {new.get(key, 'not there')!s}"
+            for key in sorted(old.keys() | new.keys())
+            if old.get(key) != new.get(key)
+        ]
+        if changed:
+            raise UserError(
+                f"{self.name} began with other settings: {_some(changed)}. "
+                "Resume it with those, or choose another --name"
+            )
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record in a comparison's folder; None if there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = folder / RECORD
+    see_inside(path, folder)
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"{path} is no record of a comparison: it is too large")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(content, dict):
+        raise _damaged(path, "no mapping")
+    try:
+        return validated(Record, content, "comparison.json")
+    except (UserError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(f"{path} is damaged ({why}); restore it or remove {path.parent}")
+
+
+def _some(texts: list[str]) -> str:
+    more = f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return "; ".join(texts[:SHOWN]) + more
+
+
+def _settled(record: Record) -> dict[str, Any]:
+    """What decides the figures, flat."""
+    kept = record.model_dump(
+        mode="json", exclude={"id", "asked", "program", "changes", "titles", "methods"}
+    )
+    names = [short_name(method) for method in record.methods]
+    return dict(_flat({**kept, "methods": names}))
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value
