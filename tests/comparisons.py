@@ -1,15 +1,19 @@
-"""Comparisons as they stand in an MLflow store, with figures that a test chooses, in seconds."""
+"""Comparisons as they stand in their folder and in MLflow, with figures that a test chooses."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
 
-from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.program import Program
+from pfltune.record import RECORD, Computing, Record
+from pfltune.scenario import load_scenario
+from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.journal import JOURNAL, Journal
 from pfltune.tracking.mirror import Mirror
 from pfltune.tracking.store import Store
+from pfltune.tuning.plan import Budget
 
 SEARCH_SEED = 7
 
@@ -36,20 +40,26 @@ class Fake:
     knobs: Mapping[str, object] = field(default_factory=lambda: {"lr": 0.1, "prefix": "tokens"})
 
 
-def settings(methods: Iterable[str], *, trials: int, seeds: int, rounds: int = 4, **changed):
-    """What comparison.json holds, as far as a report reads it."""
-    return {
+def record_of(methods: Mapping[str, "Fake"], name: str, *, rounds: int = 4, **changed) -> Record:
+    """The record of a comparison of these methods on digits; ``changed`` are parts that differ."""
+    one = next(iter(methods.values()))
+    trials, seeds = len(one.searched) + one.failed, len(one.test)
+    overrides = [f"protocol.rounds={rounds}", "protocol.sampled_clients=4"]
+    ground = load_scenario("digits", overrides)
+    parts = {
         "command": "compare",
-        "scenario": {
-            "title": "Handwritten digits & more",
-            "backbone": {"weights": "warm-start"},
-            "warm_start": {"epochs": 30, "share": 0.2},
-            "protocol": {"rounds": rounds, "sampled_clients": 4},
-        },
-        "methods": list(methods),
-        "budget": {"trials": trials, "generation": 2, "eta": 2, "seeds": seeds, "seed": 0},
-        **changed,
+        "name": name,
+        "scenario": ground.model_copy(update={"title": "Handwritten digits & more"}),
+        "methods": tuple(methods),
+        "titles": {short: fake.title for short, fake in methods.items()},
+        "budget": Budget(trials=trials, generation=min(2, trials), eta=2, seeds=seeds),
+        "computing": Computing(
+            threads=1, device="cpu", precision="float32", cohort=1, deterministic=False
+        ),
+        "program": Program(source={}, files={}, versions={}, processor="a processor"),
+        "data": {"clients": "0123"},
     }
+    return Record.model_validate({**parts, **changed})
 
 
 def record(
@@ -61,39 +71,49 @@ def record(
     rounds: int = 4,
     over: bool = True,
     leave_out: Iterable[str] = (),
+    mirrored: bool = True,
     **changed,
-) -> str:
-    """Write a comparison as the mirror does; returns the experiment's id.
+) -> Record:
+    """Write a comparison as a session does; returns its record.
 
     Args:
-        store: where to.
-        name: of the experiment.
+        store: where MLflow is told of it; its folder is in the results beside.
+        name: of the comparison.
         methods: by short name.
         scenario: its name.
         rounds: of every trial that does not fail; every second one is evaluated.
-        over: whether the methods' runs are closed.
+        over: whether all methods have ended.
         leave_out: names of trials that have begun and not ended.
-        changed: settings that differ.
+        mirrored: whether MLflow is told at all.
+        changed: parts of the record that differ.
     """
-    one = next(iter(methods.values()))
-    trials, seeds = len(one.searched) + one.failed, len(one.test)
-    recorded = settings(methods, trials=trials, seeds=seeds, rounds=rounds, **changed)
-    mirror = Mirror(
-        store,
-        name,
-        {"scenario": scenario},
-        {short: fake.title for short, fake in methods.items()},
-        {"comparison.json": json.dumps(recorded)},
-        (),
-        lambda text: None,
-    )
+    made = record_of(methods, name, rounds=rounds)
+    ground = made.scenario.model_copy(update={"name": scenario})
+    made = made.model_copy(update={"scenario": ground, **changed})
+    folder = store.results / name
+    made.write(folder)
+    journal = Journal(folder / JOURNAL, made.id)
     for short, fake in methods.items():
         for event in _events(short, fake, rounds, set(leave_out)):
-            mirror.put(event)
-    for short, fake in methods.items():
+            journal.append(event)
         if over:
-            mirror.end_method(short, fake.knobs if len(fake.test) else None)
-    return mirror.close(60)
+            journal.append(MethodEnded(short, dict(fake.knobs) if len(fake.test) else None))
+    journal.close()
+    if mirrored:
+        mirror = Mirror(
+            store,
+            name,
+            made.id,
+            {"scenario": scenario},
+            made.titles,
+            {RECORD: made.text()},
+            (),
+            lambda text: None,
+        )
+        for event in Journal(folder / JOURNAL, made.id).events:
+            mirror.put(event)
+        mirror.close(60)
+    return made
 
 
 def _events(short: str, fake: Fake, rounds: int, unfinished: set[str]):

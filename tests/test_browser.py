@@ -40,8 +40,8 @@ def results(tmp_path_factory):
             ("alpha", "Alpha", 0.7, 2.0), ("beta", "Beta", 0.6, 1.0), ("gamma", "Gamma", 0.5, 0.0),
         )
     }  # fmt: skip
-    experiment = comparisons.record(store, "pages", methods)
-    write_report(store, experiment, folder / "pages" / "report")
+    comparisons.record(store, "pages", methods)
+    write_report(folder, "pages")
     return folder
 
 

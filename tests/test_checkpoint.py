@@ -55,8 +55,11 @@ class Memory:
     def remove(self, name):
         self._act("remove", name, lambda: self.files.pop(name, None))
 
-    def clear(self):
-        self.files.clear()
+    def is_empty(self):
+        return not self.files
+
+    def remove_if_empty(self):
+        pass
 
     def _act(self, what, name, act):
         self.done.append((what, name))

@@ -26,6 +26,7 @@ from ray.tune.experiment import Trial
 
 from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.federation.compute import Compute
+from pfltune.record import Asked, read_record
 from pfltune.scenario import load_scenario
 from pfltune.tracking.events import TrialEnded
 from pfltune.tracking.journal import Journal
@@ -390,7 +391,6 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
     from rich.console import Console
 
     from pfltune.tuning.comparison import Comparison, plan_methods
-    from pfltune.tuning.endurance import Endurance
     from pfltune.tuning.progress import ComparisonProgress
 
     class Killing(ComparisonProgress):
@@ -405,8 +405,9 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
         [f"{method}:Greedy"], Budget(trials=1, seeds=1), scenario.protocol, {}
     )
     hardware = Hardware(workers=2, threads=1, gpus_per_trial=0.25, compute=Compute())
-    endurance = Endurance(checkpoints=str(tmp_path / "checkpoints"))
-    job = Comparison("greedy", scenario, plan, spaces, hardware, endurance, tmp_path / "results")
+    results = tmp_path / "results"
+    asked = Asked(checkpoints=str(tmp_path / "elsewhere"))
+    job = Comparison("greedy", scenario, plan, spaces, hardware, asked, results)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     monkeypatch.setattr(session_module, "PATIENCE_S", 2.0)
     console = Console(file=(tmp_path / "out.txt").open("w"))
@@ -415,7 +416,7 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
         session_module.run_session(job, Killing(plan, console), console)
     assert "secret-word" not in str(told.value)
     assert method.with_suffix(".shares").read_text().split() == ["0.25", "0.5", "0.5"] * 2
-    journal = Journal(tmp_path / "results" / "greedy" / "journal.jsonl")
+    journal = Journal(job.folder / "journal.jsonl", read_record(job.folder).id)
     ended = [event for event in journal.events if isinstance(event, TrialEnded)]
     assert [event.outcome for event in ended] == ["finished", "finished"]
 

@@ -22,10 +22,11 @@ import pfltune.cli
 from pfltune.data.catalog import load_dataset
 from pfltune.errors import UserError
 from pfltune.knobs import knobs_of
+from pfltune.program import Program
+from pfltune.record import Asked, Record, read_record
 from pfltune.registry import find_method
 from pfltune.scenario import Scenario, load_scenario, scenario_files
 from pfltune.settings import read_yaml, validated
-from pfltune.tuning.claim import agree, recorded
 from pfltune.tuning.space import SpaceFile, check_space
 
 pytestmark = pytest.mark.thorough
@@ -276,10 +277,11 @@ def call(monkeypatch):
     def stop(*arguments, **named):
         raise WouldRun
 
-    def stop_session(job, progress, console):
-        before = recorded(job.folder)
+    def stop_session(job, progress, console, accept_new_code):
+        before = read_record(job.folder)
         if before is not None:
-            agree(job.name, before, {**job.settings(), "data": before.get("data")})
+            kept = {"program": before.program, "data": before.data, "id": before.id}
+            before.going_on(Record.model_validate({**job.settings(), **kept}), accept_new_code)
         raise WouldRun
 
     for place in (
@@ -455,7 +457,6 @@ def record():
     """What a comparison writes down of itself."""
     from pfltune.federation.compute import Compute
     from pfltune.tuning.comparison import Comparison, plan_methods
-    from pfltune.tuning.endurance import Endurance
     from pfltune.tuning.hardware import Hardware
     from pfltune.tuning.plan import Budget
 
@@ -467,10 +468,12 @@ def record():
         plan,
         spaces,
         Hardware(2, 1, 0.0, Compute()),
-        Endurance("checkpoints"),
+        Asked(),
         Path("results"),
     )
-    return json.loads(json.dumps({**job.settings(), "data": "digest"}))
+    program = Program(source={}, files={}, versions={}, processor="a processor")
+    made = Record.model_validate({**job.settings(), "program": program, "data": {"images": "1"}})
+    return json.loads(made.text())
 
 
 def place(text: str | bytes, folder: Path) -> None:
@@ -484,10 +487,11 @@ def test_an_unspoiled_record_goes_on(record, call, tmp_path):
     assert call("compare", "--resume", "begun").would_run
 
 
-READ = ["command", "scenario", "scenario.partition", "methods", "methods.0", "fixed", "budget"]
-READ += ["budget.trials", "budget.eta", "budget.seeds", "budget.seed", "hardware", "data", "spaces"]
-READ += ["hardware.threads", "hardware.compute", "hardware.compute.precision", "versions", "code"]
-READ += ["hardware.compute.device", "hardware.compute.deterministic", "hardware.workers"]
+READ = ["format", "id", "command", "name", "scenario", "scenario.partition", "methods", "methods.0"]
+READ += ["titles", "fixed", "budget", "budget.trials", "budget.eta", "budget.seeds", "budget.seed"]
+READ += ["spaces", "computing", "computing.threads", "computing.precision", "computing.device"]
+READ += ["computing.deterministic", "asked", "asked.workers", "asked.checkpoints", "program"]
+READ += ["program.source", "program.processor", "changes", "data"]
 
 
 @pytest.mark.parametrize("key", READ)

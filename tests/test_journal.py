@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -109,11 +110,14 @@ def test_a_journal_cut_anywhere_is_a_prefix_that_can_be_continued(
 ):
     path = tmp_path_factory.mktemp("cut") / "events.jsonl"
     journal = Journal(path)
+    trials = {event.trial for event in (*events, later)}
+    events = [replace(STARTED, trial=trial) for trial in sorted(trials)] + events
     for event in events:
         journal.append(event)
     journal.close()
-    content = path.read_bytes() if events else b""
-    cut = data.draw(st.integers(0, len(content)))
+    content = path.read_bytes()
+    first = sum(len(line) + 1 for line in content.split(b"\n")[: len(trials)])
+    cut = data.draw(st.integers(first, len(content)))
     path.write_bytes(content[:cut])
 
     opened = Journal(path)
@@ -152,6 +156,8 @@ def test_only_starts_and_ends_wait_for_the_disk(path, monkeypatch):
     for event in (DONE, ENDED, DONE, STARTED):
         journal.append(event)
     assert len(synced) == 2
+    journal.sync()
+    assert len(synced) == 3
 
 
 def test_a_torn_last_line_goes_before_the_next(path):
@@ -166,17 +172,78 @@ def test_a_torn_last_line_goes_before_the_next(path):
     assert Journal(path).events == [STARTED, ENDED]
 
 
-def test_damage_elsewhere_is_named_by_its_line(path):
-    journal = Journal(path)
+def flipped(content):
+    place = content.index(b"0.5", content.index(b"\n"))
+    return content[:place] + b"0.4" + content[place + 3 :]
+
+
+def without_second(content):
+    first, second, *rest = content.splitlines(keepends=True)
+    assert second
+    return b"".join([first, *rest])
+
+
+def swapped(content):
+    first, second, third, *rest = content.splitlines(keepends=True)
+    return b"".join([first, third, second, *rest])
+
+
+def torn_within(content):
+    lines = content.splitlines(keepends=True)
+    return b"".join([lines[0], lines[1][:10] + b"\n", *lines[2:]])
+
+
+@pytest.fixture
+def three(path):
+    """A journal of one start, one round and one end, closed."""
+    journal = Journal(path, "mine")
     for event in (STARTED, DONE, ENDED):
         journal.append(event)
     journal.close()
-    content = path.read_bytes().splitlines(keepends=True)
-    content[1] = content[1][:10] + b"\n"
-    path.write_bytes(b"".join(content))
-    with pytest.raises(UserError, match=r"events\.jsonl, line 2: ") as caught:
-        Journal(path)
-    assert "\n" not in str(caught.value)
+    return path
+
+
+@pytest.mark.parametrize("damaged", [flipped, without_second, swapped, torn_within])
+def test_damage_is_named_by_its_line_and_what_stands_before_it_is_kept(three, damaged):
+    content = damaged(three.read_bytes())
+    three.write_bytes(content)
+    journal = Journal(three, "mine")
+    assert "events.jsonl, line 2 is damaged (" in journal.damage
+    assert "\n" not in journal.damage
+    assert journal.events == [STARTED]
+    with pytest.raises(UserError, match="line 2"):
+        journal.append(DONE)
+    assert three.read_bytes() == content, "nothing is written before somebody decides"
+
+    kept = journal.keep_damaged()
+    assert kept.read_bytes() == content
+    journal.append(DONE)
+    journal.append(ENDED)
+    assert Journal(three, "mine").events == [STARTED, DONE, ENDED]
+
+
+def test_another_comparisons_journal_is_not_taken_for_an_empty_one(three):
+    content = three.read_bytes()
+    journal = Journal(three, "another")
+    assert journal.events == []
+    with pytest.raises(UserError, match=r"line 1 .*another comparison's journal"):
+        journal.keep_damaged()
+    assert three.read_bytes() == content
+
+
+def test_a_round_of_a_trial_that_has_not_begun_is_damage(path):
+    journal = Journal(path)
+    journal.append(STARTED)
+    journal.append(replace(DONE, trial="fedavg-search-1"))
+    assert "'fedavg-search-1' has not begun" in Journal(path).damage
+
+
+def test_a_journal_that_is_a_link_is_neither_read_nor_written(three, tmp_path):
+    link = tmp_path / "elsewhere" / "journal.jsonl"
+    link.parent.mkdir()
+    link.symlink_to(three)
+    with pytest.raises(UserError, match="leads out of"):
+        Journal(link, "mine")
 
 
 @pytest.mark.parametrize("event", [DONE, ENDED])
@@ -224,6 +291,6 @@ def test_an_event_that_is_no_json_changes_nothing(path):
     journal = Journal(path)
     journal.append(STARTED)
     with pytest.raises(TypeError):
-        journal.append(RoundDone("t", 1, 0.5, {"val/accuracy": object()}))
+        journal.append(replace(DONE, metrics={"val/accuracy": object()}))
     journal.append(DONE)
     assert Journal(path).events == [STARTED, DONE]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
 
@@ -16,15 +17,17 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from pfltune.data.census import Census
-from pfltune.errors import TrackingError, UserError
+from pfltune.errors import ForeignExperiment, TrackingError, UserError
 from pfltune.tracking import mirror as mirror_module
 from pfltune.tracking.dataset import dataset_input
-from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.mirror import Mirror
+from pfltune.tracking.runs import own_experiment
 from pfltune.tracking.store import Store, reason, redacted
 
 pytestmark = pytest.mark.thorough
 
+OWN = "0" * 32
 TAGS = {"scenario": "digits", "version.torch": "2.11"}
 BEST = {"lr": 0.25}
 RECIPE = {"partition": {"kind": "iid", "clients": 2}, "split": {"val": 0.2}}
@@ -114,16 +117,18 @@ def once(wanted, afterwards, error):
     return fault
 
 
-def mirror_in(store, tell=None, files=()):
+def mirror_in(store, tell=None, files=(), comparison=OWN, settle=lambda: None):
     return Mirror(
         store,
         "small",
+        comparison,
         TAGS,
         {"fedavg": "FedAvg"},
         {"comparison.json": "{}\n"},
         files,
         (lambda text: None) if tell is None else tell,
         DATA,
+        settle,
     )
 
 
@@ -137,7 +142,7 @@ def round_done(trial, number, at=1000):
         "time/total_s": float(number),
         "train/loss": math.nan,
         "comm/total_mb": math.inf,
-        "elapsed/ours": 1.0,
+        "mine/x": 1.0,
     }
     return RoundDone(trial, number, number / 10, metrics, at + number)
 
@@ -158,7 +163,7 @@ EVENTS = [
 def tell_all(mirror, events=EVENTS):
     for event in events:
         mirror.put(event)
-    mirror.end_method("fedavg", BEST)
+    mirror.put(MethodEnded("fedavg", BEST))
     return mirror.close(PATIENCE)
 
 
@@ -240,7 +245,7 @@ def test_a_comparison_is_in_the_store_as_it_was(store, tmp_path):
     assert metrics["selected/round"] == [(2, 3000, "2.0")]
     assert metrics["selected/test_accuracy"] == [(2, 3000, "0.75")]
     assert metrics["selected/val_accuracy_worst_decile"] == [(2, 3000, "0.25")]
-    assert "elapsed/ours" not in metrics
+    assert len(metrics["mine/x"]) == 3, "a stranger's figure is one like all others"
     assert json.loads(whole["artifacts"]["clients.json"]) == SELECTED
 
     for run in runs.values():
@@ -258,7 +263,7 @@ def test_a_comparison_is_in_the_store_as_it_was(store, tmp_path):
 
 def test_a_method_without_a_best_configuration_has_failed(store):
     mirror = mirror_in(store)
-    mirror.end_method("fedavg", None)
+    mirror.put(MethodEnded("fedavg", None))
     mirror.close(PATIENCE)
     assert content(store)["fedavg"]["status"] == "FAILED"
 
@@ -341,7 +346,7 @@ def test_an_outage_is_sat_out_while_nobody_waits(store, undisturbed):
     began = time.monotonic()
     for event in EVENTS:
         mirror.put(event)
-    mirror.end_method("fedavg", BEST)
+    mirror.put(MethodEnded("fedavg", BEST))
     assert time.monotonic() - began < 0.1
     until(lambda: len(store.client.calls) > 3)
     gone.clear()
@@ -427,7 +432,7 @@ def test_closing_does_not_give_up_while_something_is_written(store, undisturbed)
     mirror = mirror_in(store)
     for event in EVENTS:
         mirror.put(event)
-    mirror.end_method("fedavg", BEST)
+    mirror.put(MethodEnded("fedavg", BEST))
     began = time.monotonic()
     mirror.close(1.5)
     assert time.monotonic() - began > 1.5
@@ -604,11 +609,58 @@ def test_a_file_that_is_no_store_is_told_at_once(tmp_path):
     assert time.monotonic() - began < 5
 
 
-def test_a_store_knows_its_experiments(store):
-    store.reachable()
-    assert not store.has_experiment("small")
-    mirror_in(store).close(PATIENCE)
-    assert store.has_experiment("small")
+def test_an_experiment_is_ones_own_by_its_id_not_by_its_name(store):
+    assert own_experiment(store, "small", OWN) is None
+    tell_all(mirror_in(store))
+    assert own_experiment(store, "small", OWN).name == "small"
+    with pytest.raises(ForeignExperiment, match=r"has an experiment 'small' that is not this"):
+        own_experiment(store, "small", "1" * 32)
+
+
+def test_somebody_elses_experiment_is_left_as_it_is(store, undisturbed):
+    tell_all(mirror_in(store))
+    told = []
+    mirror = mirror_in(store, told.append, comparison="1" * 32)
+    for event in EVENTS:
+        mirror.put(event)
+    mirror.interrupt()
+    with pytest.raises(ForeignExperiment, match="choose another --name"):
+        mirror.close(PATIENCE)
+    assert len(told) == 1
+    assert content(store) == undisturbed
+
+
+def test_a_deleted_experiment_is_restored(store, undisturbed):
+    experiment = tell_all(mirror_in(store))
+    store.client.delete_experiment(experiment)
+    assert tell_all(mirror_in(store)) == experiment
+    assert content(store) == undisturbed
+
+
+def test_rounds_that_the_journal_lost_are_not_there_twice(store, undisturbed):
+    mirror = mirror_in(store)
+    for event in EVENTS[:5]:
+        mirror.put(event)
+    mirror.interrupt()
+    mirror.close(PATIENCE)
+    later = [replace(event, time=event.time + 10_000) for event in EVENTS]
+    tell_all(mirror_in(store), [*EVENTS[:2], *later[2:]])
+    found = content(store)
+    for trial in ("fedavg-search-0", "fedavg-search-1"):
+        for name, points in undisturbed[trial]["metrics"].items():
+            assert [p[0] for p in found[trial]["metrics"][name]] == [p[0] for p in points], name
+
+
+def test_nothing_is_written_before_the_journal_is_on_the_disk(store):
+    order = []
+    mirror = mirror_in(store, settle=lambda: order.append("disk"))
+    client = Faulty(store.client, lambda number, name, done: order.append(name))
+    store.__dict__["client"] = client
+    tell_all(mirror)
+    assert order[0] == "disk"
+    written = [place for place, name in enumerate(order) if name == "log_batch"]
+    assert written
+    assert "disk" in order[: written[0]]
 
 
 def test_mlflow_reads_the_address_from_the_environment():
@@ -622,12 +674,13 @@ WRITER = """
 import sys
 from pathlib import Path
 
-from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.mirror import Mirror
 from pfltune.tracking.store import Store
 
 results, name = Path(sys.argv[1]), sys.argv[2]
-mirror = Mirror(Store(results), name, {"scenario": "s"}, {"m": "M"}, {"a.txt": "a"}, (), print)
+tags = {"scenario": "s"}
+mirror = Mirror(Store(results), name, name, tags, {"m": "M"}, {"a.txt": "a"}, (), print)
 for trial in range(5):
     mirror.put(TrialStarted(f"m-search-{trial}", "m", "search", trial, 0, 1, {"lr": 0.1}))
 for number in range(1, 51):
@@ -636,7 +689,7 @@ for number in range(1, 51):
         mirror.put(RoundDone(f"m-search-{trial}", number, 0.5, metrics))
 for trial in range(5):
     mirror.put(TrialEnded(f"m-search-{trial}", "stopped early", 50))
-mirror.end_method("m", {"lr": 0.1})
+mirror.put(MethodEnded("m", {"lr": 0.1}))
 mirror.close(120)
 """
 

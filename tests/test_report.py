@@ -16,10 +16,12 @@ from rich.console import Console
 
 from pfltune.cli.report import command
 from pfltune.errors import UserError
+from pfltune.record import Sensitivity
 from pfltune.report.analysis import analyse
+from pfltune.report.attachment import attach_report
 from pfltune.report.columns import local_steps
 from pfltune.report.latex import cell, escaped
-from pfltune.report.results import ConfirmedRun, MethodResult, find_comparison, read_results
+from pfltune.report.results import ConfirmedRun, MethodResult, read_results
 from pfltune.report.table import markdown_table, terminal_table
 from pfltune.report.writer import write_report
 from pfltune.tracking.store import Store
@@ -52,9 +54,10 @@ def written(tmp_path_factory):
     results = tmp_path_factory.mktemp("report") / "results"
     results.mkdir()
     store = Store(results)
-    experiment = comparisons.record(store, "one", METHODS)
+    comparisons.record(store, "one", METHODS)
     folder = results / "one" / "report"
-    result = write_report(store, experiment, folder)
+    result = write_report(results, "one")
+    attach_report(results, result, folder, pytest.fail)
     return store, result, folder
 
 
@@ -67,10 +70,20 @@ def rows_of(path):
     return list(csv.DictReader(io.StringIO(path.read_text())))
 
 
-def by_hand(store, experiment):
+def experiment_of(store, name):
+    return store.client.get_experiment_by_name(name).experiment_id
+
+
+def method_runs(store, name):
+    """The run of each method."""
+    found = store.client.search_runs([experiment_of(store, name)], "tags.phase = 'summary'")
+    return {run.data.tags["method"]: run for run in found}
+
+
+def by_hand(store, name):
     """Method → seed → test accuracy of the clients: with MLflow's client, past pfltune's reader."""
     client, found = store.client, {}
-    for run in client.search_runs([experiment], max_results=5_000):
+    for run in client.search_runs([experiment_of(store, name)], max_results=5_000):
         tags = run.data.tags
         if tags.get("phase") == "confirm":
             owner = client.get_run(tags["mlflow.parentRunId"]).data.tags["method"]
@@ -80,7 +93,7 @@ def by_hand(store, experiment):
 
 def test_every_number_of_the_tables_follows_from_the_store(written):
     store, result, folder = written
-    found = by_hand(store, result.experiment)
+    found = by_hand(store, result.name)
     summary = {row["method"]: row for row in rows_of(folder / "summary.csv")}
     html, tex = (folder / "report.html").read_text(), (folder / "table.tex").read_text()
     assert set(summary) == set(found) == {"fedrep", "fedavg", "local"}
@@ -134,21 +147,23 @@ def test_the_spreadsheets_keep_every_seed_client_and_digit(written):
 def test_the_store_shows_the_table_on_the_runs_of_the_methods(written):
     store, result, folder = written
     for method in result.methods:
-        run = store.client.get_run(method.run_id)
+        run = method_runs(store, "one")[method.name]
         shown = {name: run.data.metrics[name] for name in method.summary()}
         assert shown == pytest.approx(method.summary())
-        there = {file.path for file in store.client.list_artifacts(method.run_id, "report")}
+        there = {file.path for file in store.client.list_artifacts(run.info.run_id, "report")}
         assert there == {f"report/{path.name}" for path in folder.iterdir()}
 
 
 def test_writing_again_changes_nothing(written):
     store, result, folder = written
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    write_report(store, result.experiment, folder)
+    again = write_report(store.results, "one")
+    attach_report(store.results, again, folder, pytest.fail)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     for method in result.confirmed:
+        run = method_runs(store, "one")[method.name].info.run_id
         for name in method.summary():
-            assert len(store.client.get_metric_history(method.run_id, name)) == 1, name
+            assert len(store.client.get_metric_history(run, name)) == 1, name
 
 
 def test_the_page_is_valid_stands_alone_and_escapes_what_strangers_say(written):
@@ -251,7 +266,7 @@ def test_steps_of_adaptation_stand_beside_those_of_training():
         )  # fmt: skip
         counted = {"rounds": 4.0, "train/steps": steps, "train/adaptation_steps": adapted}
         run = ConfirmedRun(1, figures | counted, {})
-        return MethodResult("a", "A", "id", {}, (run,), 1, 0, 0.0, ())
+        return MethodResult("a", "A", {}, (run,), 1, 0, 0.0, ())
 
     assert local_steps(trained(4000.0, 0.0)) == "4,000"
     assert local_steps(trained(4000.0, 1200.0)) == "4,000 + 1,200"
@@ -260,7 +275,7 @@ def test_steps_of_adaptation_stand_beside_those_of_training():
 def test_no_seed_has_no_mean_and_one_has_no_spread(written):
     broken, first = written[1].methods[-1], written[1].methods[0]
     assert np.isnan(broken.mean("selected/test_accuracy"))
-    one = MethodResult("a", "A", "id", {}, first.runs[:1], 1, 0, 0.0, ())
+    one = MethodResult("a", "A", {}, first.runs[:1], 1, 0, 0.0, ())
     assert one.std("selected/test_accuracy") == 0.0
 
 
@@ -286,28 +301,30 @@ def running(tmp_path_factory):
     store = Store(results)
     methods = {name: METHODS[name] for name in ("fedrep", "local")}
     unfinished = [f"local-confirm-{index}" for index in range(3)] + ["local-search-2"]
-    experiment = comparisons.record(store, "half", methods, over=False, leave_out=unfinished)
-    return store, experiment
+    comparisons.record(store, "half", methods, over=False, leave_out=unfinished)
+    return store
 
 
 def test_a_running_comparison_is_reported_as_partial_and_left_alone(running, tmp_path):
-    store, experiment = running
-    result = write_report(store, experiment, tmp_path)
+    result = write_report(running.results, "half", tmp_path)
+    attach_report(running.results, result, tmp_path, pytest.fail)
     html = (tmp_path / "report.html").read_text()
     assert "Partial: 8 of 12 trials have ended; without a confirmed run so far: Local." in html
     html5lib.HTMLParser(strict=True).parse(html)
     assert "| Local | not yet |" in (tmp_path / "table.md").read_text()
-    for method in result.methods:
-        assert store.client.list_artifacts(method.run_id, "report") == []
-        assert "test/accuracy" not in store.client.get_run(method.run_id).data.metrics
+    runs = method_runs(running, "half")
+    assert set(runs) == {method.name for method in result.methods}
+    for run in runs.values():
+        assert running.client.list_artifacts(run.info.run_id, "report") == []
+        assert "test/accuracy" not in run.data.metrics
 
 
 def test_a_comparison_without_any_confirmed_run_has_a_page_all_the_same(tmp_path):
     store = Store(tmp_path)
-    experiment = comparisons.record(
+    comparisons.record(
         store, "none", {"broken": METHODS["broken"]}, over=False, leave_out=["broken-search-0"]
     )
-    write_report(store, experiment, tmp_path / "report")
+    write_report(tmp_path, "none", tmp_path / "report")
     html = (tmp_path / "report" / "report.html").read_text()
     html5lib.HTMLParser(strict=True).parse(html)
     assert "Nothing was tested" in html
@@ -315,12 +332,16 @@ def test_a_comparison_without_any_confirmed_run_has_a_page_all_the_same(tmp_path
 
 
 def test_only_comparisons_are_read(written, tmp_path):
-    store = Store(tmp_path)
-    other = store.client.create_experiment("notes")
-    with pytest.raises(UserError, match="'notes' is no comparison"):
-        read_results(store, other)
+    with pytest.raises(UserError, match="no comparison 'one', and none at all"):
+        read_results(tmp_path, "one")
     with pytest.raises(UserError, match=r"'onne'.*did you mean.*one"):
-        find_comparison(written[0], "onne")
+        read_results(written[0].results, "onne")
+    study = comparisons.record_of(METHODS, "study").model_copy(
+        update={"command": "sensitivity", "budget": Sensitivity(lr=0.1, seeds=1, seed=0)}
+    )
+    study.write(tmp_path / "study")
+    with pytest.raises(UserError, match="'study' is no comparison: it was run by pfltune sensit"):
+        read_results(tmp_path, "study")
 
 
 @pytest.fixture(scope="module")
@@ -402,10 +423,21 @@ def test_what_cannot_be_reported_is_one_line_and_nothing_written(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_report_takes_no_file_of_anybody_else(written, tmp_path):
+    (tmp_path / "table.csv").write_text("my table")
+    told = invoke(written[0].results, "one", "--out", str(tmp_path))
+    assert (told.exit_code, "table.csv is there and pfltune did not write" in told.output) == (
+        2,
+        True,
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+    assert (tmp_path / "table.csv").read_text() == "my table"
+
+
 def test_a_folder_that_is_a_file_or_a_store_that_is_not_there_is_refused(written, tmp_path):
     (tmp_path / "file").touch()
     told = invoke(written[0].results, "one", "--out", str(tmp_path / "file"))
     assert (told.exit_code, "--out" in told.output) == (2, True)
     told = invoke(tmp_path / "nowhere", "one")
-    assert (told.exit_code, "there is no MLflow store" in told.output) == (2, True)
+    assert (told.exit_code, "none at all in" in told.output) == (2, True)
     assert not (tmp_path / "nowhere").exists(), "looking makes no store"

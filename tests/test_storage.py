@@ -40,7 +40,8 @@ def test_before_anything_is_written_there_is_nothing(storage):
     with pytest.raises(FileNotFoundError):
         storage.read("a")
     storage.remove("a")
-    storage.clear()
+    assert storage.is_empty()
+    storage.remove_if_empty()
 
 
 def test_what_was_written_last_is_read(storage):
@@ -63,10 +64,14 @@ def test_names_are_sorted_and_go_with_what_is_removed(storage):
     assert storage.read("a%20b #?.json") == b"a%20b #?.json"
 
 
-def test_a_cleared_storage_is_empty_and_can_be_written_again(storage):
+def test_only_an_empty_storage_goes(storage):
     storage.write("a", b"1")
-    storage.clear()
-    storage.clear()
+    storage.remove_if_empty()
+    assert storage.read("a") == b"1"
+    storage.remove("a")
+    assert storage.is_empty()
+    storage.remove_if_empty()
+    storage.remove_if_empty()
     assert storage.names() == []
     storage.write("b", b"2")
     assert storage.names() == ["b"]
@@ -150,13 +155,20 @@ def test_what_a_killed_process_leaves_is_invisible_and_removed_by_the_next_write
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
-def test_folders_within_are_no_names_and_are_cleared_too(tmp_path):
+def test_folders_within_are_no_names_but_somebodys(tmp_path):
     outer, inner = open_storage(str(tmp_path), "trial"), open_storage(str(tmp_path), "trial", "in")
     inner.write("a", b"1")
     assert outer.names() == []
-    outer.clear()
-    assert inner.names() == []
-    assert list(tmp_path.iterdir()) == []
+    assert not outer.is_empty()
+    outer.remove_if_empty()
+    assert inner.names() == ["a"]
+
+
+def test_files_of_others_that_look_unfinished_stay(tmp_path):
+    theirs = tmp_path / ".notes.partial"
+    theirs.write_text("mine")
+    Folder(tmp_path).write("a", b"1")
+    assert theirs.read_text() == "mine"
 
 
 # Places

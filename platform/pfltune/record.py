@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pfltune.errors import UserError
 from pfltune.knobs import Value
@@ -124,6 +124,12 @@ class Record(Settings):
     program: Program
     changes: tuple[Change, ...] = ()
     data: Mapping[str, str]
+
+    @model_validator(mode="after")
+    def _budget_of_the_command(self) -> "Record":
+        if isinstance(self.budget, Sensitivity) != (self.command == "sensitivity"):
+            raise ValueError(f"budget is not one of pfltune {self.command}")
+        return self
 
     @property
     def owner(self) -> str:

@@ -66,5 +66,6 @@ def hardware_of(
 def asked_of(settings: Mapping[str, Any]) -> "Asked":
     """The options that touch no figure, for the record."""
     from pfltune.record import Asked
+    from pfltune.settings import validated
 
-    return Asked.model_validate({key: settings[key] for key in Asked.model_fields})
+    return validated(Asked, {key: settings[key] for key in Asked.model_fields}, "options")

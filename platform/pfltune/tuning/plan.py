@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -22,7 +23,9 @@ class Budget(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _generation_within_trials(cls, values: dict) -> dict:
+    def _generation_within_trials(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
         trials, size = (
             values.get(name, cls.model_fields[name].default) for name in ("trials", "generation")
         )
