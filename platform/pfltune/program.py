@@ -76,9 +76,8 @@ class Program(Settings):
         return code + numbers + (moved if self.processor != now.processor else [])
 
 
-def engine_digest() -> str:
-    """Of all code of pfltune that can move a figure."""
-    root = Path(__file__).parent
+def engine_digest(root: Path = Path(__file__).parent) -> str:
+    """Of all code of pfltune, whose folder is ``root``, that can move a figure."""
     files = (path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in SILENT)
     return _digest({str(path.relative_to(root)): path for path in files})
 

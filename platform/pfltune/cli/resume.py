@@ -62,10 +62,11 @@ def repeated(settings: dict[str, Any], record: "Record | None") -> dict[str, Any
         "methods": list(record.methods),
         "fixed": {method: dict(held) for method, held in record.fixed.items()},
     }
+    measured = settings.get("precision") == "auto"
     found = {
-        key: value if key not in known or (given(key) and value != "auto") else known[key]
+        key: known[key] if key in known and not given(key) else value
         for key, value in settings.items()
-    }
+    } | ({"precision": known["precision"]} if measured else {})
     if given("ray_address") and not given("workers"):  # a cluster has as many as it has room for
         found["workers"] = None if settings["ray_address"] != HERE else found["workers"]
     return found

@@ -19,8 +19,12 @@ def address(file: Path) -> str:
     """A SQLite file as SQLAlchemy and MLflow take it, whatever characters its path has."""
     from sqlalchemy import URL
 
-    made = URL.create("sqlite", database=str(file.resolve()))
-    return made.render_as_string(hide_password=False)
+    path = str(file.resolve())
+    plain = URL.create("sqlite", database=path).render_as_string(hide_password=False)
+    if plain.endswith(path):
+        return plain
+    # MLflow would make the folder that a quoted path names as it stands, but not for this driver.
+    return plain.replace("sqlite:", "sqlite+pysqlite:", 1)
 
 
 def make(file: Path) -> None:
@@ -37,7 +41,7 @@ def make(file: Path) -> None:
         if not _is_half_made(file):
             return
         if file.stat().st_size:
-            file.replace(_free_name(file))
+            file.rename(_free_name(file))
     from mlflow.tracking import MlflowClient
 
     file.parent.mkdir(parents=True, exist_ok=True)

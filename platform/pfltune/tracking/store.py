@@ -124,7 +124,7 @@ class Store:
     @property
     def is_sqlite(self) -> bool:
         """Whether it is a file on this machine."""
-        return self.uri.startswith("sqlite:")
+        return self.uri.startswith(("sqlite:", "sqlite+"))
 
     @property
     def is_own(self) -> bool:

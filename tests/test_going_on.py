@@ -1,0 +1,193 @@
+"""A comparison goes on as it began: what is given is used or refused, what is not is as it was."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import pfltune.cli
+from pfltune.cli.app import COMMANDS, root
+from pfltune.program import Program
+from pfltune.record import Asked, Record, read_record
+
+PROGRAM = Program(source={"fedavg": "1"}, files={}, versions={"torch": "2"}, processor="abacus")
+NAME = "mine"
+BEGUN = {
+    "compare": ["--methods", "fedavg,local", "--seeds", "2"],
+    "tune": ["fedavg", "--set", "lr=0.2", "--seeds", "2"],
+    "sensitivity": ["--lr", "0.05", "--seeds", "2"],
+}
+SEARCH = ["--trials", "6", "--generation", "3", "--eta", "2"]
+COMMON = ["-o", "protocol.rounds=4", "--seed", "7", "--threads", "1", "--device", "cpu"]
+COMMON += ["--precision", "float32", "--deterministic"]
+FREE = {
+    "workers": ("--workers", "1", "2", 2),
+    "gpus_per_trial": ("--gpus-per-trial", "0", "auto", "auto"),
+    "ray_address": ("--ray-address", "local", "local", "local"),
+    "checkpoints": ("--checkpoints", "a place", "another", "another"),
+    "checkpoint_seconds": ("--checkpoint-seconds", "5", "6", 6.0),
+    "checkpoint_rounds": ("--checkpoint-rounds", "2", "3", 3),
+    "trial_limit": ("--trial-limit", "100", "200", 200.0),
+}
+"""Option, its value at first, its value when it is given anew, and how that is recorded."""
+DECIDING = {
+    "methods": ["--methods", "fedavg,fedrep"],
+    "method": ["fedrep"],
+    "knobs": ["--set", "lr=0.1"],
+    "scenario": ["--scenario", "fedperfix-cifar100"],
+    "overrides": ["-o", "protocol.rounds=5"],
+    "trials": ["--trials", "9"],
+    "generation": ["--generation", "2"],
+    "eta": ["--eta", "3"],
+    "seeds": ["--seeds", "3"],
+    "seed": ["--seed", "8"],
+    "lr": ["--lr", "0.06"],
+    "threads": ["--threads", "2"],
+    "device": ["--device", "cuda"],
+    "precision": ["--precision", "bfloat16"],
+}
+"""What decides the figures, another value than at first."""
+ABOUT = {
+    "name",
+    "resume",
+    "results",
+    "as_json",
+    "accept_new_code",
+    "deterministic",
+    "help",
+    "debug",
+}
+"""Neither; ``--deterministic`` cannot be taken back."""
+
+
+class Began(BaseException):
+    """A job would run now."""
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path):
+    """``call(*arguments)`` is the job that a command would run, or its line and exit code."""
+
+    def stop(job, progress, console, accept_new_code):
+        parts = {**job.settings(), "program": PROGRAM, "data": {"images": "1"}}
+        before = read_record(job.folder)
+        if before is None:
+            Record.model_validate(parts).write(job.folder)
+        else:
+            before.going_on(Record.model_validate({**parts, "id": before.id}), accept_new_code)
+        raise Began(job)
+
+    monkeypatch.setattr("pfltune.tuning.session.run_session", stop)
+    monkeypatch.setattr("pfltune.tuning.hardware.torch.set_num_threads", lambda number: None)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pfltune", *arguments])
+        with pytest.raises((Began, SystemExit)) as ended:
+            pfltune.cli.main()
+        return ended.value.args[0]
+
+    return run
+
+
+def begin(call, command):
+    free = [word for option, value, *_ in FREE.values() for word in (option, value)]
+    search = SEARCH if command != "sensitivity" else []
+    return call(command, "--name", NAME, *BEGUN[command], *COMMON, *search, *free)
+
+
+def options_of(command):
+    import click
+
+    return {each.name for each in root.get_command(click.Context(root), command).params}
+
+
+@pytest.mark.parametrize("command", list(BEGUN))
+def test_every_option_is_free_or_decides_or_is_about_the_command(command):
+    assert options_of(command) <= FREE.keys() | DECIDING.keys() | ABOUT
+
+
+@pytest.mark.parametrize("command", list(BEGUN))
+def test_the_bare_hint_repeats_all_that_the_command_said(call, command):
+    first = begin(call, command)
+    again = call(command, "--resume", NAME)
+    assert again.settings() == first.settings()
+    assert again.endurance == first.endurance
+    assert set(Asked.model_fields) == set(FREE)
+    assert all(getattr(first.asked, name) not in (None, 30.0) for name in FREE)
+
+
+@pytest.mark.parametrize("name", list(FREE))
+@pytest.mark.parametrize("command", list(BEGUN))
+def test_what_touches_no_figure_may_be_given_anew(call, command, name):
+    first = begin(call, command)
+    option, _, new, recorded = FREE[name]
+    again = call(command, "--resume", NAME, option, new)
+    assert again.asked == first.asked.model_copy(update={name: recorded})
+    assert again.plan == first.plan
+
+
+@pytest.mark.parametrize("again", [["--resume", NAME], ["--name", NAME]], ids=["resume", "name"])
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [(command, name) for command in BEGUN for name in DECIDING if name in options_of(command)],
+)
+def test_what_decides_is_refused_if_it_is_another(call, capsys, command, name, again):
+    begin(call, command)
+    before = Path("results", NAME, "comparison.json").read_bytes()
+    capsys.readouterr()
+    words = DECIDING[name]
+    first = [] if name == "method" or command != "tune" or again[0] == "--resume" else ["fedavg"]
+    assert call(command, *first, *words, *again) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    wanted = {"scenario": "cifar100", "device": "no GPU"}.get(name, "began with other settings")
+    assert wanted in told
+    assert Path("results", NAME, "comparison.json").read_bytes() == before
+
+
+def test_another_command_does_not_go_on_with_it(call, capsys):
+    begin(call, "compare")
+    assert call("tune", "--resume", NAME) == 2
+    assert "pfltune compare --resume mine" in capsys.readouterr().err
+
+
+METHOD = "from pfltune import Method\n\n\nclass Mine(Method):\n    pass\n"
+
+
+def test_a_methods_file_that_moved_is_named_anew_and_one_that_changed_is_not_run(call, capsys):
+    Path("mine.py").write_text(METHOD)
+    first = call("compare", "--methods", "fedavg,mine.py:Mine", "--name", NAME)
+    record = read_record(first.folder)
+    files = Program.of(record.methods, "cpu").files
+    record.model_copy(update={"program": record.program.model_copy(update={"files": files})}).write(
+        first.folder
+    )
+    assert call("compare", "--resume", NAME).settings() == first.settings()
+
+    Path("mine.py").write_text("raise SystemExit('I ran')\n" + METHOD)
+    assert call("compare", "--resume", NAME) == 2
+    assert "mine.py is not the file that mine began with; it is not run" in capsys.readouterr().err
+
+    Path("mine.py").unlink()
+    assert call("compare", "--resume", NAME) == 2
+    assert "is not at" in capsys.readouterr().err
+    Path("elsewhere.py").write_text(METHOD)
+    again = call("compare", "--resume", NAME, "--methods", "fedavg,elsewhere.py:Mine")
+    assert again.plan.methods[1].endswith("elsewhere.py:Mine")
+
+
+def test_another_program_is_shown_and_refused_unless_it_is_accepted(call):
+    record = read_record(begin(call, "compare").folder)
+    other = PROGRAM.model_copy(update={"source": {"fedavg": "2"}, "versions": {"torch": "3"}})
+    now = record.model_copy(update={"program": other})
+    with pytest.raises(Exception, match=r"the code of fedavg has changed; torch was 2, is 3"):
+        record.going_on(now, accept_new_code=False)
+    accepted = record.going_on(now, accept_new_code=True)
+    (change,) = accepted.changes
+    assert change.differences == ("the code of fedavg has changed", "torch was 2, is 3")
+    assert accepted.going_on(now, accept_new_code=False).changes == accepted.changes
+
+
+def test_every_command_that_goes_on_is_tested():
+    assert {name for name in COMMANDS if "resume" in options_of(name)} == set(BEGUN)

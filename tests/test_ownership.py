@@ -1,0 +1,149 @@
+"""What is somebody else's stays as it is, whatever its name, where pfltune writes."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from pfltune.errors import UserError
+from pfltune.federation.checkpoint import Checkpoints
+from pfltune.ownership import MARK, claim, published, release, see_claim, see_inside
+from pfltune.storage import Folder, Remote
+
+INSTEAD = "choose another"
+PACKAGE = Path(__file__).parents[1] / "platform" / "pfltune"
+REMOVALS = {"rmtree", "unlink", "rmdir", "removedirs", "delete_dir", "delete_file", "remove"}
+"""Calls by which a file or folder goes."""
+ALLOWED = {"storage.py", "ownership.py"}
+"""Where they are written; everything else goes through these."""
+
+
+@pytest.fixture(params=["folder", "object store"])
+def place(request, tmp_path):
+    if request.param == "folder":
+        return Folder(tmp_path / "place")
+    return Remote(fs._MockFileSystem(), "bucket/place")
+
+
+def test_an_empty_place_is_claimed_once_and_for_one(place):
+    assert not see_claim(place, "me", "PLACE", INSTEAD)
+    claim(place, "me", "PLACE", INSTEAD)
+    claim(place, "me", "PLACE", INSTEAD)
+    with pytest.raises(UserError, match="PLACE belongs to me, not to you; choose another"):
+        claim(place, "you", "PLACE", INSTEAD)
+    release(place)
+    assert place.is_empty()
+    claim(place, "you", "PLACE", INSTEAD)
+
+
+def test_a_place_with_files_of_others_is_refused_untouched(place):
+    place.write("notes.txt", b"mine")
+    with pytest.raises(UserError, match="PLACE holds files that are not of me; nothing is touched"):
+        claim(place, "me", "PLACE", INSTEAD)
+    assert place.names() == ["notes.txt"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"null", b'{"owner": 3}', b"\xff", b"[" * 9999])
+def test_a_mark_that_is_none_of_ours_is_somebody_elses(place, content):
+    place.write(MARK, content)
+    with pytest.raises(UserError, match="belongs to somebody else"):
+        claim(place, "me", "PLACE", INSTEAD)
+    assert place.read(MARK) == content
+
+
+def test_what_comes_into_a_claimed_place_later_outlives_the_claim(place):
+    claim(place, "me", "PLACE", INSTEAD)
+    place.write("notes.txt", b"theirs")
+    release(place)
+    assert place.read("notes.txt") == b"theirs"
+
+
+def test_only_checkpoints_are_removed_with_a_trials_checkpoints(place):
+    ours = ["round-00000003.json", "server-3.safetensors", "client-12-3.safetensors"]
+    theirs = ["notes.txt", "round-3.json", "server-3.safetensors.bak", "Client-1-1.safetensors"]
+    for name in (*ours, *theirs):
+        place.write(name, b"x")
+    Checkpoints(place).remove()
+    assert place.names() == sorted(theirs)
+
+
+# ------------------------------------------------------------------ published files
+
+
+def publish(folder, owner="me", **files):
+    with published(folder, owner, INSTEAD) as draft:
+        for name, text in files.items():
+            (draft / name).write_text(text)
+
+
+def content(folder):
+    return {path.name: path.read_text() for path in folder.iterdir() if path.name != MARK}
+
+
+def test_published_files_come_together_and_may_be_renewed(tmp_path):
+    publish(tmp_path / "out", a="1", b="2")
+    publish(tmp_path / "out", a="3", c="4")
+    assert content(tmp_path / "out") == {"a": "3", "b": "2", "c": "4"}
+
+
+def test_a_file_of_somebody_else_is_not_written_over_and_nothing_else_comes(tmp_path):
+    (tmp_path / "b").write_text("mine")
+    with pytest.raises(UserError, match=r"/b is there and pfltune did not write it; choose"):
+        publish(tmp_path, a="1", b="2")
+    assert content(tmp_path) == {"b": "mine"}
+
+
+def test_what_was_published_for_one_is_not_renewed_for_another(tmp_path):
+    publish(tmp_path, "me", a="1")
+    with pytest.raises(UserError, match="what was written for me, not for you"):
+        publish(tmp_path, "you", a="2")
+    assert content(tmp_path) == {"a": "1"}
+
+
+def test_a_failure_while_writing_publishes_nothing(tmp_path):
+    publish(tmp_path, a="1")
+    written = published(tmp_path, "me", INSTEAD)
+    (written.__enter__() / "a").write_text("2")
+    error = OSError("full")
+    assert not written.__exit__(OSError, error, None)
+    assert content(tmp_path) == {"a": "1"}
+
+
+def test_links_are_not_followed(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").symlink_to(secret)
+    with pytest.raises(UserError, match="did not write it"):
+        publish(tmp_path / "out", a="1")
+    (tmp_path / "out" / MARK).write_text(json.dumps({"format": 1, "owner": "me", "files": ["a"]}))
+    publish(tmp_path / "out", a="1")  # the link goes, what it led to stays
+    assert secret.read_text() == "mine"
+    assert not (tmp_path / "out" / "a").is_symlink()
+    (tmp_path / "door").symlink_to(tmp_path / "out")
+    with pytest.raises(UserError, match="is a link"):
+        publish(tmp_path / "door", a="2")
+    with pytest.raises(UserError, match="leads out of"):
+        see_inside(tmp_path / "door" / "a", tmp_path / "door" / "deep")
+
+
+def removals(path):
+    """The lines of a source at which something may be removed from a disk."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            of = ast.unparse(node.func.value)
+            listed = node.func.attr == "remove" and of not in ("os", "shutil")
+            if node.func.attr in REMOVALS and not listed:
+                yield f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node.func)}"
+
+
+def test_nothing_is_removed_but_in_one_place():
+    found = [
+        line
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if str(path.relative_to(PACKAGE)) not in ALLOWED
+        for line in removals(path)
+    ]
+    assert found == []
