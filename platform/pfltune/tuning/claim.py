@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from pfltune.errors import UserError
 from pfltune.ownership import see_inside
 from pfltune.record import RECORD
-from pfltune.storage import is_partial
+from pfltune.storage import is_partial, open_storage
 
 LOCK, OWNER = ".lock", ".owner"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -66,10 +66,11 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        (folder / OWNER).unlink(missing_ok=True)
-        if {path.name for path in folder.iterdir()} <= {LOCK}:
-            (folder / LOCK).unlink(missing_ok=True)
-            folder.rmdir()
+        place = open_storage(str(folder))
+        place.remove(OWNER)
+        if place.names() == [LOCK]:
+            place.remove(LOCK)
+            place.remove_if_empty()
         lock.release()
 
 

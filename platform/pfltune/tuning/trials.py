@@ -1,8 +1,6 @@
 """All trials of a job as one experiment of Ray Tune."""
 
-import shutil
-import tempfile
-from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ray import tune
 from ray.tune.error import TuneError
@@ -47,32 +45,32 @@ def run_trials(
     )
     callback = JournalCallback(journal, ledger, endurance.checkpoints)
     # Tune keeps nothing that anybody reads again: journal and checkpoints are our own.
-    scratch = Path(tempfile.mkdtemp(prefix="pfltune-tune-"))
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": hardware.threads, "gpu": hardware.gpus_per_trial}),
-        tune_config=tune.TuneConfig(
-            search_alg=search,
-            scheduler=RungScheduler(job.plan, ledger, stopping),
-            num_samples=job.plan.total_trials(),
-            reuse_actors=True,
-            trial_dirname_creator=_trial_folder,
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(scratch),
-            verbose=0,
-            callbacks=[callback],
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
-        ),
-    )
-    progress.start()
-    try:
-        tuner.fit()
-    except TuneError as error:
-        raise callback.halted or error from None
-    finally:
-        progress.close()
-        shutil.rmtree(scratch, ignore_errors=True)
+    with TemporaryDirectory(prefix="pfltune-tune-", ignore_cleanup_errors=True) as scratch:
+        resources = {"cpu": hardware.threads, "gpu": hardware.gpus_per_trial}
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=search,
+                scheduler=RungScheduler(job.plan, ledger, stopping),
+                num_samples=job.plan.total_trials(),
+                reuse_actors=True,
+                trial_dirname_creator=_trial_folder,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=scratch,
+                verbose=0,
+                callbacks=[callback],
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+            ),
+        )
+        progress.start()
+        try:
+            tuner.fit()
+        except TuneError as error:
+            raise callback.halted or error from None
+        finally:
+            progress.close()
 
 
 def _trial_folder(trial: Trial) -> str:
