@@ -26,7 +26,7 @@ def method(name, *accuracies, mb=1.0, test=0.5):
         metrics = {"comm/total_mb": spent[-1][1], "selected/test_accuracy": test}
         curves = {"val/accuracy": val, "comm/total_mb": spent}
         runs.append(ConfirmedRun(seed, metrics, curves))
-    return MethodResult(name, name, "id", {}, tuple(runs), 0, 0, 0.0, ())
+    return MethodResult(name, name, {}, tuple(runs), 0, 0, 0.0, ())
 
 
 def test_a_curve_is_the_mean_over_seeds_at_rounds_that_all_have():
@@ -83,5 +83,5 @@ def test_the_front_agrees_with_a_sweep_over_sorted_points():
 def test_a_client_has_its_share_of_a_round():
     """12 MB in 4 rounds of 3 sampled clients: 1 MB each."""
     run = ConfirmedRun(0, {"comm/total_mb": 12.0, "rounds": 4.0}, {})
-    one = MethodResult("a", "A", "id", {}, (run,), 0, 0, 0.0, ())
+    one = MethodResult("a", "A", {}, (run,), 0, 0, 0.0, ())
     assert per_client(one, {"scenario": {"protocol": {"sampled_clients": 3}}}) == 1.0

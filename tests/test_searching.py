@@ -16,7 +16,7 @@ def trial(index, lr, values, outcome="finished", **knobs) -> SearchedRun:
 
 
 def method(*trials: SearchedRun) -> MethodResult:
-    return MethodResult("one", "One", "r", {}, (), len(trials), 0, 0.0, (), tuple(trials))
+    return MethodResult("one", "One", {}, (), len(trials), 0, 0.0, (), tuple(trials))
 
 
 def test_best_so_far_counts_every_trial_and_never_falls():

@@ -27,7 +27,7 @@ def method(name, test, val=0.5, seeds=None):
         ConfirmedRun(seed, {"selected/val_accuracy": val}, {}, (), tuple(row))
         for seed, row in zip(seeds or range(len(table)), table, strict=True)
     )
-    return MethodResult(name, name.title(), "id", {}, runs, 0, 0, 0.0, ())
+    return MethodResult(name, name.title(), {}, runs, 0, 0, 0.0, ())
 
 
 def against(reference, *others):
