@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import sys
@@ -14,9 +13,10 @@ from types import ModuleType
 from typing import Any
 
 from pfltune.errors import UserError, unknown
+from pfltune.interface import check_interface
+from pfltune.isolation import in_a_line, restored
 from pfltune.knobs import checked_values
 from pfltune.method import Method
-from pfltune.randomness import derive
 
 ENTRY_POINTS = "pfltune.methods"
 
@@ -51,7 +51,8 @@ def find_method(reference: str) -> type[Method]:
         return _checked_class(_loaded(entry.load, entry.value), entry.value)
     if reference not in built_in:
         raise unknown("method", reference, [*built_in, *entries])
-    return _only_method(importlib.import_module(f"pfltune.methods.{reference}"))
+    name = f"pfltune.methods.{reference}"
+    return _only_method(_loaded(partial(importlib.import_module, name), name))
 
 
 def make_method(reference: str, values: Mapping[str, object]) -> Method:
@@ -62,7 +63,8 @@ def make_method(reference: str, values: Mapping[str, object]) -> Method:
     """
     cls = find_method(reference)
     checked: dict[str, Any] = dict(checked_values(cls, short_name(reference), values))
-    return cls(**checked)
+    with restored(reference), in_a_line(f"{reference} cannot be made", inspect.getfile(cls)):
+        return cls(**checked)
 
 
 def short_name(reference: str) -> str:
@@ -91,12 +93,9 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 
 def _loaded(load: Callable[[], Any], where: str) -> Any:
-    """What ``load`` returns; whatever a stranger's code raises becomes one line."""
-    try:
+    """What ``load`` returns; whatever a stranger's code raises or changes stays here."""
+    with restored(where), in_a_line(f"{where} cannot be imported"):
         return load()
-    except Exception as error:
-        told = " ".join(str(error).split())
-        raise UserError(f"{where} cannot be imported: {type(error).__name__}: {told}") from error
 
 
 def _methods_in(module: ModuleType) -> dict[str, type[Method]]:
@@ -114,29 +113,40 @@ def _only_method(module: ModuleType) -> type[Method]:
             f"{module.__name__} must hold one public method class, it holds: "
             f"{', '.join(classes) or 'none'}"
         )
-    return next(iter(classes.values()))
+    return _checked_class(next(iter(classes.values())), module.__name__)
 
 
 def _checked_class(found: object, where: str) -> type[Method]:
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise UserError(f"{where} is not a subclass of pfltune.Method")
+    check_interface(found)
     return found
 
 
 def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UserError(f"there is no method file {str(path)!r}")
-    name = f"pfltune_file_{derive(0, str(path.resolve())):x}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None  # the suffix is .py
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    """The module in a file, by its content: one that was edited is another module."""
+    try:
+        source = path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise UserError(f"there is no method file {str(path)!r}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    digest = hashlib.blake2b(source, digest_size=16).hexdigest()
+    name = f"pfltune_file_{path.stem}_{digest}"
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == str(path):
+        return known
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses and inspect look there for a class's module
     try:
-        _loaded(partial(spec.loader.exec_module, module), str(path))
+        _loaded(partial(_execute, source, module), str(path))
     except UserError:
         del sys.modules[name]
         raise
     return module
+
+
+def _execute(source: bytes, module: ModuleType) -> None:
+    # What was hashed is what runs: Python's own loader would read the file, or its cache, again.
+    exec(compile(source, str(module.__file__), "exec"), vars(module))
