@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pfltune.devices import moved
+from pfltune.errors import noted
 from pfltune.federation.local import LocalTrainer
 from pfltune.method import Loss, Objective, Phase, Tensors
 from pfltune.randomness import isolated, torch_rng
@@ -74,6 +75,10 @@ class ClientWork:
         """See :meth:`pfltune.method.LocalWork.generator`."""
         return torch_rng(self._trainer.seed, f"{self._purpose}/draws", self._round, self.client)
 
+    def named(self) -> AbstractContextManager[None]:
+        """What the block raises says whose round it was."""
+        return noted(f"client {self.client}, round {self._round}")
+
     def isolated(self) -> AbstractContextManager[None]:
         """Inside the block torch's global generators are this client's in this round."""
         return isolated(self._trainer.seed, self._purpose, self._round, self.client)
@@ -134,7 +139,7 @@ class Fit:
         """Carry it out by itself."""
         work = self.work
         todo = (self.start, self.phases, work.draw(), self.objective, self.anchor)
-        with work.isolated(), torch.enable_grad():
+        with work.named(), work.isolated(), torch.enable_grad():
             return self.trainer.fit(*todo, work.losses.append)
 
 
