@@ -52,7 +52,7 @@ def run_session(job: Job, progress: Progress, console: Console) -> str:
         worker_pool(job.hardware.workers, job.hardware.threads) as wait_for_pool,
     ):
         console.print(f"Preparing scenario {job.scenario.name}: data, clients, weights")
-        federation = job.scenario.build()
+        federation = job.scenario.build(job.hardware.threads)
         mirror = _open_records(job, federation, console)
         with _resumable(job, mirror, console):
             journal, ledger = Journal(job.folder / "journal.jsonl"), Ledger()
