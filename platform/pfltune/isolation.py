@@ -60,6 +60,9 @@ def contained(
 ) -> Iterator[None]:
     """Run ``whose`` code on the usual settings; afterwards all are as they were before.
 
+    Not while another thread begins something of its own, as Ray does when it starts: its changes
+    of the environment would be undone too.
+
     Args:
         whose: named in a warning if it left something changed.
         wanted: settings by name that are to be other than usual.
@@ -87,6 +90,17 @@ def restored(whose: str) -> Iterator[None]:
     """As :func:`contained`, on whatever settings there are: for code that no figure comes from."""
     with contained(whose, _settings()):
         yield
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Compute on ``count`` threads of torch inside the block, and nothing else."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

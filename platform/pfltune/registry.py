@@ -6,6 +6,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -48,11 +49,11 @@ def find_method(reference: str) -> type[Method]:
         entry = entries[reference]
         if reference in built_in:
             raise UserError(f"method {reference!r} of {entry.value} has the name of another one")
-        return _checked_class(_loaded(entry.load, entry.value), entry.value)
+        return _checked_class(_loaded(entry.load, entry.value, entry.module), entry.value)
     if reference not in built_in:
         raise unknown("method", reference, [*built_in, *entries])
     name = f"pfltune.methods.{reference}"
-    return _only_method(_loaded(partial(importlib.import_module, name), name))
+    return _only_method(_loaded(partial(importlib.import_module, name), name, name))
 
 
 def make_method(reference: str, values: Mapping[str, object]) -> Method:
@@ -63,7 +64,8 @@ def make_method(reference: str, values: Mapping[str, object]) -> Method:
     """
     cls = find_method(reference)
     checked: dict[str, Any] = dict(checked_values(cls, short_name(reference), values))
-    with restored(reference), in_a_line(f"{reference} cannot be made", inspect.getfile(cls)):
+    code = restored(reference) if hasattr(cls, "__post_init__") else nullcontext()
+    with code, in_a_line(f"{reference} cannot be made", inspect.getfile(cls)):
         return cls(**checked)
 
 
@@ -92,9 +94,16 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
 
 
-def _loaded(load: Callable[[], Any], where: str) -> Any:
-    """What ``load`` returns; whatever a stranger's code raises or changes stays here."""
-    with restored(where), in_a_line(f"{where} cannot be imported"):
+def _loaded(load: Callable[[], Any], where: str, module: str = "") -> Any:
+    """What ``load`` returns; whatever a stranger's code raises or changes stays here.
+
+    Args:
+        load: imports something.
+        where: what is imported, for people.
+        module: its name, if nothing is run where a module of that name has been imported.
+    """
+    code = nullcontext() if module in sys.modules else restored(where)
+    with code, in_a_line(f"{where} cannot be imported"):
         return load()
 
 

@@ -22,7 +22,7 @@ from pfltune.data.split import ClientSplit, split_client, stratified_order
 from pfltune.errors import UserError, unknown
 from pfltune.federation.ground import Federation, Protocol
 from pfltune.federation.setup import set_up
-from pfltune.isolation import contained, in_a_line
+from pfltune.isolation import contained, in_a_line, on_threads
 from pfltune.method import Method, Tensors
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, plain_yaml, read_yaml, validated
@@ -94,7 +94,7 @@ class Scenario(Settings):
             threads: of torch in the warm start.
         """
         dataset = self.dataset()
-        with contained("the warm start", {"threads": threads}):
+        with on_threads(threads):
             weights = self._weights(dataset)
         return Federation(
             dataset,
