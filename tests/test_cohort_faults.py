@@ -8,6 +8,7 @@ from torch import nn
 
 from pfltune.data.images import Preprocessing
 from pfltune.federation.compute import Compute
+from pfltune.federation.stacked import _descend
 from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Method, Phase, Update, weighted_mean
 from pfltune.methods.fedper import FedPer
@@ -96,3 +97,11 @@ def test_a_kept_state_holds_no_memory_beyond_its_own(make_federation):
 def test_a_whole_mean_of_whole_numbers_is_that_number(values, weights, mean):
     given = [Update({"n": torch.tensor(v)}, {}, w) for v, w in zip(values, weights, strict=True)]
     assert weighted_mean(given, {"n": torch.tensor(0)})["n"] == mean
+
+
+def test_a_gradient_of_a_client_that_waits_may_be_infinite():
+    """It was taken on another's images, at rates that its own may not bear."""
+    leaves = [torch.ones(2, 3)]
+    grads = (torch.tensor([[1.0] * 3, [float("inf"), float("nan"), 1e38]]),)
+    _descend(leaves, grads, Phase("all", 0.5, weight_decay=0.1), torch.tensor([True, False]))
+    assert torch.equal(leaves[0], torch.tensor([[1 - 0.5 * 1.1] * 3, [1.0] * 3]))

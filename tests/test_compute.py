@@ -155,11 +155,16 @@ def test_buffers_are_handed_in_as_parameters_are():
 def test_deterministic_kernels_are_asked_of_torch_and_change_nothing_on_a_cpu(
     federation, run_trial
 ):
+    asked = []
+
+    class Asking(FedPer):
+        def aggregate(self, server, uploads):
+            asked.append(torch.are_deterministic_algorithms_enabled())
+            return super().aggregate(server, uploads)
+
     plain = run_trial(FedPer()).metrics
-    try:
-        trial = FederatedTrial(FedPer(), federation, 0, Compute(deterministic=True))
-        assert torch.are_deterministic_algorithms_enabled()
-        again = [trial.step().metrics for _ in plain]
-    finally:
-        torch.use_deterministic_algorithms(False)
+    trial = FederatedTrial(Asking(), federation, 0, Compute(deterministic=True))
+    again = [trial.step().metrics for _ in plain]
+    assert asked == [True] * len(plain)
+    assert not torch.are_deterministic_algorithms_enabled()
     assert [m["train/loss"] for m in again] == [m["train/loss"] for m in plain]

@@ -1,19 +1,23 @@
 """The engine's own promises, on methods and models that exist only here."""
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from pfltune import parts
 from pfltune.data.images import Images, Preprocessing
 from pfltune.errors import Diverged, UserError
 from pfltune.federation.checkpoint import Checkpoints
-from pfltune.federation.evaluation import Evaluation, Selection, summary
+from pfltune.federation.evaluation import Counts, Evaluation, Selection, exact_mean, summary
 from pfltune.federation.ground import Protocol
 from pfltune.federation.local import LocalTrainer
 from pfltune.federation.roles import roles_of, tensors_of
@@ -117,12 +121,19 @@ def test_summary_by_hand(clients, lowest):
     assert len(found) == 3
 
 
+def evaluation(val, test=None):
+    """Hits among ten samples of each client."""
+    tens = (10,) * len(val)
+    on_test = None if test is None else Counts(test, tens)
+    return Evaluation(tuple(range(len(val))), Counts(val, tens), on_test)
+
+
 def test_an_evaluation_reports_each_part_that_it_has():
-    both = Evaluation((0.5, 0.7), (0.1, 0.3)).metrics()
+    both = evaluation((5, 7), (1, 3)).metrics()
     assert both["val/accuracy"] == pytest.approx(0.6)
     assert both["test/accuracy"] == pytest.approx(0.2)
     names = {f"val/{name}" for name in ("accuracy", "accuracy_std", "accuracy_worst_decile")}
-    assert set(Evaluation((0.5,), None).metrics()) == names
+    assert set(evaluation((5,)).metrics()) == names
 
 
 def test_accuracy_is_the_share_of_the_clients_own_samples(federation):
@@ -142,22 +153,47 @@ def test_accuracy_is_the_share_of_the_clients_own_samples(federation):
 
 def test_selection_keeps_the_best_round_and_the_earliest_of_equals():
     selection = Selection()
-    for number, val in enumerate([(0.2, 0.4), (0.6, 0.8), (0.8, 0.6), (0.1, 0.2)], start=1):
-        selection = selection.better(number, Evaluation(val, None))
+    for number, val in enumerate([(2, 4), (6, 8), (8, 6), (1, 2)], start=1):
+        selection = selection.better(number, evaluation(val))
     assert selection.round == 2
     assert selection.evaluation.val == (0.6, 0.8)
     assert selection.accuracy == pytest.approx(0.7)
 
 
 def test_selection_takes_the_first_round_even_at_zero():
-    assert Selection().better(4, Evaluation((0.0, 0.0), None)).round == 4
+    assert Selection().better(4, evaluation((0, 0))).round == 4
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "samples"),
+    [((3, 3, 0), (1, 2, 3), (10, 10, 10)), ((1, 0, 2), (0, 1, 2), (3, 3, 7))],
+)
+def test_equal_means_are_equal_whatever_the_clients_own(first, second, samples):
+    """(.3 + .3 + 0) / 3 = (.1 + .2 + .3) / 3, though floats have .19999999999999998 and .2."""
+    rounds = [Evaluation((0, 1, 2), Counts(hits, samples), None) for hits in (first, second)]
+    for one, other in (rounds, rounds[::-1]):
+        assert Selection().better(1, one).better(2, other).round == 1
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.integers(0, 900), st.integers(1, 900)), min_size=1, max_size=40))
+def test_a_mean_is_that_of_fractions_rounded_once(pairs):
+    shares = [Fraction(min(hits, samples), samples) for hits, samples in pairs]
+    assert exact_mean([float(share) for share in shares]) == float(sum(shares) / len(shares))
+
+
+def test_the_mean_of_many_clients_is_taken_at_once():
+    """10,000 clients of up to 997 samples: the common denominator has some thousand digits."""
+    accuracies = [h / n for n in range(3, 1000) for h in range(0, n, n // 3)]
+    assert len(accuracies) < 10_000
+    assert exact_mean(accuracies) == pytest.approx(np.mean(accuracies), abs=1e-12)
 
 
 def test_a_trial_selects_on_validation_never_on_test(federation, run_trial, monkeypatch):
     evaluations = [
-        Evaluation((0.5,) * 4, (0.1,) * 4),
-        Evaluation((0.6,) * 4, (0.2,) * 4),
-        Evaluation((0.4,) * 4, (0.9,) * 4),
+        evaluation((5,) * 4, (1,) * 4),
+        evaluation((6,) * 4, (2,) * 4),
+        evaluation((4,) * 4, (9,) * 4),
     ]
     remaining = iter(evaluations)
     monkeypatch.setattr(FederatedTrial, "_evaluate", lambda self, meter: next(remaining))
@@ -650,3 +686,55 @@ def test_operations_are_those_of_the_models_matrix_products(federation):
     expected = patches + 2 * block + 2 * width * classes
     found = FederatedTrial(Method(), federation, 0).footprint()["compute/gflops"]
     assert found == pytest.approx(expected / 1e9, abs=0)
+
+
+# Parts and phases
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "efficientvit_m0"])
+def test_norms_are_the_normalisation_layers_and_nothing_that_contains_one(name):
+    """Both backbones call pairs of a convolution and its BatchNorm, and a head, after the norm."""
+    model = timm.create_model(name, num_classes=3)
+    expected = {
+        f"{path}.{tensor}"
+        for path, module in model.named_modules()
+        if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
+        for tensor in module.state_dict()
+    }
+    assert set(parts.norms(model)) == expected
+    sizes = {n: t.numel() for n, t in model.state_dict().items()}
+    assert sum(sizes[n] for n in expected) < 0.03 * sum(sizes.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside(Method):
+    """Keeps a number beside the model, which alone trains in the personal phase."""
+
+    whole: bool = False
+
+    def init_client(self, start, client):
+        kind = torch.int64 if self.whole else torch.float32
+        return {"beside.number": torch.ones((), dtype=kind)}
+
+    def phases(self):
+        return (Phase("personal", self.lr),)
+
+    def objective(self, loss, params, anchor):
+        return sum(t.square() for n, t in params.items() if n == "beside.number")
+
+    def train(self, work, down, personal):
+        kept = work.fit({**down, **personal}, self.phases(), self.objective)
+        return Update(dict(down), {n: kept[n] for n in personal}, work.samples)
+
+
+def test_a_personal_phase_may_train_what_init_client_alone_has_made(federation):
+    trial = FederatedTrial(Beside(lr=0.1), federation, seed=0)
+    trial.step()
+    client = trial.sampled_clients(1)[0]
+    steps = -(-len(federation.clients[client].train) // 8)
+    assert trial.personal[client]["beside.number"].item() == pytest.approx(0.8**steps)
+
+
+def test_a_personal_phase_without_anything_to_train_is_refused(federation):
+    with pytest.raises(UserError, match="trains its personal part, which has no parameters"):
+        FederatedTrial(Beside(whole=True), federation, seed=0)

@@ -457,7 +457,6 @@ class TestShares:
 
         monkeypatch.setattr(hardware_module, "gpu_share", gpu_share)
         monkeypatch.setattr(hardware_module, "fastest", lambda asked, plain, federation: plain)
-        monkeypatch.setattr(hardware_module.torch, "set_num_threads", lambda number: None)
 
         def choose(machines, device, asked, workers=None, threads=1):
             scenario = load_scenario("digits")

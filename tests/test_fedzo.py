@@ -1,6 +1,7 @@
 """FedZO: estimated gradients, the subspace, Adam and 8 bits, each against a second computation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,10 +23,12 @@ from pfltune.methods._zeroth_order import (
     low_variance_directions,
     without,
 )
+from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedvpt import FedVPT
 from pfltune.methods.fedzo import FedZO
 from pfltune.methods.local_vpt import LocalVPT
 from pfltune.randomness import torch_rng
+from pfltune.tuning.hardware import precision_for
 
 PROMPTS = "blocks.0.prompts"
 WIDTH, CLASSES = 16, 3
@@ -571,8 +574,13 @@ def test_the_broadcast_of_a_linear_layer_is_about_a_quarter_in_8_bits(federation
     """
 
     def broadcast(precision):
-        trial = FederatedTrial(FedZO(precision=precision), federation, seed=0)
-        return trial.footprint()["comm/setup_mb"] * 1e6 / len(federation.clients)
+        trial = FederatedTrial(FedZO(precision=precision), stored, seed=0)
+        return trial.footprint()["comm/setup_mb"] * 1e6 / len(stored.clients)
+
+    rng = torch.Generator().manual_seed(1)
+    bare = federation.build_backbone(seed=3).state_dict()
+    weights = {name: t + 0.1 * torch.randn(t.shape, generator=rng) for name, t in bare.items()}
+    stored = replace(federation, weights=weights)
 
     model = federation.build_backbone(seed=0)
     linear = [m.weight for m in model.blocks.modules() if isinstance(m, nn.Linear)]
@@ -581,3 +589,21 @@ def test_the_broadcast_of_a_linear_layer_is_about_a_quarter_in_8_bits(federation
     assert 0.25 < whole / floats < 0.32
     header = 100 * len(linear)
     assert abs(broadcast("float") - broadcast("int8") - (floats - whole)) < header
+
+
+def test_parameters_are_what_a_client_predicts_with(federation):
+    """One prompt of 16 numbers, and a head of 3·16 + 3; Adam's state and the iterates are not."""
+    trial = FederatedTrial(FedZO(lr=0.01), federation, seed=0)
+    counts = [trial.footprint()["params/personal"] for _ in trial.run()]
+    assert counts == [16 + 51] * len(counts)
+
+
+@pytest.mark.parametrize(("asked", "chosen"), [("auto", "float32"), ("float32", "float32")])
+def test_a_comparison_with_a_method_that_needs_float32_has_it(asked, chosen):
+    assert precision_for([FedAvg(), FedZO()], asked) == chosen
+    assert precision_for([FedAvg()], asked) == asked
+
+
+def test_bfloat16_is_refused_for_a_method_that_needs_float32():
+    with pytest.raises(UserError, match="bfloat16: FedZO needs float32; choose from: auto"):
+        precision_for([FedAvg(), FedZO()], "bfloat16")

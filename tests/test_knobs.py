@@ -1,6 +1,7 @@
 """Knobs: values are typed, held to their range, and refused in words a user can act on."""
 
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, make_dataclass
 
 import pytest
 from hypothesis import given, settings
@@ -175,3 +176,94 @@ def test_every_float_is_either_in_range_or_refused(value):
         assert check(rate=value) == {"rate": value}
     else:
         assert "0.001 to 1" in refusal(rate=value)
+
+
+# Declarations
+
+
+def declared(annotation, default, **options):
+    """A class ``Strange`` with the one knob ``mu``."""
+    fields = [("mu", annotation, knob(default, doc="strength", **options))]
+    return make_dataclass("Strange", fields, frozen=True, kw_only=True)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "options", "words"),
+    [
+        (float, 0.1, {"low": 0, "high": 1, "log": True}, "log=True needs a range above 0"),
+        (float, 0.1, {"low": -1, "log": True}, "log=True needs a range above 0"),
+        (float, 0.5, {"low": 0.5, "high": 0.5}, "low=0.5 must be below high=0.5"),
+        (float, 0.5, {"low": 1.0, "high": 0.0}, "low=1.0 must be below high=0.0"),
+        (float, 0.5, {"low": 0.0, "high": float("inf")}, "not finite float values"),
+        (float, 2.0, {"low": 0.0, "high": 1.0}, "mu=2.0 is not valid"),
+        (int, 1, {"low": 0.5, "high": 3}, "not finite int values"),
+        (int, 1.5, {}, "mu=1.5 is not valid"),
+        (str, "a", {"choices": ()}, "choices=() are not different values of str"),
+        (str, "a", {"choices": ("a", "a")}, "are not different values of str"),
+        (int, 1, {"choices": (1, "two")}, "are not different values of int"),
+        (str, "c", {"choices": ("a", "b")}, "mu='c' is not valid"),
+        (str, "a", {"low": 0, "high": 1}, "a range needs a number, and it is str"),
+        (bool, False, {"low": 0, "high": 1}, "a range needs a number, and it is bool"),
+        (int, 1, {"choices": (1, 2), "low": 1, "high": 2}, "it has choices and a range"),
+        (list, [], {}, "its type is list; possible: int, float, str, bool"),
+        (float | None, 0.5, {}, "possible: int, float, str, bool"),
+        (float, 0.5, {"when": {"mus": 1}}, "unknown knob in when of Strange.mu 'mus'"),
+        (float, 0.5, {"when": {"mu": 0.5}}, "it depends on itself"),
+    ],
+)
+def test_a_knob_that_is_declared_wrongly_is_one_line_with_class_and_knob(
+    annotation, default, options, words
+):
+    if default == []:
+        default = "text"
+    with pytest.raises(UserError) as caught:
+        knobs_of(declared(annotation, default, **options))
+    message = str(caught.value)
+    assert words in message
+    assert "Strange" in message
+    assert "mu" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("annotation", [float, "float"])
+def test_the_annotation_is_the_type(annotation):
+    found = knobs_of(declared(annotation, 0, low=0, high=1))["mu"]
+    assert found.type is float
+    assert type(found.default) is float
+    assert found.check("0.25", "strange") == 0.25
+
+
+@pytest.mark.parametrize(
+    ("annotation", "choices", "given"),
+    [(bool, (False, True), "true"), (int, (1, 2, 4), "4"), (float, (0, 0.5), "0.5")],
+)
+def test_choices_may_be_of_any_type(annotation, choices, given):
+    found = knobs_of(declared(annotation, choices[0], choices=choices))["mu"]
+    assert found.check(given, "strange") == choices[-1]
+    assert {type(choice) for choice in found.choices} == {annotation}
+    with pytest.raises(UserError, match="one of"):
+        found.check("3", "strange")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switched:
+    flag: bool = knob(False, doc="whether to")
+    count: int = knob(1, choices=(1, 2), doc="how many")
+    rate: float = knob(0.1, low=0.0, high=1.0, when={"flag": "true", "count": "2"}, doc="rate")
+    inner: float = knob(0.1, low=0.0, high=1.0, when={"rate": 0.5}, doc="inner rate")
+
+
+def test_a_condition_is_a_value_of_the_knob_that_it_names():
+    given = checked_values(Switched, "s", {"flag": "true", "count": 2, "rate": 0.5, "inner": 0.2})
+    assert given == {"flag": True, "count": 2, "rate": 0.5, "inner": 0.2}
+    with pytest.raises(UserError, match=r"rate=0\.5 has no effect; it needs flag=true and count=2"):
+        checked_values(Switched, "s", {"rate": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("fixed", "left"), [(True, ["count", "rate", "inner"]), (False, ["count"])]
+)
+def test_a_knob_redeclared_as_a_plain_field_decides_what_depends_on_it(fixed, left):
+    fields = [("flag", bool, dataclasses.field(default=fixed))]
+    cls = make_dataclass("Fixed", fields, bases=(Switched,), frozen=True, kw_only=True)
+    assert list(knobs_of(cls)) == left

@@ -1,6 +1,7 @@
 """Bytes against figures stated from shapes: 4 per number, and safetensors' header."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -187,14 +188,36 @@ def footprint(method, federation):
     return FederatedTrial(method, federation, seed=0).footprint()
 
 
-def test_the_frozen_backbone_is_broadcast_once_to_every_client(federation):
-    setup = footprint(PFedPG(), federation)["comm/setup_mb"] * 1e6
-    assert round(setup) == len(federation.clients) * file_size(BODY)
+@pytest.fixture(scope="module")
+def stored(make_federation):
+    """Start weights that no seed makes."""
+    rng = torch.Generator().manual_seed(1)
+    bare = make_federation().build_backbone(seed=3).state_dict()
+    weights = {name: t + 0.1 * torch.randn(t.shape, generator=rng) for name, t in bare.items()}
+    return make_federation(weights=weights)
 
 
-@pytest.mark.parametrize("method", [FedAvg(), FedPer(), Local()], ids=["fedavg", "fedper", "local"])
-def test_nothing_is_broadcast_where_nothing_is_frozen(method, federation):
+@pytest.mark.parametrize(
+    ("method", "once"),
+    [(PFedPG(), BODY | HEAD), (FedPer(), HEAD), (Local(), BODY | HEAD), (FedAvg(), {})],
+    ids=["pfedpg", "fedper", "local", "fedavg"],
+)
+def test_start_weights_that_do_not_travel_are_broadcast_once_to_every_client(method, once, stored):
+    """Frozen ones, and those that personal parts begin with; what is shared comes each round."""
+    setup = footprint(method, stored)["comm/setup_mb"] * 1e6
+    assert round(setup) == (len(stored.clients) * file_size(once) if once else 0)
+
+
+@pytest.mark.parametrize("method", [PFedPG(), FedPer(), Local()], ids=["pfedpg", "fedper", "local"])
+def test_nothing_is_broadcast_where_every_client_makes_the_start_from_the_seed(method, federation):
     assert footprint(method, federation)["comm/setup_mb"] == 0
+
+
+def test_a_head_that_each_seed_draws_is_not_broadcast(stored):
+    """As for pretrained weights, which are of other classes."""
+    body = {name: t for name, t in stored.weights.items() if name not in HEAD}
+    setup = footprint(Local(), replace(stored, weights=body))["comm/setup_mb"] * 1e6
+    assert round(setup) == len(stored.clients) * file_size(BODY)
 
 
 @pytest.mark.parametrize(

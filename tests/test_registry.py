@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -215,3 +216,78 @@ def test_an_entry_point_that_cannot_be_imported_is_named(monkeypatch):
     entry = EntryPoint("stranger", "no_such_package_anywhere:Fresh", "pfltune.methods")
     offer(monkeypatch, entry)
     assert "no_such_package_anywhere" in refusal("stranger")
+
+
+# What would be passed over without a word
+
+
+HEADER = """
+from dataclasses import dataclass
+from typing import ClassVar
+from pfltune.knobs import knob
+from pfltune.method import Method
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("def personal_parts(self, model): return ()", "did you mean 'personal_part'?"),
+        ("def phase(self): return ()", "did you mean 'phases'?"),
+        ("def agregate(self, server, uploads): return server", "did you mean 'aggregate'?"),
+        ("titel = 'Fresh'", "did you mean 'title'?"),
+        ("def helper(self): return 1", "what helps begins with _"),
+        ("@property\n    def helper(self): return 1", "what helps begins with _"),
+        ("lr = 0.5", "lr = 0.5 has no effect; write lr: float = knob(0.5, …)"),
+        ("mu = knob(0.5, doc='strength')", "mu"),
+        ("mu: float", "mu has no default"),
+        ("title = 'Fre\\x1b[31msh'", "characters that cannot be printed"),
+        ("mu: float = knob(0.5, low=0, log=True, doc='x')", "knob mu of Fresh is declared wrongly"),
+    ],
+)
+def test_what_nothing_would_read_is_refused_with_what_to_do(body, words, method_file):
+    frozen = "@dataclass(frozen=True, kw_only=True)\nclass Fresh(Method):\n    "
+    method_file.write_text(HEADER + frozen + body)
+    assert words in refusal(f"{method_file}:Fresh")
+
+
+def test_a_knob_of_a_class_that_is_no_dataclass_is_refused(method_file):
+    body = "class Fresh(Method):\n    mu: float = knob(0.1, low=0.0, high=1.0, doc='strength')"
+    method_file.write_text(HEADER + body)
+    assert "needs @dataclass(frozen=True, kw_only=True)" in refusal(f"{method_file}:Fresh")
+
+
+def test_helpers_constants_and_plain_fields_are_welcome(method_file):
+    body = """
+@dataclass(frozen=True, kw_only=True)
+class Fresh(Method):
+    deep: ClassVar[bool] = True
+    LIMIT = 3
+    plain: int = 3
+
+    def _helper(self):
+        return 1
+"""
+    method_file.write_text(HEADER + body)
+    assert find_method(f"{method_file}:Fresh")().plain == 3
+
+
+def test_a_file_that_was_edited_is_another_method(method_file):
+    """In one process, also when size and time of the file are what they were."""
+    stat = method_file.stat()
+    first = find_method(f"{method_file}:Fresh")
+    method_file.write_text(SOURCE.replace("Fresh-FL", "Other-FL"))
+    os.utime(method_file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    second = find_method(f"{method_file}:Fresh")
+    assert (title_of(first), title_of(second)) == ("Fresh-FL", "Other-FL")
+    method_file.write_text(SOURCE)
+    assert find_method(f"{method_file}:Fresh") is first
+
+
+def test_a_method_that_refuses_its_values_does_so_in_a_line(method_file):
+    body = (
+        "@dataclass(frozen=True)\nclass Fresh(Method):\n    def __post_init__(self):\n        1/0"
+    )
+    method_file.write_text(HEADER + body)
+    with pytest.raises(UserError, match=r"cannot be made: ZeroDivisionError.*\(line 9\)"):
+        make_method(f"{method_file}:Fresh", {})

@@ -1,6 +1,7 @@
 """What a search may vary: every YAML against the knobs of its method."""
 
 import pickle
+from collections import Counter
 from pathlib import Path
 
 import optuna
@@ -13,13 +14,18 @@ from pfltune.errors import UserError
 from pfltune.federation.ground import Protocol
 from pfltune.knobs import checked_values, knobs_of
 from pfltune.registry import find_method, make_method
+from pfltune.scenario import load_scenario
+from pfltune.tuning.comparison import plan_methods
 from pfltune.tuning.plan import Budget, Plan
-from pfltune.tuning.searcher import MethodSearch
+from pfltune.tuning.ranking import Outcome
+from pfltune.tuning.searcher import ComparisonDealer, MethodSearch
 from pfltune.tuning.space import SearchSpace, SpaceFile, check_space, load_space
 
 FOLDER = Path(__file__).parents[1] / "search_spaces"
 METHODS = sorted(p.stem for p in (FOLDER.parent / "methods").glob("[a-z]*.py"))
 PREFIXES = {"bottleneck": "adapter", "prefix_length": "tokens"}
+
+PROTOCOL = Protocol(rounds=4, sampled_clients=1, local_epochs=1, batch_size=8)
 
 SOURCE = """
 from dataclasses import dataclass
@@ -358,3 +364,148 @@ def test_suggestions_stay_inside_the_searched_range(low, high, log):
     space = check("fedavg", {"lr": {"low": low, "high": high, "log": log}})
     for values in suggestions(space, 5):
         assert low <= values["lr"] <= high
+
+
+# Subclasses
+
+
+FIXED = """
+from dataclasses import dataclass
+from pfltune.knobs import knob
+from pfltune.methods.fedperfix import FedPerfix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed(FedPerfix):
+    prefix: str = "tokens"
+    lr: float = knob(0.02, low=0.01, high=0.1, log=True, doc="its own range")
+    mu: float = knob(0.1, low=0.0, high=1.0, doc="a new one")
+    depth: int = {depth}
+"""
+
+
+def inheriting(
+    tmp_path,
+    depth='knob(0, low=0, high=100, doc="how many of the last blocks get prefixes; 0: all")',
+):
+    path = tmp_path / "fixed.py"
+    path.write_text(FIXED.format(depth=depth))
+    return f"{path}:Fixed"
+
+
+def test_a_subclass_without_a_yaml_is_searched_as_its_parent_where_it_is_the_same(tmp_path):
+    space = load_space(inheriting(tmp_path))
+    ranges = {d.name: (d.low, d.high, dict(d.when)) for d in space.dimensions}
+    assert ranges == {
+        "lr": (0.01, 0.1, {}),
+        "mu": (0.0, 1.0, {}),
+        "prefix_length": (1.0, 32.0, {}),
+        "scale": (0.25, 3.0, {}),
+    }, "no depth, which its parent does not search; no bottleneck, which tokens have not"
+    assert space.start == ({"lr": 0.02, "prefix_length": 8, "scale": 1.5, "mu": 0.1},)
+    for values in suggestions(space, 10):
+        make_method(inheriting(tmp_path), values)
+
+
+def test_a_class_of_a_file_has_no_yaml_of_a_built_in_method_of_its_name(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SOURCE.replace("class Fresh", "class FedAvg"))
+    assert "mu" in {d.name for d in load_space(f"{path}:FedAvg").dimensions}
+
+
+def test_what_a_backbone_cannot_hold_is_refused_before_any_trial(tmp_path):
+    reference = inheriting(tmp_path, depth='knob(0, low=0, high=99, doc="blocks with prefixes")')
+    _, spaces = plan_methods([reference], Budget(), PROTOCOL, {})
+    points = [point for space in spaces.values() for point in space.extremes()]
+    assert {"depth": 0} in points
+    assert {"depth": 99} in points
+    scenario = load_scenario("digits", ["backbone.weights=random"])
+    with pytest.raises(
+        UserError, match="depth=99 is more than the model's blocks; possible: 0 to 4"
+    ):
+        scenario.check(make_method(reference, point) for point in points)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_ends_of_a_search_are_valid_methods(method):
+    space = load_space(method)
+    points = list(space.extremes())
+    shaping = [d for d in space.dimensions if d.type is not float]
+    assert {name for point in points for name in point} >= {d.name for d in shaping}
+    assert_valid(method, points)
+
+
+BOOLEAN = """
+from dataclasses import dataclass
+from pfltune.knobs import knob
+from pfltune.method import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fresh(Method):
+    flag: bool = knob(False, choices=(False, True), doc="yes or no")
+    plain: bool = knob(False, doc="yes or no")
+    size: int = knob(2, choices=(1, 2, 4), doc="how large")
+    mu: float = knob(0.1, low=0.0, high=1.0, when={"flag": "true"}, doc="strength")
+"""
+YAML = """
+search:
+  flag: {choices: [true, false]}
+  plain: {choices: [true, false]}
+  size: {choices: [2, 4]}
+  mu: {when: {flag: true}}
+start:
+  - {flag: true, plain: false, size: 4, mu: 0.5}
+"""
+
+
+@pytest.mark.parametrize("with_yaml", [False, True])
+def test_truth_values_and_whole_numbers_can_be_chosen_from(with_yaml, tmp_path):
+    path = tmp_path / "fresh.py"
+    path.write_text(BOOLEAN)
+    if with_yaml:
+        path.with_suffix(".yaml").write_text(YAML)
+    space = load_space(f"{path}:Fresh")
+    assert ("plain" in {d.name for d in space.dimensions}) == with_yaml
+    found = suggestions(space, 30)
+    assert {type(values["flag"]) for values in found} == {bool}
+    assert {values["size"] for values in found} == ({2, 4} if with_yaml else {1, 2, 4})
+    assert {("mu" in values) == values["flag"] for values in found} == {True}
+    for values in [*found, *space.start]:
+        make_method(f"{path}:Fresh", values)
+
+
+def test_a_method_without_a_free_knob_is_dealt_one_search_trial():
+    held = {"fedavg": {"lr": 0.1}}
+    plan, spaces = plan_methods(["fedavg", "fedper"], Budget(trials=8, seeds=2), PROTOCOL, held)
+    dealer = ComparisonDealer(plan, spaces)
+    dealt = []
+    while not dealer.exhausted:
+        batch = []
+        while (candidate := dealer.deal()) is not None:
+            batch.append(candidate)
+        for candidate in batch:
+            dealer.complete(candidate, Outcome(4, 0.5))
+        dealt += batch
+    counts = Counter((candidate.method, candidate.phase) for candidate in dealt)
+    assert counts == {
+        ("fedavg", "search"): 1,
+        ("fedavg", "confirm"): 2,
+        ("fedper", "search"): 8,
+        ("fedper", "confirm"): 2,
+    }
+    assert len(dealt) == plan.total_trials()
+    assert [g.size for g in plan.generations("fedavg")] == [1]
+    assert plan.search_rounds("fedavg") == PROTOCOL.rounds
+
+
+def test_suggestions_do_not_depend_on_where_a_file_is(tmp_path):
+    found = []
+    for folder in ("one", "another"):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "fresh.py"
+        path.write_text(SOURCE)
+        plan, spaces = plan_methods([f"{path}:Fresh"], Budget(trials=4), PROTOCOL, {})
+        dealer = ComparisonDealer(plan, spaces)
+        found.append([dict(dealer.deal().knobs) for _ in range(4)])
+    assert found[0] == found[1]

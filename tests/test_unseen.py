@@ -5,11 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from pfltune.federation.checkpoint import Checkpoints
+from pfltune.federation.evaluation import Counts
 from pfltune.federation.trial import FederatedTrial
 from pfltune.methods.fedavg import FedAvg
+from pfltune.methods.fedbabu import FedBABU
 from pfltune.methods.fedper import FedPer
 from pfltune.registry import available_methods, make_method
 from pfltune.scenario import load_scenario
+from pfltune.storage import Folder
 
 UNSEEN = frozenset({1, 3})
 
@@ -46,15 +50,49 @@ def test_without_test_indices_they_are_validated_only(ground):
     assert not any("test" in name for name in last.metrics)
 
 
-def test_without_a_personal_part_they_predict_with_the_servers_model(ground):
-    """FedAvg: the accuracy on an unseen client's samples is that of the last server."""
-    trial = FederatedTrial(FedAvg(lr=0.1), ground, seed=0)
+def best_first(monkeypatch):
+    """Validation finds each round worse than the one before."""
+    evaluate, rounds = FederatedTrial._evaluate, []
+
+    def worse(self, meter):
+        found = evaluate(self, meter)
+        rounds.append(found)
+        hits = tuple(max(0, 2 - len(rounds)) for _ in found.clients)
+        return replace(found, on_val=Counts(hits, (3,) * len(hits)))
+
+    monkeypatch.setattr(FederatedTrial, "_evaluate", worse)
+
+
+def test_they_are_met_on_the_server_of_the_chosen_round(ground, monkeypatch):
+    """FedAvg: the accuracy on an unseen client's samples is that of the server after round 1."""
+    best_first(monkeypatch)
+    trial = FederatedTrial(FedAvg(lr=0.5), ground, seed=0)
+    trial.step()
+    chosen = {name: t.clone() for name, t in trial.server.items()}
     last = list(trial.run())[-1]
-    hits = []
+    assert trial.selection.round == 1
+    shares = []
     for client in sorted(UNSEEN):
         indices = ground.clients[client].test
-        hits.append(trial._trainer.correct(trial.server, indices).double().mean())
-    assert last.metrics["unseen/test/accuracy"] == torch.stack(hits).mean().item()
+        shares.append(trial._trainer.correct(chosen, indices).double().mean().item())
+    assert last.metrics["unseen/test/accuracy"] == pytest.approx(sum(shares) / 2)
+    now = [trial._trainer.correct(trial.server, ground.clients[c].test) for c in sorted(UNSEEN)]
+    assert [hits.double().mean().item() for hits in now] != shares, "the last round tells nothing"
+
+
+@pytest.mark.parametrize("method", [FedPer(lr=0.3), FedBABU(lr=0.3)], ids=["fedper", "fedbabu"])
+def test_a_resumed_trial_meets_them_as_it_would_have(
+    method, ground, monkeypatch, tmp_path, reproducible
+):
+    best_first(monkeypatch)
+    straight = list(FederatedTrial(method, ground, seed=0).run())[-1]
+    best_first(monkeypatch)
+    trial = FederatedTrial(method, ground, seed=0)
+    trial.step(), trial.step()
+    Checkpoints(Folder(tmp_path)).save(trial, [])
+    fresh = FederatedTrial(method, ground, seed=0)
+    Checkpoints(Folder(tmp_path)).load(fresh)
+    assert reproducible(fresh.step().metrics) == reproducible(straight.metrics)
 
 
 @pytest.mark.thorough

@@ -1,6 +1,7 @@
 """The mistakes a user can make; the command line turns them into one line and exit code 2."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -30,3 +31,21 @@ def unknown(kind: str, value: object, choices: Iterable[str]) -> UserError:
     near = get_close_matches(str(value), known, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return UserError(f"unknown {kind} {value!r}{hint}; choose from: {', '.join(known)}")
+
+
+def told(error: BaseException) -> str:
+    """An error of somebody else's code in one line, with what was noted on its way."""
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{words.rstrip(':')}{notes}"
+
+
+@contextmanager
+def noted(note: str) -> Iterator[None]:
+    """Whatever the block raises says ``note`` too, see :func:`told`; inner notes win."""
+    try:
+        yield
+    except Exception as error:
+        if not hasattr(error, "__notes__"):
+            error.add_note(note)
+        raise

@@ -38,7 +38,7 @@ class Phase:
 
     Attributes:
         part: ``shared``, ``personal`` or ``all`` of what trains. Tensors that a method keeps beside
-            the model's own count as personal.
+            the model's own, from :meth:`Method.init_client` on, count as personal.
         lr: learning rate of plain SGD without momentum.
         epochs: passes over the client's training data; None stands for the scenario's.
         weight_decay: L2 coefficient added to the gradient.
@@ -140,6 +140,9 @@ class Method:
 
     published_payload: ClassVar[str] = ""
     """What a paper says that a client sends: a share of FedAvg's, or a count with its backbone."""
+
+    needs_float32: ClassVar[bool] = False
+    """Whether half precision would drown what the method computes with."""
 
     lr: float = knob(0.01, low=1e-4, high=1.0, log=True, doc="learning rate of local SGD")
 

@@ -10,6 +10,13 @@ from torch import nn
 
 from pfltune.errors import UserError, unknown
 
+NORMS = (
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+    nn.modules.batchnorm._NormBase,
+)
+
 
 def everything(model: nn.Module) -> tuple[str, ...]:
     """All parameters and buffers of the model that are not frozen."""
@@ -38,8 +45,25 @@ def of_type(model: nn.Module, *types: type[nn.Module]) -> tuple[str, ...]:
 
 
 def norms(model: nn.Module) -> tuple[str, ...]:
-    """The normalisation layers, of whatever kind; in a ViT these are LayerNorms."""
-    return of_type(model, *{type(m) for m in model.modules() if "Norm" in type(m).__name__})
+    """The normalisation layers, of whatever kind; in a ViT these are LayerNorms.
+
+    Torch's own and what is derived of them, and whatever else is called a norm. Only tensors of
+    the layer itself: a head or a convolution may contain a normalisation and be named after it.
+    """
+    layers = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, NORMS) or "norm" in type(module).__name__.lower()
+    ]
+    own = {
+        f"{name}.{tensor}" if name else tensor
+        for name, module in layers
+        for tensor, _ in (
+            *module.named_parameters(recurse=False),
+            *module.named_buffers(recurse=False),
+        )
+    }
+    return tuple(name for name in model.state_dict() if name in own)
 
 
 def named(model: nn.Module, words: str) -> tuple[str, ...]:

@@ -2,11 +2,11 @@
 
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -14,9 +14,10 @@ from types import ModuleType
 from typing import Any
 
 from pfltune.errors import UserError, unknown
+from pfltune.interface import check_interface
+from pfltune.isolation import in_a_line, restored
 from pfltune.knobs import checked_values
 from pfltune.method import Method
-from pfltune.randomness import derive
 
 ENTRY_POINTS = "pfltune.methods"
 
@@ -48,10 +49,11 @@ def find_method(reference: str) -> type[Method]:
         entry = entries[reference]
         if reference in built_in:
             raise UserError(f"method {reference!r} of {entry.value} has the name of another one")
-        return _checked_class(_loaded(entry.load, entry.value), entry.value)
+        return _checked_class(_loaded(entry.load, entry.value, entry.module), entry.value)
     if reference not in built_in:
         raise unknown("method", reference, [*built_in, *entries])
-    return _only_method(importlib.import_module(f"pfltune.methods.{reference}"))
+    name = f"pfltune.methods.{reference}"
+    return _only_method(_loaded(partial(importlib.import_module, name), name, name))
 
 
 def make_method(reference: str, values: Mapping[str, object]) -> Method:
@@ -62,7 +64,9 @@ def make_method(reference: str, values: Mapping[str, object]) -> Method:
     """
     cls = find_method(reference)
     checked: dict[str, Any] = dict(checked_values(cls, short_name(reference), values))
-    return cls(**checked)
+    code = restored(reference) if hasattr(cls, "__post_init__") else nullcontext()
+    with code, in_a_line(f"{reference} cannot be made", inspect.getfile(cls)):
+        return cls(**checked)
 
 
 def short_name(reference: str) -> str:
@@ -75,11 +79,6 @@ def title_of(cls: type[Method]) -> str:
     return cls.title or cls.__name__
 
 
-def code_of(cls: type[Method]) -> str:
-    """A digest of the file that a method is written in."""
-    return hashlib.blake2b(Path(inspect.getfile(cls)).read_bytes(), digest_size=16).hexdigest()
-
-
 def _built_in() -> list[str]:
     package = importlib.import_module("pfltune.methods")
     names = (module.name for module in pkgutil.iter_modules(package.__path__))
@@ -90,13 +89,17 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
 
 
-def _loaded(load: Callable[[], Any], where: str) -> Any:
-    """What ``load`` returns; whatever a stranger's code raises becomes one line."""
-    try:
+def _loaded(load: Callable[[], Any], where: str, module: str = "") -> Any:
+    """What ``load`` returns; whatever a stranger's code raises or changes stays here.
+
+    Args:
+        load: imports something.
+        where: what is imported, for people.
+        module: its name, if nothing is run where a module of that name has been imported.
+    """
+    code = nullcontext() if module in sys.modules else restored(where)
+    with code, in_a_line(f"{where} cannot be imported"):
         return load()
-    except Exception as error:
-        told = " ".join(str(error).split())
-        raise UserError(f"{where} cannot be imported: {type(error).__name__}: {told}") from error
 
 
 def _methods_in(module: ModuleType) -> dict[str, type[Method]]:
@@ -114,29 +117,40 @@ def _only_method(module: ModuleType) -> type[Method]:
             f"{module.__name__} must hold one public method class, it holds: "
             f"{', '.join(classes) or 'none'}"
         )
-    return next(iter(classes.values()))
+    return _checked_class(next(iter(classes.values())), module.__name__)
 
 
 def _checked_class(found: object, where: str) -> type[Method]:
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise UserError(f"{where} is not a subclass of pfltune.Method")
+    check_interface(found)
     return found
 
 
 def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UserError(f"there is no method file {str(path)!r}")
-    name = f"pfltune_file_{derive(0, str(path.resolve())):x}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None  # the suffix is .py
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    """The module in a file, by its content: one that was edited is another module."""
+    try:
+        source = path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise UserError(f"there is no method file {str(path)!r}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    digest = hashlib.blake2b(source, digest_size=16).hexdigest()
+    name = f"pfltune_file_{path.stem}_{digest}"
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == str(path):
+        return known
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses and inspect look there for a class's module
     try:
-        _loaded(partial(spec.loader.exec_module, module), str(path))
+        _loaded(partial(_execute, source, module), str(path))
     except UserError:
         del sys.modules[name]
         raise
     return module
+
+
+def _execute(source: bytes, module: ModuleType) -> None:
+    # What was hashed is what runs: Python's own loader would read the file, or its cache, again.
+    exec(compile(source, str(module.__file__), "exec"), vars(module))

@@ -1,5 +1,7 @@
 """Scenarios: the ground of a comparison as a YAML file, checked when it is read."""
 
+import copy
+import inspect
 from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
 from importlib.resources import files
@@ -20,6 +22,7 @@ from pfltune.data.split import ClientSplit, split_client, stratified_order
 from pfltune.errors import UserError, unknown
 from pfltune.federation.ground import Federation, Protocol
 from pfltune.federation.setup import set_up
+from pfltune.isolation import contained, in_a_line, on_threads
 from pfltune.method import Method, Tensors
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, plain_yaml, read_yaml, validated
@@ -81,18 +84,23 @@ class Scenario(Settings):
     def _recipe(self) -> WarmStart | None:
         return self.warm_start if self.backbone.weights == "warm-start" else None
 
-    def build(self) -> Federation:
+    def build(self, threads: int = 1) -> Federation:
         """Load the data, deal it to clients, and warm-start the backbone if that is asked for.
 
         The same scenario gives the same federation; only the warm start depends on the machine and
-        on torch's number of threads, in the last bits.
+        on the number of threads, in the last bits.
+
+        Args:
+            threads: of torch in the warm start.
         """
         dataset = self.dataset()
+        with on_threads(threads):
+            weights = self._weights(dataset)
         return Federation(
             dataset,
             self.clients(dataset),
             self.backbone,
-            self._weights(dataset),
+            weights,
             self.protocol,
             self.preprocessing,
             self._unseen(),
@@ -142,13 +150,15 @@ class Scenario(Settings):
         """Put each method on the bare backbone, so that a misfit shows before any training.
 
         Raises:
-            UserError: a method does not fit the backbone.
+            UserError: a method does not fit the backbone, or its own code fails there.
         """
         dataset = self.dataset()
         channels = self.preprocessing.channels(dataset.channels)
+        bare = self.backbone.build(dataset.classes, channels, self.data_seed)
         for method in methods:
-            model = self.backbone.build(dataset.classes, channels, self.data_seed)
-            set_up(method, model, clients=1, seed=0, device=torch.device("cpu"))
+            cls = type(method)
+            with contained(cls.__name__), in_a_line(cls.__name__, inspect.getfile(cls)):
+                set_up(method, copy.deepcopy(bare), clients=1, seed=0, device=torch.device("cpu"))
 
     def _reserve(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sample indices for the warm start, and those for the clients."""

@@ -1,12 +1,15 @@
 """Settings files: YAML read safely, checked by pydantic, mistakes told in one line."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from reprlib import Repr
 from typing import Any, Literal, TypeVar, get_args, get_origin
+from unicodedata import category
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from yaml.constructor import ConstructorError
 
 from pfltune.errors import UserError, unknown
 
@@ -15,6 +18,10 @@ Model = TypeVar("Model", bound=BaseModel)
 # A few characters of YAML can stand for a value that no memory would hold written out.
 _SHORT = Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 200, 200, 200
+
+
+MOST_BYTES = 1_000_000
+"""Of a file; settings that somebody wrote have a few thousand."""
 
 
 class Settings(BaseModel):
@@ -27,14 +34,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, read safely.
 
     Raises:
-        UserError: the file is missing, unreadable, no YAML or no mapping.
+        UserError: the file is missing, unreadable, too large, no YAML or no mapping.
     """
     try:
-        text = path.read_text()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        text = data.decode()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:  # no text, or no path
         raise UserError(f"{path} is not valid YAML: {error}") from error
+    if len(data) > MOST_BYTES:
+        raise UserError(f"{path} is no file of settings: it has more than {MOST_BYTES:,} bytes")
     content = plain_yaml(text, str(path))
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a mapping of settings, not {type(content).__name__}")
@@ -45,14 +56,40 @@ def plain_yaml(text: str, where: str) -> Any:
     """The data in a YAML text, read safely.
 
     Raises:
-        UserError: it is no YAML.
+        UserError: it is no YAML, names a key twice or has characters that cannot be printed.
     """
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     # The others are what PyYAML lets through of numbers, dates and depths that Python refuses.
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         told = " ".join(str(error).split())
         raise UserError(f"{where} is not valid YAML: {told}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe one, which by itself takes the last of two equal keys."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._flat: set[int] = set()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Refuse a key that stands twice, before those of ``<<`` are put beside it."""
+        if id(node) in self._flat:
+            return
+        self._flat.add(id(node))
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, count in keys.items():
+            if count > 1:
+                raise ConstructorError(None, None, f"the key {key!r} stands there twice")
+        super().flatten_mapping(node)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Refuse what would command a terminal."""
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and any(category(c) == "Cc" and c not in "\n\t" for c in value):
+            raise ConstructorError(None, None, f"{value!r} has control characters")
+        return value
 
 
 def validated(model: type[Model], raw: Mapping[str, Any], where: str) -> Model:

@@ -17,7 +17,7 @@ NAME = "cohort"
 def cohort(quick: bool) -> list[Row]:
     """Seconds of a round, one by one over at once; on a GPU where there is one, in bfloat16."""
     gpu = torch.cuda.is_available()
-    plain = Compute("cuda", "bfloat16") if gpu else Compute()
+    plain = Compute("cuda", "bfloat16") if gpu else Compute(threads=torch.get_num_threads())
     cases = (
         {TINY: "", VIT_TINY_32: "≥ 3", VIT_S_32: "≥ 1.5"} if gpu else {TINY: "", VIT_TINY_32: ""}
     )

@@ -16,6 +16,7 @@ from grounds import TINY, Clients, federation
 from pairs import taking_turns
 from rows import Row
 
+from pfltune.federation.compute import Compute
 from pfltune.federation.memory import held_mb
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method
@@ -46,7 +47,12 @@ def growth(quick: bool) -> list[Row]:
 def exponent(what: str, sizes: Sequence[int], clients: Sequence[Clients], repeats: int) -> Row:
     """The exponent with which a round's seconds grow with ``sizes``."""
     trials = [
-        FederatedTrial(make_method("fedavg", {}), federation(TINY, c, evaluate_every=NEVER), seed=0)
+        FederatedTrial(
+            make_method("fedavg", {}),
+            federation(TINY, c, evaluate_every=NEVER),
+            0,
+            Compute(threads=torch.get_num_threads()),
+        )
         for c in clients
     ]
     seconds = [median(times) for times in taking_turns([trial.step for trial in trials], repeats)]
@@ -73,12 +79,14 @@ def population(method: str, clients: int) -> tuple[float, float]:
     The images are there before; a small trial loads what libraries load late.
     """
     chosen = make_method(method, {})
-    FederatedTrial(chosen, federation(TINY, evaluate_every=NEVER), seed=0).step()
+    FederatedTrial(
+        chosen, federation(TINY, evaluate_every=NEVER), 0, Compute(threads=torch.get_num_threads())
+    ).step()
     small = Clients(total=clients, sampled=4, train=8, val=1, test=1)
     ground = federation(TINY, small, evaluate_every=NEVER)
     place = torch.device("cpu")
     before = held_mb(place)
-    trial = FederatedTrial(chosen, ground, seed=0)
+    trial = FederatedTrial(chosen, ground, 0, Compute(threads=torch.get_num_threads()))
     made = held_mb(place) - before
     for _ in range(ROUNDS):
         trial.step()

@@ -16,6 +16,7 @@ from recording import grafted_model
 from rows import Row
 
 from pfltune.data.images import Images
+from pfltune.federation.compute import Compute
 from pfltune.federation.ground import Federation
 from pfltune.federation.roles import roles_of, tensors_of
 from pfltune.federation.trial import FederatedTrial
@@ -64,7 +65,7 @@ def given(case: Case) -> tuple[Federation, Work]:
 
 def of_engine(ground: Federation, _: Work) -> None:
     """Two rounds of a trial."""
-    trial = FederatedTrial(METHOD, ground, seed=0)
+    trial = FederatedTrial(METHOD, ground, 0, Compute(threads=torch.get_num_threads()))
     for _round in range(ROUNDS):
         trial.step()
 

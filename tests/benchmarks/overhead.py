@@ -12,6 +12,7 @@ from pairs import alternately, taking_turns
 from recording import FirstRound
 from rows import Row
 
+from pfltune.federation.compute import Compute
 from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Method, Update
 from pfltune.registry import make_method
@@ -41,7 +42,9 @@ def overhead(quick: bool) -> list[Row]:
 def round_rows(method: str, case: Case, target: str, repeats: int) -> list[Row]:
     """The ratio of a round's seconds, and the engine's seconds themselves."""
     chosen = make_method(method, {})
-    same = FirstRound(FederatedTrial(chosen, federation(case), seed=0))
+    same = FirstRound(
+        FederatedTrial(chosen, federation(case), 0, Compute(threads=torch.get_num_threads()))
+    )
     pairs = alternately(same.trial.step, same.bare.round, repeats, before=same.rewind)
     name = f"{chosen.title or type(chosen).__name__}, {case.name}"
     return [

@@ -3,6 +3,7 @@
 Rounds of the engine over those of the bare loop in float32.
 """
 
+import torch
 from grounds import TINY, VIT_S_224, VIT_TINY_32, Case, federation
 from pairs import alternately
 from recording import FirstRound
@@ -27,9 +28,12 @@ def precision(quick: bool) -> list[Row]:
 def rows_of(case: Case, quick: bool) -> list[Row]:
     """Both precisions on one backbone."""
     ground = federation(case)
-    chosen = fastest("auto", Compute(), ground).precision
+    chosen = fastest("auto", Compute(threads=torch.get_num_threads()), ground).precision
     found = []
-    for compute in (Compute(), Compute(precision="bfloat16")):
+    for compute in (
+        Compute(threads=torch.get_num_threads()),
+        Compute(precision="bfloat16", threads=torch.get_num_threads()),
+    ):
         auto = compute.precision == chosen
         trial = FederatedTrial(make_method("fedavg", {}), ground, 0, compute)
         same = FirstRound(trial, tolerance=ROUNDING)

@@ -6,11 +6,11 @@ import sys
 import time
 from statistics import median
 
-import torch
 from grounds import TINY, VIT_TINY_32, Clients, federation
 from pairs import paired
 from rows import Row
 
+from pfltune.federation.compute import Compute
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method
 
@@ -62,9 +62,10 @@ def seconds(name: str, processes: int, threads: int, rounds: int) -> float:
 def main() -> None:
     """One trial: a round to warm up, ready; after a line on standard input its rounds, done."""
     name, threads, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    torch.set_num_threads(threads)
     case, clients, _ = CASES[name]
-    trial = FederatedTrial(make_method("fedavg", {}), federation(case, clients), seed=0)
+    trial = FederatedTrial(
+        make_method("fedavg", {}), federation(case, clients), 0, Compute(threads=threads)
+    )
     trial.step()
     print("ready", flush=True)
     sys.stdin.readline()

@@ -65,11 +65,15 @@ def peak(case: str, batch: int, side: int, device: str) -> float:
     """MB at the peak of one round; a small round before it loads what libraries load late."""
     method, knobs = CASES[case]
     chosen = make_method(method, knobs)
-    FederatedTrial(chosen, one_client(1, 32), 0, Compute(device=device)).step()
+    FederatedTrial(
+        chosen, one_client(1, 32), 0, Compute(device=device, threads=torch.get_num_threads())
+    ).step()
     ground = one_client(batch, side)
 
     def prepare() -> Callable[[], object]:
-        return FederatedTrial(chosen, ground, 0, Compute(device=device)).step
+        return FederatedTrial(
+            chosen, ground, 0, Compute(device=device, threads=torch.get_num_threads())
+        ).step
 
     return peak_above(prepare, torch.device(device))
 

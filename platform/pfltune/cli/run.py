@@ -1,11 +1,16 @@
 """``pfltune run``."""
 
-from typing import Any
+import inspect
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
 from pfltune.cli import options
+
+if TYPE_CHECKING:
+    from pfltune.federation.trial import FederatedTrial, RoundReport
+    from pfltune.method import Method
 
 
 @click.command(
@@ -43,44 +48,71 @@ def command(
     """
     values = options.key_values(knobs)
     from pfltune.federation.trial import FederatedTrial
-    from pfltune.registry import make_method
+    from pfltune.isolation import in_a_line
+    from pfltune.registry import make_method, title_of
     from pfltune.scenario import load_scenario
-    from pfltune.tuning.hardware import choose_compute
+    from pfltune.tuning.hardware import choose_compute, precision_for
     from pfltune.tuning.pool import this_machine
 
     chosen = make_method(method, values)
+    title = title_of(type(chosen))
     ground = load_scenario(scenario, overrides)
     ground.check([chosen])
     chosen_device = options.pick_device(device, this_machine().gpus)
-    compute = choose_compute(ground, threads, chosen_device, precision, deterministic)
+    asked = precision_for([chosen], precision)
+    compute = choose_compute(ground, threads, chosen_device, asked, deterministic)
     console = Console(highlight=False, markup=False)
-    trial = FederatedTrial(chosen, ground.build(), seed, compute)
-    sizes = trial.footprint()
-    console.print(
-        f"{chosen}\n{sizes['params/shared']:,.0f} shared and {sizes['params/personal']:,.0f} "
-        f"personal parameters on {compute.device} in "
-        f"{compute.precision}; {len(trial.personal)} clients",
-        soft_wrap=True,
-    )
-    for report in trial.run():
-        m = report.metrics
-        accuracies = (
-            f"val {100 * m['val/accuracy']:6.2f} %  test {100 * m['test/accuracy']:6.2f} %"
-            if "val/accuracy" in m
-            else " " * 27
-        )
+    federation = ground.build(threads)
+    with in_a_line(title, inspect.getfile(type(chosen))):
+        trial = FederatedTrial(chosen, federation, seed, compute)
+        console.print(f"{title}, seed {seed}: {_knobs(chosen)}", soft_wrap=True)
+        console.print(_sizes(trial), soft_wrap=True)
+        for report in trial.run():
+            console.print(_line(report))
+    console.print(_result(trial))
+    if federation.unseen:
+        accuracy = 100 * report.metrics["unseen/test/accuracy"]
         console.print(
-            f"round {report.round:3d}  loss {m['train/loss']:7.4f}  {accuracies}  "
-            f"{m['comm/total_mb']:9.3f} MB  {m['time/total_s']:6.1f} s"
+            f"{len(federation.unseen)} unseen clients: test accuracy {accuracy:.2f} % after "
+            f"personalisation on the server's state of round {trial.selection.round}",
+            soft_wrap=True,
         )
-    selection = trial.selection
-    test = selection.evaluation.metrics()
-    console.print(
+
+
+def _knobs(method: "Method") -> str:
+    """The knobs that have an effect, as they are written on the command line."""
+    from pfltune.knobs import knobs_of, written
+
+    knobs = knobs_of(type(method))
+    values = {name: getattr(method, name) for name in knobs}
+    return " ".join(f"{n}={written(v)}" for n, v in values.items() if knobs[n].applies(values))
+
+
+def _sizes(trial: "FederatedTrial") -> str:
+    sizes, compute = trial.footprint(), trial.compute
+    return (
+        f"{sizes['params/shared']:,.0f} shared and {sizes['params/personal']:,.0f} personal "
+        f"parameters on {compute.device} in {compute.precision}; {len(trial.personal)} clients"
+    )
+
+
+def _line(report: "RoundReport") -> str:
+    m = report.metrics
+    accuracies = (
+        f"val {100 * m['val/accuracy']:6.2f} %  test {100 * m['test/accuracy']:6.2f} %"
+        if "val/accuracy" in m
+        else " " * 27
+    )
+    return (
+        f"round {report.round:3d}  loss {m['train/loss']:7.4f}  {accuracies}  "
+        f"{m['comm/total_mb']:9.3f} MB  {m['time/total_s']:6.1f} s"
+    )
+
+
+def _result(trial: "FederatedTrial") -> str:
+    test = trial.selection.evaluation.metrics()
+    return (
         f"test accuracy {100 * test['test/accuracy']:.2f} % (std over clients "
-        f"{100 * test['test/accuracy_std']:.2f}) at round {selection.round}, chosen on validation"
+        f"{100 * test['test/accuracy_std']:.2f}) at round {trial.selection.round}, chosen on "
+        "validation"
     )
-    if trial.federation.unseen:
-        console.print(
-            f"{len(trial.federation.unseen)} unseen clients: test accuracy "
-            f"{100 * m['unseen/test/accuracy']:.2f} % after personalisation in the last round"
-        )

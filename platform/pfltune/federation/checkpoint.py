@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from pfltune.federation.evaluation import Evaluation, Selection
+from pfltune.federation.evaluation import Counts, Evaluation, Selection
 from pfltune.federation.trial import FederatedTrial, Totals
 from pfltune.method import Tensors
 from pfltune.storage import Storage
@@ -18,7 +18,7 @@ from pfltune.storage import Storage
 log = logging.getLogger(__name__)
 
 History = list[dict[str, Any]]
-OURS = re.compile(r"round-\d{8}\.json|server-\d+\.safetensors|client-\d+-\d+\.safetensors")
+OURS = re.compile(r"round-\d{8}\.json|(server|selected|client-\d+)-\d+\.safetensors")
 """The names of a checkpoint's files; nothing else is ever removed."""
 DAMAGE = (FileNotFoundError, LookupError, TypeError, ValueError, AttributeError, SafetensorError)
 
@@ -26,11 +26,12 @@ DAMAGE = (FileNotFoundError, LookupError, TypeError, ValueError, AttributeError,
 class Checkpoints:
     """The checkpoints of one trial, in a storage of its own.
 
-    A checkpoint is a manifest and the files that it names: the server's state, and one file for
-    each client that has trained. A client's state is determined by the client and the round in
-    which it last trained. Both are in the name of its file, so it is written once, and a checkpoint
-    costs what has changed since the last. The manifest is written last, so that an interrupted
-    save leaves the checkpoint before it; the two newest are kept, for the case that one is damaged.
+    A checkpoint is a manifest and the files that it names: the server's state, where need be that
+    of the selected round, and one file for each client that has trained. A client's state is
+    determined by the client and the round in which it last trained. Both are in the name of its
+    file, so it is written once, and a checkpoint costs what has changed since the last. The
+    manifest is written last, so that an interrupted save leaves the checkpoint before it; the two
+    newest are kept, for the case that one is damaged.
 
     Args:
         storage: where they are; what else may lie there is left alone.
@@ -61,11 +62,13 @@ class Checkpoints:
         for client, trained in sorted(trial.trained.items()):
             name = _client(client, trained)
             files[name] = self._newest.get(name) or self._written(name, trial.personal[client])
-        selected = trial.selection
+        if trial.selected_server:
+            name = _selected(trial.selection.round)
+            files[name] = self._newest.get(name) or self._written(name, trial.selected_server)
         content = {
             "round": trial.round,
             "totals": asdict(trial.totals),
-            "selection": {"round": selected.round, **asdict(selected.evaluation)},
+            "selection": asdict(trial.selection),
             "history": history,
             "files": files,
             "clients": trial.trained,
@@ -105,7 +108,7 @@ class Checkpoints:
         return []
 
     def _names(self) -> list[str]:
-        order = {"client": 0, "server": 1, "round": 2}
+        order = {"client": 0, "selected": 1, "server": 2, "round": 3}
         ours = filter(OURS.fullmatch, self._storage.names())
         return sorted(ours, key=lambda name: order[name.partition("-")[0]])
 
@@ -116,12 +119,15 @@ class Checkpoints:
         totals, selection = Totals(**content["totals"]), _selection(content["selection"])
         trained = {int(client): round_ for client, round_ in content["clients"].items()}
         server = self._tensors(_server(reached), files, trial)
+        kept = _selected(selection.round)
+        selected = self._tensors(kept, files, trial) if kept in files else {}
         personal = trial.personal.as_at_first()
         for client, round_ in trained.items():
             personal[client] = self._tensors(_client(client, round_), files, trial)
         # Everything is there and intact; only now the trial is changed.
         trial.round, trial.totals, trial.selection = reached, totals, selection
         trial.server, trial.personal, trial.trained = server, personal, trained
+        trial.selected_server = selected
         self.round, self._newest = reached, {manifest: "", **files}
         return history
 
@@ -152,9 +158,19 @@ def _client(client: int, number: int) -> str:
     return f"client-{client}-{number}.safetensors"
 
 
+def _selected(number: int) -> str:
+    return f"selected-{number}.safetensors"
+
+
 def _selection(content: dict[str, Any]) -> Selection:
-    test = None if content["test"] is None else tuple(content["test"])
-    return Selection(content["round"], Evaluation(tuple(content["val"]), test))
+    found = content["evaluation"]
+    test = None if found["on_test"] is None else _counts(found["on_test"])
+    evaluation = Evaluation(tuple(found["clients"]), _counts(found["on_val"]), test)
+    return Selection(content["round"], evaluation)
+
+
+def _counts(content: dict[str, Any]) -> Counts:
+    return Counts(tuple(content["hits"]), tuple(content["samples"]))
 
 
 def _sealed(content: dict[str, Any]) -> bytes:

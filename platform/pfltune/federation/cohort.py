@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import nn
 
+from pfltune.errors import noted
 from pfltune.federation.stacked import alike, fit_together, stackable
 from pfltune.federation.work import ClientWork, Fit
 from pfltune.method import Tensors
@@ -57,8 +58,10 @@ class Cohort:
         if self.size == 1 or len(fits) == 1:
             return [fit.alone() for fit in fits]
         taken = [fit.work.steps for fit in fits]
+        clients = ", ".join(str(fit.work.client) for fit in fits)
         try:
-            return fit_together(fits)
+            with noted(f"clients {clients}, round {fits[0].work.round}"):
+                return fit_together(fits)
         except RuntimeError as error:
             for fit, count in zip(fits, taken, strict=True):
                 del fit.work.losses[count:]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -24,6 +24,7 @@ class Compute:
         state_mb: personal states kept in memory, in MB (10^6 bytes); the rest is kept in files.
         deterministic: repeat a trial to the last bit on a GPU too, with slower kernels where need
             be; on a CPU it is so anyway.
+        threads: of torch on the CPU.
     """
 
     device: str = "cpu"
@@ -31,13 +32,22 @@ class Compute:
     cohort: int = 1
     state_mb: float = 4096.0
     deterministic: bool = False
+    threads: int = 1
+
+    def process(self) -> dict[str, Any]:
+        """What torch has for the whole process only, see :func:`pfltune.isolation.contained`."""
+        return {
+            "threads": self.threads,
+            "deterministic algorithms": (self.deterministic, False),
+            # The plain attention would compute in float32 if it were let.
+            "half precision in attention": self._plain_attention,
+        }
 
     def prepare(self) -> None:
-        """Set what torch has for the whole process only."""
+        """Set what must stand in the environment before a GPU is first used."""
         if self.deterministic:
             # cuBLAS repeats itself only with a workspace of its own, chosen before its first call.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(True)
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
@@ -45,9 +55,12 @@ class Compute:
         with ExitStack() as stack:
             if self.precision == "bfloat16":
                 stack.enter_context(torch.autocast(self.device, torch.bfloat16))
-                if self.device == "cpu":
+                if self._plain_attention:
                     # The backward pass of the fused attention takes longer in bfloat16 on a CPU
-                    # than all the rest; the plain one would compute in float32 if it were let.
-                    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
+                    # than all the rest.
                     stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             yield
+
+    @property
+    def _plain_attention(self) -> bool:
+        return self.precision == "bfloat16" and self.device == "cpu"

@@ -1,22 +1,60 @@
 """Accuracy of every client, and what is reported of it."""
 
 import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Top-1 accuracy of each client in [0, 1], in the order of their indices.
+class Counts:
+    """Correctly classified samples of each client, and all of them.
 
     Attributes:
-        val: on the clients' validation samples.
-        test: on their test samples; None where the trial was not given any.
+        hits: whole numbers, one per client.
+        samples: of which so many are hits; at least one.
     """
 
-    val: tuple[float, ...]
-    test: tuple[float, ...] | None
+    hits: tuple[int, ...]
+    samples: tuple[int, ...]
+
+    @property
+    def accuracies(self) -> tuple[float, ...]:
+        """Top-1 accuracy of each client in [0, 1]."""
+        return tuple(h / n for h, n in zip(self.hits, self.samples, strict=True))
+
+    @property
+    def mean(self) -> float:
+        """Of the accuracies: equal means are equal floats, whatever the clients' own are."""
+        return exact_mean(self.accuracies)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How each client classifies its own samples.
+
+    Attributes:
+        clients: their indices, in the order of the counts.
+        on_val: on their validation samples.
+        on_test: on their test samples; None where the trial was not given any.
+    """
+
+    clients: tuple[int, ...]
+    on_val: Counts
+    on_test: Counts | None
+
+    @property
+    def val(self) -> tuple[float, ...]:
+        """Accuracy on validation samples, in the order of ``clients``."""
+        return self.on_val.accuracies
+
+    @property
+    def test(self) -> tuple[float, ...] | None:
+        """Accuracy on test samples."""
+        return None if self.on_test is None else self.on_test.accuracies
 
     def metrics(self) -> dict[str, float]:
         """Mean, standard deviation and worst decile over clients, for each part."""
@@ -34,33 +72,54 @@ class Selection:
 
     Attributes:
         round: its number, counted from 1; 0 before the first evaluation.
-        evaluation: the accuracies of all clients in that round.
+        evaluation: of all clients in that round.
     """
 
     round: int = 0
-    evaluation: Evaluation = field(default_factory=lambda: Evaluation((0.0,), None))
+    evaluation: Evaluation = field(
+        default_factory=lambda: Evaluation((0,), Counts((0,), (1,)), None)
+    )
 
     @property
     def accuracy(self) -> float:
         """Its mean validation accuracy over clients."""
-        return float(np.mean(self.evaluation.val))
+        return self.evaluation.on_val.mean
 
     def better(self, round_number: int, evaluation: Evaluation) -> "Selection":
         """This selection, or the new round if it is strictly better."""
-        if self.round and np.mean(evaluation.val) <= self.accuracy:
+        if self.round and evaluation.on_val.mean <= self.accuracy:
             return self
         return Selection(round_number, evaluation)
 
 
-def summary(accuracies: tuple[float, ...]) -> dict[str, float]:
+def summary(accuracies: Sequence[float]) -> dict[str, float]:
     """Mean, standard deviation and worst decile of accuracies over clients.
 
     The standard deviation is the population's (all clients are there). The worst decile is
     the mean of the lowest tenth of the clients, rounded up to whole clients.
     """
-    ordered = np.sort(np.asarray(accuracies, dtype=np.float64))
+    ordered = sorted(accuracies)
     return {
-        "accuracy": float(ordered.mean()),
-        "accuracy_std": float(ordered.std()),
-        "accuracy_worst_decile": float(ordered[: math.ceil(len(ordered) / 10)].mean()),
+        "accuracy": exact_mean(ordered),
+        "accuracy_std": float(np.std(ordered)),
+        "accuracy_worst_decile": exact_mean(ordered[: math.ceil(len(ordered) / 10)]),
     }
+
+
+def exact_mean(accuracies: Iterable[float]) -> float:
+    """The mean of shares, rounded once: .3, .3, 0 and .1, .2, .3 have the same.
+
+    A float stands for the share of whole numbers next to it, of up to a million samples. Shares
+    with one denominator are added first, since denominators multiply.
+    """
+    counted = Counter(accuracies)
+    sums: Counter[int] = Counter()
+    for accuracy, count in counted.items():
+        share = Fraction(accuracy).limit_denominator(MOST_SAMPLES)
+        sums[share.denominator] += share.numerator * count
+    total = sum((Fraction(hits, samples) for samples, hits in sums.items()), Fraction(0))
+    return float(total / counted.total())
+
+
+MOST_SAMPLES = 1_000_000
+"""Of one client, up to which its share of hits is known exactly from a float."""

@@ -51,7 +51,7 @@ def _kept(ways: list[Compute], federation: Federation) -> Compute:
     key = {
         "processor": processor_name(ways[0].device),
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "threads": ways[0].threads,
         "backbone": federation.backbone.model_dump(exclude={"weights"}),
         "channels": federation.channels,
         "classes": federation.dataset.classes,

@@ -1,6 +1,7 @@
 """What tells one ground from another, down to the last pixel and weight."""
 
 import hashlib
+import json
 from collections.abc import Iterable
 
 import torch
@@ -10,9 +11,10 @@ from pfltune.federation.ground import Federation
 
 
 def fingerprint(federation: Federation) -> dict[str, str]:
-    """Digests of images, labels, clients and start weights.
+    """Digests of images, labels, clients, start weights, and of all else that a trial follows.
 
-    Two grounds with the same digests give the same trials.
+    Two grounds with the same digests give the same trials. Where the start weights were read from
+    is none of it: they are there themselves.
     """
     data, weights = federation.dataset, federation.weights or {}
     parts: dict[str, Iterable[Tensor]] = {
@@ -26,7 +28,20 @@ def fingerprint(federation: Federation) -> dict[str, str]:
         ),
         "start weights": [weights[name] for name in sorted(weights)],
     }
-    return {name: _digest(tensors) for name, tensors in parts.items()}
+    found = {name: _digest(tensors) for name, tensors in parts.items()}
+    return {**found, "rules": hashlib.blake2b(_rules(federation), digest_size=16).hexdigest()}
+
+
+def _rules(federation: Federation) -> bytes:
+    """Protocol, preprocessing, architecture, number of classes, and who is never trained with."""
+    rules = {
+        "protocol": federation.protocol.model_dump(),
+        "preprocessing": federation.preprocessing.model_dump(),
+        "backbone": federation.backbone.model_dump(exclude={"weights"}),
+        "classes": federation.dataset.classes,
+        "unseen": sorted(federation.unseen),
+    }
+    return json.dumps(rules, sort_keys=True).encode()
 
 
 def _digest(tensors: Iterable[Tensor]) -> str:

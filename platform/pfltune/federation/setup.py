@@ -40,11 +40,6 @@ def set_up(
     with isolated(seed, "graft"):
         method.graft(model)
     roles = roles_of(method, model)
-    for phase in (*method.phases(), *method.adapt()):
-        if not roles.part(phase.part):
-            raise UserError(
-                f"{type(method).__name__} trains its {phase.part} part, which has no parameters"
-            )
     model.to(device)
     start = Start(
         shared=tensors_of(model, roles.shared),
@@ -57,4 +52,15 @@ def set_up(
         own = replace(start, rng=torch_rng(seed, "client", client))
         return method.init_client(own, client)
 
+    _check_phases(method, roles, first_state(0))
     return Setup(model, roles, method.init_server(start), first_state)
+
+
+def _check_phases(method: Method, roles: Roles, personal: Tensors) -> None:
+    """See that every phase has something to train, be it what a method keeps beside the model."""
+    beside = [n for n, t in personal.items() if n not in roles.names and t.is_floating_point()]
+    for phase in (*method.phases(), *method.adapt()):
+        if not roles.part(phase.part) and not (beside and phase.part != "shared"):
+            raise UserError(
+                f"{type(method).__name__} trains its {phase.part} part, which has no parameters"
+            )

@@ -71,7 +71,7 @@ def fit_together(fits: Sequence[Fit]) -> list[Tensors]:
             values = torch.vmap(objective)(tensors, anchor, _read(trainer, step, readers))
             grads = torch.autograd.grad(values.sum(), leaves, materialize_grads=True)
             if None in step:
-                busy = torch.tensor([float(chosen is not None) for chosen in step])
+                busy = torch.tensor([chosen is not None for chosen in step])
                 _descend(leaves, grads, phase, moved(busy, values.device))
             else:
                 descend(leaves, grads, phase)
@@ -134,8 +134,11 @@ def _descend(leaves: list[Tensor], grads: tuple[Tensor, ...], phase: Phase, busy
     """SGD for the clients that have a step; of the others neither gradient nor decay counts."""
     with torch.no_grad():
         decayed = torch._foreach_add(grads, leaves, alpha=phase.weight_decay)
-        rows = [busy.view(-1, *[1] * (grad.ndim - 1)) for grad in decayed]
-        descend(leaves, tuple(torch._foreach_mul(decayed, rows)), replace(phase, weight_decay=0.0))
+        # Chosen, not multiplied by 0: a gradient that nobody asked for may be infinite.
+        counted = tuple(
+            torch.where(busy.view(-1, *[1] * (grad.ndim - 1)), grad, 0.0) for grad in decayed
+        )
+        descend(leaves, counted, replace(phase, weight_decay=0.0))
 
 
 def _keeps_buffers(module: nn.Module) -> bool:

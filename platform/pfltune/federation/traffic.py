@@ -1,5 +1,6 @@
 """What one client receives and returns in one round, without any training."""
 
+import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from torch import nn
 
 from pfltune.federation.payload import payload_bytes
 from pfltune.federation.setup import set_up
+from pfltune.isolation import contained, in_a_line
 from pfltune.method import Loss, Method, Objective, Phase, Tensors
 
 
@@ -50,15 +52,16 @@ class NoWork:
         return torch.Generator()
 
 
-@torch.no_grad()
 def traffic(method: Method, model: nn.Module) -> Traffic:
     """The messages of ``method`` on a bare backbone, which is grafted in place.
 
     Raises:
         UserError: the method does not fit the backbone.
     """
-    setup = set_up(method, model, clients=1, seed=0, device=torch.device("cpu"))
-    down = method.download(setup.server, 0)
-    up = method.train(NoWork(), down, setup.first_state(0)).upload
-    numbers = sum(t.numel() for t in up.values())
-    return Traffic(numbers, payload_bytes(down), payload_bytes(up))
+    cls = type(method)
+    with contained(cls.__name__), in_a_line(cls.__name__, inspect.getfile(cls)), torch.no_grad():
+        setup = set_up(method, model, clients=1, seed=0, device=torch.device("cpu"))
+        down = method.download(setup.server, 0)
+        up = method.train(NoWork(), down, setup.first_state(0)).upload
+        numbers = sum(t.numel() for t in up.values())
+        return Traffic(numbers, payload_bytes(down), payload_bytes(up))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -11,11 +12,13 @@ import torch
 from torch import Tensor
 
 from pfltune.data.images import Images
+from pfltune.data.split import ClientSplit
 from pfltune.devices import moved
-from pfltune.errors import Diverged, UserError
+from pfltune.errors import Diverged, UserError, noted
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.compute import Compute
-from pfltune.federation.evaluation import Evaluation, Selection
+from pfltune.federation.evaluation import Counts, Evaluation, Selection
+from pfltune.federation.footprint import personal_parameters, sent_once
 from pfltune.federation.ground import Federation
 from pfltune.federation.local import LocalTrainer
 from pfltune.federation.memory import peak_mb, reset_peak
@@ -23,8 +26,9 @@ from pfltune.federation.payload import MB, payload_bytes
 from pfltune.federation.setup import set_up
 from pfltune.federation.states import PersonalStates
 from pfltune.federation.work import ClientWork
+from pfltune.isolation import contained
 from pfltune.method import Method, Tensors, Update
-from pfltune.randomness import numpy_rng
+from pfltune.randomness import derive, numpy_rng
 
 
 @dataclass
@@ -77,6 +81,7 @@ class FederatedTrial:
         trained: the clients that have trained, with the round in which each last did.
         totals: what was spent.
         selection: the best round so far.
+        selected_server: the server's state in that round, kept for clients that are yet unseen.
 
     Raises:
         UserError: the method does not fit the backbone, or the protocol not the clients.
@@ -89,14 +94,24 @@ class FederatedTrial:
         self.federation = federation
         self.seed = seed
         self.compute = compute or Compute()
-        self.compute.prepare()
         self.device = torch.device(self.compute.device)
-        reset_peak(self.device)
-        clients = len(federation.clients)
-        setup = set_up(method, federation.build_backbone(seed), clients, seed, self.device)
-        self.roles = setup.roles
+        self.round = 0
+        self.trained: dict[int, int] = {}
+        self.totals = Totals()
+        self.selection = Selection()
+        self.selected_server: Tensors = {}
         _check_sampling(federation)
-        data = federation.dataset
+        reset_peak(self.device)
+        self.compute.prepare()
+        with self._contained():
+            self._set_up()
+
+    def _set_up(self) -> None:
+        federation = self.federation
+        clients, data = len(federation.clients), federation.dataset
+        model = federation.build_backbone(self.seed)
+        setup = set_up(self.method, model, clients, self.seed, self.device)
+        self.roles = setup.roles
         images = Images(
             data.images.to(self.device),
             data.labels.to(self.device),
@@ -104,19 +119,13 @@ class FederatedTrial:
             federation.preprocessing,
         )
         self._trainer = LocalTrainer(
-            setup.model, self.roles, images, federation.protocol, seed, self.compute
+            setup.model, self.roles, images, federation.protocol, self.seed, self.compute
         )
         self._cohort = Cohort(setup.model, self.compute.cohort)
-        state = setup.model.state_dict()
-        self._frozen_bytes = payload_bytes({name: state[name] for name in self.roles.frozen})
-        self.round = 0
         self.server = setup.server
         self.personal = PersonalStates(
             setup.first_state, clients, self.device, self.compute.state_mb
         )
-        self.trained: dict[int, int] = {}
-        self.totals = Totals()
-        self.selection = Selection()
 
     @property
     def finished(self) -> bool:
@@ -128,20 +137,24 @@ class FederatedTrial:
         while not self.finished:
             yield self.step()
 
-    @torch.no_grad()
     def step(self) -> RoundReport:
         """One round: sample, send, train, collect, aggregate; evaluate where the protocol says.
 
         Raises:
             Diverged: a client's loss or tensors were not finite.
         """
+        with self._contained(), torch.no_grad():
+            return self._step()
+
+    def _step(self) -> RoundReport:
         began, cpu_began = time.perf_counter(), time.process_time()
         self.round += 1
         before = Totals(**asdict(self.totals))
         losses: list[Tensor] = []
         magnitudes: list[Tensor] = []
         updates = self._train(self.sampled_clients(self.round), losses, magnitudes)
-        self.server = self.method.aggregate(self.server, updates)
+        with noted(f"aggregation, round {self.round}"):
+            self.server = self.method.aggregate(self.server, updates)
         for _ in updates:  # a method may ignore uploads; the clients train all the same
             pass
         loss, magnitude = _brought_over([self._mean(losses), self._mean(magnitudes)])
@@ -166,10 +179,10 @@ class FederatedTrial:
         count = self.federation.protocol.sampled_clients
         return sorted(rng.choice(self.federation.seen, count, replace=False).tolist())
 
-    @torch.no_grad()
     def evaluate(self) -> Evaluation:
         """Accuracy of every seen client with the newest download and its own personal state."""
-        return self._evaluate(Totals())
+        with self._contained(), torch.no_grad():
+            return self._evaluate(Totals())
 
     def footprint(self) -> dict[str, float]:
         """What travels, stays and is computed.
@@ -177,15 +190,23 @@ class FederatedTrial:
         Parameters by role, one-time broadcast in MB, and 10^9 floating-point operations with which
         a client classifies one image.
         """
-        down = self.method.download(self.server, 0)
-        model = self.method.assemble(down, self.personal[0])
-        sample = moved(self.federation.clients[0].train[:1], self.device)
-        return {
-            "compute/gflops": self._trainer.forward_flops(model, sample) / 1e9,
-            "params/shared": float(_size(down)),
-            "params/personal": float(_size(self.personal[0])),
-            "comm/setup_mb": self._frozen_bytes * len(self.personal) / MB,
-        }
+        with self._contained(), torch.no_grad():
+            down, personal = self.method.download(self.server, 0), self.personal[0]
+            model = self.method.assemble(down, personal)
+            stays = personal_parameters(self.method, self.roles, down, personal)
+            sample = moved(self.federation.clients[0].train[:1], self.device)
+            bare = (self.method, self.federation, self.seed, self._trainer.model, self.roles)
+            return {
+                "compute/gflops": self._trainer.forward_flops(model, sample) / 1e9,
+                "params/shared": float(_size(down)),
+                "params/personal": float(_size(stays)),
+                "comm/setup_mb": payload_bytes(sent_once(*bare)) * len(self.personal) / MB,
+            }
+
+    def _contained(self) -> AbstractContextManager[None]:
+        """Settings of the process are this trial's inside the block, and nobody else's after it."""
+        seed = derive(self.seed, "process", self.round)
+        return contained(type(self.method).__name__, self.compute.process(), seed)
 
     def _train(
         self, cohort: list[int], losses: list[Tensor], magnitudes: list[Tensor]
@@ -209,7 +230,8 @@ class FederatedTrial:
                 yield Update(update.upload, {}, update.weight, work.client)
 
     def _trained(self, downs: dict[int, Tensors], work: ClientWork) -> Update:
-        return self.method.train(work, downs[work.client], self.personal[work.client])
+        with work.named():
+            return self.method.train(work, downs[work.client], self.personal[work.client])
 
     def _at_once(self, clients: Sequence[int]) -> Iterator[Sequence[int]]:
         """The clients in cohorts, whose size may shrink on the way."""
@@ -218,14 +240,19 @@ class FederatedTrial:
             yield clients[:size]
             clients = clients[size:]
 
-    def _work(self, client: int, purpose: str = "training") -> ClientWork:
+    def _work(
+        self, client: int, purpose: str = "training", number: int | None = None
+    ) -> ClientWork:
         indices = moved(self.federation.clients[client].train, self.device)
-        return ClientWork(self._trainer, purpose, self.round, client, indices)
+        number = self.round if number is None else number
+        return ClientWork(self._trainer, purpose, number, client, indices)
 
     def _evaluate_round(self) -> dict[str, float]:
         began = time.perf_counter()
         evaluation = self._evaluate(self.totals)
         self.selection = self.selection.better(self.round, evaluation)
+        if self.federation.unseen and self.selection.round == self.round:
+            self.selected_server = {name: t.clone() for name, t in self.server.items()}
         return evaluation.metrics() | {
             "val/best_accuracy": self.selection.accuracy,
             "time/evaluation_s": time.perf_counter() - began,
@@ -238,42 +265,56 @@ class FederatedTrial:
         for clients in self._at_once(self.federation.seen):
             works = [self._work(client, "adaptation") for client in clients]
             models = self._cohort.run(
-                works, lambda work: self._model(work, self.personal[work.client], meter)
+                works,
+                lambda work: self._model(work, self.server, self.personal[work.client], meter),
             )
-            found += [self._accuracies(c, m) for c, m in zip(clients, models, strict=True)]
-        return _together(found)
+            found += [self._hits(c, m) for c, m in zip(clients, models, strict=True)]
+        return self._together(self.federation.seen, found)
 
     def _meet_unseen(self) -> dict[str, float]:
-        """Let every unseen client train its personal part, drop what it would upload, evaluate."""
-        found = []
-        for client in sorted(self.federation.unseen):
-            personal = self.personal[client]
-            for number in range(self.federation.protocol.personalise_rounds):
-                work = self._work(client, f"personalisation/{number}")
-                down = self.method.download(self.server, client)
-                personal = self.method.train(work, down, personal).personal
-            work = self._work(client, "adaptation")
-            found.append(self._accuracies(client, self._model(work, personal, Totals())))
-        return {f"unseen/{name}": v for name, v in _together(found).metrics().items()}
+        """Let every unseen client train its personal part, drop what it would upload, evaluate.
 
-    def _model(self, work: ClientWork, personal: Tensors, meter: Totals) -> Tensors:
+        All this on the server's state of the selected round, as the others' figures are.
+        """
+        found, server, number = [], self.selected_server, self.selection.round
+        unseen = sorted(self.federation.unseen)
+        for client in unseen:
+            personal = self.personal[client]
+            for time_ in range(self.federation.protocol.personalise_rounds):
+                work = self._work(client, f"personalisation/{time_}", number)
+                with work.named():
+                    down = self.method.download(server, client)
+                    personal = self.method.train(work, down, personal).personal
+            work = self._work(client, "adaptation", number)
+            found.append(self._hits(client, self._model(work, server, personal, Totals())))
+        return {f"unseen/{n}": v for n, v in self._together(unseen, found).metrics().items()}
+
+    def _model(
+        self, work: ClientWork, server: Tensors, personal: Tensors, meter: Totals
+    ) -> Tensors:
         """What the client predicts with, adapted to its training data where the method says so."""
-        down = self.method.download(self.server, work.client)
-        meter.evaluation_down += payload_bytes(down)
-        tensors = self.method.assemble(down, personal)
-        phases = self.method.adapt()
-        if phases:
-            tensors = work.fit(tensors, phases)
-            meter.adaptation_steps += work.steps
+        with work.named():
+            down = self.method.download(server, work.client)
+            meter.evaluation_down += payload_bytes(down)
+            tensors = self.method.assemble(down, personal)
+            phases = self.method.adapt()
+            if phases:
+                tensors = work.fit(tensors, phases)
+                meter.adaptation_steps += work.steps
         return tensors
 
-    def _accuracies(self, client: int, tensors: Tensors) -> Tensor:
-        """Accuracy on each part that the trial was given, validation first, on the device."""
-        split = self.federation.clients[client]
-        parts = [split.val] if split.test is None else [split.val, split.test]
+    def _hits(self, client: int, tensors: Tensors) -> Tensor:
+        """Hits in each part that the trial was given, validation first, on the device."""
+        parts = _parts(self.federation.clients[client])
         hits = self._trainer.correct(tensors, moved(torch.cat(parts), self.device))
-        pieces = hits.to(torch.float64).split([len(part) for part in parts])
-        return torch.stack([piece.mean() for piece in pieces])
+        return torch.stack([piece.sum() for piece in hits.split([len(part) for part in parts])])
+
+    def _together(self, clients: Sequence[int], hits: list[Tensor]) -> Evaluation:
+        """Per-client hits as one evaluation, brought over from the device at once."""
+        sizes = [[len(p) for p in _parts(self.federation.clients[client])] for client in clients]
+        columns = zip(zip(*_brought_over(hits), strict=True), zip(*sizes, strict=True), strict=True)
+        val, *test = (Counts(found, samples) for found, samples in columns)
+        return Evaluation(tuple(clients), val, test[0] if test else None)
 
     def _mean(self, values: list[Tensor]) -> Tensor:
         """In float64, so that finite numbers have a finite mean; of nothing it is 0."""
@@ -300,10 +341,9 @@ def _check_sampling(federation: Federation) -> None:
         )
 
 
-def _together(accuracies: list[Tensor]) -> Evaluation:
-    """Per-client accuracies as one evaluation, brought over from the device at once."""
-    val, *test = zip(*_brought_over(accuracies), strict=True)
-    return Evaluation(val=val, test=test[0] if test else None)
+def _parts(split: ClientSplit) -> list[Tensor]:
+    """The samples on which a client is evaluated."""
+    return [split.val] if split.test is None else [split.val, split.test]
 
 
 def _brought_over(values: list[Tensor]) -> Any:

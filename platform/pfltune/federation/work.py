@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pfltune.devices import moved
+from pfltune.errors import noted
 from pfltune.federation.local import LocalTrainer
 from pfltune.method import Loss, Objective, Phase, Tensors
 from pfltune.randomness import isolated, torch_rng
@@ -27,6 +28,7 @@ class ClientWork:
         indices: its training samples.
 
     Attributes:
+        round: see above.
         losses: the objective's value in each step, scalars on the device.
         run: carries a fit out; a cohort puts itself here.
     """
@@ -36,7 +38,7 @@ class ClientWork:
     ) -> None:
         self._trainer = trainer
         self._purpose = purpose
-        self._round = round_number
+        self.round = round_number
         self._indices = indices
         self.client = client
         self.losses: list[Tensor] = []
@@ -72,11 +74,15 @@ class ClientWork:
 
     def generator(self) -> torch.Generator:
         """See :meth:`pfltune.method.LocalWork.generator`."""
-        return torch_rng(self._trainer.seed, f"{self._purpose}/draws", self._round, self.client)
+        return torch_rng(self._trainer.seed, f"{self._purpose}/draws", self.round, self.client)
+
+    def named(self) -> AbstractContextManager[None]:
+        """What the block raises says whose round it was."""
+        return noted(f"client {self.client}, round {self.round}")
 
     def isolated(self) -> AbstractContextManager[None]:
         """Inside the block torch's global generators are this client's in this round."""
-        return isolated(self._trainer.seed, self._purpose, self._round, self.client)
+        return isolated(self._trainer.seed, self._purpose, self.round, self.client)
 
     def draw(self) -> Draw:
         """Yields the sample indices of each step of a phase; the epochs of later phases go on."""
@@ -107,7 +113,7 @@ class ClientWork:
 
     def _epoch(self, epoch: int, stream: int) -> Iterable[Tensor]:
         """The client's samples in a new order, in batches; every stream has an order of its own."""
-        key = (self._round, self.client, epoch, *([stream] if stream else []))
+        key = (self.round, self.client, epoch, *([stream] if stream else []))
         rng = torch_rng(self._trainer.seed, f"{self._purpose}/order", *key)
         order = torch.randperm(self.samples, generator=rng)
         shuffled = self._indices[moved(order, self._indices.device)]
@@ -134,7 +140,7 @@ class Fit:
         """Carry it out by itself."""
         work = self.work
         todo = (self.start, self.phases, work.draw(), self.objective, self.anchor)
-        with work.isolated(), torch.enable_grad():
+        with work.named(), work.isolated(), torch.enable_grad():
             return self.trainer.fit(*todo, work.losses.append)
 
 

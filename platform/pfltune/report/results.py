@@ -199,9 +199,13 @@ class ComparisonResult:
 
     @property
     def planned(self) -> int:
-        """Trials of all methods, search and confirmation."""
-        budget = self.settings["budget"]
-        return len(self.methods) * (budget["trials"] + budget["seeds"])
+        """Trials of all methods; one without a free knob has one search trial."""
+        budget, spaces = self.settings["budget"], self.settings.get("spaces", {})
+        searches = (
+            budget["trials"] if spaces.get(method.name, {}).get("search", True) else 1
+            for method in self.methods
+        )
+        return sum(search + budget["seeds"] for search in searches)
 
 
 def read_results(results: Path, name: str) -> ComparisonResult:

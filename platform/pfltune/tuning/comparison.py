@@ -79,8 +79,11 @@ class Comparison:
         )
 
     def firsts(self) -> Iterator[Method]:
-        """Each method with the knobs of its first trial."""
-        return first_methods(self.spaces)
+        """Each method with the knobs of its first trial, and at the ends of what is searched."""
+        yield from first_methods(self.spaces)
+        for method, space in self.spaces.items():
+            for point in space.extremes():
+                yield make_method(method, point)
 
     def grounds(self, federation: Federation) -> dict[Phase, Federation]:
         """The search lacks the test indices."""
@@ -118,7 +121,8 @@ def plan_methods(
         values = fixed.get(short_name(given), {})
         held[reference] = checked_values(find_method(reference), short_name(reference), values)
         spaces[reference] = load_space(reference).hold(held[reference])
-    return Plan(references, budget, protocol, held), spaces
+    unsearched = frozenset(m for m, space in spaces.items() if not space.dimensions)
+    return Plan(references, budget, protocol, held, unsearched), spaces
 
 
 def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:

@@ -5,13 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
 from pfltune.errors import UserError
 from pfltune.federation.compute import Compute
 from pfltune.federation.fastest import Asked, fastest
 from pfltune.method import Method
 from pfltune.record import Computing
+from pfltune.registry import title_of
 from pfltune.scenario import Scenario
 from pfltune.tuning.packing import gpu_share
 from pfltune.tuning.pool import Machines
@@ -66,7 +65,7 @@ class Hardware:
         """Fill in what was left open: a GPU per trial, room for workers, the faster precision.
 
         Raises:
-            UserError: more GPU than there is.
+            UserError: more GPU than there is, or a precision that a method cannot do with.
         """
         gpus = machines.gpus if device == "cuda" else 0
         asked = gpus_per_trial if isinstance(gpus_per_trial, float) else float(gpus > 0)
@@ -76,14 +75,30 @@ class Hardware:
                 f"run on {device} with {gpus} GPUs; possible: 0 to {gpus}"
             )
         cores = max(1, machines.cores // threads)
+        chosen = list(methods)
+        asked_of = precision_for(chosen, precision)
         compute = choose_compute(
-            scenario, threads, device, precision, deterministic, workers or cores, machines
+            scenario, threads, device, asked_of, deterministic, workers or cores, machines
         )
         share = asked
         if gpus and gpus_per_trial == "auto":
-            share = gpu_share(methods, scenario.without_clients(), compute)
+            share = gpu_share(chosen, scenario.without_clients(), compute)
         room = min(cores, int(gpus / share)) if share else cores
         return cls(workers or room, threads, share, compute, machines.address)
+
+
+def precision_for(methods: Iterable[Method], asked: Asked) -> Asked:
+    """``asked``, where it is ``auto`` as far as every method can do with the answer.
+
+    Raises:
+        UserError: bfloat16 was asked for, and a method says that it needs float32.
+    """
+    needing = [title_of(type(method)) for method in methods if method.needs_float32]
+    if needing and asked == "bfloat16":
+        raise UserError(
+            f"--precision bfloat16: {needing[0]} needs float32; choose from: auto, float32"
+        )
+    return "float32" if needing else asked
 
 
 def choose_compute(
@@ -95,14 +110,13 @@ def choose_compute(
     workers: int = 1,
     machines: Machines | None = None,
 ) -> Compute:
-    """How trials of this scenario compute; sets torch's number of threads for good.
+    """How trials of this scenario compute.
 
     On a cluster it is measured on one of its machines, since this one may have no GPU.
     """
-    torch.set_num_threads(threads)
     memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
     room = round(STATES_SHARE * memory_mb / workers)
-    plain = Compute(device=device, state_mb=room, deterministic=deterministic)
+    plain = Compute(device=device, state_mb=room, deterministic=deterministic, threads=threads)
     ground = scenario.without_clients()
     if machines is None or machines.address is None:
         return fastest(precision, plain, ground)

@@ -56,16 +56,22 @@ class Plan:
         budget: trials, generations and seeds of each.
         protocol: rounds and evaluations.
         fixed: knobs that the user holds at one value, by method.
+        unsearched: methods without a free knob; all their search trials would be the same one.
     """
 
     methods: tuple[str, ...]
     budget: Budget
     protocol: Protocol
     fixed: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    unsearched: frozenset[str] = frozenset()
 
-    def generations(self) -> list[Generation]:
-        """The generations of one method, all of one size but the last."""
-        trials, size = self.budget.trials, self.budget.generation
+    def trials(self, method: str | None = None) -> int:
+        """Search trials of a method; of one that has something to search if none is named."""
+        return 1 if method in self.unsearched else self.budget.trials
+
+    def generations(self, method: str | None = None) -> list[Generation]:
+        """The generations of a method, all of one size but the last."""
+        trials, size = self.trials(method), self.budget.generation
         return [Generation(first, min(size, trials - first)) for first in range(0, trials, size)]
 
     def rungs(self, size: int) -> list[int]:
@@ -86,10 +92,10 @@ class Plan:
         """How many of ``running`` trials go on beyond a rung."""
         return max(1, running // self.budget.eta)
 
-    def search_rounds(self) -> int:
-        """Rounds that the search of one method takes if no trial fails."""
+    def search_rounds(self, method: str | None = None) -> int:
+        """Rounds that the search of a method takes if no trial fails."""
         total = 0
-        for generation in self.generations():
+        for generation in self.generations(method):
             running, reached = generation.size, 0
             for rung in [*self.rungs(generation.size), self.protocol.rounds]:
                 total += running * (rung - reached)
@@ -99,8 +105,8 @@ class Plan:
     def total_rounds(self) -> int:
         """Rounds of all methods, search and confirmation."""
         confirmation = self.budget.seeds * self.protocol.rounds
-        return len(self.methods) * (self.search_rounds() + confirmation)
+        return sum(self.search_rounds(method) + confirmation for method in self.methods)
 
     def total_trials(self) -> int:
         """Trials of all methods, search and confirmation."""
-        return len(self.methods) * (self.budget.trials + self.budget.seeds)
+        return sum(self.trials(method) + self.budget.seeds for method in self.methods)

@@ -104,7 +104,7 @@ class RungScheduler(TrialScheduler):
 
     def _bracket(self, candidate: Candidate) -> Bracket:
         if candidate.bracket not in self._brackets:
-            generation = self._plan.generations()[candidate.generation]
+            generation = self._plan.generations(candidate.method)[candidate.generation]
             bracket = Bracket(generation.size, self._plan.rungs(generation.size), self._plan)
             for index in range(generation.first, generation.first + generation.size):
                 self._recall(bracket, candidate.sibling(index))

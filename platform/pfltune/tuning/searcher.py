@@ -37,9 +37,10 @@ class MethodSearch:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        budget = self.plan.budget
+        budget, name = self.plan.budget, short_name(self.method)
+        # By its name, not by its file's path: elsewhere the same file is suggested the same.
         sampler = optuna.samplers.TPESampler(
-            seed=derive(budget.seed, f"optuna/{self.method}") % 2**32,
+            seed=derive(budget.seed, f"optuna/{name}") % 2**32,
             n_startup_trials=min(budget.generation, 10),
             constant_liar=True,
         )
@@ -49,13 +50,13 @@ class MethodSearch:
             mode="max",
             points_to_evaluate=[dict(point) for point in self.space.start],
             sampler=sampler,
-            study_name=f"pfltune/{self.method}",
+            study_name=f"pfltune/{name}",
         )
 
     def next(self) -> Candidate | None:
         """The next trial, or None while it must wait or when there is none left."""
         budget = self.plan.budget
-        if len(self.candidates) < budget.trials:
+        if len(self.candidates) < self.trials:
             number, first = divmod(len(self.candidates), budget.generation)
             if first == 0 and len(self.outcomes) < len(self.candidates):
                 return None
@@ -70,15 +71,20 @@ class MethodSearch:
         return Candidate(self.method, "confirm", index, -1, seed, best.knobs)
 
     @property
+    def trials(self) -> int:
+        """Its search trials."""
+        return self.plan.trials(self.method)
+
+    @property
     def exhausted(self) -> bool:
         """Whether no trial will come any more, whatever the running ones give."""
-        searched = len(self.outcomes) == self.plan.budget.trials
+        searched = len(self.outcomes) == self.trials
         return searched and (self.best() is None or self.confirmed >= self.plan.budget.seeds)
 
     def complete(self, index: int, outcome: Outcome) -> None:
         """Take the result of a search trial; a whole generation is passed on to Optuna."""
         self.outcomes[index] = outcome
-        for generation in self.plan.generations():
+        for generation in self.plan.generations(self.method):
             members = range(generation.first, generation.first + generation.size)
             if index in members and all(member in self.outcomes for member in members):
                 for member in members:
@@ -87,7 +93,7 @@ class MethodSearch:
 
     def best(self) -> Candidate | None:
         """The best search trial; None until the search is over, or if every trial failed."""
-        if len(self.outcomes) < self.plan.budget.trials:
+        if len(self.outcomes) < self.trials:
             return None
         index = best_index(self.outcomes.items())
         return None if index is None else self.candidates[index]

@@ -66,7 +66,7 @@ def run_session(
         worker_pool(job.hardware.workers, job.hardware.threads) as wait_for_pool,
     ):
         console.print(f"Preparing scenario {job.scenario.name}: data, clients, weights")
-        federation = job.scenario.build()
+        federation = job.scenario.build(job.hardware.threads)
         record = _begin(job, federation, accept_new_code, console)
         journal = _journal(job, record, console)
         mirror = _mirror(job, record, federation, journal, console)

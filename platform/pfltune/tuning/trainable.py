@@ -4,12 +4,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import ray
 import torch
 from ray import tune
 from ray.train._internal.checkpoint_manager import _TrainingResult
 
-from pfltune.errors import Diverged
+from pfltune.errors import Diverged, told
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.compute import Compute
 from pfltune.federation.ground import Federation
@@ -43,10 +42,9 @@ class FederatedTrainable(tune.Trainable):
             config: the candidate.
             grounds: the federation by phase; that of the search lacks the test indices. Handed over
                 together, so that Ray keeps one copy of the images.
-            compute: how trials compute, on as many threads as Ray gives them cores.
+            compute: how trials compute.
             endurance: checkpoints and the limit of time.
         """
-        torch.set_num_threads(int(ray.get_runtime_context().get_assigned_resources()["CPU"]))
         self._grounds = grounds
         self._compute = compute
         self._endurance = endurance
@@ -64,20 +62,20 @@ class FederatedTrainable(tune.Trainable):
         of memory or disk is raised: Tune starts the trial again from its checkpoint.
         """
         try:
-            trial, told = self._resumed()
+            trial, known = self._resumed()
             self._stepped = time.monotonic()
             with time_limit(self._endurance.limit_s - self._spent):
-                result = told or self._trained(trial)
+                result = known or self._trained(trial)
         except (OSError, MemoryError, torch.OutOfMemoryError):
             raise
         except OverTime:
             return self._failure(f"it took longer than the {self._endurance.limit_s:g} s allowed")
         except Diverged as error:
             return self._failure(str(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if "not enough memory" in str(error):  # how torch says it on a CPU
                 raise
-            return self._failure(f"{type(error).__name__}: {error}")
+            return self._failure(told(error))
         if self._due():
             self._save()
         self._spent = self._elapsed()
@@ -133,11 +131,16 @@ class FederatedTrainable(tune.Trainable):
     def _concluded(self, trial: FederatedTrial, result: dict[str, Any]) -> dict[str, Any]:
         if not trial.finished:
             return result
-        chosen = trial.selection
+        chosen, evaluation = trial.selection, trial.selection.evaluation
+        samples = {"val": evaluation.on_val.samples}
+        if evaluation.on_test is not None:
+            samples["test"] = evaluation.on_test.samples
         selected = {
             "round": chosen.round,
-            "val": list(chosen.evaluation.val),
-            "test": list(chosen.evaluation.test or ()),
+            "clients": list(evaluation.clients),
+            "val": list(evaluation.val),
+            "test": list(evaluation.test or ()),
+            "samples": {part: list(counts) for part, counts in samples.items()},
         }
         return {**result, **trial.footprint(), "done": True, "selected": selected}
 

@@ -1,0 +1,71 @@
+"""Whether a class of a method says what its author thinks that it says."""
+
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from pfltune.errors import UserError
+from pfltune.knobs import knobs_of
+from pfltune.method import Method
+
+HOOKS = tuple(name for name in vars(Method) if not name.startswith("_") and name != "lr")
+
+
+def check_interface(cls: type[Method]) -> None:
+    """See that nothing in a method's class would be passed over without a word.
+
+    Raises:
+        UserError: the first such thing, in a line that says what to do.
+    """
+    for fault in _faults(cls):
+        raise UserError(f"{cls.__name__}: {fault}")
+
+
+def _faults(cls: type[Method]) -> Iterator[str]:
+    if not cls.title.isprintable():
+        yield f"its title {cls.title!r} has characters that cannot be printed"
+    for owner in cls.__mro__:
+        if owner is not Method and issubclass(owner, Method):
+            yield from _undeclared(owner)
+    for field in dataclasses.fields(cls):
+        if field.init and field.default is field.default_factory is dataclasses.MISSING:
+            yield f"its field {field.name} has no default"
+    knobs_of(cls)
+    fields = {field.name for field in dataclasses.fields(cls)}
+    for owner in cls.__mro__:
+        if owner is not Method and issubclass(owner, Method):
+            for name, value in vars(owner).items():
+                if not name.startswith("_") and name not in {*fields, *HOOKS}:
+                    yield from _stray(name, value)
+
+
+def _undeclared(owner: type[Method]) -> Iterator[str]:
+    """Fields that @dataclass has not seen."""
+    declared = vars(owner).get("__dataclass_fields__")
+    own = vars(owner).get("__annotations__", {})
+    fields = {field.name for field in dataclasses.fields(owner)}
+    for name, value in vars(owner).items():
+        if isinstance(value, dataclasses.Field):
+            yield (
+                f"its knob {name} needs @dataclass(frozen=True, kw_only=True) above the class, "
+                f"and an annotation such as {name}: float"
+            )
+        elif name in fields and name not in (own if declared else ()):
+            yield (
+                f"{name} = {value!r} has no effect; write {name}: float = knob({value!r}, …) "
+                "in a class below @dataclass(frozen=True, kw_only=True)"
+            )
+
+
+def _stray(name: str, value: Any) -> Iterator[str]:
+    """A name that nothing reads: a misspelt hook, or a helper that could be taken for one."""
+    code = inspect.isroutine(value) or isinstance(value, property | staticmethod | classmethod)
+    near = get_close_matches(name, HOOKS, n=1)
+    if code or near:
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        yield (
+            f"{name!r} is no hook of a method; {hint}choose from: {', '.join(HOOKS)}; "
+            "what helps begins with _"
+        )

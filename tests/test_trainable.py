@@ -1,0 +1,70 @@
+"""A trial as Ray runs it, without Ray: what it says at its end, and how it fails."""
+
+from dataclasses import replace
+
+import pytest
+
+from pfltune.federation.compute import Compute
+from pfltune.tuning.candidate import Candidate
+from pfltune.tuning.endurance import Endurance
+from pfltune.tuning.trainable import FederatedTrainable
+
+
+def last_result(ground, tmp_path, method="fedper", phase="confirm"):
+    candidate = Candidate(method, phase, 0, -1, seed=0, knobs={})
+    trainable = object.__new__(FederatedTrainable)
+    trainable.setup(
+        candidate.to_config(), {phase: ground}, Compute(), Endurance(str(tmp_path / "checkpoints"))
+    )
+    result = trainable.step()
+    while not result.get("done"):
+        result = trainable.step()
+    return result
+
+
+def test_what_was_selected_names_the_clients_and_counts_their_samples(federation, tmp_path):
+    """An unseen client is none of them, so that a figure is not taken for its neighbour's."""
+    selected = last_result(replace(federation, unseen=frozenset({1})), tmp_path)["selected"]
+    assert selected["clients"] == [0, 2, 3]
+    assert selected["samples"] == {"val": [3, 5, 6], "test": [4, 6, 5]}
+    for part, samples in selected["samples"].items():
+        hits = [share * n for share, n in zip(selected[part], samples, strict=True)]
+        assert hits == pytest.approx([round(each) for each in hits])
+
+
+def test_a_search_trial_has_no_test_samples(federation, tmp_path):
+    selected = last_result(federation.without_test(), tmp_path, phase="search")["selected"]
+    assert selected["test"] == []
+    assert selected["samples"].keys() == {"val"}
+
+
+SOURCE = """
+import sys
+from dataclasses import dataclass
+from pfltune.method import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failing(Method):
+    def {hook}:
+        {raised}
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "raised", "words"),
+    [
+        ("phases(self)", "sys.exit(0)", "SystemExit: 0"),
+        ("train(self, work, down, personal)", "raise ValueError('a\\nb')", "ValueError: a b"),
+        ("aggregate(self, server, uploads)", "1 / 0", "by zero (aggregation, round 1)"),
+        ("adapt(self)", "return 1 / len(str(self)[:0])", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_whatever_a_method_raises_is_a_failed_trial_in_one_line(
+    hook, raised, words, federation, tmp_path
+):
+    path = tmp_path / "failing.py"
+    path.write_text(SOURCE.format(hook=hook, raised=raised))
+    failure = last_result(federation, tmp_path, method=f"{path}:Failing")["failure"]
+    assert words in failure
+    assert "\n" not in failure
