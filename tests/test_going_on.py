@@ -78,7 +78,6 @@ def call(monkeypatch, tmp_path):
         raise Began(job)
 
     monkeypatch.setattr("pfltune.tuning.session.run_session", stop)
-    monkeypatch.setattr("pfltune.tuning.hardware.torch.set_num_threads", lambda number: None)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
