@@ -234,9 +234,9 @@ def own_experiment(store: Store, name: str, comparison: str) -> Any | None:
     found = store.client.get_experiment_by_name(name)
     if found is None or found.tags.get(COMPARISON_TAG) == comparison:
         return found
-    deleted = " deleted" if found.lifecycle_stage != "active" else ""
+    what = "an experiment" if found.lifecycle_stage == "active" else "a deleted experiment"
     raise ForeignExperiment(
-        f"{store.address} has a{deleted} experiment {name!r} that is not this comparison's, and it "
+        f"{store.address} has {what} {name!r} that is not this comparison's, and it "
         "is left alone; choose another --name, or another store with MLFLOW_TRACKING_URI"
     )
 

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from pfltune.data.census import take_census
-from pfltune.errors import Halted, TrackingError, UserError
+from pfltune.errors import ForeignExperiment, Halted, TrackingError, UserError
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.fingerprint import fingerprint
 from pfltune.federation.ground import Federation
@@ -129,7 +129,10 @@ def _see_store(job: Job, record: Record, begins: bool, console: Console) -> None
         if begins:
             raise
         return
-    known = own_experiment(store, job.name, record.id)
+    try:
+        known = own_experiment(store, job.name, record.id)
+    except ForeignExperiment as error:
+        raise UserError(str(error)) from error
     if known is not None and known.lifecycle_stage != "active":
         console.print(f"The experiment {job.name!r} was deleted in MLflow: it is restored")
 
