@@ -29,7 +29,8 @@ def command(name: str | None, host: str, port: int, results: Path) -> None:
 
     One experiment per comparison, one run per method, one run below it per trial.
     """
-    from pfltune.tracking.store import redacted, tracking_uri
+    from pfltune.text import redacted
+    from pfltune.tracking.store import tracking_uri
 
     store = tracking_uri(results)
     if store.startswith(("http://", "https://")):
