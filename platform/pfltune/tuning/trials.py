@@ -1,5 +1,6 @@
 """All trials of a job as one experiment of Ray Tune."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from pfltune.tuning.candidate import Candidate
 from pfltune.tuning.dealing import DealtSearch
 from pfltune.tuning.job import Job, Progress
 from pfltune.tuning.ledger import Ledger
+from pfltune.tuning.ray_folder import MARK
 from pfltune.tuning.scheduler import RungScheduler
 from pfltune.tuning.stopping import Stopping
 from pfltune.tuning.trainable import FederatedTrainable
@@ -47,7 +49,7 @@ def run_trials(
     )
     callback = JournalCallback(journal, ledger, endurance.checkpoints)
     # Tune keeps nothing that anybody reads again: journal and checkpoints are our own.
-    scratch = Path(tempfile.mkdtemp(prefix="pfltune-tune-"))
+    scratch = Path(tempfile.mkdtemp(prefix="tune-", dir=os.environ.get(MARK)))
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": hardware.threads, "gpu": hardware.gpus_per_trial}),
         tune_config=tune.TuneConfig(
