@@ -23,7 +23,7 @@ from pfltune.tracking.dataset import dataset_input
 from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.mirror import Mirror
 from pfltune.tracking.runs import own_experiment
-from pfltune.tracking.store import Store, reason, redacted
+from pfltune.tracking.store import Store, reason
 
 pytestmark = pytest.mark.thorough
 
@@ -557,26 +557,6 @@ def test_what_is_due_is_written_without_another_event(store, monkeypatch):
         mirror.put(event)
     until(lambda: content(store).get("fedavg-search-0", {"metrics": ()})["metrics"])
     mirror.close(PATIENCE)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("postgresql://me:secret@host/db", "postgresql://***@host/db"),
-        (
-            "see 'mysql+pymysql://me:s@cr/et@host:3306/db'.",
-            "see 'mysql+pymysql://***@host:3306/db'.",
-        ),
-        ("https://:secret@host", "https://***@host"),
-        ("https://token@host/path", "https://***@host/path"),
-        ("a://u:secret@x and b://v:secret@y", "a://***@x and b://***@y"),
-        ("sqlite:////results/mlflow.db", "sqlite:////results/mlflow.db"),
-        ("http://127.0.0.1:5000/#/experiments/1", "http://127.0.0.1:5000/#/experiments/1"),
-        ("me@example.org", "me@example.org"),
-    ],
-)
-def test_credentials_are_not_shown(text, shown):
-    assert redacted(text) == shown
 
 
 def test_a_reason_is_one_line_of_bounded_length():

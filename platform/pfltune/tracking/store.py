@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from pfltune.errors import UserError
 from pfltune.ownership import see_inside
+from pfltune.text import redacted
 from pfltune.tracking import own_store
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ DEFAULTS = {
 }
 # They print a page for every failed attempt, of which the user is told in one line.
 LOUD = ("mlflow.store", "urllib3.connectionpool")
-# Up to the last @, since a password may hold one; a name without a password is mostly a token.
-CREDENTIALS = re.compile(r"(\w[\w+.-]*://)(?:[^\s/:@]*:\S*|[^\s/:@]+)@")
 
 
 def tracking_uri(results: Path) -> str:
@@ -58,11 +57,6 @@ def writable_folder(results: Path) -> Path:
             "name another with --results or PFLTUNE_RESULTS"
         ) from error
     return results.resolve()
-
-
-def redacted(text: str) -> str:
-    """``text`` with the credentials of every ``scheme://user:password@host`` in it as ``***``."""
-    return CREDENTIALS.sub(r"\1***@", text)
 
 
 def reason(error: BaseException) -> str:

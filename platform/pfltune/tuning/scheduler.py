@@ -10,6 +10,7 @@ from pfltune.tuning.candidate import OBJECTIVE, Candidate
 from pfltune.tuning.halving import Bracket, Verdict
 from pfltune.tuning.ledger import Ledger
 from pfltune.tuning.plan import Plan
+from pfltune.tuning.private_api import stop_trial
 from pfltune.tuning.stopping import Stopping
 
 
@@ -83,7 +84,7 @@ class RungScheduler(TrialScheduler):
         verdicts = [(trial, self._verdict(Candidate.from_config(trial.config))) for trial in paused]
         for trial, verdict in verdicts:
             if verdict == "stop":
-                tune_controller.stop_trial(trial)
+                stop_trial(tune_controller, trial)
         survivors = (trial for trial, verdict in verdicts if verdict == "go on")
         waiting = (trial for trial in trials if trial.status == Trial.PENDING)
         return next(survivors, None) or next(waiting, None)

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from ray import tune
-from ray.train._internal.checkpoint_manager import _TrainingResult
 
 from pfltune.errors import Diverged, told
 from pfltune.federation.checkpoint import Checkpoints
@@ -18,6 +17,7 @@ from pfltune.storage import open_storage
 from pfltune.tuning.candidate import OBJECTIVE, Candidate
 from pfltune.tuning.endurance import Endurance
 from pfltune.tuning.limits import OverTime, time_limit
+from pfltune.tuning.private_api import TrainingResult
 
 
 class FederatedTrainable(tune.Trainable):
@@ -81,10 +81,10 @@ class FederatedTrainable(tune.Trainable):
         self._spent = self._elapsed()
         return result
 
-    def save(self, checkpoint_dir: str | None = None) -> _TrainingResult:
+    def save(self, checkpoint_dir: str | None = None) -> TrainingResult:
         """Write the trial's own checkpoint, for a pause; Tune is given an empty one."""
         self._save()
-        return _TrainingResult(checkpoint=None, metrics={})
+        return TrainingResult(checkpoint=None, metrics={})
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._candidate = Candidate.from_config(config)

@@ -1,5 +1,6 @@
 """All trials of a job as one experiment of Ray Tune."""
 
+import os
 from tempfile import TemporaryDirectory
 
 from ray import tune
@@ -13,6 +14,7 @@ from pfltune.tuning.candidate import Candidate
 from pfltune.tuning.dealing import DealtSearch
 from pfltune.tuning.job import Job, Progress
 from pfltune.tuning.ledger import Ledger
+from pfltune.tuning.ray_folder import MARK
 from pfltune.tuning.scheduler import RungScheduler
 from pfltune.tuning.stopping import Stopping
 from pfltune.tuning.trainable import FederatedTrainable
@@ -45,7 +47,9 @@ def run_trials(
     )
     callback = JournalCallback(journal, ledger, endurance.checkpoints)
     # Tune keeps nothing that anybody reads again: journal and checkpoints are our own.
-    with TemporaryDirectory(prefix="pfltune-tune-", ignore_cleanup_errors=True) as scratch:
+    with TemporaryDirectory(
+        prefix="tune-", dir=os.environ.get(MARK), ignore_cleanup_errors=True
+    ) as scratch:
         resources = {"cpu": hardware.threads, "gpu": hardware.gpus_per_trial}
         tuner = tune.Tuner(
             tune.with_resources(trainable, resources),
