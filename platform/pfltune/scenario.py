@@ -113,7 +113,7 @@ class Scenario(Settings):
 
     @cached_property
     def _dataset(self) -> Dataset:
-        return load_dataset(self.data)
+        return load_dataset(self.data, self.backbone.image_size)
 
     def clients(self, dataset: Dataset) -> tuple[ClientSplit, ...]:
         """The clients of this scenario on its data set, without any training.

@@ -15,14 +15,48 @@ def data_root() -> Path:
 
     It holds ``downloads/<data set>/<file>``, ``cache/<key>/`` and the sets that one puts there.
     """
-    return Path(os.environ.get(VARIABLE) or "~/.cache/pfltune").expanduser().absolute()
+    return own_path(os.environ.get(VARIABLE) or "~/.cache/pfltune")
+
+
+def own_path(text: str) -> Path:
+    """The absolute path that a user means by ``text``, with ~ and ~name as a shell reads them.
+
+    Raises:
+        UserError: it has a NUL, or there is no such home.
+    """
+    if "\0" in text:
+        raise UserError(f"{text!r} is no path")
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        home = Path(text).parts[0]
+        raise UserError(f"{text!r}: there is no home {home}; write the whole path") from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path``: all of it, or nothing of it and what was there before.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
 def writing_in(folder: Path, what: str) -> Iterator[None]:
     """Make ``folder`` and hold its lock for ``what``, which one process at a time may write.
 
-    The lock is the operating system's: it falls when its holder dies.
+    The lock is the operating system's: it falls when its holder dies. Where nothing came of it, its
+    file goes too; who waits for it finds it gone and makes another.
 
     Raises:
         UserError: something cannot be written, here or in the body.
@@ -31,8 +65,13 @@ def writing_in(folder: Path, what: str) -> Iterator[None]:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f".{what}.lock"):
-            yield
+        lock = folder / f".{what}.lock"
+        with FileLock(lock):
+            try:
+                yield
+            except BaseException:
+                lock.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise UserError(
             f"cannot write in {folder}: {error.strerror or error}; "
