@@ -282,7 +282,7 @@ class TestBadFiles:
         assert "there is no home ~nobody77" in refusal(f"{kind}:~nobody77/x")
         assert "name too long" in refusal(f"{kind}:{'x' * 300}")
         monkeypatch.setenv("PFLTUNE_DATA", "~nobody77/data")
-        assert "there is no home ~nobody77" in refusal(f"{kind}:{__file__}/..")
+        assert "there is no home ~nobody77" in refusal("pacs")
 
     def test_a_folder_is_no_npz(self, tmp_path):
         assert refusal(f"npz:{tmp_path}") == f"cannot read {tmp_path}: Is a directory"

@@ -111,7 +111,7 @@ class TestLayout:
         assert folder(tree).class_names == ("9", "10", "b", "scan2", "scan10")
 
     def test_a_name_that_is_no_utf8_is_refused(self, tree):
-        os.mkdir(os.fsencode(tree) + b"/caf\xe9")
+        (tree / os.fsdecode(b"caf\xe9")).mkdir()
         assert "is no UTF-8; rename it" in refusal(f"folder:{tree}")
 
     @pytest.mark.parametrize("name", PLACED)

@@ -478,3 +478,23 @@ def test_generators_differ_by_seed_purpose_and_index(draw: Callable):
     numbers = {tuple(draw(*key).integers(2**62, size=2)) for key in keys}
     assert len(numbers) == len(keys)
     assert draw(0, "split", 1).random() == draw(0, "split", 1).random()
+
+
+def test_classes_too_small_to_be_divided_are_refused_before_any_draw(monkeypatch):
+    """A class of one image goes to the last client whole."""
+
+    def draw(*_):
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr("pfltune.data.partitions.labels.divide_classes", draw)
+    partition = PARTITIONS["dirichlet"](kind="dirichlet", clients=5, alpha=0.5, min_samples=10)
+    with pytest.raises(UserError, match="200 classes with 200 samples are too small"):
+        partition.deal(np.arange(200), None, 0)
+
+
+def test_a_domain_too_small_for_one_client_is_to_be_left_out():
+    domains = np.array([0] * 20 + [1] * 2)
+    for kind, more in (("domains", {}), ("domain-dirichlet", {"alpha": 1.0})):
+        partition = PARTITIONS[kind](kind=kind, clients=2, **more)
+        with pytest.raises(UserError, match="2 samples of domain 1.*leave it out by data.domains"):
+            partition.deal(np.zeros(22, int), domains, 0)

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pfltune.backbones import Backbone
 from pfltune.data.images import Images
-from pfltune.data.storage import data_root, writing_in
+from pfltune.data.storage import data_root, write_whole, writing_in
 from pfltune.devices import processor_name
 from pfltune.method import Tensors
 from pfltune.randomness import isolated, torch_rng
@@ -53,9 +53,7 @@ def warm_start(
         if kept is not None:  # another process was faster
             return kept
         weights = train_warm_start(backbone, recipe, images, indices, classes, seed)
-        part = path.with_suffix(".part")
-        save_file(weights, part)
-        part.replace(path)
+        write_whole(path, save(weights))
         return weights
 
 

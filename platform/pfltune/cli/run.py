@@ -54,6 +54,8 @@ def command(
     chosen_device = options.pick_device(device, this_machine().gpus)
     compute = choose_compute(ground, threads, chosen_device, precision, deterministic)
     console = Console(highlight=False, markup=False)
+    for note in ground.notes():
+        console.print(note, soft_wrap=True)
     trial = FederatedTrial(chosen, ground.build(), seed, compute)
     sizes = trial.footprint()
     console.print(

@@ -53,6 +53,8 @@ def run_session(job: Job, progress: Progress, console: Console) -> str:
     ):
         console.print(f"Preparing scenario {job.scenario.name}: data, clients, weights")
         federation = job.scenario.build()
+        for note in job.scenario.notes():
+            console.print(note, soft_wrap=True, highlight=False, markup=False)
         mirror = _open_records(job, federation, console)
         with _resumable(job, mirror, console):
             journal, ledger = Journal(job.folder / "journal.jsonl"), Ledger()
@@ -95,7 +97,7 @@ def _open_records(job: Job, federation: Federation, console: Console) -> Mirror:
         tags={"scenario": job.scenario.name, **environment_tags()},
         parents=job.parents(),
         artifacts={RECORD: text},
-        files=write_partition(job.scenario, census, job.folder),
+        files=write_partition(job.scenario, census, job.folder, console.print),
         on_trouble=partial(console.print, soft_wrap=True, highlight=False),
         data=dataset_input(job.scenario.data.name, digests["clients"], recipe, census),
     )
