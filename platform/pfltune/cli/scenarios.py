@@ -40,7 +40,7 @@ def command(name: str | None, overrides: tuple[str, ...]) -> None:
         console.print(table)
         return
     settings = load_scenario(name, overrides).model_dump(exclude_none=True)
-    # A terminal of ASCII gets YAML's escapes: what is printed shall be a scenario that can be saved.
+    # Where only ASCII is printed, YAML's escapes: it shall still be a scenario that can be saved.
     unicode = "utf" in (sys.stdout.encoding or "").lower()
     text = yaml.safe_dump(settings, sort_keys=False, width=100, allow_unicode=unicode)
     click.echo(text.rstrip())
