@@ -15,9 +15,12 @@ from pfltune.data.catalog import load_dataset
 from pfltune.data.settings import Data
 from pfltune.errors import UserError
 
+IMAGE_SIZE = 5
+"""The backbone's, at which folders are decoded where nothing else is said."""
+
 
 def load(name, **settings):
-    return load_dataset(Data(name=str(name), **settings))
+    return load_dataset(Data(name=str(name), **settings), IMAGE_SIZE)
 
 
 def refusal(name, **settings) -> str:

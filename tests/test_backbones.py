@@ -149,3 +149,22 @@ def test_an_unknown_architecture_is_refused_with_the_nearest(name, near):
 def test_an_unknown_tag_names_the_tags():
     message = refusal(lambda: Backbone(model="vit_small_patch16_224.dinoo").build(4, 3, seed=0))
     assert "did you mean 'vit_small_patch16_224.dino'" in message
+
+
+@pytest.mark.parametrize("form", ["hf-hub:timm/{}", "hf_hub:timm/{}", "timm/{}"])
+def test_a_name_as_the_hubs_pages_print_it_is_timms(form):
+    name = "vit_small_patch16_224.dino"
+    assert Backbone(model=form.format(name)) == Backbone(model=name)
+
+
+def test_of_hundreds_of_names_three_near_ones_are_told():
+    message = refusal(lambda: Backbone(model="vit_tiny_patch61_224").build(4, 3, seed=0))
+    assert message.count("vit_") == 5, "the wrong one, the nearest, and three to choose from"
+    assert len(message) < 250
+
+
+@pytest.mark.parametrize("model", ["vit_tiny_patch16_224", "cait_xxs24_224", "efficientvit_m0"])
+def test_an_image_smaller_than_a_patch_is_one_line(model):
+    message = refusal(lambda: Backbone(model=model, image_size=8).build(4, 1, seed=0))
+    assert model in message
+    assert "size=8" in message

@@ -90,32 +90,144 @@ class TestArrays:
     def test_medmnist_arrays_are_merged_in_the_order_of_their_splits(self, file):
         images = {
             split: pixels(n, 4, 4, 3, seed=n)
-            for split, n in zip(npz.SPLITS, (3, 1, 2), strict=True)
+            for split, n in zip(("train", "val", "test"), (3, 1, 2), strict=True)
         }
         labels = {"train": [[0], [1], [2]], "val": [[1]], "test": [[0], [0]]}
         content = {f"{split}_images": images[split] for split in ("test", "val", "train")}
         data = load(file(**content, **{f"{s}_labels": np.uint8(v) for s, v in labels.items()}))
-        merged = np.concatenate([images[split] for split in npz.SPLITS])
+        merged = np.concatenate([images[split] for split in ("train", "val", "test")])
         assert np.array_equal(data.images.numpy(), merged.transpose(0, 3, 1, 2))
         assert data.labels.tolist() == [0, 1, 2, 1, 0, 0]
 
 
+def notes(data) -> str:
+    return "; ".join(data.notes)
+
+
+class TestConversions:
+    """What people really save is read without loss, and what was done is said."""
+
+    @pytest.mark.parametrize(
+        ("labels", "names", "numbers", "told"),
+        [
+            ([0, 40_000, 0], ("0", "40000"), [0, 1, 0], "2 different labels from 0 to 40000"),
+            ([5, 1, 3], ("1", "3", "5"), [2, 0, 1], "became classes 0 to 2, and remain their"),
+            (["10", "2", "a"], ("2", "10", "a"), [1, 0, 2], "labels are words"),
+            (np.array([b"b", b"a", b"b"]), ("a", "b"), [1, 0, 1], "labels are words"),
+            (np.eye(3)[[2, 0, 1]], ("0", "1", "2"), [2, 0, 1], ""),
+            (np.eye(3, dtype=bool)[[2, 0, 0]], ("0", "2"), [1, 0, 0], "2 different labels"),
+            ([0, 1, 0], ("0", "1"), [0, 1, 0], ""),
+        ],
+        ids=["huge", "from 1", "words", "bytes", "one-hot", "empty column", "plain"],
+    )
+    def test_classes_are_the_labels_that_occur(self, file, labels, names, numbers, told):
+        data = load(file(images=pixels(3, 4, 4), labels=labels))
+        assert data.class_names == names
+        assert data.labels.tolist() == numbers
+        assert told in notes(data)
+        assert bool(told) == bool(data.notes)
+
+    def test_class_names_are_found_for_words_and_for_numbers_from_1(self, file):
+        named = {"images": pixels(3, 4, 4), "class_names": ["cup", "pen", "hat"]}
+        words = load(file(**named, labels=["hat", "cup", "hat"]))
+        assert words.labels.tolist() == [2, 0, 2]
+        assert words.notes == ("1 of 3 class_names have no sample: pen",)
+        shifted = load(file(**named, labels=[1, 3, 2]))
+        assert shifted.labels.tolist() == [0, 2, 1]
+        assert shifted.notes == ("labels 1 to 3 became 0 to 2, one per class_name",)
+
+    @pytest.mark.parametrize(
+        ("as_saved", "told"),
+        [
+            (lambda x: x.astype(np.int64), "fit into 8 bits, kept as they are"),
+            (lambda x: x.astype(">u2"), "fit into 8 bits, kept as they are"),
+            (lambda x: x.astype(np.float32), "whole numbers from 0 to 255, kept"),
+            (lambda x: (x / 255).astype(np.float32), "0 to 1 scaled to 0 to 255"),
+            (lambda x: (x / 255).astype(np.float16), "0 to 1 scaled to 0 to 255"),
+            (lambda x: x.astype(np.uint16) * 16, "0 to 4080, the range of this data set"),
+        ],
+        ids=["int64", "uint16 of 8 bits", "whole floats", "float32", "float16", "12 bits"],
+    )
+    def test_pixels_of_other_types_become_the_same_bytes(self, file, as_saved, told, monkeypatch):
+        monkeypatch.setattr("pfltune.data.source.CHUNK_BYTES", 100)
+        images = pixels(5, 4, 4)
+        images[0, 0, :2] = 0, 255
+        data = load(file(images=as_saved(images), labels=LABELS))
+        assert np.array_equal(data.images[:, 0].numpy(), images)
+        assert told in notes(data)
+
+    def test_yes_and_no_become_white_and_black(self, file):
+        images = pixels(5, 4, 4) > 127
+        data = load(file(images=images, labels=LABELS))
+        assert np.array_equal(data.images[:, 0].numpy(), images * np.uint8(255))
+
+    @pytest.mark.parametrize("names", [("x_train", "y_train"), ("X_train", "y_train")])
+    def test_arrays_may_have_keras_names(self, file, names):
+        train, test = pixels(3, 4, 4), pixels(2, 4, 4, seed=1)
+        arrays = {names[0]: train, names[1]: [0, 1, 2], "x_test": test, "y_test": [2, 2]}
+        data = load(file(**arrays))
+        assert np.array_equal(data.images[:, 0].numpy(), np.concatenate([train, test]))
+        assert data.labels.tolist() == [0, 1, 2, 2, 2]
+        assert f"{names[0]}, x_test are merged" in notes(data)
+
+    def test_what_is_not_read_is_said(self, file):
+        data = load(file(**GOOD, client_ids=LABELS))
+        assert "arrays that are not read: client_ids" in notes(data)
+
+    def test_channels_at_both_ends_are_read_as_is_asked(self, file):
+        images = pixels(5, 3, 8, 3)
+        name = file(images=images, labels=LABELS)
+        first, last = (load(name, channels=where).images.numpy() for where in ("first", "last"))
+        assert np.array_equal(first, images)
+        assert np.array_equal(last, images.transpose(0, 3, 1, 2))
+        assert "channels=first" in refusal(
+            file(**{**GOOD, "images": pixels(5, 8, 8, 3)}), channels="first"
+        )
+        assert "channels=last has no effect on data set 'digits'" in refusal(
+            "digits", channels="last"
+        )
+
+    def test_numbers_in_names_count_as_numbers(self, file):
+        domains = ["site10", "site9", "site10", "site9", "site1"]
+        assert load(file(**GOOD, domains=domains)).domain_names == ("site1", "site9", "site10")
+
+
 GOOD = {"images": pixels(5, 4, 4), "labels": LABELS}
 BAD_ARRAYS = {
-    "no images": ({"images": None, "x": [1]}, "no array 'images'; it holds: labels, x"),
+    "no images": ({"images": None, "z": [1]}, "no array 'images'; it holds: labels, z"),
     "no labels": ({"labels": None}, "no array 'labels'; it holds: images"),
     "no labels of a split": (
         {"images": None, "labels": None, "train_images": GOOD["images"]},
         "no array 'train_labels'; it holds: train_images",
     ),
     "two sets of images": ({"val_images": GOOD["images"]}, "both images and val_images"),
-    "float images": ({"images": GOOD["images"] / 255}, "float64; they must be uint8"),
+    "float images": (
+        {"images": GOOD["images"] / 127.5 - 1},
+        "they must be from 0 to 1, or whole numbers from 0 to 255",
+    ),
+    "NaN images": ({"images": np.full((5, 4, 4), np.nan)}, "images are float64 from nan to nan"),
+    "wide images": ({"images": GOOD["images"] * np.int64(300)}, "images: pixels run from"),
+    "images of words": (
+        {"images": np.full((5, 4, 4), "a")},
+        "images are <U1; they must be numbers",
+    ),
+    "channels at both ends": (
+        {"images": pixels(5, 3, 8, 3)},
+        "channels may be first or last; say which with data.channels=first or data.channels=last",
+    ),
     "flat images": ({"images": pixels(5, 16)}, "of shape (5, 16); they must be (samples,"),
     "four channels": ({"images": pixels(5, 4, 4, 4)}, "with 1 or 3 channels"),
     "images of no pixels": ({"images": pixels(5, 0, 4)}, "of shape (5, 0, 4)"),
     "no samples": ({"images": pixels(0, 4, 4), "labels": []}, "has no samples"),
     "few labels": ({"labels": LABELS[:4]}, "5 images but 4 labels"),
-    "one-hot labels": ({"labels": np.eye(5)}, "5 images but labels of shape (5, 5)"),
+    "labels of several classes": (
+        {"labels": np.eye(5) + np.eye(5)[1]},
+        "labels[0] is not one-hot; methods here learn one label per image",
+    ),
+    "labels of three axes": (
+        {"labels": np.zeros((5, 1, 1))},
+        "5 images but labels of shape (5, 1, 1)",
+    ),
     "NaN labels": ({"labels": [0, 1, np.nan, 0, 0]}, "labels[2] is nan; it must be a whole number"),
     "infinite labels": ({"labels": [0, 1, 0, np.inf, 0]}, "labels[3] is inf"),
     "broken labels": ({"labels": [0, 1.5, 0, 0, 0]}, "labels[1] is 1.5; it must be a whole number"),
@@ -125,7 +237,14 @@ BAD_ARRAYS = {
         {"class_names": ["cup", "pen"]},
         "labels[1] is 2; it must be from 0 to 1, since there are 2 class_names",
     ),
-    "words as labels": ({"labels": list("abcde")}, "labels are <U1; they must be whole numbers"),
+    "words that are no names": (
+        {"labels": list("abcab"), "class_names": ["a", "b"]},
+        "labels[2] is 'c', none of the class_names",
+    ),
+    "labels of dates": (
+        {"labels": LABELS.astype("datetime64[D]")},
+        "labels are datetime64[D]; they must be whole numbers or words",
+    ),
     "object labels": ({"labels": LABELS.astype(object)}, "labels holds Python objects"),
     "object images": ({"images": GOOD["images"].astype(object)}, "images holds Python objects"),
     "names twice": ({"class_names": ["cup", "pen", "cup"]}, "class_names has 'cup' twice"),
@@ -138,7 +257,7 @@ BAD_ARRAYS = {
             **{f"{s}_images": pixels(1, n, n) for s, n in (("train", 4), ("test", 5))},
             **{f"{s}_labels": [0] for s in ("train", "test")},
         },
-        "train_images are of shape (4, 4) each, test_images of (5, 5)",
+        "train_images are of shape (4, 4) each, test_images (5, 5)",
     ),
 }
 
@@ -150,13 +269,20 @@ class TestBadFiles:
         message = refusal(name)
         assert told in message
         assert name.removeprefix("npz:") in message
-        assert entries(root) == []
+        assert list((root / "cache").glob("*")) == [], "not even a lock"
 
     def test_a_missing_file_is_named_by_its_absolute_path(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         assert refusal("npz:sub/none.npz") == f"there is no file {tmp_path}/sub/none.npz"
         assert refusal("folder:none") == f"there is no folder {tmp_path}/none"
         assert refusal("domains:none") == f"there is no folder {tmp_path}/none"
+
+    @pytest.mark.parametrize("kind", ["npz", "folder", "domains"])
+    def test_a_home_that_is_not_there_is_one_line(self, kind, monkeypatch):
+        assert "there is no home ~nobody77" in refusal(f"{kind}:~nobody77/x")
+        assert "name too long" in refusal(f"{kind}:{'x' * 300}")
+        monkeypatch.setenv("PFLTUNE_DATA", "~nobody77/data")
+        assert "there is no home ~nobody77" in refusal("pacs")
 
     def test_a_folder_is_no_npz(self, tmp_path):
         assert refusal(f"npz:{tmp_path}") == f"cannot read {tmp_path}: Is a directory"
@@ -350,10 +476,45 @@ class TestCache:
         assert len(load(name).labels) == 5
         assert entries(root) == [entry]
 
+    def test_notes_are_kept_with_the_samples(self, file, decodings):
+        name = file(**{**GOOD, "labels": LABELS + 1}, writer=LABELS)
+        first = load(name)
+        assert load(name).notes == first.notes != ()
+        assert len(decodings) == 1
+
+    @pytest.mark.parametrize("place", ["{}", ".{}.part"])
+    def test_what_is_not_of_an_entry_is_never_removed(self, file, root, place):
+        name = file(**GOOD)
+        load(name)
+        (entry,) = entries(root)
+        cache_folder = root / "cache"
+        (cache_folder / entry / "meta.json").unlink()
+        strange = cache_folder / place.format(entry)
+        strange.mkdir(exist_ok=True)
+        (strange / "thesis.tex").write_text("mine")
+        assert "thesis.tex; move it away" in refusal(name)
+        assert (strange / "thesis.tex").read_text() == "mine"
+        (strange / "thesis.tex").unlink()
+        assert len(load(name).labels) == 5
+
+    @pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("/nowhere")])
+    def test_what_is_no_folder_in_the_place_of_an_entry_stays(self, file, root, make):
+        name = file(**GOOD)
+        load(name)
+        (entry,) = entries(root)
+        place = root / "cache" / entry
+        place.rename(root / "elsewhere")
+        make(place)
+        assert "is no folder of them; move it away" in refusal(name)
+        assert place.is_symlink() or place.is_file()
+
     def test_a_source_that_breaks_off_leaves_nothing(self, root):
         class Broken:
             def identity(self):
                 return {}
+
+            def notes(self):
+                return ()
 
             def decode(self):
                 return Decoded(("a",), self.chunks())
@@ -397,7 +558,7 @@ PIL.Image.init()
 for name, size in zip(sys.argv[1::2], sys.argv[2::2]):
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of what was before
     before = peak()
-    images = load_dataset(Data(name=name, size=int(size) or None)).images.numpy()
+    images = load_dataset(Data(name=name, size=int(size) or None), 256).images.numpy()
     loaded = peak() - before
     images.max()  # now every page of the map has been read
     print(images.nbytes, loaded / images.nbytes, (peak() - before) / images.nbytes)

@@ -1,10 +1,12 @@
 """Image folders: their layout, every kind of picture, and what is wrong with some."""
 
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
-from datafiles import entries, image_tree, load, pixels, refusal, save_image
+from datafiles import IMAGE_SIZE, entries, image_tree, load, pixels, refusal, save_image
 from PIL import Image
 
 from pfltune.data import folders
@@ -85,8 +87,32 @@ class TestLayout:
             (tree / "cup" / name).write_text("no image")
         assert len(folder(tree).labels) == 5
 
-    def test_the_side_is_224_unless_it_is_given(self, tree):
-        assert load(f"folder:{tree}", classes=("cup",)).images.shape == (2, 3, 224, 224)
+    def test_the_side_is_that_of_the_backbone_unless_it_is_given(self, tree):
+        side = load(f"folder:{tree}", classes=("cup",)).images.shape
+        assert side == (2, 3, IMAGE_SIZE, IMAGE_SIZE)
+
+    def test_what_network_drives_and_notebooks_leave_is_passed_over_and_counted(self, tree, root):
+        quiet = folder(tree)
+        assert quiet.notes == ()
+        for place in (".", "cup", "pen"):
+            save_image(tree / place / "@eaDir" / "0.png" / "thumb.jpg", COLOUR)
+        save_image(tree / "cup" / ".ipynb_checkpoints" / "0-checkpoint.png", COLOUR)
+        save_image(tree / "lost.png", COLOUR)
+        data = folder(tree)
+        assert data.images.equal(quiet.images)
+        (note,) = data.notes
+        assert note.startswith("passed over beside the images: @eaDir (3), ")
+        assert ".ipynb_checkpoints" in note
+        assert "lost.png" in note
+        assert len(entries(root)) == 1, "what is not read is no part of the key"
+
+    def test_numbers_in_the_names_of_classes_count_as_numbers(self, tmp_path):
+        tree = image_tree(tmp_path / "n", {"10": 1, "9": 1, "scan10": 1, "scan2": 1, "b": 1})
+        assert folder(tree).class_names == ("9", "10", "b", "scan2", "scan10")
+
+    def test_a_name_that_is_no_utf8_is_refused(self, tree):
+        (tree / os.fsdecode(b"caf\xe9")).mkdir()
+        assert "is no UTF-8; rename it" in refusal(f"folder:{tree}")
 
     @pytest.mark.parametrize("name", PLACED)
     def test_the_sets_with_domains_are_read_below_the_data_root(self, root, domains, name):
@@ -111,16 +137,101 @@ class TestPictures:
         expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
         assert np.array_equal(only(tmp_path, image, name="a.gif"), expected)
 
-    def test_cmyk_becomes_rgb(self, tmp_path):
-        ink = np.zeros((SIZE, SIZE, 4), np.uint8)
-        ink[..., 0] = 255  # all cyan: no red, all green, all blue
-        image = Image.fromarray(ink, mode="CMYK")
-        pixel = only(tmp_path, image, name="a.tif")[:, 2, 2]
-        assert pixel.tolist() == [0, 255, 255]
+    @pytest.mark.parametrize("name", ["a.tif", "a.jpg"], ids=["plain", "Adobe's inverted"])
+    def test_cmyk_has_the_colours_of_rgb(self, tmp_path, name):
+        cyan = Image.new("RGB", (SIZE, SIZE), (20, 200, 240))
+        pixel = only(tmp_path, cyan.convert("CMYK"), name=name, beside=COLOUR)[:, 2, 2]
+        assert np.abs(pixel.astype(int) - (20, 200, 240)).max() <= 4
+        (note,) = folder(tmp_path / "one").notes
+        assert note == "1 of 2 images: CMYK, made RGB without colour profiles"
+
+    @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
+    @pytest.mark.parametrize("turn", range(1, 9))
+    def test_a_photo_is_turned_as_its_orientation_says(self, tmp_path, name, turn):
+        upright = np.zeros((16, 16), np.uint8)
+        upright[:8, :8] = 250  # what a person sees: white above on the left
+        stored = {  # EXIF 2.3, tag 274: what the first row and column of the file are
+            1: upright,
+            2: upright[:, ::-1],
+            3: upright[::-1, ::-1],
+            4: upright[::-1],
+            5: upright.T,
+            6: np.rot90(upright),
+            7: np.rot90(upright, 2).T,
+            8: np.rot90(upright, -1),
+        }[turn]
+        exif = Image.Exif()
+        exif[274] = turn
+        path = tmp_path / "one" / "class" / name
+        path.parent.mkdir(parents=True)
+        Image.fromarray(stored.copy()).convert("RGB").save(path, exif=exif)
+        data = folder(tmp_path / "one", 2)
+        assert (data.images[0, 0] > 125).tolist() == [[True, False], [False, False]]
+        told = ("1 of 1 images: turned upright by EXIF orientation",)
+        assert data.notes == (told if turn > 1 else ())
+
+    @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+    def test_damaged_exif_on_a_whole_image_does_not_matter(self, tmp_path):
+        path = tmp_path / "one" / "class" / "a.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(COLOUR).save(path, exif=b"Exif\0\0junk")
+        assert np.array_equal(folder(tmp_path / "one").images[0].permute(1, 2, 0), COLOUR)
 
     def test_sixteen_bits_are_scaled_and_not_cut_off(self, tmp_path):
         wide = np.linspace(0, 65535, SIZE * SIZE).reshape(SIZE, SIZE).astype(np.uint16)
         assert np.array_equal(only(tmp_path, wide), np.round(wide / 257).astype(np.uint8)[None])
+
+    @pytest.mark.parametrize("low", [0, 32_768], ids=["from 0", "with an offset"])
+    def test_twelve_bits_of_sixteen_keep_their_gray_levels(self, tmp_path, low):
+        """The range is that of the data set: one image must not become brighter than another."""
+        dark, bright = np.arange(2048).reshape(32, 64), np.arange(2048, 4096).reshape(32, 64)
+        for name, values in (("dark.png", dark), ("light.png", bright)):
+            save_image(tmp_path / "one" / "class" / name, (values + low).astype(np.uint16))
+        data = load(f"folder:{tmp_path}/one", size=64)
+        assert len(data.images.unique()) == 256
+        assert data.images[0].max() < 129 < data.images[1].max() == 255
+        assert data.notes == (
+            f"2 of 2 images: gray of more than 8 bits, values {low} to {low + 4095}, "
+            "the range of this data set, scaled to 0 to 255",
+        )
+
+    def test_eight_bits_in_sixteen_stay_what_they_are(self, tmp_path):
+        assert np.array_equal(only(tmp_path, GRAY.astype(np.uint16)), GRAY[None])
+
+    def test_mixed_gray_and_colour_is_said(self, tmp_path):
+        only(tmp_path, GRAY, beside=COLOUR)
+        (note,) = folder(tmp_path / "one").notes
+        assert note == "1 of 2 images: gray, repeated in three colours"
+
+    def test_the_first_of_several_frames_is_read_and_said(self, tmp_path):
+        path = tmp_path / "one" / "class" / "a.tif"
+        path.parent.mkdir(parents=True)
+        pages = [Image.fromarray(GRAY), Image.fromarray(255 - GRAY)]
+        pages[0].save(path, save_all=True, append_images=pages[1:])
+        data = folder(tmp_path / "one")
+        assert np.array_equal(data.images[0, 0], GRAY)
+        assert data.notes == ("1 of 1 images: several frames, the first is read",)
+
+    @pytest.mark.parametrize(("top", "kept"), [(65_535, True), (4_095, False)])
+    def test_colours_of_sixteen_bits_are_said_or_refused(self, tmp_path, top, kept):
+        """Pillow reads the upper 8 bits of each: of 12 bits 4 would be left."""
+        rows = np.zeros((SIZE, 1 + 6 * SIZE), np.uint8)
+        rows[:, 1:] = np.full((SIZE, 3 * SIZE), top, ">u2").view(np.uint8)
+        head = struct.pack(">IIBBBBB", SIZE, SIZE, 16, 2, 0, 0, 0)
+        parts = {b"IHDR": head, b"IDAT": zlib.compress(rows.tobytes()), b"IEND": b""}
+        png = b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in parts.items()
+        )
+        path = tmp_path / "one" / "class" / "a.png"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + png)
+        if kept:
+            assert folder(tmp_path / "one").notes == (
+                "1 of 1 images: 16 bits per colour, the upper 8 are read",
+            )
+        else:
+            assert "in this data set these are 15 at most" in refusal(f"folder:{tmp_path}/one")
 
     def test_two_tones_become_black_and_white(self, tmp_path):
         image = Image.fromarray((GRAY > 127).astype(np.uint8) * 255)
@@ -189,7 +300,7 @@ class TestBadFolders:
         ("values", "told"),
         [
             (np.full((4, 4), 0.5, np.float32), "fractions of unknown range"),
-            (np.full((4, 4), 70_000, np.int32), "more than 16 bits"),
+            (np.full((4, 4), 70_000, np.int32), "run from 70000 to 70000"),
         ],
     )
     def test_pixels_without_a_known_range_are_refused(self, tmp_path, values, told):

@@ -380,7 +380,7 @@ def test_a_class_with_fewer_samples_than_clients_that_share_it_is_refused():
 def test_a_client_that_would_go_short_is_named():
     """Domain 1 has 4 samples for two clients."""
     domains = np.array([0] * 30 + [1] * 4)
-    with pytest.raises(UserError, match="client 2 of 4 only 2 of 34 samples"):
+    with pytest.raises(UserError, match="2 clients cannot have 3 of 4 samples of domain 1 each"):
         deal("domains", some_labels(34, 3), 4, domains=domains)
     with pytest.raises(UserError, match=r"5 of 4 samples of domain 1 each; .* 1 clients of 3"):
         deal("domain-dirichlet", some_labels(34, 3), 4, domains=domains, min_samples=5)
@@ -478,3 +478,25 @@ def test_generators_differ_by_seed_purpose_and_index(draw: Callable):
     numbers = {tuple(draw(*key).integers(2**62, size=2)) for key in keys}
     assert len(numbers) == len(keys)
     assert draw(0, "split", 1).random() == draw(0, "split", 1).random()
+
+
+def test_classes_too_small_to_be_divided_are_refused_before_any_draw(monkeypatch):
+    """A class of one image goes to the last client whole."""
+
+    def draw(*_):
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr("pfltune.data.partitions.labels.divide_classes", draw)
+    partition = PARTITIONS["dirichlet"](kind="dirichlet", clients=5, alpha=0.5, min_samples=10)
+    with pytest.raises(UserError, match="200 classes with 200 samples are too small"):
+        partition.deal(np.arange(200), None, 0)
+
+
+def test_a_domain_too_small_for_one_client_is_to_be_left_out():
+    domains = np.array([0] * 20 + [1] * 2)
+    for kind, more in (("domains", {}), ("domain-dirichlet", {"alpha": 1.0})):
+        partition = PARTITIONS[kind](kind=kind, clients=2, **more)
+        with pytest.raises(
+            UserError, match=r"2 samples of domain 1, .*leave it out by data\.domains"
+        ):
+            partition.deal(np.zeros(22, int), domains, 0)

@@ -166,6 +166,55 @@ def test_the_command_writes_the_clients_that_a_comparison_has(here, monkeypatch,
     assert "domains" not in rows
 
 
+def test_the_command_writes_below_the_results(here, monkeypatch, capsys):
+    code, out, _ = call(monkeypatch, capsys, ["digits", "--results", "there"])
+    assert code == 0
+    assert out.splitlines()[-1] == "there/partitions/digits/partition.png"
+    monkeypatch.setenv("PFLTUNE_RESULTS", "elsewhere")
+    code, out, _ = call(monkeypatch, capsys, ["digits"])
+    assert out.splitlines()[-1] == "elsewhere/partitions/digits/partition.png"
+
+
+def own_data(monkeypatch, here, **arrays):
+    """A scenario on 60 images in three classes with names that would stop a picture."""
+    monkeypatch.setenv("PFLTUNE_DATA", str(here / "data"))
+    names = ["a $x_{$", "b\n\x1b[2J", "\N{SNOWMAN} 猫"]
+    images = np.zeros((60, 8, 8), np.uint8)
+    np.savez("own.npz", images=images, labels=np.arange(60) % 3, class_names=names, **arrays)
+    partition = "partition={kind: iid, clients: 10}"
+    return ["digits", "-o", "data.name=npz:own.npz", "-o", partition]
+
+
+def test_any_name_of_a_class_is_drawn_and_what_was_done_is_said(here, monkeypatch, capsys):
+    arguments = own_data(monkeypatch, here, writer=np.arange(60), domains=np.arange(60) % 2)
+    code, out, err = call(monkeypatch, capsys, arguments)
+    assert (code, err) == (0, "")
+    assert "\x1b" not in out
+    assert out.splitlines()[-1].endswith("partition.png")
+    assert "arrays that are not read: writer" in out
+    assert "partition.kind=iid deals the 2 domains together" in out
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_take_the_table_with_it(here, monkeypatch, capsys):
+    def broken(*_):
+        raise ValueError("no\nfont")
+
+    monkeypatch.setattr("pfltune.report.partition.partition_figure", broken)
+    code, out, _ = call(monkeypatch, capsys, ["digits"])
+    assert code == 0
+    assert "the partition's picture cannot be drawn: no font\n" in out
+    assert out.splitlines()[-1].endswith("partition.csv")
+    assert not Path("results/partitions/digits/partition.png").exists()
+
+
+def test_unseen_clients_keep_their_numbers(here, monkeypatch, capsys):
+    arguments = ["digits", "-o", "unseen_clients=0.4", "-o", "protocol.sampled_clients=4"]
+    call(monkeypatch, capsys, arguments)
+    written = Path("results/partitions/digits/partition.csv").read_text()
+    clients = [row[0] for row in csv.reader(written.splitlines()[1:])]
+    assert clients == [str(client) for client in range(10) for _ in range(3)]
+
+
 def test_the_command_takes_a_folder_and_a_file(here, monkeypatch, capsys):
     Path("mine.yaml").write_text(load_scenario("digits").model_dump_json(exclude_none=True))
     code, out, _ = call(monkeypatch, capsys, ["mine.yaml", "--out", "a/b"])

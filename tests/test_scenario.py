@@ -231,7 +231,7 @@ def test_an_unknown_key_names_the_keys_that_there_are(override, keys):
     [
         ("data.name=digit", ["'digit'", "did you mean 'digits'"]),
         ("backbone.model=vit_tiny_patch16_244", ["'vit_tiny_patch16_244'", "vit_tiny_patch16_224"]),
-        ("backbone.model=resnet18", ["'resnet18'", "vit_tiny_patch16_224"]),
+        ("backbone.model=resnet18", ["'resnet18'", "such as: vit_"]),
         ("backbone.width=66", ["66", "heads"]),
     ],
 )

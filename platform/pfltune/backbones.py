@@ -1,6 +1,7 @@
 """Vision transformers from timm, and where their start weights come from."""
 
 import logging
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from pfltune import parts
+from pfltune.data.storage import own_path
 from pfltune.errors import UserError, unknown
 from pfltune.method import Tensors
 from pfltune.randomness import isolated
@@ -32,6 +34,12 @@ class Backbone(Settings):
     width: int | None = Field(None, ge=8, description="token width d")
     depth: int | None = Field(None, ge=1, description="number of blocks")
     heads: int | None = Field(None, ge=1, description="attention heads per block")
+
+    @field_validator("model")
+    @classmethod
+    def _timms_own_name(cls, model: str) -> str:
+        """The hub's pages say hf-hub:timm/NAME and timm/NAME."""
+        return re.sub(r"^(hf[-_]hub:)?timm/", "", model)
 
     @field_validator("weights")
     @classmethod
@@ -70,7 +78,7 @@ class Backbone(Settings):
             return None
         if self.weights == "pretrained":
             return self._pretrained(classes, channels)
-        return self._from_file(Path(self.weights), classes, channels)
+        return self._from_file(own_path(self.weights), classes, channels)
 
     def _pretrained(self, classes: int, channels: int) -> Tensors:
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every retry
@@ -117,7 +125,7 @@ class Backbone(Settings):
         }
         given = {name: size for name, size in sizes.items() if size is not None}
         try:
-            return timm.create_model(
+            model: nn.Module = timm.create_model(
                 self.model,
                 img_size=self.image_size,
                 num_classes=classes,
@@ -125,10 +133,25 @@ class Backbone(Settings):
                 **given,
                 **options,
             )
-        except (AssertionError, TypeError, ValueError) as error:
+        # Each architecture has its own way to stumble over sizes that it was not made for.
+        except (AssertionError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            reason = " ".join(str(error).split())
             raise UserError(
-                f"timm cannot build {self.model} with img_size={self.image_size}, {given}: {error}"
+                f"timm cannot build {self.model} with img_size={self.image_size}, {given}: {reason}"
             ) from error
+        self._check_patches(model)
+        return model
+
+    def _check_patches(self, model: nn.Module) -> None:
+        """Refuse patches that are larger than the image."""
+        patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+        side = max(patch) if isinstance(patch, tuple) else patch
+        if isinstance(side, int) and side > self.image_size:
+            raise UserError(
+                f"backbone.image_size={self.image_size} is smaller than one patch of {self.model}, "
+                f"{side} pixels; set backbone.patch_size to {self.image_size // 2} or less, or "
+                "raise backbone.image_size"
+            )
 
 
 @cache

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+MOST_CHOICES = 50
+
 
 class UserError(Exception):
     """Something the user asked for cannot be done; the message names the value and the choices."""
@@ -26,10 +28,19 @@ class ForeignExperiment(TrackingError):
 
 
 def unknown(kind: str, value: object, choices: Iterable[str]) -> UserError:
-    """The error for a ``value`` that is none of ``choices``, with the nearest one suggested."""
+    """The error for a ``value`` that is none of ``choices``, with the nearest one suggested.
+
+    Of choices that nobody would read to their end the three nearest are named.
+    """
     known = sorted(choices)
     near = get_close_matches(str(value), known, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
+    if len(known) > MOST_CHOICES:
+        nearest = get_close_matches(str(value), known, n=3, cutoff=0.0)
+        return UserError(
+            f"unknown {kind} {value!r}{hint}; choose from {len(known)}, such as: "
+            + ", ".join(nearest)
+        )
     return UserError(f"unknown {kind} {value!r}{hint}; choose from: {', '.join(known)}")
 
 

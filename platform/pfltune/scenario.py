@@ -119,9 +119,20 @@ class Scenario(Settings):
         """
         return self._dataset
 
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the data, and what the partition does not look at, a line each."""
+        dataset = self.dataset()
+        if dataset.domains is None or self.partition.within_domains:
+            return dataset.notes
+        mixed = (
+            f"partition.kind={self.partition.kind} deals the {len(dataset.domain_names)} domains "
+            "together; to keep each client within one: domains, domain-dirichlet"
+        )
+        return (*dataset.notes, mixed)
+
     @cached_property
     def _dataset(self) -> Dataset:
-        return load_dataset(self.data)
+        return load_dataset(self.data, self.backbone.image_size)
 
     def clients(self, dataset: Dataset) -> tuple[ClientSplit, ...]:
         """The clients of this scenario on its data set, without any training.

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -38,6 +38,20 @@ def whole(target: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
         raise
     _sync(target.parent)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path``, see :func:`whole`."""
+    with whole(path) as partial:
+        partial.write_bytes(content)
+
+
+def remove_files(folder: Path, names: Iterable[str]) -> None:
+    """Remove files of ours by name, and the folder unless somebody else has something in it."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 class Storage(Protocol):
@@ -114,8 +128,7 @@ class Folder:
         if self._path.exists():
             for leftover in filter(is_partial, self._path.iterdir()):
                 leftover.unlink(missing_ok=True)
-        with whole(target) as partial:
-            partial.write_bytes(data)
+        write_whole(target, data)
 
     def read(self, name: str) -> bytes:
         """See :class:`Storage`."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pfltune.backbones import Backbone
@@ -18,6 +18,7 @@ from pfltune.devices import processor_name
 from pfltune.method import Tensors
 from pfltune.randomness import isolated, torch_rng
 from pfltune.settings import Settings
+from pfltune.storage import write_whole
 
 # Part of every key: to be raised when the same recipe would end in other weights.
 FORMAT = 1
@@ -53,9 +54,7 @@ def warm_start(
         if kept is not None:  # another process was faster
             return kept
         weights = train_warm_start(backbone, recipe, images, indices, classes, seed)
-        part = path.with_suffix(".part")
-        save_file(weights, part)
-        part.replace(path)
+        write_whole(path, save(weights))
         return weights
 
 

@@ -1,5 +1,6 @@
 """``pfltune partition``."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pfltune.data.census import Census
 
 
+INSTEAD = "name another folder with --out"
+
+
 @click.command(
     epilog=options.examples(
         "pfltune partition digits",
@@ -26,19 +30,22 @@ if TYPE_CHECKING:
 @click.option(
     "--override", "-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Change it."
 )
+@options.results
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=None,
-    help="Folder for the files; default: results/partitions/<scenario>.",
+    help="Folder for the files; default: partitions/<scenario> in the results.",
 )
-def command(scenario: str, overrides: tuple[str, ...], out: Path | None) -> None:
+def command(scenario: str, overrides: tuple[str, ...], results: Path, out: Path | None) -> None:
     """Draw the clients of SCENARIO as a picture and a table, without any training.
 
     SCENARIO is a name (see `pfltune scenarios`) or the path of a YAML file. The CSV has one row per
-    client and part (train, val, test), and a column per domain and class.
+    client and part (train, val, test), and a column per domain and class. Below the table stands
+    what was done to the data that is not to be expected: scaled, turned, mapped, passed over.
     """
     from pfltune.data.census import take_census
+    from pfltune.ownership import published
     from pfltune.report.partition import write_partition
     from pfltune.scenario import load_scenario
     from pfltune.tuning.claim import checked_name
@@ -46,19 +53,22 @@ def command(scenario: str, overrides: tuple[str, ...], out: Path | None) -> None
     ground = load_scenario(scenario, overrides)
     dataset = ground.dataset()
     census = take_census(dataset, ground.clients(dataset))
-    folder = out or Path("results") / "partitions" / checked_name(ground.name)
+    folder = out or results / "partitions" / checked_name(ground.name)
+    console = Console(markup=False)
+    tell = partial(console.print, soft_wrap=True, highlight=False)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = write_partition(ground, census, folder)
+        with published(folder, f"the partition of {ground.name}", INSTEAD) as draft:
+            names = [path.name for path in write_partition(ground, census, draft, tell)]
     except OSError as error:
         raise UserError(
-            f"{str(folder)!r} cannot be written ({error.strerror}); name another with --out"
+            f"{str(folder)!r} cannot be written ({error.strerror}); {INSTEAD}"
         ) from error
-    console = Console(markup=False)
     console.print(f"{ground.partition.describe()}, data_seed {ground.data_seed}", soft_wrap=True)
     console.print(_table(census))
-    for path in paths:
-        click.echo(path)
+    for note in ground.notes():
+        tell(note)
+    for name in names:
+        click.echo(folder / name)
 
 
 def _table(census: "Census") -> Table:

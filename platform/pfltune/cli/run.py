@@ -63,6 +63,8 @@ def command(
     compute = choose_compute(ground, threads, chosen_device, asked, deterministic)
     console = Console(highlight=False, markup=False)
     federation = ground.build(threads)
+    for note in ground.notes():
+        console.print(note, soft_wrap=True)
     with in_a_line(title, inspect.getfile(type(chosen))):
         trial = FederatedTrial(chosen, federation, seed, compute)
         console.print(f"{title}, seed {seed}: {_knobs(chosen)}", soft_wrap=True)

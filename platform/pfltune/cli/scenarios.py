@@ -1,5 +1,7 @@
 """``pfltune scenarios``."""
 
+import sys
+
 import click
 import yaml
 from rich.console import Console
@@ -26,7 +28,7 @@ def command(name: str | None, overrides: tuple[str, ...]) -> None:
     """
     from pfltune.scenario import load_scenario, scenario_files
 
-    console = Console()
+    console = Console(markup=False)
     if name is None:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in ("name", "what", "clients", "rounds"):
@@ -38,4 +40,7 @@ def command(name: str | None, overrides: tuple[str, ...]) -> None:
         console.print(table)
         return
     settings = load_scenario(name, overrides).model_dump(exclude_none=True)
-    click.echo(yaml.safe_dump(settings, sort_keys=False, width=100, allow_unicode=True).rstrip())
+    # Where only ASCII is printed, YAML's escapes: it shall still be a scenario that can be saved.
+    unicode = "utf" in (sys.stdout.encoding or "").lower()
+    text = yaml.safe_dump(settings, sort_keys=False, width=100, allow_unicode=unicode)
+    click.echo(text.rstrip())

@@ -4,21 +4,26 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from pfltune.data.arrays import NpyWriter
 from pfltune.data.dataset import Dataset, read_only
+from pfltune.data.names import some_of
 from pfltune.data.source import Chunk, Decoded, Source
 from pfltune.data.storage import data_root, writing_in
 from pfltune.errors import UserError
+from pfltune.storage import remove_files
 
 # Part of every key: to be raised when the same sources would be decoded to other pixels.
-FORMAT = 1
+FORMAT = 2
+# All that an entry holds.
+TEXTS = ("class_names", "domain_names", "notes")
+OWN = frozenset({"images.npy", "labels.npy", "domains.npy", "meta.json"})
 
 
 def cached(name: str, source: Source) -> Dataset:
@@ -26,7 +31,8 @@ def cached(name: str, source: Source) -> Dataset:
 
     An entry is a folder with images.npy, labels.npy, domains.npy and meta.json, named after the
     content of its source. It appears whole or not at all, however many processes ask for it at
-    once and whenever they die; what is damaged later is decoded again.
+    once and whenever they die; what is damaged later is decoded again. Nothing else that lies in
+    its place is touched.
 
     Args:
         name: how the data set is called in scenarios and reports.
@@ -37,10 +43,10 @@ def cached(name: str, source: Source) -> Dataset:
     """
     folder = data_root() / "cache" / _key(name, source)
     dataset = _opened(name, folder)
-    if dataset is not None:
-        return dataset
-    with writing_in(folder.parent, folder.name):
-        return _opened(name, folder) or _decoded(name, source, folder)
+    if dataset is None:
+        with writing_in(folder.parent, folder.name):
+            dataset = _opened(name, folder) or _decoded(name, source, folder)
+    return _with_notes(source, dataset)
 
 
 def in_memory(name: str, source: Source) -> Dataset:
@@ -49,12 +55,12 @@ def in_memory(name: str, source: Source) -> Dataset:
     chunks = [chunk for chunk in decoded.chunks if len(chunk.labels)]
     if not chunks:
         raise _nothing(name)
-    return _dataset(
+    dataset = _dataset(
         name,
-        decoded.class_names,
-        decoded.domain_names,
+        _texts(decoded),
         lambda part: np.concatenate([_part(chunk, part) for chunk in chunks]),
     )
+    return _with_notes(source, dataset)
 
 
 def _key(name: str, source: Source) -> str:
@@ -67,19 +73,38 @@ def _decoded(name: str, source: Source, folder: Path) -> Dataset:
     """Decode into a folder beside the entry, and put it into its place."""
     part = folder.with_name(f".{folder.name}.part")
     for leftover in (part, folder):
-        shutil.rmtree(leftover, ignore_errors=True)
+        _clear(leftover)
     try:
         part.mkdir()
         _write(name, source.decode(), part)
         part.replace(folder)
     except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
+        remove_files(part, OWN)
         raise
     _sync(folder.parent)
     dataset = _opened(name, folder)
     if dataset is None:
         raise UserError(f"data set {name!r} was written to {folder}, but cannot be read from there")
     return dataset
+
+
+def _clear(folder: Path) -> None:
+    """Remove an entry that is damaged or half-written, but nothing that is not of an entry.
+
+    Raises:
+        UserError: there is such a thing.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    entry = folder.is_dir() and not folder.is_symlink()
+    strange = sorted({path.name for path in folder.iterdir()} - OWN) if entry else []
+    if strange or not entry:
+        raise UserError(
+            f"{folder} is in the place of decoded images, but "
+            + (f"also holds {some_of(strange)}" if entry else "is no folder of them")
+            + "; move it away"
+        )
+    remove_files(folder, OWN)
 
 
 def _write(name: str, decoded: Decoded, folder: Path) -> None:
@@ -95,9 +120,8 @@ def _write(name: str, decoded: Decoded, folder: Path) -> None:
                     file.append(_part(chunk, part))
         if not files["labels"].rows:
             raise _nothing(name)
-    meta = {"class_names": decoded.class_names, "domain_names": decoded.domain_names}
     with (folder / "meta.json").open("w", encoding="utf-8") as text:
-        json.dump({"name": name, **meta}, text, indent=1)
+        json.dump({"name": name, **_texts(decoded)}, text, indent=1)
         text.flush()
         os.fsync(text.fileno())
     _sync(folder)
@@ -109,8 +133,7 @@ def _opened(name: str, folder: Path) -> Dataset | None:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         return _dataset(
             name,
-            tuple(meta["class_names"]),
-            tuple(meta["domain_names"]),
+            {part: tuple(meta[part]) for part in TEXTS},
             lambda part: np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False),
         )
     except (OSError, EOFError, ValueError, LookupError, TypeError, UserError):
@@ -118,13 +141,19 @@ def _opened(name: str, folder: Path) -> Dataset | None:
 
 
 def _dataset(
-    name: str,
-    class_names: tuple[str, ...],
-    domain_names: tuple[str, ...],
-    array: Callable[[str], np.ndarray],
+    name: str, texts: dict[str, tuple[str, ...]], array: Callable[[str], np.ndarray]
 ) -> Dataset:
-    tensors = {part: read_only(array(part)) for part in _parts(domain_names)}
-    return Dataset(name=name, class_names=class_names, domain_names=domain_names, **tensors)
+    tensors = {part: read_only(array(part)) for part in _parts(texts["domain_names"])}
+    return Dataset(name, **tensors, **texts)  # type: ignore[arg-type]
+
+
+def _texts(decoded: Decoded) -> dict[str, tuple[str, ...]]:
+    return {part: getattr(decoded, part) for part in TEXTS}
+
+
+def _with_notes(source: Source, dataset: Dataset) -> Dataset:
+    """What the source passes over is seen anew each time; the rest is as it was when decoded."""
+    return replace(dataset, notes=(*source.notes(), *dataset.notes))
 
 
 def _parts(domain_names: tuple[str, ...]) -> dict[str, type[np.generic]]:

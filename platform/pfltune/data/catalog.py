@@ -12,10 +12,9 @@ from pfltune.data.npz import Npz
 from pfltune.data.selection import Selected
 from pfltune.data.settings import Data
 from pfltune.data.source import Chunk, Decoded, Source
-from pfltune.data.storage import data_root
+from pfltune.data.storage import data_root, own_path
 from pfltune.errors import UserError, unknown
 
-FOLDER_SIZE = 224
 DOWNLOADS: dict[str, Callable[[str], Source]] = {
     "cifar10": published.cifar,
     "cifar100": published.cifar,
@@ -35,15 +34,23 @@ PLACED = {
 FILES = ("folder:PATH", "domains:PATH", "npz:PATH")
 
 
-def load_dataset(data: Data) -> Dataset:
+def load_dataset(data: Data, image_size: int) -> Dataset:
     """The data set of a scenario: memory maps of the cache, but for the built-in digits.
+
+    Args:
+        data: which one.
+        image_size: side in pixels at which image folders are decoded unless ``data.size`` says.
 
     Raises:
         UserError: unknown name, class, domain or size; files that are missing or bad.
     """
+    if data.channels is not None and not data.name.startswith("npz:"):
+        raise UserError(
+            f"channels={data.channels} has no effect on data set {data.name!r}; it is for npz:PATH"
+        )
     if data.name == "digits":
         return in_memory(data.name, _one_size(data, _Digits()))
-    return cached(data.name, _source(data))
+    return cached(data.name, _source(data, image_size))
 
 
 def available_datasets() -> tuple[str, ...]:
@@ -58,49 +65,52 @@ class _Digits:
     def identity(self) -> dict[str, Any]:
         return {"builtin": "digits"}
 
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def decode(self) -> Decoded:
         whole = digits()
         return Decoded(whole.class_names, [Chunk(whole.images.numpy(), whole.labels.numpy())])
 
 
-def _source(data: Data) -> Source:
+def _source(data: Data, image_size: int) -> Source:
     kind, colon, path = data.name.partition(":")
     if colon and f"{kind}:PATH" in FILES:
-        return _in_files(data, kind, path)
+        return _in_files(data, kind, path, image_size)
     if data.name in DOWNLOADS:
         return _one_size(data, DOWNLOADS[data.name](data.name))
     if data.name in PLACED:
-        return _placed(data)
+        return _placed(data, image_size)
     if data.name in published.medmnist_sets():
         return _selected(data, published.medmnist(data.name, data.size))
     raise unknown("data set", data.name, available_datasets())
 
 
-def _in_files(data: Data, kind: str, text: str) -> Source:
+def _in_files(data: Data, kind: str, text: str, image_size: int) -> Source:
     if not text or "\0" in text:
         raise UserError(f"data set {data.name!r} needs a path, as in {kind}:PATH")
-    path = Path(text).expanduser().absolute()
+    path = own_path(text)
     if kind == "npz":
-        return _one_size(data, Npz(path))
-    return _folders(data, path, with_domains=kind == "domains")
+        return _one_size(data, Npz(path, data.channels))
+    return _folders(data, path, image_size, with_domains=kind == "domains")
 
 
-def _placed(data: Data) -> Source:
+def _placed(data: Data, image_size: int) -> Source:
     root = data_root() / data.name
     if not root.is_dir():
         raise UserError(
             f"data set {data.name!r} is not at {root}: put there, as domain/class/image, the "
             f"images of {PLACED[data.name]}; digits needs no files"
         )
-    return _folders(data, root, with_domains=True)
+    return _folders(data, root, image_size, with_domains=True)
 
 
-def _folders(data: Data, root: Path, *, with_domains: bool) -> Source:
+def _folders(data: Data, root: Path, image_size: int, *, with_domains: bool) -> Source:
     if data.domains and not with_domains:
         raise UserError(f"domains={list(data.domains)}: {data.name!r} has none; see domains:PATH")
     return image_folders(
         root,
-        data.size or FOLDER_SIZE,
+        data.size or image_size,
         with_domains=with_domains,
         classes=data.classes,
         domains=data.domains,

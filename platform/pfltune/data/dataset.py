@@ -24,6 +24,7 @@ class Dataset:
         class_names: one per class.
         domains: int64 of shape (samples,), where each sample comes from; None if there is one only.
         domain_names: one per domain.
+        notes: what was left out, or done to the samples before they were these, a line each.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Dataset:
     class_names: tuple[str, ...]
     domains: Tensor | None = None
     domain_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:

@@ -1,6 +1,5 @@
 """Files from the internet: fetched once, checked, and told about in one line where that fails."""
 
-import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from pfltune.data.storage import data_root, writing_in
 from pfltune.errors import UserError
+from pfltune.storage import remove_files
 
 # Of silence, not of the whole download.
 TIMEOUT_SECONDS = 30.0
@@ -62,7 +62,7 @@ def _download(file: RemoteFile, folder: Path) -> None:
             download_url(file.url, part, filename=file.name, md5=file.md5)
         (part / file.name).replace(folder / file.name)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        remove_files(part, [file.name])
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,15 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from pfltune.data.pictures import decode_image, is_gray
+from pfltune.data.looks import Looks, look_at
+from pfltune.data.names import in_natural_order, some_of
+from pfltune.data.pictures import decode_image
 from pfltune.data.selection import choose
 from pfltune.data.source import Chunk, Decoded, spans
 from pfltune.errors import UserError
 
 # Images are read by this many threads, one image each; Pillow lets go of the interpreter.
 THREADS = min(8, os.cpu_count() or 1)
-# What file managers leave behind without hiding it everywhere.
-LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+# What file managers, network drives and archives leave behind without hiding it everywhere.
+LITTER = frozenset(
+    {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__"}
+    | {"@eadir", "@__thumb", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"}
+    | {"lost+found", "$recycle.bin", "system volume information"}
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class ImageFolders:
         domains: the number of each file's domain; empty if there are no domains.
         domain_names: one per domain.
         size: side in pixels.
+        passed_over: what else lies between the images, by name, and how often.
     """
 
     root: Path
@@ -43,6 +51,7 @@ class ImageFolders:
     domains: tuple[int, ...]
     domain_names: tuple[str, ...]
     size: int
+    passed_over: tuple[tuple[str, int], ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """The digest of all names and bytes, and how they are decoded."""
@@ -57,14 +66,23 @@ class ImageFolders:
             "domains": self.domain_names,
         }
 
+    def notes(self) -> tuple[str, ...]:
+        """What is passed over, counted."""
+        named = [name if count == 1 else f"{name} ({count})" for name, count in self.passed_over]
+        return (f"passed over beside the images: {some_of(named)}",) if named else ()
+
     def decode(self) -> Decoded:
         """Decode the images; if all of them are gray they keep their one channel."""
-        gray = all(is_gray(path) for path in self.files)
-        return Decoded(self.class_names, self._chunks(gray), self.domain_names)
+        with ThreadPoolExecutor(THREADS) as pool:
+            looks = Looks(tuple(pool.map(look_at, self.files)))
+        looks.check()
+        notes = tuple(looks.notes())
+        return Decoded(self.class_names, self._chunks(looks), self.domain_names, notes)
 
-    def _chunks(self, gray: bool) -> Iterator[Chunk]:
+    def _chunks(self, looks: Looks) -> Iterator[Chunk]:
         labels, domains = np.array(self.labels), np.array(self.domains)
-        decode = partial(decode_image, size=self.size, gray=gray)
+        gray = looks.gray
+        decode = partial(decode_image, size=self.size, gray=gray, levels=looks.levels)
         with ThreadPoolExecutor(THREADS) as pool:
             for span in spans(len(self.files), self.size**2 * (1 if gray else 3)):
                 images = np.stack(list(pool.map(decode, self.files[span])))
@@ -81,52 +99,71 @@ def image_folders(
 ) -> ImageFolders:
     """List the images of class/image, or of domain/class/image, below ``root``.
 
-    Domains, classes and images are in the order of their names unless ``classes`` or ``domains``
-    say which ones, and in which order. Not every domain needs to have every class. Hidden files
-    are passed over, and so are files beside the folders of classes and domains.
+    Domains and classes are in the order of their names, numbers in them as numbers, unless
+    ``classes`` or ``domains`` say which ones, and in which order. Not every domain needs to have
+    every class. What is hidden or litter is passed over and counted, and so are files beside the
+    folders of classes and domains.
 
     Raises:
         UserError: no such folder, an unknown class or domain, or a folder without images.
     """
-    if not root.is_dir():
+    if not _is_folder(root):
         raise UserError(f"there is no folder {root}")
     layout = "domain/class/image" if with_domains else "class/image"
-    names = choose(_folders(root), domains, "domain") if with_domains else ()
+    passed: Counter[str] = Counter()
+    names = choose(_folders(root, passed), domains, "domain") if with_domains else ()
     tops = [root / name for name in names] if with_domains else [root]
-    found = {top: _folders(top) for top in tops}
+    found = {top: _folders(top, passed) for top in tops}
     bare = next((top for top, inside in found.items() if not inside), root if not tops else None)
     if bare is not None:
         raise UserError(f"{bare} has no folders of images; {root} must be laid out as {layout}")
-    every = tuple(sorted({name for inside in found.values() for name in inside}))
+    every = in_natural_order({name for inside in found.values() for name in inside})
     class_names = choose(every, classes, "class")
     samples = [
         (path, label, domain)
         for domain, top in enumerate(tops)
         for label, name in enumerate(class_names)
         if name in found[top]
-        for path in _images(top / name, layout)
+        for path in _images(top / name, layout, passed)
     ]
     files, labels, numbers = zip(*samples, strict=True)
-    return ImageFolders(
-        root, files, labels, class_names, numbers if with_domains else (), names, size
-    )
+    domain_of = numbers if with_domains else ()
+    found_beside = tuple(passed.most_common())
+    return ImageFolders(root, files, labels, class_names, domain_of, names, size, found_beside)
 
 
-def _visible(folder: Path) -> list[Path]:
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:  # a name too long, for one
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _visible(folder: Path, passed: Counter[str]) -> list[Path]:
+    """What is in a folder and is no litter; that is counted in ``passed``, by name."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise UserError(f"cannot read {folder}: {error.strerror}") from error
-    return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in LITTER]
+    litter = {e for e in entries if e.name.startswith(".") or e.name.lower() in LITTER}
+    passed.update(entry.name for entry in litter)
+    return [entry for entry in entries if entry not in litter]
 
 
-def _folders(folder: Path) -> tuple[str, ...]:
-    return tuple(entry.name for entry in _visible(folder) if entry.is_dir())
+def _folders(folder: Path, passed: Counter[str]) -> tuple[str, ...]:
+    """The names of the folders in a folder, which name classes or domains."""
+    visible = _visible(folder, passed)
+    names = [entry.name for entry in visible if entry.is_dir()]
+    passed.update(entry.name for entry in visible if not entry.is_dir())
+    for name in names:
+        if name != os.fsencode(name).decode(errors="replace"):
+            raise UserError(f"the name of the folder {name!a} in {folder} is no UTF-8; rename it")
+    return in_natural_order(names)
 
 
-def _images(folder: Path, layout: str) -> list[Path]:
+def _images(folder: Path, layout: str, passed: Counter[str]) -> list[Path]:
     """The files of a class."""
-    files = _visible(folder)
+    files = _visible(folder, passed)
     if not files:
         raise UserError(f"the class folder {folder} is empty")
     for path in files:

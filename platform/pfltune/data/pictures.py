@@ -5,36 +5,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pfltune.data.levels import Levels, levels_of
 from pfltune.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Two tones, 8 bits, 8 bits with alpha, 32 bits; those of 16 bits have several names.
-GRAY_MODES = frozenset({"1", "L", "LA", "I", "F"})
+TURNED = range(2, 9)
 
 
-def is_gray(path: Path) -> bool:
-    """Whether an image has one channel (and maybe alpha); palettes count as colour.
-
-    Raises:
-        UserError: the file is no image.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.mode in GRAY_MODES or image.mode.startswith("I;16")
-    except Exception as error:
-        raise unreadable(path, error) from error
-
-
-def decode_image(path: Path, size: int, *, gray: bool) -> np.ndarray:
+def decode_image(path: Path, size: int, *, gray: bool, levels: Levels | None = None) -> np.ndarray:
     """An image file as uint8 (channels, size, size), 1 channel if ``gray`` and else 3.
 
-    Whatever the file holds, palettes, CMYK or 16 bits, becomes 8 bits of gray or RGB; transparent
-    parts lie on white. The image is then resized, whatever its shape, by Pillow's bicubic filter,
-    which antialiases. Rotation marks of cameras (EXIF) are not applied, as in torchvision.
+    Whatever the file holds, palettes, CMYK or 16 bits, becomes 8 bits of gray or RGB, without
+    colour profiles; transparent parts lie on white. It is turned as its EXIF orientation says, so
+    that it is what a person sees, and then resized, whatever its shape, by Pillow's bicubic filter,
+    which antialiases. Of several frames it is the first.
+
+    Args:
+        path: the file.
+        size: side in pixels.
+        gray: all images of the data set are gray.
+        levels: the range that gray values of more than 8 bits have in the data set.
 
     Raises:
         UserError: the file cannot be read as an image.
@@ -43,7 +35,7 @@ def decode_image(path: Path, size: int, *, gray: bool) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
-            plain = _eight_bits(image).convert("L" if gray else "RGB")
+            plain = _eight_bits(_upright(image), levels).convert("L" if gray else "RGB")
             pixels = np.asarray(plain.resize((size, size), Image.Resampling.BICUBIC))
     except Exception as error:
         raise unreadable(path, error) from error
@@ -56,17 +48,33 @@ def unreadable(path: Path, error: Exception) -> UserError:
     return UserError(f"{path} cannot be read as an image: {reason}")
 
 
-def _eight_bits(image: "Image") -> "Image":
+def is_turned(image: "Image") -> bool:
+    """Whether the EXIF orientation of an image is not upright."""
+    from PIL import ExifTags
+
+    if image.format == "PNG":  # whose EXIF may follow its pixels, and these must be whole
+        image.load()
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation) in TURNED
+    except Exception:  # damaged EXIF on an image that is whole
+        return False
+
+
+def _upright(image: "Image") -> "Image":
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image) if is_turned(image) else image
+
+
+def _eight_bits(image: "Image", levels: Levels | None) -> "Image":
     """Without alpha, and without the modes that Pillow cuts off at 255 when it converts them."""
     from PIL import Image
 
     if image.mode == "F":
         raise ValueError("pixels are fractions of unknown range; save 8 or 16 bits")
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("pixels need more than 16 bits; save 8 or 16 bits")
-        return Image.fromarray(np.round(values / 257).astype(np.uint8))
+        values = np.asarray(image)
+        return Image.fromarray((levels or levels_of(values)).eight_bits(values))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         white.alpha_composite(image.convert("RGBA"))

@@ -1,7 +1,7 @@
 """Data sets that torchvision and MedMNIST know where to find, all their splits merged."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ class Published:
     def identity(self) -> dict[str, Any]:
         """The published checksums: what is decoded already needs no download."""
         return {"published": self.name, "md5": [file.md5 for file in self.files]}
+
+    def notes(self) -> tuple[str, ...]:
+        """None: all of it is read."""
+        return ()
 
     def decode(self) -> Decoded:
         """Fetch the files and begin to read them."""
@@ -112,7 +116,11 @@ def medmnist(name: str, size: int | None) -> Published:
     suffix = suffixes[size or 28]
     file = RemoteFile(f"{name}{suffix}.npz", info[f"url{suffix}"], info[f"MD5{suffix}"])
     class_names = tuple(info["label"][str(number)] for number in range(len(info["label"])))
-    return Published(name, (file,), lambda paths: decode_npz(paths[0], class_names))
+
+    def read(paths: Sequence[Path]) -> Decoded:
+        return replace(decode_npz(paths[0], class_names), notes=())  # all MedMNIST sets are merged
+
+    return Published(name, (file,), read)
 
 
 def _unfit(info: dict[str, Any]) -> str:

@@ -27,6 +27,10 @@ class Selected:
         """The source's, and what is selected."""
         return {**self.source.identity(), "classes": self.classes, "domains": self.domains}
 
+    def notes(self) -> tuple[str, ...]:
+        """The source's."""
+        return self.source.notes()
+
     def decode(self) -> Decoded:
         """Read the source and drop what is not selected."""
         whole = self.source.decode()

@@ -1,6 +1,6 @@
 """The section ``data:`` of a scenario: which data set, and how much of it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -22,7 +22,10 @@ class Data(Settings):
         ge=1,
         le=4096,
         description="side in pixels: of a MedMNIST set (28, 64, 128 or 224, default 28), or at "
-        "which image folders are decoded (default 224)",
+        "which image folders are decoded (default: backbone.image_size)",
+    )
+    channels: Literal["first", "last"] | None = Field(
+        None, description="of images in an npz file, where their shape could be read both ways"
     )
     classes: tuple[Name, ...] | None = Field(
         None, min_length=1, description="only these classes, in this order"

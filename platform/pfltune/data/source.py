@@ -32,11 +32,13 @@ class Decoded:
         class_names: one per class.
         chunks: the samples in order; may be read once, and raises UserError where it cannot.
         domain_names: one per domain; empty if there are none.
+        notes: what was done to the samples on the way and is not to be expected, a line each.
     """
 
     class_names: tuple[str, ...]
     chunks: Iterable[Chunk]
     domain_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -48,6 +50,9 @@ class Source(Protocol):
         Raises:
             UserError: a source file cannot be read.
         """
+
+    def notes(self) -> tuple[str, ...]:
+        """What is there and is not read, a line each: no part of the samples nor of their key."""
 
     def decode(self) -> Decoded:
         """Begin to read.

@@ -18,6 +18,7 @@ from pfltune.federation.compute import Compute, Precision
 from pfltune.federation.ground import Federation, Protocol
 from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Method
+from pfltune.storage import write_whole
 
 Asked = Literal["auto", "float32", "bfloat16"]
 CPU_BATCH = 8
@@ -67,9 +68,7 @@ def _kept(ways: list[Compute], federation: Federation) -> Compute:
             seconds = _measured(ways, federation)
             chosen = _told(_choice(ways, seconds))
             record = json.dumps({**key, "seconds": seconds, "chosen": chosen}, indent=2)
-            part = path.with_suffix(".part")
-            part.write_text(record + "\n")
-            part.replace(path)
+            write_whole(path, f"{record}\n".encode())
     return replace(ways[0], **chosen)
 
 

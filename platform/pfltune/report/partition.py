@@ -1,6 +1,9 @@
 """A partition as a table and a picture: what each client holds, class by class, part by part."""
 
 import textwrap
+import warnings
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pfltune.data.census import Census
+from pfltune.data.names import on_one_line
 from pfltune.report.styles import COLOURS
 from pfltune.scenario import Scenario
+from pfltune.storage import write_whole
 
 # Inches. Rows and columns of bubbles have their least size as long as the picture is not too large.
 GRID_WIDTH, COLUMN = 5.6, (0.14, 0.8)
@@ -21,7 +26,7 @@ ABOVE, BELOW, RIGHT = 0.25, 0.5, 1.1
 LETTER, TITLE_LETTER = 0.06, 0.08
 CLIENT_LABEL, CLASS_LABEL = 0.3, 0.13  # from one to the next
 
-LONGEST_NAME = 24
+LONGEST_NAME, LONGEST_TITLE = 24, 400
 CLASS_BUBBLE, DOMAIN_BUBBLE = 1.4, 0.95  # largest diameters in cells; few of a row are large
 MOST_INK = 0.5  # share of the grid that bubbles may cover
 SMALLEST_BUBBLE = 0.8  # points²: one sample among thousands must still be seen
@@ -30,13 +35,34 @@ PARTS = {"train": COLOURS[0], "val": COLOURS[4], "test": COLOURS[2]}
 SMALL = 7
 
 
-def write_partition(scenario: Scenario, census: Census, folder: Path) -> list[Path]:
-    """Write partition.csv and partition.png into ``folder``; returns their paths."""
+def write_partition(
+    scenario: Scenario, census: Census, folder: Path, tell: Callable[[str], object]
+) -> list[Path]:
+    """Write partition.csv and partition.png into ``folder``; returns the paths of what is there.
+
+    A picture that cannot be drawn is told in one line: the table is worth having without it.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
     table, picture = folder / "partition.csv", folder / "partition.png"
-    table.write_text(census.csv())
+    write_whole(table, census.csv().encode(errors="backslashreplace"))
     title = f"{scenario.name}: {scenario.partition.describe()}, data_seed {scenario.data_seed}"
-    partition_figure(census, title).savefig(picture, dpi=150)
+    try:
+        drawn = _png(partition_figure(census, title))
+    except Exception as error:
+        tell(f"the partition's picture cannot be drawn: {' '.join(str(error).split())}")
+        return [table]
+    write_whole(picture, drawn)
     return [table, picture]
+
+
+def _png(figure: Figure) -> bytes:
+    file = BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # drawn as a box
+        figure.savefig(file, dpi=150, format="png")
+    return file.getvalue()
 
 
 def partition_figure(census: Census, title: str) -> Figure:
@@ -70,10 +96,12 @@ def _panels(census: Census, column: float, row: float, title: str) -> list[Any]:
     if census.domain_names:
         heights.append(ROW[1] * len(census.domain_names))
     width = left + grid + RIGHT
-    lines = textwrap.wrap(title, int(width / TITLE_LETTER))
+    lines = textwrap.wrap(on_one_line(title, LONGEST_TITLE), int(width / TITLE_LETTER))
     height = BELOW + sum(heights) + GAP * (len(heights) - 1) + ABOVE + LINE * len(lines)
     figure = Figure(figsize=(width, height))
-    figure.text(0.1 / width, 1 - 0.08 / height, "\n".join(lines), va="top", fontsize=9)
+    figure.text(
+        0.1 / width, 1 - 0.08 / height, "\n".join(lines), va="top", fontsize=9, parse_math=False
+    )
     panels: list[Any] = []
     bottom = BELOW
     for each in heights:
@@ -111,7 +139,9 @@ def _bubbles(
     _legend(axes, title="samples", handlelength=letters, labelspacing=max(0.4, letters - 1.0))
     axes.set_ylim(len(names) - 0.5, -0.5)
     ticks = range(0, len(names), _step(len(names), cell[1], CLASS_LABEL))
-    axes.set_yticks(ticks, [_short(names[tick]) for tick in ticks], fontsize=SMALL)
+    axes.set_yticks(
+        ticks, [_short(names[tick]) for tick in ticks], fontsize=SMALL, parse_math=False
+    )
     axes.grid(color="0.88", linewidth=0.5)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, pad=5, labelbottom=False)
@@ -174,4 +204,4 @@ def _rounded_down(number: float) -> int:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return on_one_line(name, LONGEST_NAME)

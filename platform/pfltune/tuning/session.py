@@ -67,6 +67,8 @@ def run_session(
     ):
         console.print(f"Preparing scenario {job.scenario.name}: data, clients, weights")
         federation = job.scenario.build(job.hardware.threads)
+        for note in job.scenario.notes():
+            console.print(note, soft_wrap=True, highlight=False, markup=False)
         record = _begin(job, federation, accept_new_code, console)
         journal = _journal(job, record, console)
         mirror = _mirror(job, record, federation, journal, console)
@@ -159,7 +161,7 @@ def _mirror(
     census = take_census(federation.dataset, federation.clients)
     recipe = job.scenario.model_dump(include={"data", "partition", "split", "data_seed"})
     with published(job.folder, record.owner, "move it away") as draft:
-        files = [path.name for path in write_partition(job.scenario, census, draft)]
+        files = [path.name for path in write_partition(job.scenario, census, draft, console.print)]
     return Mirror(
         Store(job.results),
         job.name,

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +18,9 @@ MAX_DRAWS = 10_000
 
 class Partition(Settings, ABC):
     """How the samples of a data set are dealt to clients; a kind is a subclass."""
+
+    within_domains: ClassVar[bool] = False
+    """Whether every client's samples come from one domain."""
 
     kind: str
     clients: int = Field(ge=1)
@@ -89,6 +93,11 @@ def enough(samples: int, clients: int, each: int, where: str = "") -> None:
     """
     if samples >= clients * each:
         return
+    if samples < FEWEST:
+        raise UserError(
+            f"there are {samples} samples{where}, and a client needs {FEWEST} (train, validation, "
+            "test); " + ("leave it out by data.domains" if where else "choose other data")
+        )
     possible = [f"up to {samples // each} clients"] if samples >= each else []
     if samples >= clients * FEWEST:
         possible.append(f"min_samples up to {samples // clients}")

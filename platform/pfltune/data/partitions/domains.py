@@ -4,8 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from pfltune.data.partitions.base import Clients, Drawn, Partition, in_order
-from pfltune.data.partitions.labels import divide_classes, members
+from pfltune.data.partitions.base import FEWEST, Clients, Drawn, Partition, enough, in_order
+from pfltune.data.partitions.labels import check_room, divide_classes, members
 from pfltune.errors import UserError
 from pfltune.randomness import numpy_rng
 
@@ -16,12 +16,15 @@ class Domains(Partition):
     With as many clients as domains it is the usual feature shift (pFedPG, arXiv 2308.15367).
     """
 
+    within_domains = True
     kind: Literal["domains"]
 
     def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
         rng = numpy_rng(seed, "partition")
         own = members(one_domain_each(self, domains))
         each = self.clients // len(own)
+        for domain, its_members in enumerate(own):
+            enough(len(its_members), each, FEWEST, f" of domain {domain}")
         dealt = [
             part
             for its_members in own
@@ -36,6 +39,7 @@ class DomainDirichlet(Drawn):
     A domain is drawn again until each of its clients has enough; the others stay.
     """
 
+    within_domains = True
     kind: Literal["domain-dirichlet"]
 
     def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
@@ -52,6 +56,7 @@ class DomainDirichlet(Drawn):
     ) -> Clients:
         samples = np.flatnonzero(domains == domain)
         classes = [samples[its_members] for its_members in members(labels[samples])]
+        check_room(self, classes, clients, f" of domain {domain}")
         rng = numpy_rng(seed, "partition", int(domain))
         dealt = self._until_enough(
             lambda: divide_classes(classes, clients, self.alpha, rng),

@@ -5,9 +5,22 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from pfltune.data.partitions.base import Clients, Deal, Drawn, Partition, in_order, owners_of
+from pfltune.data.partitions.base import (
+    MAX_DRAWS,
+    Clients,
+    Deal,
+    Drawn,
+    Partition,
+    enough,
+    in_order,
+    owners_of,
+)
 from pfltune.errors import UserError
 from pfltune.randomness import numpy_rng
+
+LOST = 2.0**-50
+"""A share that may vanish beside 1 when shares are added up."""
+UNLIKELY = 1e-6
 
 
 class Dirichlet(Drawn):
@@ -21,6 +34,7 @@ class Dirichlet(Drawn):
 
     def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
         classes, rng = members(labels), numpy_rng(seed, "partition")
+        check_room(self, classes, self.clients)
         dealt = self._until_enough(
             lambda: divide_classes(classes, self.clients, self.alpha, rng),
             len(labels),
@@ -99,6 +113,32 @@ class Shards(Partition):
 def members(labels: np.ndarray) -> list[np.ndarray]:
     """The sample indices of each class that there is, in order of the labels."""
     return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+
+
+def check_room(partition: Drawn, classes: list[np.ndarray], clients: int, where: str = "") -> None:
+    """Refuse classes that are too small to be divided, before 10,000 draws have shown it.
+
+    Cut below, a class of n samples gives all clients but the last n - 1 of them at most, unless the
+    last one's share is so small that it is lost in rounding.
+
+    Raises:
+        UserError: that none of the draws suffices is as good as certain.
+    """
+    from scipy.stats import beta, binom
+
+    samples = sum(map(len, classes))
+    enough(samples, clients, partition.min_samples, where)
+    missing = (clients - 1) * partition.min_samples - (samples - len(classes))
+    if missing <= 0:
+        return
+    lost = beta.cdf(LOST, partition.alpha, (clients - 1) * partition.alpha)
+    if MAX_DRAWS * binom.sf(missing - 1, len(classes), lost) < UNLIKELY:
+        raise UserError(
+            f"no draw of partition.kind={partition.kind} with alpha={partition.alpha} gives each "
+            f"of {clients} clients {partition.min_samples} samples{where}: {len(classes)} classes "
+            f"with {samples} samples are too small to be divided; lower clients or min_samples, "
+            "or choose partition.kind=iid or shards"
+        )
 
 
 def divide_classes(
