@@ -108,7 +108,9 @@ def test_its_search_space_comes_with_it(beside):
 def test_it_trains_and_only_the_head_is_shared(beside):
     """Of the 202,186 parameters in the scenario digits the head has 64·10 + 10."""
     out = beside(PFLTUNE, "run", NAME, *SHORT)
-    assert out.startswith("LGFedAvg(lr=0.01, shared_blocks=0)\n650 shared and 201,536 personal")
+    assert out.startswith(
+        "LG-FedAvg, seed 0: lr=0.01 shared_blocks=0\n650 shared and 201,536 personal"
+    )
     assert "round   1" in out
     assert re.search(r"test accuracy \d+\.\d\d %", out)
 

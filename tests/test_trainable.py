@@ -1,5 +1,6 @@
 """A trial as Ray runs it, without Ray: what it says at its end, and how it fails."""
 
+import traceback
 from dataclasses import replace
 
 import pytest
@@ -68,3 +69,15 @@ def test_whatever_a_method_raises_is_a_failed_trial_in_one_line(
     failure = last_result(federation, tmp_path, method=f"{path}:Failing")["failure"]
     assert words in failure
     assert "\n" not in failure
+
+
+@pytest.mark.parametrize("raised", ["MemoryError('no room')", "OSError(28, 'No space left')"])
+def test_a_lack_of_memory_or_disk_is_passed_on_and_ends_with_what_it_was(
+    raised, federation, tmp_path
+):
+    """Tune starts the trial again, and shows the last line in the end."""
+    path = tmp_path / "lacking.py"
+    path.write_text(SOURCE.format(hook="aggregate(self, *_)", raised=f"raise {raised}"))
+    with pytest.raises((MemoryError, OSError)) as caught:
+        last_result(federation, tmp_path, method=f"{path}:Failing")
+    assert "no" in traceback.format_exception(caught.value)[-1].lower()

@@ -66,7 +66,8 @@ class FederatedTrainable(tune.Trainable):
             self._stepped = time.monotonic()
             with time_limit(self._endurance.limit_s - self._spent):
                 result = known or self._trained(trial)
-        except (OSError, MemoryError, torch.OutOfMemoryError):
+        except (OSError, MemoryError, torch.OutOfMemoryError) as error:
+            _forget_notes(error)
             raise
         except OverTime:
             return self._failure(f"it took longer than the {self._endurance.limit_s:g} s allowed")
@@ -74,6 +75,7 @@ class FederatedTrainable(tune.Trainable):
             return self._failure(str(error))
         except (Exception, SystemExit) as error:
             if "not enough memory" in str(error):  # how torch says it on a CPU
+                _forget_notes(error)
                 raise
             return self._failure(told(error))
         if self._due():
@@ -166,3 +168,8 @@ class FederatedTrainable(tune.Trainable):
         if self._trial and self._trial.round > self._checkpoints.round:
             self._checkpoints.save(self._trial, self._history)
             self._saved_at = time.monotonic()
+
+
+def _forget_notes(error: BaseException) -> None:
+    """The last line of what Tune writes down is what happened, not where."""
+    error.__notes__ = []
