@@ -1,34 +1,22 @@
 """The command line. Nothing heavy is imported before a command needs it."""
 
 import sys
-from typing import NoReturn
 
 import click
 
 from pfltune.cli.app import root
-from pfltune.errors import Halted, TrackingError, UserError
-
-NOT_NOW, INTERRUPTED = 1, 130
+from pfltune.cli.last import MISTAKE, fail, prepare
 
 
 def main() -> None:
-    """Run a command; a user's mistake is one line and exit code 2, never a traceback."""
+    """Run a command; whatever goes wrong is one line and exit code 1 or 2, never a traceback."""
+    prepare()
     try:
-        sys.exit(root(standalone_mode=False))
+        code = root(standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
-        sys.exit(2)
-    except click.ClickException as error:
-        _fail(error.format_message())
-    except UserError as error:
-        _fail(str(error))
-    except (Halted, TrackingError) as error:
-        _fail(str(error), NOT_NOW)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("pfltune: interrupted", err=True)
-        sys.exit(INTERRUPTED)
-
-
-def _fail(message: str, code: int = 2) -> NoReturn:
-    click.echo(f"pfltune: {' '.join(message.split())}", err=True)
+        sys.exit(MISTAKE)
+    except BaseException as error:
+        fail(error)
     sys.exit(code)

@@ -1,10 +1,12 @@
 """The root of the command line."""
 
 import importlib
+import os
 from typing import Any
 
 import click
 
+from pfltune.cli.last import DEBUG
 from pfltune.cli.options import examples
 
 COMMANDS = {
@@ -48,6 +50,11 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _show_tracebacks(_ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked:
+        os.environ[DEBUG] = "1"
+
+
 def _names() -> str:
     return ", ".join(COMMANDS)
 
@@ -60,6 +67,14 @@ def _names() -> str:
         "pfltune tune fedperfix --trials 20 --set prefix=tokens",
         "pfltune run fedrep --set lr=0.05",
     ),
+)
+@click.option(
+    "--debug",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_tracebacks,
+    help=f"Show the traceback of an error; so does {DEBUG}=1.",
 )
 @click.version_option(package_name="pfltune")
 def root(**_: Any) -> None:

@@ -1,5 +1,6 @@
 """Ctrl-C: once for a clean stop, twice for one at once."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,24 +36,39 @@ class Stopping:
 
 @contextmanager
 def stopping_by_signals(tell: Callable[[], None]) -> Iterator[Stopping]:
-    """Take Ctrl-C and SIGTERM as a wish to stop; the second one interrupts at once.
+    """Take Ctrl-C, SIGTERM and SIGHUP as a wish to stop; the second one interrupts at once.
+
+    SIGHUP, which comes when a terminal is closed, is ignored where it was, as below ``nohup``.
 
     Args:
         tell: called when the wish is heard.
     """
     stopping = Stopping()
 
-    def hear(_number: int, _frame: FrameType | None) -> None:
+    def hear(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _close(terminal)
         if stopping:
             raise KeyboardInterrupt
         signal.alarm(0)  # of Ray's handler, if that came first: it would abort this process
         stopping.ask()
         tell()
 
-    kinds = (signal.SIGINT, signal.SIGTERM)
+    terminal = [stream for stream in (0, 1, 2) if os.isatty(stream)]
+    kinds = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        kinds.append(signal.SIGHUP)
     before = [signal.signal(kind, hear) for kind in kinds]
     try:
         yield stopping
     finally:
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)
+
+
+def _close(terminal: list[int]) -> None:
+    """Print to nowhere: printing to a terminal that is gone is an error."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in terminal:
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
