@@ -282,11 +282,13 @@ class TestFetch:
         assert list(folder.iterdir()) == []
         assert socket.getdefaulttimeout() is None
 
-    def test_a_file_of_other_content_is_replaced(self, place):
+    def test_a_file_of_other_content_is_not_replaced(self, place):
         path = place("set", "a.bin", CONTENT[:5])
-        with serving("well") as file:
+        log = []
+        with serving("well", log) as file, pytest.raises(UserError, match="another md5"):
             fetch("set", [file])
-        assert path.read_bytes() == CONTENT
+        assert path.read_bytes() == CONTENT[:5], "it may be somebody's own"
+        assert log == []
 
     def test_what_a_killed_download_left_is_not_taken(self, place):
         leftover = place("set/.part", "a.bin", CONTENT[:5])

@@ -220,6 +220,7 @@ def test_the_command_takes_a_folder_and_a_file(here, monkeypatch, capsys):
     code, out, _ = call(monkeypatch, capsys, ["mine.yaml", "--out", "a/b"])
     assert code == 0
     assert sorted(path.name for path in (here / "a" / "b").iterdir()) == [
+        ".pfltune.json",
         "partition.csv",
         "partition.png",
     ]

@@ -56,6 +56,8 @@ def _download(file: RemoteFile, folder: Path) -> None:
     """Download into a folder of its own, so that what is half there has another name."""
     from torchvision.datasets.utils import download_url
 
+    if (folder / file.name).exists():
+        raise ValueError("what is there may be somebody's own: move it away")
     part = folder / ".part"
     try:
         with _timeout(TIMEOUT_SECONDS):

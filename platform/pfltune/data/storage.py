@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pfltune.errors import UserError
-from pfltune.storage import remove_files
+from pfltune.storage import Folder
 
 VARIABLE = "PFLTUNE_DATA"
 
@@ -53,7 +53,7 @@ def writing_in(folder: Path, what: str) -> Iterator[None]:
             try:
                 yield
             except BaseException:
-                remove_files(folder, [lock.name])
+                Folder(folder).remove(lock.name)
                 raise
     except OSError as error:
         raise UserError(
