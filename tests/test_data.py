@@ -114,7 +114,7 @@ class TestConversions:
             ([5, 1, 3], ("1", "3", "5"), [2, 0, 1], "became classes 0 to 2, and remain their"),
             (["10", "2", "a"], ("2", "10", "a"), [1, 0, 2], "labels are words"),
             (np.array([b"b", b"a", b"b"]), ("a", "b"), [1, 0, 1], "labels are words"),
-            (np.eye(3)[[2, 0, 1]], ("0", "1", "2"), [2, 0, 1], ""),
+            (np.eye(3)[[2, 0, 1]], ("0", "1", "2"), [2, 0, 1], "labels are one-hot rows"),
             (np.eye(3, dtype=bool)[[2, 0, 0]], ("0", "2"), [1, 0, 0], "2 different labels"),
             ([0, 1, 0], ("0", "1"), [0, 1, 0], ""),
         ],

@@ -116,6 +116,8 @@ def _told_of_arrays(npz: NpzReader, pairs: Sequence[tuple[str, str]]) -> Iterato
     if len(pairs) > 1:
         merged = ", ".join(images for images, _ in pairs)
         yield f"{merged} are merged: each client's samples are split by the scenario"
+    if any(npz.header(labels).shape[1:] > (1,) for _, labels in pairs):
+        yield "labels are one-hot rows, and became the number of the column"
     read = {"class_names", "domains", *(name for pair in pairs for name in pair)}
     unread = [name for name in npz.names if name not in read]
     if unread:
