@@ -117,7 +117,8 @@ def _named(error: BaseException) -> str:
 
 def _say(text: str) -> None:
     with suppress(OSError, ValueError):  # nobody reads, or the stream is closed
-        click.echo(text, err=True)
+        # Not click.echo, which would take a stream of ASCII for a mistake and write UTF-8.
+        print(text, file=sys.stderr, flush=True)
 
 
 def _full_disk(error: BaseException) -> str | None:
