@@ -14,6 +14,8 @@ from mlflow.exceptions import MlflowException
 
 from pfltune.errors import UserError, unknown
 from pfltune.knobs import Value
+from pfltune.text import plain
+from pfltune.ties import settled
 from pfltune.tracking.store import Store, reason
 
 Curve = list[tuple[int, float]]
@@ -21,6 +23,7 @@ Curve = list[tuple[int, float]]
 CURVES = ("val/accuracy", "test/accuracy", "comm/total_mb")
 OBJECTIVE = "val/best_accuracy"
 OVER = ("FINISHED", "FAILED")
+TEST, VAL = "selected/test_accuracy", "selected/val_accuracy"
 # Only with unseen clients, and only since it is counted.
 SOMETIMES = ("unseen/test/accuracy", "compute/gflops")
 
@@ -33,7 +36,9 @@ class ConfirmedRun:
         seed: its seed.
         metrics: the last value of every metric; ``selected/…`` are those of the chosen round.
         curves: (round, value) of ``val/accuracy``, ``test/accuracy`` and ``comm/total_mb``.
-        val, test: accuracy of every client in the chosen round, in [0, 1], by client index.
+        val, test: accuracy of every client in the chosen round, in [0, 1], in the order of
+            ``clients``.
+        clients: indices of these clients in the partition; empty stands for all, in their order.
     """
 
     seed: int
@@ -41,6 +46,12 @@ class ConfirmedRun:
     curves: dict[str, Curve]
     val: tuple[float, ...] = ()
     test: tuple[float, ...] = ()
+    clients: tuple[int, ...] = ()
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """The index of each client."""
+        return self.clients or tuple(range(len(self.test)))
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ class MethodResult:
     name: str
     title: str
     run_id: str
-    best: dict[str, str]
+    best: dict[str, Value]
     runs: tuple[ConfirmedRun, ...]
     search_trials: int
     failed_trials: int
@@ -123,11 +134,9 @@ class MethodResult:
         return float(np.mean(values)) if values else float("nan")
 
     def std(self, metric: str) -> float:
-        """Sample standard deviation over seeds; 0 for one seed, NaN for none."""
+        """Sample standard deviation over seeds; NaN for fewer than two, which have none."""
         values = self.values(metric)
-        if len(values) < 2:
-            return 0.0 if values else float("nan")
-        return float(np.std(values, ddof=1))
+        return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
     def values(self, metric: str) -> list[float]:
         """One value per seed."""
@@ -142,12 +151,13 @@ class MethodResult:
             for name in SOMETIMES
             if all(name in run.metrics for run in self.runs)
         }
+        if len(self.runs) > 1:
+            sometimes["test/accuracy_std_seeds"] = self.std(TEST)
         return sometimes | {
-            "test/accuracy": self.mean("selected/test_accuracy"),
-            "test/accuracy_std_seeds": self.std("selected/test_accuracy"),
+            "test/accuracy": self.mean(TEST),
             "test/accuracy_std": self.mean("selected/test_accuracy_std"),
             "test/accuracy_worst_decile": self.mean("selected/test_accuracy_worst_decile"),
-            "val/accuracy": self.mean("selected/val_accuracy"),
+            "val/accuracy": self.mean(VAL),
             "comm/mb_per_round": self.mean("comm/total_mb") / self.mean("rounds"),
             "comm/total_mb": self.mean("comm/total_mb"),
             "comm/setup_mb": self.mean("comm/setup_mb"),
@@ -235,7 +245,7 @@ def read_results(store: Store, experiment: str) -> ComparisonResult:
         if (owner := run.data.tags.get("mlflow.parentRunId")) in children:
             children[owner].append(run)
     methods = [_method(store, parent, children[parent.info.run_id]) for parent in parents]
-    ranked = sorted(methods, key=lambda m: (-m.mean("selected/test_accuracy"), m.name))
+    ranked = sorted(methods, key=lambda m: (-settled(m.mean(TEST)), m.name))
     ranked.sort(key=lambda m: not m.runs)
     return ComparisonResult(about.name, experiment, about.tags["scenario"], recorded, tuple(ranked))
 
@@ -252,14 +262,14 @@ def _method(store: Store, parent: Any, children: list[Any]) -> MethodResult:
     known = parent if parent.data.params or not confirmed else confirmed[0]
     return MethodResult(
         name=parent.data.tags["method"],
-        title=parent.data.tags["title"],
+        title=plain(parent.data.tags["title"]),
         run_id=parent.info.run_id,
-        best=dict(known.data.params),
+        best=parsed(known.data.params),
         runs=tuple(_confirmed(store, run) for run in confirmed),
         search_trials=len(searched),
         failed_trials=len(failed),
         search_steps=sum(run.data.metrics.get("train/steps", 0.0) for run in searched),
-        failures=tuple(sorted({run.data.tags.get("failure", "unknown") for run in failed})),
+        failures=tuple(sorted({plain(run.data.tags.get("failure", "unknown")) for run in failed})),
         searched=tuple(_searched(store, run) for run in searched),
         ended=sum("outcome" in run.data.tags for run in ordered),
         is_over=parent.info.status in OVER,

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from pfltune.report.results import TEST
 from pfltune.report.styles import COLOURS
+from pfltune.report.table import markdown
 from pfltune.tracking.store import Store
 
 NAMES = {
@@ -53,7 +55,7 @@ def read_sensitivity(store: Store, experiment: str) -> Cells:
     """The finished trials of a study by personal part; parts whose trials all failed are absent."""
     found: dict[str, list] = defaultdict(list)
     for run in store.client.search_runs([experiment], max_results=50_000):
-        if "selected/test_accuracy" in run.data.metrics:
+        if TEST in run.data.metrics:
             found[run.data.params["personal"]].append(run)
     return {part: _cell(runs) for part, runs in found.items()}
 
@@ -62,7 +64,7 @@ def _cell(runs: list[Any]) -> Cell:
     ordered = sorted(runs, key=lambda run: int(run.data.tags["trial"]))
     metrics = [run.data.metrics for run in ordered]
     return Cell(
-        tuple(m["selected/test_accuracy"] for m in metrics),
+        tuple(m[TEST] for m in metrics),
         float(np.mean([m["comm/total_mb"] / m["rounds"] for m in metrics])),
         tuple(int(run.data.tags["seed"]) for run in ordered),
     )
@@ -98,9 +100,7 @@ def write_sensitivity(store: Store, experiment: str, folder: Path) -> Cells:
     """Write tables and figure into ``folder``, and attach them to the run above all trials."""
     cells = read_sensitivity(store, experiment)
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [list(HEADS), ["---", *["---:"] * (len(HEADS) - 1)], *rows(cells)]
-    markdown = "".join("| " + " | ".join(line) + " |\n" for line in lines)
-    (folder / "sensitivity.md").write_text(markdown)
+    (folder / "sensitivity.md").write_text(markdown([list(HEADS), *rows(cells)]))
     values = [
         f'"{part}",{seed},{value!r},{cell.mb_per_round!r}\n'
         for part, cell in cells.items()
