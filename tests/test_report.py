@@ -19,7 +19,7 @@ from pfltune.errors import UserError
 from pfltune.record import Sensitivity
 from pfltune.report.analysis import analyse
 from pfltune.report.attachment import attach_report
-from pfltune.report.columns import local_steps
+from pfltune.report.columns import accuracy, local_steps
 from pfltune.report.latex import cell, escaped
 from pfltune.report.results import ConfirmedRun, MethodResult, read_results
 from pfltune.report.table import markdown_table, terminal_table
@@ -250,7 +250,7 @@ def test_markdown_has_results_then_resources(analysis):
     assert results.startswith("| method | test accuracy % | 95 % interval |")
     assert "| Local |" in results
     assert "| Local | 0.000 | 0.000 | 0.00 |" in resources
-    assert "| <b>Broken</b> | failed |" in results
+    assert "| &lt;b&gt;Broken&lt;/b&gt; | failed |" in results
 
 
 def test_steps_of_adaptation_stand_beside_those_of_training():
@@ -276,7 +276,9 @@ def test_no_seed_has_no_mean_and_one_has_no_spread(written):
     broken, first = written[1].methods[-1], written[1].methods[0]
     assert np.isnan(broken.mean("selected/test_accuracy"))
     one = MethodResult("a", "A", {}, first.runs[:1], 1, 0, 0.0, ())
-    assert one.std("selected/test_accuracy") == 0.0
+    assert np.isnan(one.std("selected/test_accuracy"))
+    assert "±" not in accuracy(one)
+    assert "test/accuracy_std_seeds" not in one.summary(), "JSON has no NaN"
 
 
 @pytest.mark.parametrize(
@@ -327,7 +329,9 @@ def test_a_comparison_without_any_confirmed_run_has_a_page_all_the_same(tmp_path
     write_report(tmp_path, "none", tmp_path / "report")
     html = (tmp_path / "report" / "report.html").read_text()
     html5lib.HTMLParser(strict=True).parse(html)
-    assert "Nothing was tested" in html
+    assert "Nothing was tested" not in html, "there is one method"
+    assert "Nothing is chosen yet" in html
+    assert "no test accuracy" in html
     assert (tmp_path / "report" / "table.csv").read_text() == "method,seed\n"
 
 

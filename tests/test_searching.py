@@ -1,9 +1,12 @@
 """What a report says of the search, held against figures that the test chooses."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pfltune.report import search_words
 from pfltune.report.results import MethodResult, SearchedRun
 from pfltune.report.searching import position, search_of
 
@@ -19,35 +22,57 @@ def method(*trials: SearchedRun) -> MethodResult:
     return MethodResult("one", "One", {}, (), len(trials), 0, 0.0, (), tuple(trials))
 
 
-def test_best_so_far_counts_every_trial_and_never_falls():
+def searched(*trials, limits=None):
+    return search_of(method(*trials), SPACE, limits or {})
+
+
+def test_best_so_far_counts_trials_that_ran_all_rounds_and_never_falls():
+    """A trial that was stopped early, or still runs, is read after fewer rounds."""
     runs = [
         trial(1, 0.1, [0.2, 0.6]),
-        trial(0, 0.3, [0.5]),
+        trial(0, 0.3, [0.9], outcome="stopped early"),
         trial(2, 0.2, [0.9], outcome="failed"),
         trial(3, 0.4, [0.7]),
+        trial(4, 0.4, [0.95], outcome="running"),
+        trial(5, 0.4, [0.5]),
     ]
-    assert search_of(method(*runs), SPACE).best_so_far == (0.5, 0.6, 0.6, 0.7)
+    found = searched(*runs).best_so_far
+    assert math.isnan(found[0])
+    assert found[1:] == (0.6, 0.6, 0.7, 0.7, 0.7)
 
 
-def test_the_gain_is_read_where_both_have_been():
-    """The published values were stopped at round 2; at round 4 the winner stands alone."""
-    runs = [
-        trial(0, 0.1, [0.1, 0.4], outcome="stopped early"),
-        trial(1, 0.3, [0.2, 0.5, 0.7, 0.8]),
-    ]
-    gain = search_of(method(*runs), SPACE).gain
-    assert (gain.published, gain.best, gain.round) == (0.4, 0.5, 2)
-    assert gain.points == pytest.approx(10.0)
+def test_values_of_different_rounds_make_no_gain():
+    """The published values stopped at 68.7 after round 2; the winner had 65.2 there, 73.3 later."""
+    found = searched(
+        trial(0, 0.1, [0.1, 0.687], outcome="stopped early"),
+        trial(1, 0.3, [0.2, 0.652, 0.7, 0.733]),
+    )
+    assert found.winner.index == 1
+    assert math.isnan(found.gain)
+    assert search_words.first_value(found) == "68.70 (round 2)"
+    assert search_words.winner_value(found.winner) == "73.30"
+    assert search_words.gain(found) == "–"
 
 
-def test_published_values_that_win_gain_nothing():
-    gain = search_of(method(trial(0, 0.1, [0.5]), trial(1, 0.2, [0.3])), SPACE).gain
-    assert gain.points == 0
+def test_a_gain_is_the_difference_after_the_same_rounds():
+    found = searched(trial(0, 0.1, [0.4, 0.5]), trial(1, 0.3, [0.2, 0.58]))
+    assert search_words.gain(found) == "+8.00"
+    assert search_words.gain(searched(trial(0, 0.1, [0.5]), trial(1, 0.2, [0.3]))) == "0.00"
 
 
-def test_a_search_without_a_first_trial_has_no_gain():
-    assert search_of(method(trial(0, 0.1, [0.9], outcome="failed")), SPACE).gain is None
-    assert search_of(method(), SPACE).gain is None
+def test_a_search_without_a_figure_has_nothing_to_say():
+    for found in (searched(trial(0, 0.1, [0.9], outcome="failed")), searched()):
+        assert found.winner is found.first is None
+        assert search_words.gain(found) == search_words.first_value(found) == "–"
+        assert search_words.finding(found).endswith(" Nothing is chosen.")
+
+
+def test_one_trial_that_won_is_told_with_singulars():
+    found = searched(trial(0, 0.1, [0.5]))
+    assert search_words.trials(found) == "1 search trial (1 ran to the end)"
+    assert search_words.fall(found) == (
+        "Validation accuracy 50.00 % in the search; not tested with fresh seeds."
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,11 +81,13 @@ def test_a_search_without_a_first_trial_has_no_gain():
         (0.001, 4, ["lr = 0.001 is the lowest that was searched (0.001 to 1)"]),
         (0.99, 4, ["lr = 0.99 is the highest that was searched (0.001 to 1)"]),
         (0.03, 8, ["depth = 8 is the highest that was searched (1 to 8)"]),
+        (0.03, 1, []),
         (0.03, 4, []),
     ],
 )
-def test_a_best_value_at_the_end_of_its_range_is_warned_of(lr, depth, told):
-    found = search_of(method(trial(0, lr, [0.5], depth=depth)), SPACE)
+def test_a_best_value_at_an_end_is_warned_of_unless_there_is_nothing_beyond(lr, depth, told):
+    """1 is the least that depth can be."""
+    found = searched(trial(0, lr, [0.5], depth=depth), limits={"depth": [1, None]})
     assert list(found.edges) == told
 
 
@@ -69,21 +96,33 @@ def test_the_knob_that_decides_is_the_most_important():
         trial(index, 10 ** (-3 + 3 * index / 15), [index / 16], depth=1 + (index * 5) % 8)
         for index in range(16)
     ]
-    importances = search_of(method(*runs), SPACE).importances
+    importances = searched(*runs).importances
     assert list(importances) == ["lr", "depth"]
     assert importances["lr"] > 0.5
     assert sum(importances.values()) == pytest.approx(1.0)
 
 
-def test_few_trials_or_one_value_have_no_importances():
-    assert search_of(method(trial(0, 0.1, [0.5]), trial(1, 0.2, [0.6])), SPACE).importances == {}
+def test_trials_are_compared_after_one_round_that_all_came_to():
+    """What a trial gains by running on says nothing of its knobs."""
+    found = searched(
+        trial(0, 0.1, [0.1, 0.3], outcome="stopped early"),
+        trial(1, 0.2, [0.1, 0.2, 0.8, 0.9]),
+        trial(2, 0.3, [0.1], outcome="running"),
+        trial(3, 0.4, [0.1], outcome="failed"),
+    )
+    assert found.round == 2
+    assert [(run.index, value) for run, value in found.compared] == [(0, 0.3), (1, 0.2)]
+
+
+def test_few_trials_one_value_or_one_knob_have_no_importances():
+    assert searched(trial(0, 0.1, [0.5]), trial(1, 0.2, [0.6])).importances == {}
     same = [trial(index, 0.1, [index / 10]) for index in range(6)]
-    assert search_of(method(*same), SPACE).importances == {}
+    assert searched(*same).importances == {}
+    one_knob = [trial(index, 0.1 + index / 10, [index / 10]) for index in range(6)]
+    assert searched(*one_knob).importances == {}
 
 
 @given(st.floats(0.001, 1.0))
 def test_a_place_in_a_logarithmic_range_is_that_of_the_exponent(value):
-    import math
-
     assert position(value, 0.001, 1.0, log=True) == pytest.approx(1 + math.log10(value) / 3)
     assert position(value, 0.0, 2.0, log=False) == value / 2

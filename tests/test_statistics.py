@@ -18,6 +18,7 @@ from pfltune.report.statistics import (
     holm,
     signed_rank,
 )
+from pfltune.ties import settled
 
 
 def method(name, test, val=0.5, seeds=None):
@@ -253,8 +254,53 @@ def test_ranks_share_ties_and_leave_out_who_is_missing_somewhere():
     )
     assert found.names == ("a", "b", "c")
     assert found.ranks.tolist() == pytest.approx([(1 + 1.5 + 1) / 3, (2 + 1.5 + 2) / 3, 3.0])
-    assert found.p == pytest.approx(stats.friedmanchisquare(*found.accuracies).pvalue)
     assert found.is_tested
+
+
+def test_friedmans_p_over_few_scenarios_is_exact():
+    """Q ≥ 14/3 in 7 of the 36 ways to rank 3 methods in 2 more scenarios; by χ² p is 0.097.
+
+    Ranks 1 1 2, 2 2 1, 3 3 3 have Q = 12/(3·3·4)·(16 + 25 + 81) − 3·3·4 = 14/3.
+    """
+    found = rank({"a": [0.9, 0.9, 0.8], "b": [0.8, 0.8, 0.9], "c": [0.1, 0.2, 0.3]})
+    assert found.p == pytest.approx(7 / 36)
+    assert stats.friedmanchisquare(*found.accuracies).pvalue == pytest.approx(0.097, abs=0.001)
+    agreed = rank({"a": [0.9, 0.9, 0.9], "b": [0.8, 0.8, 0.8], "c": [0.1, 0.2, 0.3]})
+    assert agreed.p == pytest.approx(1 / 36)
+
+
+def test_friedmans_p_over_many_scenarios_is_near_the_asymptotic_one():
+    table = np.random.default_rng(2).normal(0, 1, (5, 25)) + np.arange(5)[:, None] / 5
+    found = rank({str(k): row for k, row in enumerate(table)})
+    assert found.p == pytest.approx(stats.friedmanchisquare(*table).pvalue, abs=0.02)
+
+
+def test_means_that_are_equal_on_paper_tie():
+    """(.3 + .3 + 0) / 3 and (.1 + .2 + .3) / 3 are .2, and differ in their last bits."""
+    one, other = np.mean([0.3, 0.3, 0.0]), np.mean([0.1, 0.2, 0.3])
+    assert one != other
+    assert settled(one) == settled(other)
+    assert rank({"a": [one], "b": [other]}).ranks.tolist() == [1.5, 1.5]
+    assert default_reference([method("b", [0.5], one), method("a", [0.5], other)]).name == "a"
+
+
+def test_a_seed_without_a_difference_agrees_with_nobody():
+    table = np.tile(np.arange(1, 9) / 100, (3, 1))
+    table[1] = [0.1, -0.1, 0.2, -0.2, 0.3, -0.3, 0.05, -0.05]
+    found = against(method("a", np.zeros((3, 8))), method("b", table))["b"]
+    assert (found.seeds, found.agreeing) == (3, 2)
+    none = against(method("a", np.zeros((2, 8))), method("b", np.zeros((2, 8))))["b"]
+    assert none.agreeing == 0
+
+
+def test_an_interval_without_zero_beside_no_difference_is_told():
+    gain = np.array([0.1, 0.1, 0.09, 0.08, 0.07, -0.01, 0.06, 0.05])
+    lost = [method(name, np.zeros(8)) for name in "cde"]
+    found = against(method("a", np.zeros(8)), method("b", gain), *lost)
+    assert found["b"].interval.low > 0
+    assert found["b"].verdict == "no difference was found"
+    assert found["b"].is_at_odds
+    assert not found["c"].is_at_odds
 
 
 def test_two_scenarios_or_two_methods_are_ranked_and_not_tested():

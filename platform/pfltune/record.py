@@ -29,6 +29,9 @@ LARGEST = 64 * 1024 * 1024
 """Bytes of a record that is read; the digests of a comparison take some thousand."""
 
 
+Limits = tuple[float | None, float | None]
+
+
 class Asked(Settings):
     """Options that touch no figure, as they were last given: they hold until they are given anew.
 
@@ -102,6 +105,7 @@ class Record(Settings):
         fixed: knobs that the user holds, by short name of the method.
         budget: of the search and the confirmation, or of the study.
         spaces: what was searched, by short name.
+        limits: lowest and highest value that each knob can have, by short name and knob.
         computing: how trials compute.
         asked: what touches no figure.
         program: the code that made it.
@@ -119,6 +123,9 @@ class Record(Settings):
     fixed: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
     budget: Budget | Sensitivity
     spaces: Mapping[str, Any] = Field(default_factory=dict)
+    limits: Mapping[str, Mapping[str, tuple[float | None, float | None]]] = Field(
+        default_factory=dict
+    )
     computing: Computing
     asked: Asked = Asked()
     program: Program
@@ -220,7 +227,7 @@ def _some(texts: list[str]) -> str:
 def _settled(record: Record) -> dict[str, Any]:
     """What decides the figures, flat."""
     kept = record.model_dump(
-        mode="json", exclude={"id", "asked", "program", "changes", "titles", "methods"}
+        mode="json", exclude={"id", "asked", "program", "changes", "titles", "methods", "limits"}
     )
     names = [short_name(method) for method in record.methods]
     return dict(_flat({**kept, "methods": names}))

@@ -75,7 +75,7 @@ def analyse(
         UserError: no such method, or no accuracy.
     """
     shown = result.confirmed
-    spaces = result.settings.get("spaces", {})
+    spaces, limits = (result.settings.get(key, {}) for key in ("spaces", "limits"))
     against = named(result, reference) if reference else default_reference(shown)
     others = [method for method in shown if against and method.name != against.name]
     aim = default_target(shown) if target is None else checked_target(target)
@@ -90,7 +90,10 @@ def analyse(
         front=pareto_front(shown),
         local=default_reference(method for method in shown if not method.mean("comm/up_mb")),
         styles=styles_of(method.name for method in result.methods),
-        searches={m.name: search_of(m, spaces.get(m.name, {})) for m in result.methods},
+        searches={
+            m.name: search_of(m, spaces.get(m.name, {}), limits.get(m.name, {}))
+            for m in result.methods
+        },
     )
 
 

@@ -1,21 +1,30 @@
 """What all figures share: size, axes, legend, and the formats they are written in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 WIDTH, HEIGHT = 6.4, 3.8  # inches
 ROW = 0.3  # inches of one method in a figure with a row for each
 PAD = 0.06  # inches round all
 DECADES = 3  # of MB below the most that are told from 0
-# TrueType in PDFs, as journals demand; no random names in SVGs.
-SETTINGS = {"font.size": 9, "pdf.fonttype": 42, "svg.hashsalt": "pfltune"}
+MOST_TICKS = 5  # on an axis of a knob
+# TrueType in PDFs, as journals demand; no random names in SVGs. What a stranger named is text: two
+# dollars in it are no formula.
+SETTINGS = {
+    "font.size": 9,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "pfltune",
+    "text.parse_math": False,
+}
 # Without the date, the same figures give the same files.
 FORMATS: Mapping[str, dict[str, Any]] = {
     "png": {"dpi": 150},
@@ -40,15 +49,25 @@ class Drawing:
 
     def write(self, folder: Path) -> None:
         """As PNG, PDF and SVG."""
-        with mpl.rc_context(SETTINGS):
+        with styled():
             _lay_out(self.figure)
             for suffix, options in FORMATS.items():
                 self.figure.savefig(folder / f"{self.name}.{suffix}", **options)
 
+    def remove(self, folder: Path) -> None:
+        """What there is of its files."""
+        for suffix in FORMATS:
+            (folder / f"{self.name}.{suffix}").unlink(missing_ok=True)
+
+
+def styled() -> AbstractContextManager[None]:
+    """What figures are made and written in; a text takes some of it from where it was made."""
+    return mpl.rc_context(SETTINGS)
+
 
 def canvas(xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Figure, Any]:
     """A figure with one pair of axes."""
-    with mpl.rc_context(SETTINGS):
+    with styled():
         figure = _figure((WIDTH, height))
         axes = figure.add_subplot()
     dress(axes, xlabel, ylabel)
@@ -59,7 +78,7 @@ def panels(
     rows: int, columns: int, size: tuple[float, float], **options: Any
 ) -> tuple[Figure, Any]:
     """A figure with a grid of axes, (rows, columns), of ``size`` inches in all."""
-    with mpl.rc_context(SETTINGS):
+    with styled():
         figure = _figure(size)
         grid = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, grid
@@ -87,8 +106,43 @@ def rows_height(count: int) -> float:
 
 def legend(figure: Figure, axes: Any) -> None:
     """Outside, to the right; none if there is nothing to name."""
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside right upper", frameon=False)
+    outside_legend(figure, [axes])
+
+
+def outside_legend(figure: Figure, panes: Iterable[Any]) -> None:
+    """To the right of all panes, each name once; none if there is nothing to name."""
+    handles = {
+        label: handle
+        for axes in panes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside right upper", frameon=False)
+
+
+def whole_numbers(axis: Any) -> None:
+    """Ticks of rounds or trials, of which there are no quarters."""
+    axis.set_major_locator(MaxNLocator(MOST_TICKS + 3, integer=True))
+
+
+def is_wide(values: Sequence[float] | np.ndarray) -> bool:
+    """Whether values span so much that a logarithmic axis shows them better."""
+    low, high = min(values), max(values)
+    return bool(low > 0 and high / low >= 10)
+
+
+def scale(axes: Any, way: Literal["x", "y"], values: Sequence[float] | np.ndarray) -> None:
+    """The axis of a knob: logarithmic if its values are wide; few ticks, so that none overlap."""
+    axis = axes.xaxis if way == "x" else axes.yaxis
+    if not is_wide(values):
+        whole = all(float(value).is_integer() for value in values)
+        axis.set_major_locator(MaxNLocator(MOST_TICKS, integer=whole))
+        return
+    axes.set(**{f"{way}scale": "log"})
+    decades = np.log10(max(values) / min(values))
+    axis.set_major_locator(LogLocator(subs=(1, 3) if decades < 2.5 else (1,), numticks=MOST_TICKS))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def scale_mb(axes: Any, most: float) -> None:

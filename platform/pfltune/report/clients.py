@@ -9,6 +9,7 @@ from pfltune.report.canvas import Drawing, canvas, dress, label_rows, panels, ro
 from pfltune.report.results import MethodResult
 from pfltune.report.statistics import common_seeds, over_seeds, paired
 from pfltune.report.styles import Style
+from pfltune.report.words import mean_over
 
 MOST_COLUMNS = 4
 PANEL = 1.75  # inches
@@ -25,8 +26,8 @@ def client_accuracies(analysis: Analysis) -> Drawing:
         _spread(axes, place, 100 * method.clients().mean(0), analysis.styles[method.name])
     label_rows(axes, [method.title for method in shown])
     caption = (
-        "Test accuracy of each client, mean over seeds. Boxes hold the middle half of the clients, "
-        "the line is the median, the diamond the mean."
+        f"Test accuracy of each client{mean_over(analysis)}. Boxes hold the middle half of the "
+        "clients, the line is the median, the diamond the mean."
     )
     return Drawing("client-accuracies", caption, figure)
 
@@ -47,7 +48,7 @@ def gain_over_local(analysis: Analysis) -> Drawing | None:
     label_rows(axes, [method.title for method in others])
     caption = (
         f"What each client gains over {local.title}, which uploads nothing: difference of test "
-        "accuracy, mean over seeds. On the right, the share of clients that gain."
+        f"accuracy{mean_over(analysis)}. On the right, the share of clients that gain."
     )
     return Drawing("gain-over-local", caption, figure)
 
@@ -72,8 +73,8 @@ def paired_clients(analysis: Analysis) -> Drawing | None:
     figure.supxlabel(f"test accuracy of a client with {reference.title}, %", fontsize=9)
     figure.supylabel("with the method, %", fontsize=9)
     caption = (
-        f"Each client's test accuracy with a method against that with {reference.title}, mean over "
-        "seeds. Above the diagonal the method is better."
+        f"Each client's test accuracy with a method against that with {reference.title}"
+        f"{mean_over(analysis)}. Above the diagonal the method is better."
     )
     return Drawing("paired-clients", caption, figure)
 

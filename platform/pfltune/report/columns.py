@@ -8,9 +8,13 @@ import numpy as np
 
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
-from pfltune.report.results import MethodResult
+from pfltune.report.results import TEST, MethodResult
+from pfltune.text import count
+from pfltune.ties import settled
 
 MINUS = "−"
+PLUS_MINUS = " ± "
+NO_FIGURE = "–"
 
 
 @dataclass(frozen=True)
@@ -30,18 +34,26 @@ class Column:
     best: Literal["", "high", "low"] = ""
 
     def winners(self, methods: Iterable[MethodResult]) -> set[str]:
-        """Short names of the methods whose cell reads like the best one's."""
+        """Short names of the methods whose figure reads like the best one's.
+
+        None where all read alike: then no method is ahead of another.
+        """
         shown = [m for m in methods if m.runs and not np.isnan(self.value(m))]
         if not self.best or not shown:
             return set()
         first = (max if self.best == "high" else min)(shown, key=self.value)
-        return {method.name for method in shown if self.text(method) == self.text(first)}
+        best = {m.name for m in shown if self._figure(m) == self._figure(first)}
+        return best if len(best) < len(shown) else set()
+
+    def _figure(self, method: MethodResult) -> str:
+        """What a cell shows, without its spread."""
+        return self.text(method).partition(PLUS_MINUS)[0]
 
 
 def accuracy(method: MethodResult) -> str:
-    """Test accuracy, mean ± sample standard deviation over seeds, in percent."""
-    mean, std = method.mean("selected/test_accuracy"), method.std("selected/test_accuracy")
-    return f"{100 * mean:.2f} ± {100 * std:.2f}"
+    """Test accuracy in percent, mean ± sample standard deviation over seeds; of one, no spread."""
+    mean, std = 100 * method.mean(TEST), 100 * method.std(TEST)
+    return f"{mean:.2f}" if np.isnan(std) else f"{mean:.2f}{PLUS_MINUS}{std:.2f}"
 
 
 def local_steps(method: MethodResult) -> str:
@@ -52,8 +64,8 @@ def local_steps(method: MethodResult) -> str:
 
 
 def signed(number: float) -> str:
-    """With two digits, and a sign that is as wide as a digit."""
-    return f"{number:+.2f}".replace("-", MINUS)
+    """With two digits, and a sign that is as wide as a digit; what rounds to 0 has none."""
+    return f"{number:+.2f}".replace("-", MINUS) if round(number, 2) else "0.00"
 
 
 def p_value(p: float) -> str:
@@ -74,12 +86,12 @@ def _figure(
         return method.summary().get(metric, float("nan")) * factor
 
     def text(method: MethodResult) -> str:
-        return "–" if np.isnan(value(method)) else form.format(value(method))
+        return NO_FIGURE if np.isnan(value(method)) else form.format(value(method))
 
     return Column(title, text, value, best)
 
 
-ACCURACY = Column("test accuracy %", accuracy, lambda m: m.mean("selected/test_accuracy"), "high")
+ACCURACY = Column("test accuracy %", accuracy, lambda m: settled(m.mean(TEST)), "high")
 CLIENT_STD = _figure("client std", "test/accuracy_std", "{:.2f}", 100, "low")
 WORST = _figure("worst decile %", "test/accuracy_worst_decile", "{:.2f}", 100, "high")
 MB_PER_ROUND = _figure("MB per round", "comm/mb_per_round", "{:.3f}")
@@ -128,13 +140,15 @@ def cells(method: MethodResult, columns: Iterable[Column]) -> list[str]:
     """A method's row without its name; dashes if no confirmation trial ended."""
     if not method.runs:
         status = "failed" if method.is_over else "not yet"
-        return [status, *["–" for _ in columns][1:]]
+        return [status, *[NO_FIGURE for _ in columns][1:]]
     return [column.text(method) for column in columns]
 
 
 def _interval(analysis: Analysis) -> Column:
     def text(method: MethodResult) -> str:
         interval = analysis.intervals[method.name]
+        if method.clients().size < 2:
+            return NO_FIGURE
         return f"{100 * interval.low:.2f} – {100 * interval.high:.2f}"
 
     return Column("95 % interval", text, lambda method: analysis.intervals[method.name].low)
@@ -142,13 +156,41 @@ def _interval(analysis: Analysis) -> Column:
 
 def _against_reference(analysis: Analysis) -> tuple[Column, ...]:
     """Nothing where there is nobody to compare with."""
-    if analysis.reference is None or not analysis.differences:
+    if not is_compared(analysis):
         return ()
-    title = f"vs. {analysis.reference.title} (95 %)"
-    return (
-        Column(title, lambda m: _difference(analysis, m), lambda m: _mean(analysis, m)),
-        Column("verdict", lambda m: _tested(analysis, m), lambda m: _p(analysis, m)),
+    verdict = Column("test, corrected", lambda m: _tested(analysis, m), lambda m: _p(analysis, m))
+    return (_difference_column(analysis), verdict)
+
+
+def paper_columns(analysis: Analysis) -> tuple[Column, ...]:
+    """Of the result table in a paper: what was found, and what it took."""
+    compared = (
+        (
+            _difference_column(analysis),
+            Column("p (Holm)", lambda m: _bare_p(analysis, m), lambda m: _p(analysis, m)),
+        )
+        if is_compared(analysis)
+        else ()
     )
+    return (
+        ACCURACY,
+        _interval(analysis),
+        *compared,
+        CLIENT_STD,
+        WORST,
+        TOTAL_MB,
+        PERSONAL,
+    )
+
+
+def is_compared(analysis: Analysis) -> bool:
+    """Whether there are two methods to compare."""
+    return analysis.reference is not None and bool(analysis.differences)
+
+
+def _difference_column(analysis: Analysis) -> Column:
+    title = f"difference to {analysis.reference.title if analysis.reference else ''} (95 % each)"
+    return Column(title, lambda m: _difference(analysis, m), lambda m: _mean(analysis, m))
 
 
 def _difference(analysis: Analysis, method: MethodResult) -> str:
@@ -156,19 +198,27 @@ def _difference(analysis: Analysis, method: MethodResult) -> str:
         return "reference"
     found = analysis.differences[method.name]
     if np.isnan(found.mean):
-        return "–"
+        return NO_FIGURE
+    if found.seeds * found.clients < 2:
+        return signed(100 * found.mean)
     low, high = (signed(100 * each) for each in (found.interval.low, found.interval.high))
     return f"{signed(100 * found.mean)} ({low} to {high})"
 
 
 def _tested(analysis: Analysis, method: MethodResult) -> str:
     if method is analysis.reference:
-        return "–"
+        return NO_FIGURE
     found = analysis.differences[method.name]
     if found.untested:
         return found.verdict
-    seeds = f" in {found.agreeing} of {found.seeds} seeds" if found.is_significant else ""
+    seeds = f" in {found.agreeing} of {count(found.seeds, 'seed')}" if found.is_significant else ""
     return f"{found.verdict}{seeds}, {p_value(found.p)}"
+
+
+def _bare_p(analysis: Analysis, method: MethodResult) -> str:
+    if np.isnan(_p(analysis, method)):
+        return NO_FIGURE
+    return p_value(_p(analysis, method)).removeprefix("p ").removeprefix("= ")
 
 
 def _mean(analysis: Analysis, method: MethodResult) -> float:

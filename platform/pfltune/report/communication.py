@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pfltune.errors import UserError
-from pfltune.report.results import Curve, MethodResult
+from pfltune.report.results import TEST, Curve, MethodResult
+from pfltune.ties import settled
 
 SHARE_OF_BEST = 0.95
 
@@ -61,7 +62,7 @@ def reach(method: MethodResult, target: float) -> Reached | None:
     """When the method first reached the target; None if it never did."""
     spent = dict(mean_curve(method, "comm/total_mb"))
     for step, value in mean_curve(method, "val/accuracy"):
-        if value >= target:
+        if settled(value) >= settled(target):
             return Reached(step, spent.get(step, float("nan")))
     return None
 
@@ -77,7 +78,7 @@ def pareto_front(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:
 
     Among equals in both all are on the front.
     """
-    points = {m.name: (m.mean("comm/total_mb"), m.mean("selected/test_accuracy")) for m in methods}
+    points = {m.name: (settled(m.mean("comm/total_mb")), settled(m.mean(TEST))) for m in methods}
     front = [m for m in methods if not any(_beats(p, points[m.name]) for p in points.values())]
     return tuple(sorted(front, key=lambda m: points[m.name]))
 

@@ -14,9 +14,11 @@ from pfltune.report.canvas import (
     panels,
     rows_height,
     scale_mb,
+    whole_numbers,
 )
 from pfltune.report.communication import accuracy_by_mb
-from pfltune.report.results import ConfirmedRun, MethodResult
+from pfltune.report.results import TEST, ConfirmedRun, MethodResult
+from pfltune.report.words import mean_over
 
 BAND = 0.12
 MARKS = 8  # markers on a curve
@@ -31,11 +33,10 @@ def learning_curves(analysis: Analysis) -> Drawing:
         axes.plot(rounds, values.mean(0), label=method.title, **style.curve, **_marks(len(rounds)))
         band = (values.min(0), values.max(0))
         axes.fill_between(rounds, *band, color=style.colour, alpha=BAND, linewidth=0)
+    whole_numbers(axes.xaxis)
     legend(figure, axes)
-    caption = (
-        "Validation accuracy by round: mean over clients and seeds; bands from the lowest seed to "
-        "the highest."
-    )
+    caption = f"Validation accuracy by round{mean_over(analysis, 'clients')}"
+    caption += "; bands from the lowest seed to the highest." if _has_spread(analysis) else "."
     return Drawing("learning-curves", caption, figure)
 
 
@@ -54,16 +55,18 @@ def accuracy_over_bytes(analysis: Analysis) -> Drawing:
         axes.axhline(100 * analysis.target, color="0.4", linewidth=0.8, linestyle=(0, (5, 3)))
     legend(figure, axes)
     caption = (
-        "Validation accuracy against the MB exchanged so far, mean over seeds. The dashed line is "
-        f"the target, {100 * analysis.target:.2f} %."
+        f"Validation accuracy against the MB exchanged so far{mean_over(analysis)}. The dashed "
+        f"line is the target, {100 * analysis.target:.2f} %."
     )
     return Drawing("accuracy-by-bytes", caption, figure)
 
 
-def accuracy_vs_communication(analysis: Analysis) -> Drawing:
-    """Test accuracy against total MB, with the Pareto front."""
-    figure, axes = canvas("total MB up and down, all sampled clients", "test accuracy, %")
+def accuracy_vs_communication(analysis: Analysis) -> Drawing | None:
+    """Test accuracy against total MB, with the Pareto front; None for a single method."""
     shown = analysis.result.confirmed
+    if len(shown) < 2:
+        return None
+    figure, axes = canvas("total MB up and down, all sampled clients", "test accuracy, %")
     scale_mb(axes, _most(shown))
     front = [_point(method) for method in analysis.front]
     if len(front) > 1:
@@ -71,16 +74,20 @@ def accuracy_vs_communication(analysis: Analysis) -> Drawing:
     for method in shown:
         _cross(axes, method, analysis)
     legend(figure, axes)
+    spread = "; bars are ± the standard deviation over seeds"
+    bars = spread if _has_spread(analysis) else ""
     caption = (
-        "Test accuracy against total MB; bars are ± the standard deviation over seeds. "
-        "Filled: on the Pareto front (the grey line), no other method is as good for as many MB."
+        f"Test accuracy against total MB{bars}. Filled: on the Pareto front (the grey line), no "
+        "other method is as good for as many MB."
     )
     return Drawing("accuracy-vs-communication", caption, figure)
 
 
-def to_target(analysis: Analysis) -> Drawing:
-    """Rounds and MB to the target, one row per method."""
+def to_target(analysis: Analysis) -> Drawing | None:
+    """Rounds and MB to the target, one row per method; None for a single method."""
     shown = analysis.result.confirmed
+    if len(shown) < 2:
+        return None
     figure, grid = panels(1, 2, (7.2, rows_height(len(shown))), sharey=True)
     for axes, label, key in zip(grid[0], ("rounds", "MB"), ("round", "mb"), strict=True):
         dress(axes, f"{label} to {100 * analysis.target:.2f} % validation accuracy")
@@ -89,11 +96,16 @@ def to_target(analysis: Analysis) -> Drawing:
             axes.containers[-1][0].set_color(analysis.styles[method.name].colour)
         label_rows(axes, [method.title for method in shown])
         axes.margins(x=0.18)
+    whole_numbers(grid[0, 0].xaxis)
     caption = (
-        f"Rounds and MB until the validation accuracy, mean over clients and seeds, first reached "
-        f"{100 * analysis.target:.2f} %."
+        f"Rounds and MB until the validation accuracy{mean_over(analysis, 'clients')}, first "
+        f"reached {100 * analysis.target:.2f} %."
     )
     return Drawing("to-target", caption, figure)
+
+
+def _has_spread(analysis: Analysis) -> bool:
+    return any(len(method.runs) > 1 for method in analysis.result.confirmed)
 
 
 def _by_seed(runs: tuple[ConfirmedRun, ...]) -> tuple[list[int], np.ndarray]:
@@ -112,7 +124,7 @@ def _most(methods: tuple[MethodResult, ...]) -> float:
 
 
 def _point(method: MethodResult) -> tuple[float, float]:
-    return method.mean("comm/total_mb"), 100 * method.mean("selected/test_accuracy")
+    return method.mean("comm/total_mb"), 100 * method.mean(TEST)
 
 
 def _cross(axes: Any, method: MethodResult, analysis: Analysis) -> None:
@@ -120,7 +132,7 @@ def _cross(axes: Any, method: MethodResult, analysis: Analysis) -> None:
     style = analysis.styles[method.name]
     axes.errorbar(
         *_point(method),
-        yerr=100 * method.std("selected/test_accuracy"),
+        yerr=100 * method.std(TEST),
         label=method.title,
         linestyle="none",
         capsize=3,

@@ -1,9 +1,12 @@
 """The figures of a report; one style per method in all of them."""
 
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from pfltune.report.analysis import Analysis
-from pfltune.report.canvas import Drawing
+from pfltune.report.canvas import Drawing, styled
 from pfltune.report.clients import client_accuracies, gain_over_local, paired_clients
 from pfltune.report.curves import (
     accuracy_over_bytes,
@@ -12,6 +15,9 @@ from pfltune.report.curves import (
     to_target,
 )
 from pfltune.report.search_figures import best_so_far, knob_contour, knob_slices
+from pfltune.text import plain
+
+log = logging.getLogger(__name__)
 
 FIGURES = (
     accuracy_vs_communication,
@@ -35,8 +41,34 @@ def write_figures(analysis: Analysis, folder: Path) -> list[Drawing]:
     """
     if not analysis.result.confirmed:
         return []
-    drawn = [draw(analysis) for draw in FIGURES]
-    drawings = [drawing for drawing in drawn if drawing is not None]
-    for drawing in drawings:
-        drawing.write(folder)
+    return written([(draw.__name__, partial(draw, analysis)) for draw in FIGURES], folder)
+
+
+def written(
+    makers: Iterable[tuple[str, Callable[[], Drawing | None]]], folder: Path
+) -> list[Drawing]:
+    """Make and write figures; one that fails is told of in a line and missing, and that is all.
+
+    Args:
+        makers: name and function of each; a function that returns None has nothing to show.
+        folder: where to.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    drawings = []
+    for name, make in makers:
+        drawing = None
+        try:
+            with styled():
+                drawing = make()
+                if drawing is not None:
+                    drawing.write(folder)
+                    drawings.append(drawing)
+        except OSError:
+            raise
+        except Exception as error:  # of whatever kind: the tables do not depend on a picture
+            if drawing is not None:
+                drawing.remove(folder)
+            log.warning("figure %s is missing: %s", name, plain(f"{type(error).__name__}: {error}"))
     return drawings

@@ -5,18 +5,16 @@ from dataclasses import dataclass
 
 from pfltune.report.analysis import Analysis
 from pfltune.report.columns import (
-    ACCURACY,
-    CLIENT_STD,
     MINUS,
-    PERSONAL,
-    TOTAL_MB,
-    WORST,
     Column,
     cells,
+    paper_columns,
     resource_columns,
 )
-from pfltune.report.results import MethodResult
+from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.statistics import ALPHA
+from pfltune.report.words import BOLD_NOTE, odds, seeds_of
+from pfltune.text import plain
 
 WORSE, BETTER, DIFFERENT = r"$^{\downarrow}$", r"$^{\uparrow}$", r"$^{\ast}$"
 MARKS = {"worse": WORSE, "better": BETTER, "different": DIFFERENT}
@@ -77,14 +75,14 @@ class Tabular:
 
 def result_table(analysis: Analysis) -> str:
     """Accuracies with their marks, and what they cost."""
-    columns = (ACCURACY, CLIENT_STD, WORST, TOTAL_MB, PERSONAL)
+    columns = paper_columns(analysis)
     result = analysis.result
     rows = table_rows(columns, result.methods)
     for row, method in zip(rows, result.methods, strict=True):
         row[1] += _mark(analysis, method)
     scenario = escaped(result.scenario)
     caption = f"Test accuracy and communication on {scenario}."
-    return str(Tabular(_heads(columns), rows, caption, _note(analysis), f"tab:{result.name}"))
+    return str(Tabular(_heads(columns), rows, caption, _note(analysis), _label(result)))
 
 
 def resource_table(analysis: Analysis) -> str:
@@ -93,7 +91,7 @@ def resource_table(analysis: Analysis) -> str:
     result = analysis.result
     caption = f"Resources on {escaped(result.scenario)}."
     rows = table_rows(columns, result.methods)
-    return str(Tabular(_heads(columns), rows, caption, "", f"tab:{result.name}-resources"))
+    return str(Tabular(_heads(columns), rows, caption, "", f"{_label(result)}-resources"))
 
 
 def table_rows(columns: Sequence[Column], methods: Sequence[MethodResult]) -> list[list[str]]:
@@ -119,8 +117,13 @@ def cell(text: str, bold: bool = False) -> str:
 
 
 def escaped(text: str) -> str:
-    """``text`` as LaTeX prints it."""
-    return "".join(SPECIAL.get(char, char) for char in text)
+    """``text`` as LaTeX prints it, in one line."""
+    return "".join(SPECIAL.get(char, char) for char in plain(text))
+
+
+def _label(result: ComparisonResult) -> str:
+    """Of letters, digits and what else a label may hold."""
+    return "tab:" + "".join(c if c.isalnum() or c in "-+." else "-" for c in result.name)
 
 
 def _heads(columns: Iterable[Column]) -> list[str]:
@@ -133,17 +136,24 @@ def _mark(analysis: Analysis, method: MethodResult) -> str:
 
 
 def _note(analysis: Analysis) -> str:
-    seeds = analysis.result.settings["budget"]["seeds"]
-    spread = f"Mean over clients $\\pm$ standard deviation over {seeds} seeds."
-    if analysis.reference is None or not analysis.differences:
-        return spread
-    untested = [m for m in analysis.result.confirmed if _is_untested(analysis, m)]
-    titles = ", ".join(escaped(method.title) for method in untested)
-    return (
-        f"{spread} {WORSE}/{BETTER}: worse/better than {escaped(analysis.reference.title)} "
-        f"($p<{ALPHA}$, Wilcoxon's signed-rank test over clients, Holm's correction); without a "
-        "mark no difference was found." + (f" Not tested: {titles}." if titles else "")
+    over = escaped(seeds_of(analysis.result.confirmed))
+    many = any(len(method.runs) > 1 for method in analysis.result.confirmed)
+    spread = "Mean over clients" + (
+        f" $\\pm$ standard deviation over {over}." if many else f", {over}."
     )
+    sentences = [spread, escaped(BOLD_NOTE)]
+    if analysis.reference is not None and analysis.differences:
+        untested = [m for m in analysis.result.confirmed if _is_untested(analysis, m)]
+        titles = ", ".join(escaped(method.title) for method in untested)
+        sentences += [
+            "Differences in percentage points, each with its own 95\\,\\% bootstrap interval.",
+            f"{WORSE}/{BETTER}: worse/better than {escaped(analysis.reference.title)} "
+            f"($p<{ALPHA}$, Wilcoxon's signed-rank test over clients, Holm's correction); without "
+            "a mark no difference was found.",
+            *([f"Not tested: {titles}."] if titles else []),
+            escaped(odds(analysis)),
+        ]
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _is_untested(analysis: Analysis, method: MethodResult) -> bool:

@@ -9,12 +9,19 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pfltune.report import words
+from pfltune.report import search_words, words
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing
-from pfltune.report.columns import Column, cells, resource_columns, result_columns
+from pfltune.report.columns import (
+    NO_FIGURE,
+    Column,
+    cells,
+    resource_columns,
+    result_columns,
+)
 from pfltune.report.latex import result_table
-from pfltune.report.results import MethodResult
+from pfltune.report.results import TEST, VAL, MethodResult
+from pfltune.report.searching import Searching
 from pfltune.report.styles import Style
 
 
@@ -45,6 +52,17 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Search:
+    """A row of the table of the search; every cell in words."""
+
+    title: str
+    cells: Sequence[str]
+    importances: str
+    chosen: str
+    remarks: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Picture:
     """A figure as base64 of its PNG."""
 
@@ -56,6 +74,8 @@ class Picture:
 def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing]) -> str:
     """The page of one comparison; its figures are read from ``folder``."""
     result = analysis.result
+    searches = [analysis.searches[method.name] for method in result.methods]
+    alone = len(searches) == 1
 
     def sortable(columns: Sequence[Column]) -> Grid:
         return grid(columns, result.methods, analysis.styles)
@@ -67,14 +87,17 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         budget=result.settings["budget"],
         start=words.start_weights(result),
         status=words.status(result),
-        finding=words.finding(analysis),
+        alone=alone,
+        finding=search_words.finding(searches[0]) if alone else words.finding(analysis),
         results=sortable(result_columns(analysis)),
         resources=sortable(resource_columns(analysis)),
-        accuracy_note=f"{words.accuracy_note(result)} {words.SPREAD_NOTE}",
+        accuracy_note=f"{words.accuracy_note([result])} {words.spread_note(result)}",
         test_note=words.test_note(analysis),
+        bold_note="" if alone else words.BOLD_NOTE,
+        tuning_note=search_words.TUNING_NOTE,
         communication_note=words.communication_note(analysis),
         figures=pictures(folder, drawings),
-        searches=[analysis.searches[method.name] for method in result.methods],
+        searches=[_search(each) for each in searches],
         latex=result_table(analysis),
     )
 
@@ -118,6 +141,29 @@ def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:
         )
         for drawing in drawings
     ]
+
+
+def _search(search: Searching) -> Search:
+    method = search.method
+    edges = [f"At the edge: {edge}; a wider range may hold a better one." for edge in search.edges]
+    shares = [f"{knob} {share:.0%}" for knob, share in search.importances.items()]
+    return Search(
+        title=method.title,
+        cells=(
+            f"{method.search_trials:,}",
+            f"{search.counted('stopped early'):,}",
+            f"{method.failed_trials:,}",
+            f"{method.search_steps:,.0f}",
+            search_words.first_value(search),
+            search_words.winner_value(search.winner),
+            search_words.gain(search),
+            search_words.percent(method.mean(VAL)),
+            search_words.percent(method.mean(TEST)),
+        ),
+        importances=", ".join(shares) or NO_FIGURE,
+        chosen=search_words.configuration(method) if method.best else NO_FIGURE,
+        remarks=[*edges, *(f"failed: {reason}" for reason in method.failures)],
+    )
 
 
 def _sort(column: Column, method: MethodResult) -> str:

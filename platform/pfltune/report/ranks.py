@@ -9,9 +9,11 @@ from scipy import stats
 from pfltune.report.canvas import Drawing, panels
 from pfltune.report.statistics import ALPHA
 from pfltune.report.styles import Style
+from pfltune.ties import settled
 
 FEWEST_SCENARIOS = 3
 FEWEST_METHODS = 3
+RESAMPLES = 9_999
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,41 @@ def rank(accuracies: Mapping[str, Sequence[float]]) -> Ranking:
     table = np.array(list(whole.values()), dtype=np.float64)
     if not len(table):
         return Ranking((), table, np.empty(0), float("nan"), float("nan"))
-    ranks = stats.rankdata(-table, axis=0).mean(1)
+    placed = stats.rankdata(-settled(table), axis=0)
     methods, scenarios = table.shape
     p = difference = float("nan")
     if methods >= FEWEST_METHODS and scenarios >= FEWEST_SCENARIOS:
-        p = float(stats.friedmanchisquare(*table).pvalue)
+        p = friedman(placed)
         difference = critical_difference(methods, scenarios)
-    return Ranking(tuple(whole), table, ranks, p, difference)
+    return Ranking(tuple(whole), table, placed.mean(1), p, difference)
+
+
+def friedman(ranks: np.ndarray) -> float:
+    """p-value of Friedman's test that all methods rank alike, by permutation.
+
+    Over a few scenarios the χ² distribution is far off: 3 methods whose p is 0.194 over 3 scenarios
+    have 0.097 by it. Every permutation of the ranks within scenarios is counted where there are at
+    most 9,999, and so many random ones, always the same, where there are more.
+
+    Args:
+        ranks: of each method within each scenario, (methods, scenarios).
+    """
+
+    # Within a scenario the ranks are always the same ones, so that Friedman's statistic rises with
+    # the sum of the squared sums of ranks, which is exact: ranks are whole or half.
+    def spread(*of_method: np.ndarray, axis: int = -1) -> np.ndarray:
+        return (np.stack([each.sum(axis) for each in of_method]) ** 2).sum(0)
+
+    found = stats.permutation_test(
+        ranks,
+        spread,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        alternative="greater",
+        rng=np.random.default_rng(0),
+    )
+    return float(found.pvalue)
 
 
 def critical_difference(methods: int, scenarios: int) -> float:
@@ -101,4 +131,6 @@ def critical_difference_diagram(
         "join methods that Nemenyi's test does not tell apart at 0.05: their ranks differ by less "
         f"than the critical difference, {ranking.critical_difference:.2f}."
     )
+    if ranking.p >= ALPHA:
+        caption += f" Friedman's test found no difference among all (p = {ranking.p:.3f}) first."
     return Drawing("critical-difference", caption, figure)

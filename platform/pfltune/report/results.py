@@ -13,6 +13,8 @@ from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.record import RECORD, Change, Record, Sensitivity, read_record
 from pfltune.registry import short_name
+from pfltune.text import plain
+from pfltune.ties import settled
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL, Journal
@@ -21,6 +23,7 @@ Curve = list[tuple[int, float]]
 
 CURVES = ("val/accuracy", "test/accuracy", "comm/total_mb")
 OBJECTIVE = "val/best_accuracy"
+TEST, VAL = "selected/test_accuracy", "selected/val_accuracy"
 # Only with unseen clients, and only since it is counted.
 SOMETIMES = ("unseen/test/accuracy", "compute/gflops")
 
@@ -33,8 +36,9 @@ class ConfirmedRun:
         seed: its seed.
         metrics: the last value of every metric; ``selected/…`` are those of the chosen round.
         curves: (round, value) of ``val/accuracy``, ``test/accuracy`` and ``comm/total_mb``.
-        val, test: accuracy of every client in the chosen round, in [0, 1].
-        clients: their indices, in the order of ``val`` and ``test``.
+        val, test: accuracy of every client in the chosen round, in [0, 1], in the order of
+            ``clients``.
+        clients: indices of these clients in the partition; empty stands for all, in their order.
     """
 
     seed: int
@@ -43,6 +47,11 @@ class ConfirmedRun:
     val: tuple[float, ...] = ()
     test: tuple[float, ...] = ()
     clients: tuple[int, ...] = ()
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """The index of each client."""
+        return self.clients or tuple(range(len(self.test)))
 
 
 @dataclass(frozen=True)
@@ -123,11 +132,9 @@ class MethodResult:
         return float(np.mean(values)) if values else float("nan")
 
     def std(self, metric: str) -> float:
-        """Sample standard deviation over seeds; 0 for one seed, NaN for none."""
+        """Sample standard deviation over seeds; NaN for fewer than two, which have none."""
         values = self.values(metric)
-        if len(values) < 2:
-            return 0.0 if values else float("nan")
-        return float(np.std(values, ddof=1))
+        return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
     def values(self, metric: str) -> list[float]:
         """One value per seed."""
@@ -142,12 +149,13 @@ class MethodResult:
             for name in SOMETIMES
             if all(name in run.metrics for run in self.runs)
         }
+        if len(self.runs) > 1:
+            sometimes["test/accuracy_std_seeds"] = self.std(TEST)
         return sometimes | {
-            "test/accuracy": self.mean("selected/test_accuracy"),
-            "test/accuracy_std_seeds": self.std("selected/test_accuracy"),
+            "test/accuracy": self.mean(TEST),
             "test/accuracy_std": self.mean("selected/test_accuracy_std"),
             "test/accuracy_worst_decile": self.mean("selected/test_accuracy_worst_decile"),
-            "val/accuracy": self.mean("selected/val_accuracy"),
+            "val/accuracy": self.mean(VAL),
             "comm/mb_per_round": self.mean("comm/total_mb") / self.mean("rounds"),
             "comm/total_mb": self.mean("comm/total_mb"),
             "comm/setup_mb": self.mean("comm/setup_mb"),
@@ -230,7 +238,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
         )
         for short in map(short_name, record.methods)
     ]
-    ranked = sorted(methods, key=lambda m: (-m.mean("selected/test_accuracy"), m.name))
+    ranked = sorted(methods, key=lambda m: (-settled(m.mean(TEST)), m.name))
     ranked.sort(key=lambda m: not m.runs)
     return ComparisonResult(
         name,
@@ -325,13 +333,13 @@ def _method(
     best = ending.best if ending else confirmed[0].started.knobs if confirmed else None
     return MethodResult(
         name=name,
-        title=title,
+        title=plain(title),
         best=dict(best or {}),
         runs=tuple(map(_confirmed, confirmed)),
         search_trials=len(searched),
         failed_trials=len(failed),
         search_steps=sum(trial.metrics.get("train/steps", 0.0) for trial in searched),
-        failures=tuple(sorted({ended.failure or "unknown" for ended in failed})),
+        failures=tuple(sorted({plain(ended.failure) or "unknown" for ended in failed})),
         searched=tuple(map(_searched, searched)),
         ended=sum(trial.ended is not None for trial in trials),
         is_over=ending is not None,

@@ -11,13 +11,16 @@ from pfltune.report import words
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, canvas, label_rows, legend, rows_height
 from pfltune.report.columns import Column, accuracy, cells
+from pfltune.report.figures import written
 from pfltune.report.latex import Tabular, escaped, table_rows
 from pfltune.report.page import grid, pictures, rendered
 from pfltune.report.ranks import Ranking, critical_difference_diagram, rank
-from pfltune.report.results import MethodResult
+from pfltune.report.results import TEST, MethodResult
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.statistics import ALPHA
 from pfltune.report.styles import COLOURS, MARKERS, Style, styles_of
+from pfltune.report.table import markdown
+from pfltune.ties import settled
 
 SPREAD = 0.32  # of a row, in which scenarios stand one above the other
 
@@ -71,12 +74,13 @@ def side_by_side(analyses: Sequence[Analysis]) -> Scenarios:
 def write_scenarios(scenarios: Scenarios, folder: Path) -> None:
     """Tables, figures and page into ``folder``, made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    drawings = [_accuracies(scenarios)]
-    if scenarios.ranking.is_tested:
-        arguments = (scenarios.ranking, scenarios.titles, scenarios.styles)
-        drawings.append(critical_difference_diagram(*arguments))
-    for drawing in drawings:
-        drawing.write(folder)
+    drawings = written(
+        [
+            ("accuracies", lambda: _accuracies(scenarios)),
+            ("critical-difference", lambda: _ranks(scenarios)),
+        ],
+        folder,
+    )
     texts = {
         "table.md": _markdown(scenarios),
         "table.tex": _latex(scenarios),
@@ -119,7 +123,7 @@ def rank_note(ranking: Ranking) -> str:
 
 
 def _accuracy(analysis: Analysis, name: str) -> float:
-    shown = {m.name: m.mean("selected/test_accuracy") for m in analysis.result.confirmed}
+    shown = {m.name: settled(m.mean(TEST)) for m in analysis.result.confirmed}
     return shown.get(name, float("nan"))
 
 
@@ -155,21 +159,26 @@ def _accuracies(scenarios: Scenarios) -> Drawing:
     return Drawing("accuracies", caption, figure)
 
 
+def _ranks(scenarios: Scenarios) -> Drawing | None:
+    """None without scenarios and methods enough for a test."""
+    if not scenarios.ranking.is_tested:
+        return None
+    return critical_difference_diagram(scenarios.ranking, scenarios.titles, scenarios.styles)
+
+
 def _markdown(scenarios: Scenarios) -> str:
     columns = scenario_columns(scenarios)
-    lines = [["method", *(c.title for c in columns)], ["---", *["---:"] * len(columns)]]
-    lines += [[scenarios.titles[m.name], *cells(m, columns)] for m in scenarios.methods]
-    table = "".join("| " + " | ".join(line) + " |\n" for line in lines)
-    return f"{table}\n{rank_note(scenarios.ranking)}\n"
+    heads = ["method", *(column.title for column in columns)]
+    rows = [[scenarios.titles[m.name], *cells(m, columns)] for m in scenarios.methods]
+    return f"{markdown([heads, *rows])}\n{rank_note(scenarios.ranking)}\n"
 
 
 def _latex(scenarios: Scenarios) -> str:
     columns = scenario_columns(scenarios)
     heads = ["method", *(escaped(column.title) for column in columns)]
-    note = (
-        r"Mean over clients $\pm$ standard deviation over seeds. "
-        f"{escaped(rank_note(scenarios.ranking))}"
-    )
+    results = [analysis.result for analysis in scenarios.analyses]
+    told = (words.accuracy_note(results), words.BOLD_NOTE, rank_note(scenarios.ranking))
+    note = escaped(" ".join(told))
     rows = table_rows(columns, scenarios.methods)
     return str(Tabular(heads, rows, "Test accuracy by scenario.", note, "tab:scenarios"))
 
@@ -192,7 +201,7 @@ def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> st
         title=" + ".join(result.name for result in results),
         statuses=statuses,
         results=grid(scenario_columns(scenarios), scenarios.methods, scenarios.styles),
-        accuracy_note=words.accuracy_note(results[0]),
+        accuracy_note=f"{words.accuracy_note(results)} {words.BOLD_NOTE}",
         rank_note=rank_note(scenarios.ranking),
         figures=pictures(folder, drawings),
         findings=[

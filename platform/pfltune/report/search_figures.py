@@ -1,23 +1,62 @@
 """Figures of the search: best so far under equal budget, and accuracy over the knobs."""
 
-import math
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from pfltune.report.analysis import Analysis
-from pfltune.report.canvas import Drawing, canvas, dress, legend, panels
-from pfltune.report.results import MethodResult, SearchedRun
+from pfltune.report.canvas import (
+    Drawing,
+    canvas,
+    dress,
+    is_wide,
+    legend,
+    outside_legend,
+    panels,
+    scale,
+    whole_numbers,
+)
+from pfltune.report.searching import Searching
 
-PANELS = 4
+MOST_SLICES = 8
+SLICES_IN_A_ROW = 4
+MOST_CONTOURS = 3
 FEWEST_FOR_CONTOUR = 6
 
 
+@dataclass(frozen=True)
+class Plane:
+    """A method's trials over two knobs.
+
+    Attributes:
+        first, second: names of the knobs.
+        x, y: their values, (trials,).
+        z: objective at one round, in percent, (trials,).
+    """
+
+    first: str
+    second: str
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+
+    @property
+    def can_be_drawn(self) -> bool:
+        """Whether there are triangles enough to say something: not on a line, not a handful."""
+        if len(self.x) < FEWEST_FOR_CONTOUR:
+            return False
+        points = np.stack([_straight(self.x), _straight(self.y)])
+        centred = points - points.mean(1, keepdims=True)
+        return np.linalg.matrix_rank(centred, tol=1e-9) == 2
+
+
 def best_so_far(analysis: Analysis) -> Drawing | None:
-    """Best validation accuracy after each trial of the search."""
-    searches = [each for each in analysis.searches.values() if each.best_so_far]
-    if not searches:
+    """Best validation accuracy of whole trials, after each trial of the search."""
+    searches = [s for s in analysis.searches.values() if not np.isnan(s.best_so_far).all()]
+    if max((len(each.best_so_far) for each in searches), default=0) < 2:
         return None
     figure, axes = canvas("search trials", "best validation accuracy so far, %")
     for each in searches:
@@ -31,132 +70,141 @@ def best_so_far(analysis: Analysis) -> Drawing | None:
             markersize=4,
             **style.curve,
         )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    whole_numbers(axes.xaxis)
     legend(figure, axes)
     caption = (
-        "Best validation accuracy so far by search trial; every method has the same number of "
-        "trials. The published values are the first."
+        "Best validation accuracy so far by search trial, among trials that ran all rounds; every "
+        "method has the same number of trials."
     )
     return Drawing("search-best-so-far", caption, figure)
 
 
 def knob_slices(analysis: Analysis) -> Drawing | None:
-    """Validation accuracy of every search trial over each knob that most methods search."""
-    names = _shared_knobs(analysis.result.methods)[:PANELS]
+    """Validation accuracy of every search trial over each knob, those of most methods first."""
+    searches = list(analysis.searches.values())
+    names = _shared_knobs(searches)[:MOST_SLICES]
     if not names:
         return None
-    figure, grid = panels(1, len(names), (2.2 + 2.1 * len(names), 3.4), sharey=True)
-    for axes, name in zip(grid[0], names, strict=True):
+    rows = -(-len(names) // SLICES_IN_A_ROW)
+    columns = -(-len(names) // rows)
+    size = (2.2 + 2.1 * columns, 3.4 if rows == 1 else 2.6 * rows)
+    figure, grid = panels(rows, columns, size, sharey=True)
+    for axes in grid.flat[len(names) :]:
+        axes.remove()
+    for axes, name in zip(grid.flat, names, strict=False):
         dress(axes, name)
-        for method in analysis.result.methods:
-            _points(axes, name, method, analysis.styles[method.name].points)
-        if _spans_decades(name, analysis.result.methods):
-            axes.set_xscale("log")
-    grid[0, 0].set_ylabel("validation accuracy, %")
-    handles = {
-        label: handle
-        for axes in grid[0]
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        handles.values(), handles.keys(), loc="outside right upper", frameon=False, fontsize=8
-    )
+        for search in searches:
+            _points(axes, name, search, analysis.styles[search.method.name].points)
+        scale(axes, "x", _values(searches, name))
+    for axes in grid[:, 0]:
+        axes.set_ylabel("validation accuracy, %")
+    outside_legend(figure, grid.flat[: len(names)])
     caption = (
-        "Validation accuracy of each search trial over its knobs. Hollow: stopped early, so read "
-        "after fewer rounds."
+        "Validation accuracy of each search trial over its knobs, read after the last round that "
+        f"all trials of its method came to{_rounds(searches)}. Hollow: stopped early."
     )
     return Drawing("search-slices", caption, figure)
 
 
 def knob_contour(analysis: Analysis) -> Drawing | None:
-    """Validation accuracy over two numeric knobs of the method with most trials that have both."""
-    found = [pair for pair in map(_plane, analysis.result.methods) if pair is not None]
-    if not found:
+    """Validation accuracy over the first knob and each other, of the method with most trials.
+
+    None where no method has trials enough.
+    """
+    found = [(search, _planes(search)) for search in analysis.searches.values()]
+    search, planes = max(found, key=lambda pair: sum(len(p.x) for p in pair[1]), default=(None, []))
+    if search is None or not planes:
         return None
-    method, (first, second), runs = max(found, key=lambda pair: len(pair[2]))
-    figure, axes = canvas(first, second)
-    x, y = (np.array([float(run.knobs[name]) for run in runs]) for name in (first, second))
-    z = 100 * np.array([run.value for run in runs])
-    shown = [_log_if_wide(values) for values in (x, y)]
-    if len(runs) >= FEWEST_FOR_CONTOUR and _spans_a_plane(*shown):
-        axes.tricontourf(x, y, z, levels=8, cmap="cividis", alpha=0.6)
-    points = axes.scatter(x, y, c=z, cmap="cividis", edgecolors="black", linewidths=0.6)
-    for values, rescale in ((x, axes.set_xscale), (y, axes.set_yscale)):
-        if values.min() > 0 and values.max() / values.min() >= 10:
-            rescale("log")
-    figure.colorbar(points, ax=axes, label="validation accuracy, %")
+    figure, grid = panels(1, len(planes), (1.2 + 3.2 * len(planes), 3.4))
+    every = np.concatenate([plane.z for plane in planes])
+    limits = {"vmin": every.min(), "vmax": every.max(), "cmap": "cividis"}
+    for axes, plane in zip(grid[0], planes, strict=True):
+        dress(axes, plane.first, plane.second)
+        if len(set(plane.z)) > 1:
+            axes.tricontourf(plane.x, plane.y, plane.z, levels=8, alpha=0.6, **limits)
+        points = axes.scatter(
+            plane.x, plane.y, c=plane.z, edgecolors="black", linewidths=0.6, **limits
+        )
+        scale(axes, "x", plane.x)
+        scale(axes, "y", plane.y)
+    figure.colorbar(points, ax=grid[0].tolist(), label="validation accuracy, %")
     caption = (
-        f"{method.title}: validation accuracy over {first} and {second}, one point per search "
-        "trial that was not stopped early or, with fewer than three, per trial."
+        f"{search.method.title}: validation accuracy over {planes[0].first} and "
+        f"{_listed([plane.second for plane in planes])}, one point per search trial, all read "
+        f"after round {search.round}."
     )
     return Drawing("search-contour", caption, figure)
 
 
-def _points(axes: Any, name: str, method: MethodResult, style: dict[str, Any]) -> None:
-    runs = [run for run in _ran(method) if _is_number(run.knobs.get(name))]
+def _points(axes: Any, name: str, search: Searching, style: dict[str, Any]) -> None:
+    pairs = [(run, value) for run, value in search.compared if _is_number(run.knobs.get(name))]
     for stopped in (False, True):
-        shown = [run for run in runs if (run.outcome == "stopped early") == stopped]
+        shown = [pair for pair in pairs if (pair[0].outcome == "stopped early") == stopped]
         if shown:
             axes.plot(
-                [run.knobs[name] for run in shown],
-                [100 * run.value for run in shown],
+                [run.knobs[name] for run, _ in shown],
+                [100 * value for _, value in shown],
                 linestyle="none",
                 markersize=5,
                 markerfacecolor="white" if stopped else style["color"],
-                label=method.title,
+                label=search.method.title,
                 **style,
             )
 
 
-def _shared_knobs(methods: tuple[MethodResult, ...]) -> list[str]:
+def _shared_knobs(searches: Iterable[Searching]) -> list[str]:
     """Numeric knobs with more than one value, those of most methods first."""
     counted: Counter[str] = Counter()
-    for method in methods:
-        counted.update(_varied(_ran(method)))
+    for search in searches:
+        counted.update(_varied(search))
     return [name for name, _ in counted.most_common()]
 
 
-def _plane(method: MethodResult) -> tuple[MethodResult, tuple[str, str], list[SearchedRun]] | None:
-    """A method's two numeric knobs that most of its trials have, and those trials."""
-    whole = [run for run in _ran(method) if run.outcome == "finished"]
-    runs = whole if len(whole) >= 3 else _ran(method)
-    names = sorted(_varied(runs), key=lambda name: -sum(name in run.knobs for run in runs))
-    if len(names) < 2:
-        return None
-    with_both = [run for run in runs if all(_is_number(run.knobs.get(n)) for n in names[:2])]
-    return (method, (names[0], names[1]), with_both) if len(with_both) >= 3 else None
+def _planes(search: Searching) -> list[Plane]:
+    """The knob that most trials have with each of the others, as far as it can be drawn."""
+    names = _varied(search)
+    if not names:
+        return []
+    first = max(names, key=lambda name: len(_values([search], name)))
+    planes = [_plane(search, first, other) for other in names if other != first]
+    return [plane for plane in planes if plane.can_be_drawn][:MOST_CONTOURS]
 
 
-def _varied(runs: list[SearchedRun]) -> list[str]:
-    names = dict.fromkeys(name for run in runs for name in run.knobs)
-    return [
-        name
-        for name in names
-        if len({run.knobs[name] for run in runs if _is_number(run.knobs.get(name))}) > 1
+def _plane(search: Searching, first: str, second: str) -> Plane:
+    both = [
+        (float(run.knobs[first]), float(run.knobs[second]), 100 * value)
+        for run, value in search.compared
+        if _is_number(run.knobs.get(first)) and _is_number(run.knobs.get(second))
     ]
+    return Plane(first, second, *np.array(both, dtype=np.float64).reshape(-1, 3).T)
 
 
-def _ran(method: MethodResult) -> list[SearchedRun]:
-    return [r for r in method.searched if r.outcome != "failed" and not math.isnan(r.value)]
+def _varied(search: Searching) -> list[str]:
+    """Its numeric knobs with more than one value, in their order."""
+    names = dict.fromkeys(name for run, _ in search.compared for name in run.knobs)
+    return [name for name in names if len(set(_values([search], name))) > 1]
 
 
-def _is_number(value: object) -> bool:
+def _values(searches: Iterable[Searching], name: str) -> list[float]:
+    """What numeric values the trials have of a knob; whole numbers stay whole."""
+    found = (run.knobs.get(name) for search in searches for run, _ in search.compared)
+    return [value for value in found if _is_number(value)]
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _spans_decades(name: str, methods: tuple[MethodResult, ...]) -> bool:
-    values = [
-        run.knobs[name] for m in methods for run in _ran(m) if _is_number(run.knobs.get(name))
-    ]
-    numbers = [float(value) for value in values]
-    return min(numbers) > 0 and max(numbers) / min(numbers) >= 10
+def _rounds(searches: Iterable[Searching]) -> str:
+    """After which rounds methods are read, where it is the same for all."""
+    rounds = {search.round for search in searches if search.compared}
+    return f", round {rounds.pop()}" if len(rounds) == 1 else ""
 
 
-def _log_if_wide(values: np.ndarray) -> np.ndarray:
-    wide = values.min() > 0 and values.max() / values.min() >= 10
-    return np.log(values) if wide else values
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _spans_a_plane(x: np.ndarray, y: np.ndarray) -> bool:
-    """Whether the points do not lie on a line, without which there are no triangles."""
-    return np.linalg.matrix_rank(np.stack([x - x.mean(), y - y.mean()]), tol=1e-9) == 2
+def _straight(values: np.ndarray) -> np.ndarray:
+    """As they stand on their axis."""
+    return np.log(values) if is_wide(values) else values

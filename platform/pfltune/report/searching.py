@@ -2,12 +2,13 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pfltune.knobs import Value
 from pfltune.report.results import MethodResult, SearchedRun
+from pfltune.tuning.ranking import Outcome, best_index
 
 EDGE = 0.02
 """A best value within this share of its range's end is said to lie at the edge."""
@@ -16,103 +17,122 @@ FEWEST = 4
 
 
 @dataclass(frozen=True)
-class Gain:
-    """How much tuning was worth: the winner against the published values.
-
-    Both are read after the same number of rounds, the most that both came to, since the published
-    values may have been stopped early.
-
-    Attributes:
-        published: objective of the first trial, in [0, 1].
-        best: objective of the winner.
-        round: after which both are read.
-    """
-
-    published: float
-    best: float
-    round: int
-
-    @property
-    def points(self) -> float:
-        """Percentage points of validation accuracy."""
-        return 100 * (self.best - self.published)
-
-
-@dataclass(frozen=True)
 class Searching:
     """The search of one method.
 
     Attributes:
         method: whose it is.
-        best_so_far: best objective after each trial, in the order of the suggestions.
-        gain: over the published values; None without a winner or a first trial.
-        importances: of the knobs that every trial has, adding up to 1, the largest first; empty for
-            few trials.
+        winner: the trial that won, by the rule of the search; None if none has a figure.
+        first: the first trial, which has the start values; None if it has no figure.
+        best_so_far: objective of the winner after each trial, among those that ran all rounds; NaN
+            before the first of them.
+        round: the last round that every trial with a figure has an objective of; 0 for none.
+        compared: these trials, with their objective after that round.
+        importances: of the knobs that all of them have, adding up to 1, the largest first; empty
+            for few trials.
         edges: what lies at the end of its range, in words.
     """
 
     method: MethodResult
+    winner: SearchedRun | None
+    first: SearchedRun | None
     best_so_far: tuple[float, ...]
-    gain: Gain | None
+    round: int
+    compared: tuple[tuple[SearchedRun, float], ...]
     importances: Mapping[str, float]
     edges: tuple[str, ...]
 
+    @property
+    def gain(self) -> float:
+        """Percentage points of the winner over the first trial.
 
-def search_of(method: MethodResult, space: Mapping[str, Any]) -> Searching:
+        NaN where they did not run equally far: then their objectives do not compare.
+        """
+        if self.winner is None or self.first is None or self.winner.rounds != self.first.rounds:
+            return math.nan
+        return 100 * (self.winner.value - self.first.value)
+
+    def counted(self, outcome: str) -> int:
+        """The number of trials that ended so."""
+        return sum(run.outcome == outcome for run in self.method.searched)
+
+
+def search_of(
+    method: MethodResult, space: Mapping[str, Any], limits: Mapping[str, Sequence[Any]]
+) -> Searching:
     """What the search of a method learned.
 
     Args:
         method: with its search trials.
         space: its part of ``spaces`` in comparison.json: under ``search`` the choices of each knob,
             or lowest and highest value and whether it is logarithmic.
+        limits: its part of ``limits``: the lowest and highest value that each knob can have.
     """
-    ran = [run for run in method.searched if run.curve and run.outcome != "failed"]
-    winner = max(ran, key=lambda run: (run.rounds, run.value, -run.index), default=None)
+    ordered = sorted(method.searched, key=lambda run: run.index)
+    ran = [run for run in ordered if run.curve and run.outcome != "failed"]
+    winner = _winner(ran)
     ranges = {name: bounds for name, bounds in space.get("search", {}).items() if _is_range(bounds)}
+    common, compared = _at_one_round(ran)
     return Searching(
         method=method,
-        best_so_far=_running_best(method.searched),
-        gain=_gain(ran, winner),
-        importances=_importances(ran, ranges),
-        edges=tuple(_edges(winner.knobs, ranges)) if winner else (),
+        winner=winner,
+        first=next((run for run in ran if run.index == 0), None),
+        best_so_far=_running_best(ordered),
+        round=common,
+        compared=compared,
+        importances=_importances(compared, ranges),
+        edges=tuple(_edges(winner.knobs, ranges, limits)) if winner else (),
     )
 
 
+def _winner(ran: Iterable[SearchedRun]) -> SearchedRun | None:
+    by_index = {run.index: run for run in ran}
+    best = best_index((index, Outcome(run.rounds, run.value)) for index, run in by_index.items())
+    return None if best is None else by_index[best]
+
+
 def _running_best(runs: Sequence[SearchedRun]) -> tuple[float, ...]:
-    best, found = 0.0, []
-    for run in sorted(runs, key=lambda run: run.index):
-        value = run.value if run.outcome != "failed" else math.nan
-        best = max(best, 0.0 if math.isnan(value) else value)
+    best, found = math.nan, []
+    for run in runs:
+        if run.outcome == "finished" and run.curve:
+            best = run.value if math.isnan(best) else max(best, run.value)
         found.append(best)
     return tuple(found)
 
 
-def _gain(ran: Sequence[SearchedRun], winner: SearchedRun | None) -> Gain | None:
-    first = next((run for run in ran if run.index == 0), None)
-    if first is None or winner is None:
-        return None
-    one, other = dict(first.curve), dict(winner.curve)
-    shared = max(one.keys() & other.keys(), default=None)
-    return None if shared is None else Gain(one[shared], other[shared], shared)
+def _at_one_round(ran: Sequence[SearchedRun]) -> tuple[int, tuple[tuple[SearchedRun, float], ...]]:
+    """The last round that all trials have, and each with its objective there.
+
+    A trial that still runs is left out, lest it hold all others back.
+    """
+    over = [run for run in ran if run.outcome != "running"]
+    curves = [dict(run.curve) for run in over]
+    common = max(set.intersection(*map(set, curves)), default=0) if curves else 0
+    if not common:
+        return 0, ()
+    return common, tuple((run, curve[common]) for run, curve in zip(over, curves, strict=True))
 
 
-def _importances(ran: Sequence[SearchedRun], ranges: Mapping[str, Any]) -> dict[str, float]:
+def _importances(
+    compared: Sequence[tuple[SearchedRun, float]], ranges: Mapping[str, Any]
+) -> dict[str, float]:
     """By Optuna (PED-ANOVA, Watanabe et al., IJCAI 2023, arXiv 2304.10255)."""
     import optuna
 
-    shared = [name for name in ranges if all(name in run.knobs for run in ran)]
-    varied = [name for name in shared if len({run.knobs[name] for run in ran}) > 1]
-    if len(ran) < FEWEST or not varied:
-        return {}
+    runs = [run for run, _ in compared]
+    shared = [name for name in ranges if all(name in run.knobs for run in runs)]
+    varied = [name for name in shared if len({run.knobs[name] for run in runs}) > 1]
+    if len(runs) < FEWEST or len(varied) < 2:
+        return {}  # of a single knob the share is 1, whatever it does
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     study.add_trials(
         optuna.trial.create_trial(
             params={name: run.knobs[name] for name in varied},
             distributions={name: _distribution(run.knobs[name], ranges[name]) for name in varied},
-            value=run.value,
+            value=value,
         )
-        for run in ran
+        for run, value in compared
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Optuna warns where the trials do not suffice
@@ -132,17 +152,22 @@ def _distribution(value: Value, bounds: Sequence[Any]) -> Any:
     return FloatDistribution(low, high, log=bool(log))
 
 
-def _edges(knobs: Mapping[str, Value], ranges: Mapping[str, Any]) -> list[str]:
-    found = []
+def _edges(
+    knobs: Mapping[str, Value], ranges: Mapping[str, Any], limits: Mapping[str, Sequence[Any]]
+) -> Iterable[str]:
+    """Best values at an end beyond which the knob could go; at its own limit there is no beyond."""
     for name, (low, high, log) in ranges.items():
         value = knobs.get(name)
         if not isinstance(value, int | float) or isinstance(value, bool):
             continue
         place = position(value, low, high, log=bool(log))
-        if place < EDGE or place > 1 - EDGE:
-            end = "lowest" if place < EDGE else "highest"
-            found.append(f"{name} = {value:g} is the {end} that was searched ({low:g} to {high:g})")
-    return found
+        lowest, highest = limits.get(name, (None, None))
+        for is_near, word, end, limit in (
+            (place < EDGE, "lowest", low, lowest),
+            (place > 1 - EDGE, "highest", high, highest),
+        ):
+            if is_near and end != limit:
+                yield f"{name} = {value:g} is the {word} that was searched ({low:g} to {high:g})"
 
 
 def position(value: float, low: float, high: float, *, log: bool) -> float:

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from pfltune.ownership import published
 from pfltune.record import Record
-from pfltune.report.results import ToldTrial, told_trials
+from pfltune.report.results import TEST, ToldTrial, told_trials
 from pfltune.report.styles import COLOURS
+from pfltune.report.table import markdown
 from pfltune.tracking.journal import JOURNAL, Journal
 
 NAMES = {
@@ -69,7 +70,7 @@ def read_sensitivity(record: Record, folder: Path) -> Cells:
 def _cell(trials: list[ToldTrial]) -> Cell:
     metrics = [trial.metrics for trial in trials]
     return Cell(
-        tuple(m["selected/test_accuracy"] for m in metrics),
+        tuple(m[TEST] for m in metrics),
         float(np.mean([m["comm/total_mb"] / m["rounds"] for m in metrics])),
         tuple(trial.started.seed for trial in trials),
     )
@@ -111,9 +112,7 @@ def write_sensitivity(record: Record, study: Path) -> Cells:
 
 def write_files(cells: Cells, folder: Path) -> None:
     """Tables and figure into an empty folder."""
-    lines = [list(HEADS), ["---", *["---:"] * (len(HEADS) - 1)], *rows(cells)]
-    markdown = "".join("| " + " | ".join(line) + " |\n" for line in lines)
-    (folder / "sensitivity.md").write_text(markdown)
+    (folder / "sensitivity.md").write_text(markdown([list(HEADS), *rows(cells)]))
     values = [
         f'"{part}",{seed},{value!r},{cell.mb_per_round!r}\n'
         for part, cell in cells.items()

@@ -21,20 +21,27 @@ def csv_table(result: ComparisonResult) -> str:
 
 
 def csv_clients(result: ComparisonResult) -> str:
-    """One row per method, seed and client: accuracies in [0, 1] in the chosen round."""
+    """One row per method, seed and client: accuracies in [0, 1] in the chosen round.
+
+    A client has the number that it has in the partition.
+    """
     rows = [
         [method.name, run.seed, client, _digits(val), _digits(test)]
         for method in result.methods
         for run in method.runs
-        for client, (val, test) in enumerate(zip(run.val, run.test, strict=True))
+        for client, val, test in zip(run.indices, run.val, run.test, strict=True)
     ]
     return text(["method", "seed", "client", "val_accuracy", "test_accuracy"], rows)
 
 
 def csv_summary(analysis: Analysis) -> str:
-    """One row per confirmed method: means, interval, difference to the reference, target."""
+    """One row per confirmed method: means, interval, difference to the reference, target.
+
+    What a method has no figure of is empty.
+    """
     rows = [_summary(analysis, method) for method in analysis.result.confirmed]
-    return text(list(rows[0]), [list(row.values()) for row in rows]) if rows else ""
+    heads = list(dict.fromkeys(name for row in rows for name in row))
+    return text(heads, [[row.get(name, "") for name in heads] for row in rows]) if rows else ""
 
 
 def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

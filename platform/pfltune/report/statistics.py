@@ -22,15 +22,14 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from pfltune.report.results import MethodResult
+from pfltune.report.results import VAL, MethodResult
+from pfltune.ties import settled
 
 ALPHA = 0.05
 LEVEL = 0.95
 RESAMPLES = 9_999
 # The least two-sided p of n clients is 2 / 2^n, which is above 0.05 for fewer.
 FEWEST_CLIENTS = 6
-# Means over seeds of differences that are equal on paper differ in their last bits.
-DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,10 @@ class Difference:
 
     Attributes:
         mean: of the test accuracies, over clients and common seeds; NaN without such seeds.
-        interval: of the mean, 95 %.
+        interval: of the mean, 95 %, for this difference by itself: not corrected as ``p`` is.
         seeds: seeds that both have.
-        agreeing: of these, seeds whose own mean difference has the direction of ``mean``.
+        agreeing: of these, seeds whose own mean difference has the direction of ``mean``; one
+            without a difference has none.
         clients: number of clients.
         higher, lower: clients on which the method is above and below the reference.
         p: p-value after Holm's correction; NaN where nothing could be tested.
@@ -74,6 +74,12 @@ class Difference:
     def is_significant(self) -> bool:
         """Whether p is below 0.05 after the correction."""
         return self.p < ALPHA
+
+    @property
+    def is_at_odds(self) -> bool:
+        """Whether the interval and the test, which ask different questions, answer differently."""
+        leaves_out_0 = self.interval.low > 0 or self.interval.high < 0
+        return not self.untested and leaves_out_0 != self.is_significant
 
     @property
     def verdict(self) -> str:
@@ -117,7 +123,7 @@ def default_reference(methods: Iterable[MethodResult]) -> MethodResult | None:
     None if no method has a confirmation trial.
     """
     shown = [method for method in methods if method.runs]
-    ordered = sorted(shown, key=lambda m: (-m.mean("selected/val_accuracy"), m.name))
+    ordered = sorted(shown, key=lambda m: (-settled(m.mean(VAL)), m.name))
     return ordered[0] if ordered else None
 
 
@@ -129,12 +135,12 @@ def common_seeds(method: MethodResult, other: MethodResult) -> list[int]:
 def paired(method: MethodResult, other: MethodResult) -> np.ndarray:
     """Differences of test accuracy, method minus other, (common seeds, clients)."""
     seeds = common_seeds(method, other)
-    return np.round(method.clients(seeds) - other.clients(seeds), DIGITS)
+    return settled(method.clients(seeds) - other.clients(seeds))
 
 
 def over_seeds(table: np.ndarray) -> np.ndarray:
     """One difference per client, of a table with at least one seed."""
-    return np.round(table.mean(0), DIGITS)
+    return settled(table.mean(0))
 
 
 def compare(reference: MethodResult, others: Sequence[MethodResult]) -> dict[str, Difference]:
@@ -192,13 +198,13 @@ def _difference(table: np.ndarray, p: float, raw: float, reason: str) -> Differe
     if not len(table):
         nothing = Interval(float("nan"), float("nan"))
         return Difference(float("nan"), nothing, 0, 0, 0, 0, 0, float("nan"), raw, reason, 0)
-    differences = over_seeds(table)
+    differences, mean = over_seeds(table), settled(float(table.mean()))
     ranks = np.sign(differences) * stats.rankdata(np.abs(differences))
     return Difference(
-        mean=float(table.mean()),
+        mean=mean,
         interval=bootstrap(table),
         seeds=len(table),
-        agreeing=int((np.sign(table.mean(1)) == np.sign(table.mean())).sum()),
+        agreeing=int((settled(table.mean(1)) * mean > 0).sum()),
         clients=len(differences),
         higher=int((differences > 0).sum()),
         lower=int((differences < 0).sum()),

@@ -1,8 +1,11 @@
 """What a report says in sentences."""
 
+from collections.abc import Sequence
+
 from pfltune.report.analysis import Analysis
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.statistics import ALPHA
+from pfltune.text import count
 
 
 def status(result: ComparisonResult) -> str:
@@ -14,42 +17,102 @@ def status(result: ComparisonResult) -> str:
     return f"partial: {result.ended} of {result.planned} trials have ended{rest}"
 
 
-def accuracy_note(result: ComparisonResult) -> str:
-    """What an accuracy is."""
-    seeds = _count(result.settings["budget"]["seeds"], "seed")
+def accuracy_note(results: Sequence[ComparisonResult]) -> str:
+    """What an accuracy is, in one comparison or in several side by side."""
+    methods = [method for result in results for method in result.confirmed]
+    if not methods:
+        return "No confirmation trial has ended, so that there is no test accuracy."
+    many = max(len(method.runs) for method in methods) > 1
+    spread = "± the sample standard deviation over" if many else "with"
+    note = (
+        "Test accuracy is the mean over clients at the round with the best validation accuracy, "
+        f"{spread} {seeds_of(methods)} that the search never used."
+    )
+    fewer = [m.title for r in results for m in r.confirmed if len(m.runs) < planned_seeds(r)]
+    if fewer:
+        note += f" Fewer seeds than planned have ended of {', '.join(dict.fromkeys(fewer))}."
+    return note
+
+
+def planned_seeds(result: ComparisonResult) -> int:
+    """Confirmation seeds of each method, if none fails."""
+    return int(result.settings["budget"]["seeds"])
+
+
+def seeds_of(methods: Sequence[MethodResult]) -> str:
+    """Over how many seeds figures are: ``3 seeds``, or ``1 to 3 seeds`` where some have failed."""
+    numbers = [len(method.runs) for method in methods]
+    if not numbers:
+        return "no seed"
+    fewest, most = min(numbers), max(numbers)
+    return count(most, "seed") if fewest == most else f"{fewest} to {count(most, 'seed')}"
+
+
+def mean_over(analysis: Analysis, first: str = "") -> str:
+    """``, mean over seeds`` where there are several; with what is averaged before, if anything."""
+    many = any(len(method.runs) > 1 for method in analysis.result.confirmed)
+    over = [each for each in (first, "seeds" if many else "") if each]
+    return f", mean over {' and '.join(over)}" if over else ""
+
+
+def spread_note(result: ComparisonResult) -> str:
+    """What the interval and the spread over clients are; empty without figures."""
+    if not result.confirmed:
+        return ""
+    one = max(len(method.runs) for method in result.confirmed) == 1
+    drawn = (
+        "over clients; of other seeds one seed says nothing"
+        if one
+        else "over seeds and clients, drawn independently of each other"
+    )
+    both = "" if one else "; both are means over seeds"
     return (
-        "Test accuracy is the mean over clients at the round with the best validation accuracy, ± "
-        f"the sample standard deviation over {seeds} that the search never used."
+        f"The interval is a 95 % bootstrap {drawn}. Client std is the standard deviation over "
+        f"clients, the worst decile the mean of the lowest tenth of them{both}."
     )
 
 
-SPREAD_NOTE = (
-    "The interval is a 95 % bootstrap over seeds and clients, drawn independently of each other. "
-    "Client std is the standard deviation over clients, the worst decile the mean of the lowest "
-    "tenth of them; both are means over seeds."
+BOLD_NOTE = (
+    "Bold is the best figure of its column, and every one that reads the same; it does not say "
+    "that others differ."
 )
 
 
 def test_note(analysis: Analysis) -> str:
-    """What was tested, against whom, and what that does not say."""
+    """What was tested, against whom, and what that does not say; empty for a single method."""
     reference = analysis.reference
+    if len(analysis.result.methods) < 2:
+        return ""
     if reference is None or not analysis.differences:
         return "Nothing was tested: there are not two methods with confirmed runs."
     why = "named by the user" if analysis.chosen else "the method with the best validation accuracy"
     sentences = [
         f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by client "
-        "and seed, in percentage points. Wilcoxon's signed-rank test on the clients' differences "
-        "(mean over seeds; zeros after Pratt), p-values after Holm's correction for "
-        f"{_count(len(analysis.differences), 'comparison')}. That no difference was found does "
+        "and seed, in percentage points; the interval of each is a 95 % bootstrap over seeds and "
+        "clients for that difference by itself. Wilcoxon's signed-rank test on the clients' "
+        "differences (mean over seeds; zeros after Pratt), p-values after Holm's correction for "
+        f"{count(len(analysis.differences), 'comparison')}. That no difference was found does "
         "not say that there is none. A p-value speaks of these clients under these seeds; what a "
-        "seed does to all clients at once is not in it, so the seeds that agree are counted."
+        "seed does to all clients at once is not in it, so the seeds that agree are counted.",
+        odds(analysis),
     ]
     if analysis.is_too_small:
         sentences.append(
             f"With so few clients, no difference could be found at p < {ALPHA} after the "
             "correction, however large."
         )
-    return " ".join(sentences)
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def odds(analysis: Analysis) -> str:
+    """Where an interval and the test beside it seem to contradict each other; empty if nowhere."""
+    titles = [m.title for m in _others(analysis) if analysis.differences[m.name].is_at_odds]
+    if not titles:
+        return ""
+    return (
+        f"Of {', '.join(titles)}, interval and test do not agree: the one is of the mean and not "
+        "corrected, the other of the clients' ranks and corrected. The verdict is the test's."
+    )
 
 
 def finding(analysis: Analysis) -> str:
@@ -70,12 +133,19 @@ def finding(analysis: Analysis) -> str:
 def communication_note(analysis: Analysis) -> str:
     """What MB, the target and the front are."""
     front = ", ".join(method.title for method in analysis.front)
+    if not analysis.front:
+        return "MB are 10⁶ bytes of safetensors payloads, up and down."
+    best = (
+        f"On the Pareto front of test accuracy and total MB: {front}. "
+        if len(analysis.result.confirmed) > 1
+        else ""
+    )
     return (
         "MB are 10⁶ bytes of safetensors payloads, up and down. Per round and in total: all "
-        "sampled clients together. Rounds and MB to the target: until the validation accuracy, "
-        f"mean over clients and seeds, first reached {100 * analysis.target:.2f} %. On the Pareto "
-        f"front of test accuracy and total MB: {front}. Seconds are local training and "
-        "aggregation of one trial; peak MB is the process' high-water mark or the GPU's."
+        "sampled clients together. Rounds and MB to the target: until the validation accuracy"
+        f"{mean_over(analysis, 'clients')}, first reached {100 * analysis.target:.2f} %. {best}"
+        "Seconds are local training and aggregation of one trial; peak MB is the process' "
+        "high-water mark or the GPU's."
     )
 
 
@@ -101,7 +171,3 @@ def _titles(analysis: Analysis, verdict: str) -> list[str]:
 
 def _others(analysis: Analysis) -> list[MethodResult]:
     return [m for m in analysis.result.confirmed if m.name in analysis.differences]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

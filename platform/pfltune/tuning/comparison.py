@@ -7,11 +7,12 @@ from typing import Any
 
 from pfltune.errors import UserError
 from pfltune.federation.ground import Federation, Protocol
-from pfltune.knobs import Value, checked_values
+from pfltune.knobs import Value, checked_values, knobs_of
 from pfltune.method import Method
 from pfltune.record import Asked
 from pfltune.registry import find_method, make_method, short_name, title_of
 from pfltune.scenario import Scenario
+from pfltune.text import count
 from pfltune.tuning.candidate import Phase
 from pfltune.tuning.endurance import Endurance
 from pfltune.tuning.hardware import Hardware
@@ -67,15 +68,21 @@ class Comparison:
             "spaces": {short_name(m): space.settings() for m, space in self.spaces.items()},
             "computing": self.hardware.computing(),
             "asked": self.asked,
+            "limits": {short_name(m): _limits(m) for m in self.plan.methods},
         }
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""
         budget = self.plan.budget
+        titles = [title_of(find_method(method)) for method in self.plan.methods]
+        several = len(titles) > 1
+        subject = f"Comparing {len(titles)} methods" if several else f"Tuning {titles[0]}"
+        at_once = count(self.hardware.workers, "trial")
         return (
-            f"Comparing {len(self.plan.methods)} methods: {budget.trials} search trials and "
-            f"{budget.seeds} confirmation seeds each, {self.plan.protocol.rounds} rounds, "
-            f"{self.hardware.workers} trials side by side in {self.hardware.compute.precision}"
+            f"{subject}: {count(budget.trials, 'search trial')} and "
+            f"{count(budget.seeds, 'confirmation seed')}{' each' if several else ''}, "
+            f"{count(self.plan.protocol.rounds, 'round')}, {at_once} side by side in "
+            f"{self.hardware.compute.precision}"
         )
 
     def firsts(self) -> Iterator[Method]:
@@ -130,6 +137,11 @@ def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
     for method, space in spaces.items():
         first = dict(space.start[0]) if space.start else {}
         yield make_method(method, {**first, **space.fixed})
+
+
+def _limits(method: str) -> dict[str, list[float | None]]:
+    """The lowest and highest value that each knob of a method can have, whatever is searched."""
+    return {knob.name: [knob.low, knob.high] for knob in knobs_of(find_method(method)).values()}
 
 
 def _absolute(method: str) -> str:

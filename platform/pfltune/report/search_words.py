@@ -1,0 +1,86 @@
+"""What a report says of a search in words."""
+
+import math
+
+from pfltune.knobs import Value
+from pfltune.report.columns import NO_FIGURE, signed
+from pfltune.report.results import TEST, VAL, MethodResult, SearchedRun
+from pfltune.report.searching import Searching
+from pfltune.text import count, plain
+
+TUNING_NOTE = (
+    "No search trial was given test data. The objective is the best validation accuracy so far, "
+    "averaged over clients. The first trial has the start values of the search space, the "
+    "published ones where there are; what they leave out is drawn. A trial that was stopped early "
+    "is read after fewer rounds, so that it has no gain beside one that was not. With fresh seeds "
+    "the chosen values usually do worse than in the search, which took the luckiest of its trials. "
+    "Importances are Optuna's (PED-ANOVA) over the knobs that all trials have, read after one "
+    "round that all came to; of few trials they say little."
+)
+
+
+def finding(search: Searching) -> str:
+    """What one search found, in a few sentences."""
+    method = search.method
+    told = f"{method.title}: {trials(search)}."
+    if not method.best:
+        return f"{told} Nothing is chosen{'' if method.is_over else ' yet'}."
+    return f"{told} Chosen: {configuration(method)}. {fall(search)}"
+
+
+def trials(search: Searching) -> str:
+    """How many search trials there were, and how they ended."""
+    whole = count(search.method.search_trials, "search trial")
+    ways = {"ran to the end": "finished", "stopped early": "stopped early"}
+    ways |= {"failed": "failed", "still running": "running"}
+    counted = {words: search.counted(outcome) for words, outcome in ways.items()}
+    told = ", ".join(f"{number} {words}" for words, number in counted.items() if number)
+    return f"{whole} ({told})" if told else whole
+
+
+def fall(search: Searching) -> str:
+    """The winner in the search, and with seeds that it was not chosen by."""
+    if search.winner is None:
+        return ""
+    found = f"Validation accuracy {percent(search.winner.value)} % in the search"
+    method = search.method
+    if not method.runs:
+        return f"{found}; not tested with fresh seeds{'' if method.is_over else ' yet'}."
+    return (
+        f"{found}; with {count(len(method.runs), 'fresh seed')} validation "
+        f"{percent(method.mean(VAL))} %, test {percent(method.mean(TEST))} %."
+    )
+
+
+def configuration(method: MethodResult) -> str:
+    """The chosen values, as far as one reads them; every digit is in MLflow."""
+    return ", ".join(f"{name} = {shown(value)}" for name, value in method.best.items())
+
+
+def shown(value: Value) -> str:
+    """A knob's value, of a number four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else plain(str(value))
+
+
+def first_value(search: Searching) -> str:
+    """The first trial's objective, and when it was read if the winner went on for longer."""
+    first = search.first
+    if first is None:
+        return NO_FIGURE
+    early = search.winner is not None and first.rounds != search.winner.rounds
+    return percent(first.value) + (f" (round {first.rounds})" if early else "")
+
+
+def winner_value(winner: SearchedRun | None) -> str:
+    """The winner's objective at its end."""
+    return NO_FIGURE if winner is None else percent(winner.value)
+
+
+def gain(search: Searching) -> str:
+    """What the search gained over its first trial, in points."""
+    return NO_FIGURE if math.isnan(search.gain) else signed(search.gain)
+
+
+def percent(share: float) -> str:
+    """With two digits; a dash for no figure."""
+    return NO_FIGURE if math.isnan(share) else f"{100 * share:.2f}"
