@@ -7,6 +7,7 @@ import pytest
 
 import pfltune.cli
 from pfltune.cli.app import COMMANDS, root
+from pfltune.errors import Halted
 from pfltune.program import Program
 from pfltune.record import Asked, Record, read_record
 
@@ -60,13 +61,11 @@ ABOUT = {
 """Neither; ``--deterministic`` cannot be taken back."""
 
 
-class Began(BaseException):
-    """A job would run now."""
-
-
 @pytest.fixture
 def call(monkeypatch, tmp_path):
     """``call(*arguments)`` is the job that a command would run, or its line and exit code."""
+
+    jobs = []
 
     def stop(job, progress, console, accept_new_code):
         parts = {**job.settings(), "program": PROGRAM, "data": {"images": "1"}}
@@ -75,16 +74,17 @@ def call(monkeypatch, tmp_path):
             Record.model_validate(parts).write(job.folder)
         else:
             before.going_on(Record.model_validate({**parts, "id": before.id}), accept_new_code)
-        raise Began(job)
+        jobs.append(job)
+        raise Halted("a job would run now")
 
     monkeypatch.setattr("pfltune.tuning.session.run_session", stop)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["pfltune", *arguments])
-        with pytest.raises((Began, SystemExit)) as ended:
+        with pytest.raises(SystemExit) as ended:
             pfltune.cli.main()
-        return ended.value.args[0]
+        return jobs.pop() if jobs else ended.value.code
 
     return run
 

@@ -15,8 +15,8 @@ from comparisons import Fake
 from rich.console import Console
 
 from pfltune.cli.report import command
-from pfltune.errors import UserError
-from pfltune.record import Sensitivity
+from pfltune.errors import Halted, UserError
+from pfltune.record import Change, Sensitivity
 from pfltune.report.analysis import analyse
 from pfltune.report.attachment import attach_report
 from pfltune.report.columns import accuracy, local_steps
@@ -445,3 +445,54 @@ def test_a_folder_that_is_a_file_or_a_store_that_is_not_there_is_refused(written
     told = invoke(tmp_path / "nowhere", "one")
     assert (told.exit_code, "none at all in" in told.output) == (2, True)
     assert not (tmp_path / "nowhere").exists(), "looking makes no store"
+
+
+def test_a_table_of_two_programs_says_so_wherever_it_is_shown(tmp_path):
+    change = Change(at="2026-11-26T10:00:00+00:00", differences=("the code of fedrep has changed",))
+    comparisons.record(Store(tmp_path), "two", METHODS, mirrored=False, changes=(change,))
+    told = invoke(tmp_path, "two")
+    assert told.exit_code == 0, told.output
+    words = "Not all trials were made by one program: from 2026-11-26T10:00:00+00:00 on, the code"
+    assert words in told.output
+    folder = tmp_path / "two" / "report"
+    assert words in (folder / "report.html").read_text()
+    assert "made by one program" in (folder / "table.md").read_text()
+
+
+def test_a_damaged_journal_is_reported_up_to_the_damage_with_exit_code_1(tmp_path):
+    comparisons.record(Store(tmp_path), "torn", METHODS, mirrored=False)
+    journal = tmp_path / "torn" / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[60] = lines[60].replace(b'"round": ', b'"round": 1')
+    journal.write_bytes(b"".join(lines))
+    told = invoke(tmp_path, "torn")
+    assert isinstance(told.exception, Halted)
+    assert "line 61 is damaged" in str(told.exception)
+    assert "torn is partial" in told.output
+    assert "line 61 is damaged" in (tmp_path / "torn" / "report" / "report.html").read_text()
+
+
+def test_a_read_only_folder_can_be_reported_elsewhere_and_asks_nothing_of_mlflow(
+    written, tmp_path, monkeypatch
+):
+    copy = tmp_path / "results"
+    shutil.copytree(written[0].results, copy)
+    before = {path: path.stat().st_mtime_ns for path in copy.rglob("*")}
+    monkeypatch.setattr(Store, "client", property(lambda store: pytest.fail("MLflow was asked")))
+    told = invoke(copy, "one", "--out", str(tmp_path / "out"))
+    assert told.exit_code == 0, told.output
+    assert {path: path.stat().st_mtime_ns for path in copy.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    "linked", ["one", "one/comparison.json", "one/journal.jsonl", "one/report"]
+)
+def test_links_in_somebodys_results_are_not_followed(written, tmp_path, linked):
+    copy = tmp_path / "results"
+    shutil.copytree(written[0].results, copy)
+    real = tmp_path / "elsewhere"
+    shutil.move(copy / linked, real)
+    (copy / linked).symlink_to(real)
+    told = invoke(copy, "one")
+    assert told.exit_code == 2, told.output
+    assert "leads out of" in told.output or "link" in told.output

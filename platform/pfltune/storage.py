@@ -46,12 +46,12 @@ def write_whole(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
-def remove_files(folder: Path, names: Iterable[str]) -> None:
-    """Remove files of ours by name, and the folder unless somebody else has something in it."""
+def remove_files(folder: Path, names: Iterable[str], with_folder: bool = False) -> None:
+    """Remove files of ours by name; if that is asked for, the folder too, unless more is in it."""
     for name in names:
         (folder / name).unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    if with_folder:
+        Folder(folder).remove_if_empty()
 
 
 class Storage(Protocol):

@@ -61,6 +61,7 @@ def command(methods: str, **settings: Any) -> None:
         conclude(folder, result)
         return
     from pfltune.report.table import terminal_table
+    from pfltune.report.words import origin_note
 
     wide = Console(width=max(console.width, TABLE_WIDTH), markup=False)
     wide.print(terminal_table(result))
@@ -68,6 +69,8 @@ def command(methods: str, **settings: Any) -> None:
         "test accuracy: mean over clients ± std over seeds, at the round chosen on validation",
         soft_wrap=True,
     )
+    if note := origin_note(result):
+        console.print(note, soft_wrap=True, highlight=False)
     for method in result.methods:
         for reason in method.failures:
             console.print(

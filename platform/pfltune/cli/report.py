@@ -75,7 +75,7 @@ def _report_one(
 ) -> Path:
     from pfltune.report.attachment import attach_report
     from pfltune.report.table import terminal_table
-    from pfltune.report.words import status
+    from pfltune.report.words import origin_note, status
     from pfltune.report.writer import write_report
 
     result = write_report(results, name, out, reference, target)
@@ -83,6 +83,8 @@ def _report_one(
     console.print(terminal_table(result))
     if told := status(result):
         click.echo(f"{result.name} is {told}")
+    if note := origin_note(result):
+        click.echo(note)
     if out is None:
         attach_report(results, result, results / name / "report", partial(click.echo, err=True))
     if result.damage:

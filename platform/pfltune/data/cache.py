@@ -79,7 +79,7 @@ def _decoded(name: str, source: Source, folder: Path) -> Dataset:
         _write(name, source.decode(), part)
         part.replace(folder)
     except BaseException:
-        remove_files(part, OWN)
+        remove_files(part, OWN, with_folder=True)
         raise
     _sync(folder.parent)
     dataset = _opened(name, folder)
@@ -104,7 +104,7 @@ def _clear(folder: Path) -> None:
             + (f"also holds {some_of(strange)}" if entry else "is no folder of them")
             + "; move it away"
         )
-    remove_files(folder, OWN)
+    remove_files(folder, OWN, with_folder=True)
 
 
 def _write(name: str, decoded: Decoded, folder: Path) -> None:

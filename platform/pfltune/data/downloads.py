@@ -64,7 +64,7 @@ def _download(file: RemoteFile, folder: Path) -> None:
             download_url(file.url, part, filename=file.name, md5=file.md5)
         (part / file.name).replace(folder / file.name)
     finally:
-        remove_files(part, [file.name])
+        remove_files(part, [file.name], with_folder=True)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from pfltune.storage import remove_files
+
 WIDTH, HEIGHT = 6.4, 3.8  # inches
 ROW = 0.3  # inches of one method in a figure with a row for each
 PAD = 0.06  # inches round all
@@ -56,8 +58,7 @@ class Drawing:
 
     def remove(self, folder: Path) -> None:
         """What there is of its files."""
-        for suffix in FORMATS:
-            (folder / f"{self.name}.{suffix}").unlink(missing_ok=True)
+        remove_files(folder, (f"{self.name}.{suffix}" for suffix in FORMATS))
 
 
 def styled() -> AbstractContextManager[None]:

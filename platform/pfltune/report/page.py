@@ -87,6 +87,7 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         budget=result.settings["budget"],
         start=words.start_weights(result),
         status=words.status(result),
+        origin_note=words.origin_note(result),
         alone=alone,
         finding=search_words.finding(searches[0]) if alone else words.finding(analysis),
         results=sortable(result_columns(analysis)),

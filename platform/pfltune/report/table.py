@@ -24,7 +24,7 @@ from pfltune.report.columns import (
     result_columns,
 )
 from pfltune.report.results import ComparisonResult
-from pfltune.report.words import test_note
+from pfltune.report.words import origin_note, test_note
 from pfltune.text import plain
 
 TERMINAL = (ACCURACY, CLIENT_STD, MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEPS, SECONDS)
@@ -70,7 +70,9 @@ def terminal_table(result: ComparisonResult, columns: Sequence[Column] = TERMINA
 
 def markdown_table(analysis: Analysis) -> str:
     """For a README: results, then resources, each with what it needs to be understood."""
-    methods, note = analysis.result.methods, escaped(test_note(analysis))
+    methods = analysis.result.methods
+    said = (origin_note(analysis.result), test_note(analysis))
+    note = escaped(" ".join(filter(None, said)))
     results, resources = (
         markdown(
             [

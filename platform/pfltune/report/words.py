@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pfltune.report.analysis import Analysis
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.statistics import ALPHA
-from pfltune.text import count
+from pfltune.text import count, plain
 
 
 def status(result: ComparisonResult) -> str:
@@ -15,6 +15,18 @@ def status(result: ComparisonResult) -> str:
     waiting = [method.title for method in result.methods if not method.runs]
     rest = f"; without a confirmed run so far: {', '.join(waiting)}" if waiting else ""
     return f"partial: {result.ended} of {result.planned} trials have ended{rest}"
+
+
+def origin_note(result: ComparisonResult) -> str:
+    """That not all trials are of one program, or that a part of the journal is left out."""
+    sentences = [
+        f"Not all trials were made by one program: from {plain(change.at)} on, "
+        f"{plain('; '.join(change.differences))}."
+        for change in result.changes
+    ]
+    if result.damage:
+        sentences.append(f"{plain(result.damage)}; what stands before it is shown.")
+    return " ".join(sentences)
 
 
 def accuracy_note(results: Sequence[ComparisonResult]) -> str:
