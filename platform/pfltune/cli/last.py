@@ -117,7 +117,7 @@ def _named(error: BaseException) -> str:
 
 def _say(text: str) -> None:
     with suppress(OSError, ValueError):  # nobody reads, or the stream is closed
-        click.echo(text, err=True)
+        print(text, file=sys.stderr)
 
 
 def _full_disk(error: BaseException) -> str | None:
