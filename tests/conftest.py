@@ -6,12 +6,23 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from pfltune.backbones import Backbone
 from pfltune.data.dataset import Dataset
 from pfltune.data.split import ClientSplit
 from pfltune.federation.ground import Federation, Protocol
 from pfltune.federation.trial import FederatedTrial
+
+# A busy machine is no failure, and every machine tries the same examples.
+settings.register_profile(
+    "pfltune",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("pfltune")
 
 TINY_VIT = Backbone(
     model="vit_tiny_patch16_224", image_size=8, patch_size=4, width=16, depth=2, heads=2

@@ -146,7 +146,7 @@ def saved(start, advance):
 # Exact
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     method=st.sampled_from(METHODS),
     every=st.integers(1, 3),
@@ -194,7 +194,6 @@ def test_a_checkpoint_in_a_folder_comes_back(start, advance, straight, equal, tm
 numbers = st.floats() | st.sampled_from([math.nan, math.inf, -math.inf, -0.0, 5e-324, 0.1 + 0.2])
 
 
-@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.text(), numbers | st.integers(), max_size=4), max_size=4))
 def test_the_history_comes_back_to_the_last_bit(start_once, history):
     storage = Memory()
@@ -351,7 +350,7 @@ def of_newest(files):
     return [newest, *sorted(json.loads(files[newest])["files"].keys() - before)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(which=st.integers(0, 99), how=damages)
 def test_damage_to_the_newest_checkpoint_leads_to_the_one_before(
     which, how, saved, start, straight, equal
@@ -365,7 +364,7 @@ def test_damage_to_the_newest_checkpoint_leads_to_the_one_before(
     equal(trial, after[2])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(which=st.tuples(st.integers(0, 99), st.integers(0, 99)), how=st.tuples(damages, damages))
 def test_damage_to_both_leads_back_to_the_start(which, how, saved, start, straight, equal):
     files = dict(saved[-1])

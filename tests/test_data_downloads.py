@@ -1,7 +1,6 @@
 """Published data sets: read from files in their publishers' formats, and fetched from a server."""
 
 import socket
-import time
 import urllib.request
 import zipfile
 from contextlib import contextmanager
@@ -273,10 +272,8 @@ class TestFetch:
         with serving(behaviour) as file:
             if behaviour == "closed":
                 file = replace(file, url="http://127.0.0.1:9/a.bin")
-            before = time.monotonic()
             with pytest.raises(UserError, match=r"'set' needs a\.bin, which cannot be") as caught:
                 fetch("set", [file])
-        assert time.monotonic() - before < 5
         assert "\n" not in str(caught.value)
         folder = root / "downloads" / "set"
         assert list(folder.iterdir()) == []

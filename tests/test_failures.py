@@ -19,7 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
@@ -431,7 +431,6 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
 
 
 @given(need=st.floats(0, 1e6), total=st.floats(1, 1e6), less=st.floats(0, 1))
-@settings(deadline=None, derandomize=True)
 def test_as_many_trials_share_a_gpu_as_its_memory_holds(need, total, less):
     """One more would not fit, and a smaller trial never gets a larger share."""
     share = share_for(need, total)

@@ -220,7 +220,7 @@ BUFFERS = hnp.arrays(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(BUFFERS, st.floats(0, 0.5))
 def test_what_is_returned_is_orthonormal_and_holds_no_more_than_the_share(buffer, nu):
     iterates = torch.from_numpy(buffer)
@@ -238,7 +238,7 @@ def test_what_is_returned_is_orthonormal_and_holds_no_more_than_the_share(buffer
         assert (z @ found.T).square().sum(dim=0).min() > 0, "a direction never visited"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(BUFFERS, st.floats(0, 0.5), st.integers(0, 99))
 def test_without_is_an_orthogonal_projection(buffer, nu, seed):
     """Applied twice as once; nothing left along the rows; what is across them is untouched."""
@@ -314,7 +314,7 @@ def linear_of(weight, bias=True):
     return layer.requires_grad_(False)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(WEIGHTS)
 def test_no_weight_is_off_by_more_than_half_a_scale(weight):
     """scale = max|w|/127 of the weight's row; rounding of float32 itself is 1e-6 of the largest."""

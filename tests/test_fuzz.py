@@ -35,8 +35,6 @@ SECRET = "mark-of-what-was-run"
 DIGITS = yaml.safe_load(scenario_files()["digits"].read_text())
 FEW = settings(
     max_examples=60,
-    deadline=None,
-    derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -104,7 +104,7 @@ def test_anything_else_is_refused(line):
 
 
 @given(events=st.lists(EVENTS, max_size=6), later=EVENTS, data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_journal_cut_anywhere_is_a_prefix_that_can_be_continued(
     tmp_path_factory, events, later, data
 ):

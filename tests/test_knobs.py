@@ -151,25 +151,24 @@ def test_defaults_are_not_filled_in():
     assert check() == {}
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(min_value=0.001, max_value=1.0))
 def test_any_number_in_range_survives_being_written_as_text(value):
     assert check(rate=str(value)) == {"rate": value}
 
 
-@settings(deadline=None, derandomize=True, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 10))
 def test_any_whole_number_in_range_survives_being_written_as_text(value):
     assert check(epochs=str(value)) == check(epochs=float(value)) == {"epochs": value}
 
 
-@settings(deadline=None, derandomize=True, max_examples=20)
+@settings(max_examples=20)
 @given(st.text(max_size=10))
 def test_any_text_survives(value):
     assert check(label=value) == {"label": value}
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.floats(allow_nan=True, allow_infinity=True))
 def test_every_float_is_either_in_range_or_refused(value):
     if 0.001 <= value <= 1.0:

@@ -18,7 +18,7 @@ from pfltune.errors import UserError
 from pfltune.randomness import numpy_rng
 from pfltune.scenario import load_scenario
 
-properties = settings(deadline=None, derandomize=True, max_examples=60)
+properties = settings(max_examples=60)
 seeds = st.integers(0, 1000)
 read = TypeAdapter(AnyPartition).validate_python
 DOMAINS = 3

@@ -1,7 +1,7 @@
 """The schedule of a comparison, against numbers derived by hand."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pfltune.errors import UserError
@@ -121,7 +121,6 @@ def test_an_impossible_budget_is_refused_by_name(key, value):
     assert "\n" not in str(caught.value)
 
 
-@settings(deadline=None, derandomize=True)
 @given(
     rounds=st.integers(1, 200),
     every=st.integers(1, 20),
@@ -136,7 +135,6 @@ def test_rungs_ascend_before_the_end_at_evaluations(rounds, every, size, eta):
     assert eta ** len(rungs) <= size, "at most as many rungs as leave a survivor"
 
 
-@settings(deadline=None, derandomize=True)
 @given(
     rounds=st.integers(1, 60),
     trials=st.integers(1, 40),

@@ -474,7 +474,7 @@ def test_workers_and_delays_change_nothing(alone, workers, seed):
     assert other.outcome() == alone.outcome()
 
 
-@settings(deadline=None, derandomize=True, max_examples=12)
+@settings(max_examples=12)
 @given(
     workers=st.integers(2, 8),
     seed=st.integers(0, 10_000),
@@ -684,7 +684,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(alone, steps, worker
     assert resumed.outcome() == alone.outcome()
 
 
-@settings(deadline=None, derandomize=True, max_examples=25)
+@settings(max_examples=25)
 @given(
     steps=st.lists(st.integers(0, 120), max_size=5),
     workers=st.integers(1, 4),

@@ -358,7 +358,7 @@ def test_the_yaml_is_found_beside_a_file_named_like_an_installed_module(method_f
     assert load_space(f"{path}:Fresh").start == ({"mu": 0.3},)
 
 
-@settings(deadline=None, derandomize=True, max_examples=25)
+@settings(max_examples=25)
 @given(low=st.floats(1e-4, 0.4), high=st.floats(0.41, 1.0), log=st.booleans())
 def test_suggestions_stay_inside_the_searched_range(low, high, log):
     space = check("fedavg", {"lr": {"low": low, "high": high, "log": log}})
