@@ -4,6 +4,7 @@ import ast
 import json
 from pathlib import Path
 
+import click
 import pytest
 from pyarrow import fs
 
@@ -151,3 +152,17 @@ def test_nothing_is_removed_but_in_one_place():
         for line in removals(path)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("text", ["my notes", "[]", '{"rows": 3}'])
+def test_benchmarks_leave_a_file_of_somebody_else(tmp_path, monkeypatch, text):
+    monkeypatch.syspath_prepend(Path(__file__).parent / "benchmarks")
+    import reporting
+
+    path = tmp_path / "results" / "benchmarks.json"
+    reporting.renew(path, "one", [])
+    assert reporting.read(path, ["one"]) == []
+    path.write_text(text)
+    with pytest.raises(click.ClickException, match="move it away"):
+        reporting.renew(path, "one", [])
+    assert path.read_text() == text

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from comparisons import Fake
+from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from pfltune.cli.report import command
-from pfltune.errors import Halted, UserError
+from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.record import Change, Sensitivity
+from pfltune.report import attachment
 from pfltune.report.analysis import analyse
 from pfltune.report.attachment import attach_report
 from pfltune.report.columns import accuracy, local_steps
@@ -496,3 +498,37 @@ def test_links_in_somebodys_results_are_not_followed(written, tmp_path, linked):
     told = invoke(copy, "one")
     assert told.exit_code == 2, told.output
     assert "leads out of" in told.output or "link" in told.output
+
+
+class Away:
+    """A client of MLflow that fails so many times."""
+
+    def __init__(self, client, times):
+        self._client, self.left = client, times
+
+    def __getattr__(self, name):
+        if self.left:
+            self.left -= 1
+            raise MlflowException("no answer from http://me:secret-word@host")
+        return getattr(self._client, name)
+
+
+def test_a_report_waits_for_mlflow_and_says_so_once(tmp_path, monkeypatch):
+    comparisons.record(Store(tmp_path), "one", METHODS)
+    result, told = write_report(tmp_path, "one"), []
+    client = Away(Store(tmp_path).client, times=3)
+    monkeypatch.setattr(Store, "client", property(lambda store: client))
+    monkeypatch.setattr(attachment, "FIRST_WAIT_S", 0.01)
+    attach_report(tmp_path, result, tmp_path / "one" / "report", told.append)
+    assert len(told) == 1
+    assert "secret-word" not in told[0]
+    for run in method_runs(Store(tmp_path), "one").values():
+        assert client.list_artifacts(run.info.run_id, "report")
+
+    client.left = 10**9
+    monkeypatch.setattr(attachment, "PATIENCE_S", 0.05)
+    with pytest.raises(
+        TrackingError, match=r"could not be attached in MLflow at .*no answer"
+    ) as end:
+        attach_report(tmp_path, result, tmp_path / "one" / "report", told.append)
+    assert "secret-word" not in str(end.value)

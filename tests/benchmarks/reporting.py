@@ -7,11 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import click
 import torch
 from rich.console import Console
 from rich.table import Table
 from rows import Row
+
+from pfltune.storage import write_whole
 
 ROOT = Path(__file__).parents[2]
 WHOLE = ROOT / "results" / "benchmarks.json"
@@ -41,10 +45,25 @@ def show(rows: Sequence[Row]) -> None:
 
 def renew(path: Path, benchmark: str, rows: Sequence[Row]) -> None:
     """Put the rows of one benchmark into the file, and what they depend on."""
-    path.parent.mkdir(exist_ok=True)
-    kept = json.loads(path.read_text())["rows"] if path.exists() else {}
-    content = {**machine(), "rows": {**kept, benchmark: [asdict(row) for row in rows]}}
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    content = {**machine(), "rows": {**_kept(path), benchmark: [asdict(row) for row in rows]}}
+    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """The rows that are there.
+
+    Raises:
+        ClickException: it is somebody else's file.
+    """
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not {*machine(), "rows"} <= content.keys():
+        raise click.ClickException(f"{path} is no file of these benchmarks; move it away")
+    return content["rows"]
 
 
 def read(path: Path, benchmarks: Iterable[str]) -> list[Row]:
