@@ -347,14 +347,15 @@ def _method(
 
 
 def _confirmed(trial: ToldTrial) -> ConfirmedRun:
-    selected: dict[str, Any] = (trial.ended.selected if trial.ended else None) or {}
+    selected = trial.ended.selected if trial.ended else None
+    val, test = (selected["val"], selected["test"]) if selected else ([], [])
     return ConfirmedRun(
         seed=trial.started.seed,
         metrics=trial.metrics,
         curves={name: trial.curve(name) for name in CURVES},
-        val=tuple(selected.get("val", ())),
-        test=tuple(selected.get("test", ())),
-        clients=tuple(selected.get("clients", ())),
+        val=tuple(val),
+        test=tuple(test),
+        clients=tuple(selected.get("clients", ())) if selected else (),
     )
 
 

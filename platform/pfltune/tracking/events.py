@@ -3,9 +3,10 @@
 import json
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, NotRequired, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from typing_extensions import TypedDict
 
 
 def now_ms() -> int:
@@ -30,7 +31,7 @@ class TrialStarted:
 
     trial: str
     method: str
-    phase: str
+    phase: Literal["search", "confirm"]
     index: int
     generation: int
     seed: int
@@ -57,6 +58,23 @@ class RoundDone:
     time: int = field(default_factory=now_ms)
 
 
+class Selected(TypedDict):
+    """The round of a trial that was chosen on validation, and how it stood there.
+
+    Attributes:
+        round: its number.
+        val, test: accuracy of each client in [0, 1]; no test in a search trial.
+        clients: their indices, in the order of the accuracies.
+        samples: how many samples of each part a client has, in the same order.
+    """
+
+    round: int
+    val: list[float]
+    test: list[float]
+    clients: NotRequired[list[int]]
+    samples: NotRequired[dict[str, list[int]]]
+
+
 @dataclass(frozen=True)
 class TrialEnded:
     """A trial will run no further round.
@@ -66,8 +84,7 @@ class TrialEnded:
         outcome: how it ended.
         round: how far it came.
         failure: why it failed.
-        selected: the round chosen on validation (``round``), and the accuracies of all clients
-            there (``val``, ``test``).
+        selected: the round chosen on validation; None unless it finished.
         time: in milliseconds since the epoch.
     """
 
@@ -75,7 +92,7 @@ class TrialEnded:
     outcome: Literal["finished", "stopped early", "failed"]
     round: int
     failure: str = ""
-    selected: dict[str, Any] | None = None
+    selected: Selected | None = None
     time: int = field(default_factory=now_ms)
 
 
