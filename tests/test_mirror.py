@@ -395,7 +395,7 @@ def test_the_waits_grow_and_begin_anew_after_progress(store, undisturbed):
     watched.set()
     for event in EVENTS:
         mirror.put(event)
-    mirror.end_method("fedavg", BEST)
+    mirror.put(MethodEnded("fedavg", BEST))
     until(lambda: not any(left.values()))
     mirror.close(PATIENCE)
     assert waits == [0.01, 0.02, 0.04, 0.05, 0.05, 0.01]
