@@ -14,7 +14,6 @@ from pfltune.cli.resume import begun, repeated
 if TYPE_CHECKING:
     from pfltune.report.results import ComparisonResult
 
-TABLE_WIDTH = 100
 DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
 
 
@@ -56,14 +55,9 @@ def command(methods: str, **settings: Any) -> None:
     if settings["as_json"]:
         click.echo(json_of(folder, result))
         return
-    from pfltune.report.table import terminal_table
+    from pfltune.report.table import print_table
 
-    wide = Console(width=max(console.width, TABLE_WIDTH), markup=False)
-    wide.print(terminal_table(result))
-    console.print(
-        "test accuracy: mean over clients ± std over seeds, at the round chosen on validation",
-        soft_wrap=True,
-    )
+    print_table(console, result)
     for method in result.methods:
         for reason in method.failures:
             console.print(

@@ -8,7 +8,6 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.compare import TABLE_WIDTH
 from pfltune.errors import UserError
 
 if TYPE_CHECKING:
@@ -102,13 +101,12 @@ def _default_folder(names: list[str]) -> Path:
 def _report_one(
     store: "Store", experiment: str, folder: Path, reference: str | None, target: float | None
 ) -> None:
-    from pfltune.report.table import terminal_table
+    from pfltune.report.table import print_table
     from pfltune.report.words import status
     from pfltune.report.writer import write_report
 
     result = write_report(store, experiment, folder, reference, target)
-    console = Console(width=max(Console().width, TABLE_WIDTH), markup=False)
-    console.print(terminal_table(result))
+    print_table(Console(markup=False), result)
     if told := status(result):
         click.echo(f"{result.name} is {told}")
 
