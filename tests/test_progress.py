@@ -1,11 +1,14 @@
 """The live view, from the journal's events."""
 
 import io
+from types import SimpleNamespace
 
+import pytest
 from rich.console import Console
 
 from pfltune.federation.ground import Protocol
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.tuning import progress
 from pfltune.tuning.plan import Budget, Plan
 from pfltune.tuning.progress import ComparisonProgress, sparkline
 
@@ -33,16 +36,16 @@ EVENTS = [
 ]
 
 
-def shown(*, terminal: bool, before=()) -> str:
+def shown(*, terminal: bool, before=(), width=120) -> str:
     out = io.StringIO()
-    console = Console(file=out, force_terminal=terminal, width=120, color_system=None)
-    progress = ComparisonProgress(PLAN, console)
+    console = Console(file=out, force_terminal=terminal, width=width, color_system=None)
+    view = ComparisonProgress(PLAN, console)
     for event in before:
-        progress.apply(event)
-    progress.start()
+        view.apply(event)
+    view.start()
     for event in EVENTS[len(before) :]:
-        progress.apply(event)
-    progress.close()
+        view.apply(event)
+    view.close()
     return out.getvalue()
 
 
@@ -66,7 +69,34 @@ def test_elsewhere_the_last_line_says_how_far_it_came():
 def test_what_earlier_sessions_did_is_counted_but_not_timed():
     assert "8 of" in shown(terminal=False, before=EVENTS[:6])
     done = shown(terminal=False, before=EVENTS).splitlines()[-1]
-    assert "? left" in done, "nothing was done in this session to estimate from"
+    assert "left" not in done, "nothing was done in this session to estimate from"
+
+
+def test_the_time_left_does_not_count_how_long_the_first_round_took(monkeypatch):
+    """The first round ends after 60 s, of which 59 are spent on imports; then one ends a second."""
+    clock = iter([0.0, 0.0, 60.0])
+    now = 60.0
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock, now)))
+    rounds = Protocol(rounds=100, sampled_clients=1, local_epochs=1, batch_size=1)
+    plan = Plan(("fedavg",), Budget(trials=1, seeds=1), rounds)
+    view = ComparisonProgress(plan, Console(file=io.StringIO(), width=200))
+    view.start()
+    view.apply(TrialStarted("a", "fedavg", "search", 0, 0, 7, {}))
+    told = []
+    for number in range(1, 21):
+        now = 59.0 + number
+        view.apply(RoundDone("a", number, 0.5, {}))
+        told.append(view._clock())
+    assert not any("left" in line for line in told[:10]), "ten rounds are too few to tell"
+    assert "3:00 left, 20 of 200 rounds" in told[-1]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_the_live_table_fits_its_terminal_and_never_wraps(width):
+    last = shown(terminal=True, width=width).rpartition("method")[2].splitlines()
+    assert all(len(line) <= width for line in last)
+    (fedavg,) = (line for line in last if line.startswith("fedavg"))
+    assert "2/2" in fedavg
 
 
 def test_a_sparkline_rises_as_its_values_do():

@@ -17,7 +17,6 @@ from pfltune.errors import Halted
 if TYPE_CHECKING:
     from pfltune.report.results import ComparisonResult
 
-TABLE_WIDTH = 100
 DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
 
 
@@ -60,15 +59,10 @@ def command(methods: str, **settings: Any) -> None:
         click.echo(json_of(folder, result))
         conclude(folder, result)
         return
-    from pfltune.report.table import terminal_table
+    from pfltune.report.table import print_table
     from pfltune.report.words import origin_note
 
-    wide = Console(width=max(console.width, TABLE_WIDTH), markup=False)
-    wide.print(terminal_table(result))
-    console.print(
-        "test accuracy: mean over clients ± std over seeds, at the round chosen on validation",
-        soft_wrap=True,
-    )
+    print_table(console, result)
     if note := origin_note(result):
         console.print(note, soft_wrap=True, highlight=False)
     for method in result.methods:

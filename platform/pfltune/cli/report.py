@@ -7,7 +7,6 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.compare import TABLE_WIDTH
 from pfltune.errors import Halted, UserError
 
 LONGEST_NAME = 100
@@ -74,13 +73,12 @@ def _report_one(
     results: Path, name: str, out: Path | None, reference: str | None, target: float | None
 ) -> Path:
     from pfltune.report.attachment import attach_report
-    from pfltune.report.table import terminal_table
+    from pfltune.report.table import print_table
     from pfltune.report.words import origin_note, status
     from pfltune.report.writer import write_report
 
     result = write_report(results, name, out, reference, target)
-    console = Console(width=max(Console().width, TABLE_WIDTH), markup=False)
-    console.print(terminal_table(result))
+    print_table(Console(markup=False), result)
     if told := status(result):
         click.echo(f"{result.name} is {told}")
     if note := origin_note(result):

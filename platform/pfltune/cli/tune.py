@@ -1,13 +1,18 @@
 """``pfltune tune``."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from pfltune.cli import options
 from pfltune.cli.compare import compare_and_report, conclude, json_of, show_where
 from pfltune.errors import UserError
+
+if TYPE_CHECKING:
+    from pfltune.report.results import ComparisonResult
 
 
 @click.command(
@@ -51,13 +56,24 @@ def command(method: str | None, knobs: tuple[str, ...], **settings: Any) -> None
         console.print(f"{tuned.title}: every trial failed: {reasons}", soft_wrap=True)
     else:
         scenario = result.scenario if settings["resume"] else settings["scenario"]
-        words = [f"--scenario {scenario}", *(f"--set {k}={v}" for k, v in tuned.best.items())]
-        console.print(
-            f"Best of {tuned.search_trials} trials: test accuracy "
-            f"{100 * tuned.mean('selected/test_accuracy'):.2f} % with {len(tuned.runs)} fresh "
-            f"seed(s)\nAgain:  pfltune run {result.settings['methods'][0]} {' '.join(words)}",
-            soft_wrap=True,
-            highlight=False,
-        )
+        _show(console, result, scenario)
     show_where(console, folder, settings["results"])
     conclude(folder, result)
+
+
+def _show(console: Console, result: "ComparisonResult", scenario: str) -> None:
+    """The chosen values, how they were found, what they are worth, and the command for more."""
+    from pfltune.cli.again import again
+    from pfltune.report.search_words import fall, shown, trials
+    from pfltune.report.searching import search_of
+
+    tuned = result.methods[0]
+    search = search_of(tuned, {}, {})
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
+    for name, value in tuned.best.items():
+        table.add_row("", name, Text(shown(value)))
+    lines = [f"Best of {trials(search)}:", table, fall(search)]
+    if command := again(result, tuned, scenario):
+        lines.append(f"Again:  {command}")
+    for line in lines:
+        console.print(line, soft_wrap=isinstance(line, str), highlight=False)

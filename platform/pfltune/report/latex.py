@@ -141,7 +141,8 @@ def _note(analysis: Analysis) -> str:
     spread = "Mean over clients" + (
         f" $\\pm$ standard deviation over {over}." if many else f", {over}."
     )
-    sentences = [spread, escaped(BOLD_NOTE)]
+    several = len(analysis.result.confirmed) > 1
+    sentences = [spread, escaped(BOLD_NOTE) if several else ""]
     if analysis.reference is not None and analysis.differences:
         untested = [m for m in analysis.result.confirmed if _is_untested(analysis, m)]
         titles = ", ".join(escaped(method.title) for method in untested)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import numpy as np
+from matplotlib.tri import Triangulation
 
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import (
@@ -51,6 +52,12 @@ class Plane:
         points = np.stack([_straight(self.x), _straight(self.y)])
         centred = points - points.mean(1, keepdims=True)
         return np.linalg.matrix_rank(centred, tol=1e-9) == 2
+
+    @property
+    def triangles(self) -> Triangulation:
+        """Between neighbours as the axes show them."""
+        seen = Triangulation(_straight(self.x), _straight(self.y))
+        return Triangulation(self.x, self.y, seen.triangles)
 
 
 def best_so_far(analysis: Analysis) -> Drawing | None:
@@ -121,10 +128,9 @@ def knob_contour(analysis: Analysis) -> Drawing | None:
     for axes, plane in zip(grid[0], planes, strict=True):
         dress(axes, plane.first, plane.second)
         if len(set(plane.z)) > 1:
-            axes.tricontourf(plane.x, plane.y, plane.z, levels=8, alpha=0.6, **limits)
-        points = axes.scatter(
-            plane.x, plane.y, c=plane.z, edgecolors="black", linewidths=0.6, **limits
-        )
+            axes.tricontourf(plane.triangles, plane.z, levels=8, alpha=0.6, **limits)
+        dots = {"edgecolors": "black", "linewidths": 0.6, "clip_on": False, "zorder": 3}
+        points = axes.scatter(plane.x, plane.y, c=plane.z, **dots, **limits)
         scale(axes, "x", plane.x)
         scale(axes, "y", plane.y)
     figure.colorbar(points, ax=grid[0].tolist(), label="validation accuracy, %")

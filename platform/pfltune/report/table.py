@@ -2,6 +2,7 @@
 
 import html
 import os
+import sys
 from collections.abc import Sequence
 
 from rich import box
@@ -24,7 +25,7 @@ from pfltune.report.columns import (
     result_columns,
 )
 from pfltune.report.results import ComparisonResult
-from pfltune.report.words import origin_note, test_note
+from pfltune.report.words import origin_note, seeds_of, test_note
 from pfltune.text import plain
 
 TERMINAL = (ACCURACY, CLIENT_STD, MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEPS, SECONDS)
@@ -43,14 +44,21 @@ def print_table(console: Console, result: ComparisonResult) -> None:
     left = [column.title for column in TERMINAL if column not in shown]
     if left:
         wide.print(f"no room here for {', '.join(left)}: see the report", highlight=False)
+    if result.confirmed:
+        many = max(len(method.runs) for method in result.confirmed) > 1
+        spread = f" ± std over {seeds_of(result.confirmed)}" if many else ", 1 seed"
+        wide.print(
+            f"test accuracy: mean over clients{spread}, at the round chosen on validation",
+            highlight=False,
+        )
 
 
 def fitting_columns(result: ComparisonResult, width: int) -> tuple[Column, ...]:
     """The columns of a terminal of ``width`` characters; the accuracy is always there."""
     shown = list(TERMINAL)
-    console = Console(width=10_000)
+    endless = Console(width=sys.maxsize)
     for column in LEAST_WANTED:
-        if console.measure(terminal_table(result, shown)).maximum <= width:
+        if endless.measure(terminal_table(result, shown)).maximum <= width:
             break
         shown.remove(column)
     return tuple(shown)

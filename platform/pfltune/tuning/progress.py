@@ -1,5 +1,6 @@
 """The live view of a comparison: one table in a terminal, plain lines elsewhere."""
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,14 +11,20 @@ from rich.table import Table
 from rich.text import Text
 
 from pfltune.registry import short_name
+from pfltune.text import count, plain
 from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
 from pfltune.tuning.plan import Plan
 
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_FRAMES = 0.25
+FEWEST_ROUNDS = 10
+"""Rounds without which the time left is not estimated."""
+LONGEST_NAME = 28
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 16
 """Characters of a sparkline."""
+COLUMNS = ("method", "search", "confirm", "best val. accuracy", "stopped early", "now")
+"""Of the live table; the last is the first to go where there is no room."""
 
 
 @dataclass
@@ -60,9 +67,9 @@ class ComparisonProgress:
         self._methods = {short_name(method): MethodProgress() for method in plan.methods}
         self._trials: dict[str, TrialStarted] = {}
         self._rounds_done = 0
-        self._rounds_before = 0
         self._rounds_saved = 0
         self._began = time.monotonic()
+        self._first: tuple[float, int] | None = None
         self._last_shown = self._began
         self._shown = False
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
@@ -81,7 +88,6 @@ class ComparisonProgress:
     def start(self) -> None:
         """Show what there is, and time from here on."""
         self._shown = True
-        self._rounds_before = self._rounds_done
         self._began = time.monotonic()
         if self._live:
             self._live.start()
@@ -98,6 +104,8 @@ class ComparisonProgress:
         progress = self._of(event.trial)
         progress.rounds[event.trial] = event.round
         self._rounds_done += 1
+        if self._shown and self._first is None:
+            self._first = (time.monotonic(), self._rounds_done)
         if self._trials[event.trial].phase == "search":
             progress.bests.append(max(progress.best, event.objective))
 
@@ -128,23 +136,32 @@ class ComparisonProgress:
             self._console.print(self._line(), soft_wrap=True, highlight=False)
 
     def _table(self) -> Group:
-        table = Table(box=None, pad_edge=False, padding=(0, 2))
-        for column in ("method", "search", "stopped early", "confirm", "best val. accuracy", "now"):
-            table.add_column(column)
+        """As many columns as the terminal has room for; the method and how far it is are there."""
+        rows = [self._row(name, state) for name, state in self._methods.items()]
+        endless = Console(width=sys.maxsize)
+        for shown in range(len(COLUMNS), 2, -1):
+            table = Table(box=None, pad_edge=False, padding=(0, 2))
+            for column in COLUMNS[:shown]:
+                table.add_column(column, no_wrap=True, overflow="ellipsis")
+            for row in rows:
+                table.add_row(*row[:shown])
+            if endless.measure(table).maximum <= self._console.width:
+                break
+        return Group(table, Text(self._clock(), style="dim", no_wrap=True, overflow="ellipsis"))
+
+    def _row(self, name: str, state: MethodProgress) -> tuple[Text, ...]:
         budget = self._plan.budget
-        highest = max(state.best for state in self._methods.values())
-        for name, state in self._methods.items():
-            table.add_row(
-                name,
-                f"{state.ended}/{budget.trials}",
-                str(state.stopped) + (f", {state.failed} failed" if state.failed else ""),
-                f"{state.confirmed}/{budget.seeds}",
-                f"{100 * state.best:4.1f} % {sparkline(state.bests, highest)}"
-                if state.best
-                else "",
-                self._running(state),
-            )
-        return Group(table, Text(self._clock(), style="dim"))
+        highest = max(each.best for each in self._methods.values())
+        best = f"{100 * state.best:4.1f} % {sparkline(state.bests, highest)}" if state.best else ""
+        cells = (
+            _short(name),
+            f"{state.ended}/{budget.trials}",
+            f"{state.confirmed}/{budget.seeds}",
+            best,
+            str(state.stopped) + (f", {state.failed} failed" if state.failed else ""),
+            self._running(state),
+        )
+        return tuple(Text(cell) for cell in cells)
 
     def _line(self) -> str:
         budget = self._plan.budget
@@ -161,12 +178,30 @@ class ComparisonProgress:
         return of if reached else ""
 
     def _clock(self) -> str:
-        elapsed = time.monotonic() - self._began
+        now = time.monotonic()
         total = max(self._plan.total_rounds() - self._rounds_saved, self._rounds_done)
-        done = self._rounds_done
-        new = done - self._rounds_before
-        left = _minutes(elapsed * (total - done) / new) if new else "?"
-        return f"{_minutes(elapsed)} elapsed, {left} left, {done} of {total} rounds"
+        rounds = f"{self._rounds_done} of {count(total, 'round')}"
+        elapsed = f"{_minutes(now - self._began)} elapsed"
+        left = self._left(now, total)
+        return (
+            f"{elapsed}, {rounds}"
+            if left is None
+            else f"{elapsed}, {_minutes(left)} left, {rounds}"
+        )
+
+    def _left(self, now: float, total: int) -> float | None:
+        """Seconds that the other rounds will take; None while that would be a guess.
+
+        Counted from the end of this session's first round: before it, processes start, torch and
+        timm are imported and data read, none of which comes again.
+        """
+        if self._first is None:
+            return None
+        since, rounds_then = self._first
+        timed = self._rounds_done - rounds_then
+        if timed < FEWEST_ROUNDS:
+            return None
+        return (now - since) * (total - self._rounds_done) / timed
 
 
 def sparkline(values: Sequence[float], highest: float) -> str:
@@ -181,3 +216,8 @@ def sparkline(values: Sequence[float], highest: float) -> str:
 
 def _minutes(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _short(name: str) -> str:
+    shown = plain(name)
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
