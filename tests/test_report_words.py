@@ -69,7 +69,7 @@ def searched(count, *, knobs=1):
 def method(name, *tests, title=None, trials=4, knobs=1, **extra) -> MethodResult:
     runs = tuple(run(100 + seed, test, **extra) for seed, test in enumerate(tests))
     return MethodResult(
-        name, title or name.title(), "id", {"lr": 0.1}, runs, trials, 0, 48.0, (),
+        name, title or name.title(), {"lr": 0.1}, runs, trials, 0, 48.0, (),
         searched(trials, knobs=knobs),
     )  # fmt: skip
 

@@ -181,7 +181,7 @@ def test_an_array_of_objects_hides_nothing(archive, tmp_path):
 def test_names_of_classes_are_unpickled_as_strictly(tmp_path):
     mark = tmp_path / "executed"
     path = tar_gz(tmp_path / "archive.tar.gz", {"meta": pickle.dumps(Evil(mark), 2)})
-    with pytest.raises(pfltune.cli.UserError, match="no array"):
+    with pytest.raises(UserError, match="no array"):
         cifar_names(path, "meta", "label_names")
     assert not mark.exists()
 

@@ -53,7 +53,7 @@ def command(name: str | None, host: str, port: int, results: Path) -> None:
     if _has_desktop() and _answers(address, running):
         webbrowser.open(page)
     try:
-        sys.exit(running.wait())
+        click.get_current_context().exit(running.wait())
     except KeyboardInterrupt:
         running.wait()
         raise
