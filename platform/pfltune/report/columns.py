@@ -125,8 +125,7 @@ def resource_columns(analysis: Analysis) -> tuple[Column, ...]:
         _mb_per_client(analysis),
         MB_PER_ROUND,
         TOTAL_MB,
-        _to_target(analysis, "rounds", "round"),
-        _to_target(analysis, "MB", "mb"),
+        *_to_targets(analysis),
         PERSONAL,
         SHARED,
         GFLOPS,
@@ -236,6 +235,13 @@ def _mb_per_client(analysis: Analysis) -> Column:
         return per_client(method, analysis.result.settings)
 
     return Column("MB per client and round", lambda method: f"{value(method):.3f}", value)
+
+
+def _to_targets(analysis: Analysis) -> tuple[Column, ...]:
+    """Nothing where no figure says what a target would be."""
+    if not analysis.result.confirmed:
+        return ()
+    return _to_target(analysis, "rounds", "round"), _to_target(analysis, "MB", "mb")
 
 
 def _to_target(analysis: Analysis, unit: str, field: Literal["round", "mb"]) -> Column:

@@ -102,7 +102,8 @@ def test_note(analysis: Analysis) -> str:
         f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by client "
         "and seed, in percentage points; the interval of each is a 95 % bootstrap over seeds and "
         "clients for that difference by itself. Wilcoxon's signed-rank test on the clients' "
-        "differences (mean over seeds; zeros after Pratt), p-values after Holm's correction for "
+        f"differences ({mean_over(analysis)[2:]}{'; ' if mean_over(analysis) else ''}zeros after "
+        "Pratt), p-values after Holm's correction for "
         f"{count(len(analysis.differences), 'comparison')}. That no difference was found does "
         "not say that there is none. A p-value speaks of these clients under these seeds; what a "
         "seed does to all clients at once is not in it, so the seeds that agree are counted.",
