@@ -280,7 +280,7 @@ def test_a_store_that_cannot_be_used_costs_one_line_without_the_password(
     uri, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.setattr(
-        "pfltune.tuning.session.worker_pool", lambda workers, threads: nullcontext(lambda: None)
+        "pfltune.tuning.session.worker_pool", lambda *_, **__: nullcontext(lambda: None)
     )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setattr(sys, "argv", ["pfltune", *LINE])

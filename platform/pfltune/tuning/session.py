@@ -60,10 +60,11 @@ def run_session(
         TrackingError: it has ended, and MLflow could not be told.
     """
     job.scenario.check(job.firsts())
+    begins = read_record(job.folder) is None  # one that has ended already needs no Ray
     with (
         claimed(job.folder),
         stopping_by_signals(_say_stopping) as stopping,
-        worker_pool(job.hardware.workers, job.hardware.threads) as wait_for_pool,
+        worker_pool(job.hardware.workers, job.hardware.threads, early=begins) as wait_for_pool,
     ):
         console.print(f"Preparing scenario {job.scenario.name}: data, clients, weights")
         federation = job.scenario.build(job.hardware.threads)
