@@ -12,6 +12,7 @@ import comparisons
 import numpy as np
 import pytest
 
+from pfltune.report.attachment import attach_report
 from pfltune.report.writer import write_report
 from pfltune.tracking.store import Store
 from pfltune.tracking.views import TRIALS, page
@@ -41,7 +42,7 @@ def results(tmp_path_factory):
         )
     }  # fmt: skip
     comparisons.record(store, "pages", methods)
-    write_report(folder, "pages")
+    attach_report(folder, write_report(folder, "pages"), folder / "pages" / "report", pytest.fail)
     return folder
 
 

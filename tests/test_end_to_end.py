@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -281,11 +282,18 @@ def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
         command, capture_output=True, text=True, timeout=400, cwd=one_worker.parent
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Best of 2 trials: test accuracy" in done.stdout
+    assert "Best of 2 search trials" in done.stdout
     again = next(line for line in done.stdout.splitlines() if line.startswith("Again:"))
     assert "--set prefix=tokens" in again
     assert "--set prefix_length=" in again
     assert "bottleneck" not in again
+    words = shlex.split(again.removeprefix("Again:"))
+    ran = subprocess.run(
+        [PFLTUNE, *words[1:]], capture_output=True, text=True, timeout=400, cwd=one_worker.parent
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (found,) = re.findall(r"fresh seed .*test (\d+\.\d+) %", done.stdout)
+    assert f"test accuracy {found} %" in ran.stdout, "it is repeated as it was"
 
 
 def test_the_ui_serves_the_store_on_this_machine_only(one_worker):

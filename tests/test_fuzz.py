@@ -272,7 +272,10 @@ class Called:
 def call(monkeypatch):
     """``call("run", "fedavg")`` runs a command line up to the point at which work begins."""
 
+    reached = []
+
     def stop(*arguments, **named):
+        reached.append(arguments)
         raise WouldRun
 
     def stop_session(job, progress, console, accept_new_code):
@@ -280,7 +283,7 @@ def call(monkeypatch):
         if before is not None:
             kept = {"program": before.program, "data": before.data, "id": before.id}
             before.going_on(Record.model_validate({**job.settings(), **kept}), accept_new_code)
-        raise WouldRun
+        stop()
 
     for place in (
         "pfltune.scenario.Scenario.build",
@@ -303,10 +306,10 @@ def call(monkeypatch):
             stack.enter_context(redirect_stderr(err))
             try:
                 pfltune.cli.main()
-            except WouldRun:
-                return Called(None, out.getvalue(), err.getvalue())
-            except SystemExit as stop:
-                return Called(stop.code or 0, out.getvalue(), err.getvalue())
+            except SystemExit as ended:
+                code = None if reached else ended.code or 0
+                reached.clear()
+                return Called(code, out.getvalue(), err.getvalue())
         raise AssertionError("main always exits")
 
     return run

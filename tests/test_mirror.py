@@ -555,6 +555,7 @@ def test_what_is_due_is_written_without_another_event(store, monkeypatch):
     mirror = mirror_in(store)
     for event in EVENTS[:3]:
         mirror.put(event)
+    until(lambda: "log_batch" in store.client.calls)
     until(lambda: content(store).get("fedavg-search-0", {"metrics": ()})["metrics"])
     mirror.close(PATIENCE)
 

@@ -75,9 +75,11 @@ def test_it_is_listed_with_its_paper(beside):
 def test_its_own_knob_is_shown_beside_the_inherited_one(beside):
     shown = beside(PFLTUNE, "methods", NAME)
     assert shown.startswith("LG-FedAvg\n")
-    rows = {line.split()[0]: line for line in shown.splitlines() if line}
+    knobs, _, searched = shown.partition("searched  over")
+    rows = {line.split()[0]: line for line in knobs.splitlines() if line}
     assert rows["lr"].split()[:5] == ["lr", "0.01", "0.0001", "to", "1"]
     assert re.match(r"shared_blocks +0 +0 to 12 +last blocks shared", rows["shared_blocks"])
+    assert "shared_blocks" in searched
 
 
 def test_the_contract_test_finds_it_and_passes(beside):
