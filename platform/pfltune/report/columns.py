@@ -247,5 +247,4 @@ def _to_target(analysis: Analysis, unit: str, field: Literal["round", "mb"]) -> 
             return "not reached"
         return f"{value(method):,.0f}" if field == "round" else f"{value(method):,.2f}"
 
-    target = "the target" if np.isnan(analysis.target) else f"{100 * analysis.target:.1f} %"
-    return Column(f"{unit} to {target}", text, value, "low")
+    return Column(f"{unit} to {100 * analysis.target:.1f} %", text, value, "low")

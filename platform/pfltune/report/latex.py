@@ -136,8 +136,6 @@ def _mark(analysis: Analysis, method: MethodResult) -> str:
 
 
 def _note(analysis: Analysis) -> str:
-    if not analysis.result.confirmed:
-        return ""
     over = escaped(seeds_of(analysis.result.confirmed))
     many = any(len(method.runs) > 1 for method in analysis.result.confirmed)
     spread = "Mean over clients" + (
