@@ -100,10 +100,9 @@ def test_note(analysis: Analysis) -> str:
     why = "named by the user" if analysis.chosen else "the method with the best validation accuracy"
     sentences = [
         f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by client "
-        "and seed, in percentage points; the interval of each is a 95 % bootstrap over seeds and "
-        "clients for that difference by itself. Wilcoxon's signed-rank test on the clients' "
-        f"differences ({mean_over(analysis)[2:]}{'; ' if mean_over(analysis) else ''}zeros after "
-        "Pratt), p-values after Holm's correction for "
+        "and seed, in percentage points; the interval of each is a 95 % bootstrap for that "
+        "difference by itself. Wilcoxon's signed-rank test on the clients' differences"
+        f"{mean_over(analysis)} (zeros after Pratt); p-values after Holm's correction for "
         f"{count(len(analysis.differences), 'comparison')}. That no difference was found does "
         "not say that there is none. A p-value speaks of these clients under these seeds; what a "
         "seed does to all clients at once is not in it, so the seeds that agree are counted.",
