@@ -31,13 +31,13 @@ def whole(target: Path) -> Iterator[Path]:
     partial = target.parent / f".pfltune-{uuid4().hex}.partial"
     try:
         yield partial
-        _sync(partial)
+        sync(partial)
         partial.replace(target)
     except BaseException:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -231,7 +231,7 @@ def is_partial(path: Path) -> bool:
     return PARTIAL.fullmatch(path.name) is not None
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Bring a file's content, or a folder's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

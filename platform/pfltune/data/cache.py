@@ -17,7 +17,7 @@ from pfltune.data.names import some_of
 from pfltune.data.source import Chunk, Decoded, Source
 from pfltune.data.storage import data_root, writing_in
 from pfltune.errors import UserError
-from pfltune.storage import remove_files
+from pfltune.storage import remove_files, sync
 
 # Part of every key: to be raised when the same sources would be decoded to other pixels.
 FORMAT = 2
@@ -81,7 +81,7 @@ def _decoded(name: str, source: Source, folder: Path) -> Dataset:
     except BaseException:
         remove_files(part, OWN, with_folder=True)
         raise
-    _sync(folder.parent)
+    sync(folder.parent)
     dataset = _opened(name, folder)
     if dataset is None:
         raise UserError(f"data set {name!r} was written to {folder}, but cannot be read from there")
@@ -124,7 +124,7 @@ def _write(name: str, decoded: Decoded, folder: Path) -> None:
         json.dump({"name": name, **_texts(decoded)}, text, indent=1)
         text.flush()
         os.fsync(text.fileno())
-    _sync(folder)
+    sync(folder)
 
 
 def _opened(name: str, folder: Path) -> Dataset | None:
@@ -169,12 +169,3 @@ def _part(chunk: Chunk, part: str) -> np.ndarray:
 
 def _nothing(name: str) -> UserError:
     return UserError(f"data set {name!r} has no samples (of the chosen classes and domains)")
-
-
-def _sync(folder: Path) -> None:
-    """Put a folder's list of names on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

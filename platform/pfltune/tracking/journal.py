@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from pfltune.errors import UserError
 from pfltune.ownership import see_inside
-from pfltune.storage import whole
+from pfltune.storage import sync, whole
 from pfltune.tracking.events import (
     Event,
     MethodEnded,
@@ -127,7 +127,7 @@ class Journal:
         self._file = self._path.open("ab", buffering=0)
         self._file.truncate(self._length)
         if is_new:
-            _sync_folder(self._path.parent)
+            sync(self._path.parent)
         return self._file
 
     def _take_back(self) -> None:
@@ -211,12 +211,3 @@ def _check(before: str, body: bytes) -> str:
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a new file's name to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
