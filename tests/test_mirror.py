@@ -419,23 +419,34 @@ def test_closing_gives_up_when_mlflow_stays_away(store, all_fails):
     until(lambda: not any(t.name == "mlflow-mirror" for t in threading.enumerate()))
 
 
-def test_closing_does_not_give_up_while_something_is_written(store, undisturbed):
-    writes = count(1)
+class Clock:
+    """Time that passes only when it is told to."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+def test_closing_does_not_give_up_while_something_is_written(store, undisturbed, monkeypatch):
+    """Every fifth write takes most of the patience and fails; together they take it many times."""
+    clock, patience, writes = Clock(), 100.0, count(1)
+    monkeypatch.setattr(mirror_module, "time", clock)
 
     def fault(number, name, done):
         reads = ("get_experiment_by_name", "search_runs")
         if not done and name not in reads and next(writes) % 5 == 0:
-            time.sleep(0.5)
+            clock.now += 0.9 * patience
             raise OSError("now and then")
 
-    store.client = Faulty(store.client, fault)
+    began, store.client = clock.now, Faulty(store.client, fault)
     mirror = mirror_in(store)
     for event in EVENTS:
         mirror.put(event)
     mirror.put(MethodEnded("fedavg", BEST))
-    began = time.monotonic()
-    mirror.close(1.5)
-    assert time.monotonic() - began > 1.5
+    mirror.close(patience)
+    assert clock.now - began > patience
     assert content(store) == undisturbed
 
 
