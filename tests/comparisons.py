@@ -6,6 +6,7 @@ from itertools import count
 
 import numpy as np
 
+from pfltune.budget import Budget
 from pfltune.program import Program
 from pfltune.record import RECORD, Computing, Record
 from pfltune.scenario import load_scenario
@@ -13,7 +14,6 @@ from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialSta
 from pfltune.tracking.journal import JOURNAL, Journal
 from pfltune.tracking.mirror import Mirror
 from pfltune.tracking.store import Store
-from pfltune.tuning.plan import Budget
 
 SEARCH_SEED = 7
 
@@ -26,7 +26,7 @@ class Fake:
         title: how it is written.
         test: accuracy of each client at the chosen (last) round, (seeds, clients).
         up_mb: MB up of a round; as many come down.
-        searched: objective of each search trial.
+        searched: score of each search trial.
         failed: how many search trials more fail.
         val_shift: what validation accuracies are above the test accuracies.
     """

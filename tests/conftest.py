@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from pfltune.backbones import Backbone
 from pfltune.data.dataset import Dataset
 from pfltune.data.split import ClientSplit
-from pfltune.federation.ground import Federation, Protocol
+from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.trial import FederatedTrial
 
 # A busy machine is no failure, and every machine tries the same examples.
@@ -68,7 +68,7 @@ def tiny_federation(clients=SKEWED, *, backbone=TINY_VIT, weights=None, **protoc
         clients: (train, val, test) sizes, one per client.
         backbone: the architecture.
         weights: start weights, or None for random ones.
-        protocol: fields of Protocol that differ from 3 rounds, 2 sampled clients (or 1 if there is
+        protocol: fields of Rounds that differ from 3 rounds, 2 sampled clients (or 1 if there is
             only one), 1 local epoch and batches of 8.
     """
     clients = [Sizes(*sizes) for sizes in clients]
@@ -93,7 +93,7 @@ def tiny_federation(clients=SKEWED, *, backbone=TINY_VIT, weights=None, **protoc
     }
     names = tuple(f"class {number}" for number in range(CLASSES))
     dataset = Dataset("tiny", images, labels, names)
-    return Federation(dataset, splits, backbone, weights, Protocol(**rules))
+    return Federation(dataset, splits, backbone, weights, Rounds(**rules))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from pfltune.backbones import Backbone
 from pfltune.errors import UserError
-from pfltune.federation.ground import Federation
+from pfltune.federation.federation import Federation
 from pfltune.settings import validated
 
 SIZES = {"image_size": 16, "patch_size": 4, "width": 16, "depth": 2, "heads": 2}

@@ -152,7 +152,7 @@ def test_mlflow_draws_the_tuned_knobs_as_axes_of_numbers(served, browser, result
     """Its parallel coordinates, of the trials that a search with two values had."""
     experiment = served.partition("/experiments/")[2].partition("/")[0]
     found = Store(results).client.search_runs(
-        [experiment], "tags.phase = 'search' and tags.method = 'alpha'"
+        [experiment], "tags.stage = 'search' and tags.method = 'alpha'"
     )
     runs, of = (
         quote(json.dumps(ids)) for ids in ([run.info.run_id for run in found], [experiment])

@@ -140,8 +140,8 @@ def test_the_ui_of_a_server_is_the_servers(monkeypatch, capsys):
 
 
 def test_the_defaults_of_the_command_line_are_those_of_the_budget():
+    from pfltune.budget import Budget
     from pfltune.cli.compare import command
-    from pfltune.tuning.plan import Budget
 
     shown = {option.name: option.default for option in command.params}
     assert {name: shown[name] for name in Budget.model_fields} == Budget().model_dump()

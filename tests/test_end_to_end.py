@@ -111,7 +111,7 @@ def without_clocks(runs):
     """What two runs of the same comparison must have in common, in a fixed order."""
     kept = []
     for run in runs:
-        identity = tuple(run["tags"].get(k, "") for k in ("method", "phase", "trial", "seed"))
+        identity = tuple(run["tags"].get(k, "") for k in ("method", "stage", "trial", "seed"))
         history = {n: sorted(h) for n, h in run["history"].items() if not n.startswith(CLOCKS)}
         kept.append((identity, run["tags"].get("outcome"), run["params"], history))
     return sorted(kept, key=lambda entry: entry[0])
@@ -133,9 +133,9 @@ def test_one_worker_and_two_give_the_same_trials_survivors_and_table(one_worker,
 
 def test_every_method_gets_the_same_budget(runs):
     for method in ("fedperfix", "fedavg", "unstable"):
-        assert len(of(runs, method=method, phase="search")) == 4
-        assert len(of(runs, method=method, phase="confirm")) == 2
-        assert len(of(runs, method=method, phase="summary")) == 1
+        assert len(of(runs, method=method, stage="search")) == 4
+        assert len(of(runs, method=method, stage="confirm")) == 2
+        assert len(of(runs, method=method, stage="summary")) == 1
 
 
 def test_trials_are_halved_and_the_survivors_run_to_the_end(runs):
@@ -144,13 +144,13 @@ def test_trials_are_halved_and_the_survivors_run_to_the_end(runs):
         for generation in ("0", "1"):
             reached = [
                 (run["metrics"]["rounds"], run["tags"]["outcome"])
-                for run in of(runs, method=method, phase="search", generation=generation)
+                for run in of(runs, method=method, stage="search", generation=generation)
             ]
             assert sorted(reached) == [(2.0, "stopped early"), (4.0, "finished")]
 
 
 def test_the_published_values_are_tried_first(runs):
-    (first,) = of(runs, method="fedperfix", phase="search", trial="0")
+    (first,) = of(runs, method="fedperfix", stage="search", trial="0")
     assert first["params"] == {
         "lr": "0.01",
         "prefix": "adapter",
@@ -160,15 +160,15 @@ def test_the_published_values_are_tried_first(runs):
 
 
 def test_no_search_trial_has_a_test_metric(runs):
-    for run in of(runs, phase="search"):
+    for run in of(runs, stage="search"):
         assert not [name for name in run["metrics"] if "test" in name]
 
 
 def test_confirmation_uses_fresh_seeds_the_same_for_all_methods(runs):
-    search = {run["tags"]["seed"] for run in of(runs, phase="search")}
+    search = {run["tags"]["seed"] for run in of(runs, stage="search")}
     assert len(search) == 1
     seeds = {
-        method: sorted(run["tags"]["seed"] for run in of(runs, method=method, phase="confirm"))
+        method: sorted(run["tags"]["seed"] for run in of(runs, method=method, stage="confirm"))
         for method in ("fedperfix", "fedavg", "unstable")
     }
     assert seeds["fedperfix"] == seeds["fedavg"] == seeds["unstable"]
@@ -177,8 +177,8 @@ def test_confirmation_uses_fresh_seeds_the_same_for_all_methods(runs):
 
 
 def test_a_diverged_and_a_crashed_trial_are_failed_runs_with_their_reason(runs):
-    (diverged,) = of(runs, method="unstable", phase="search", trial="0")
-    (crashed,) = of(runs, method="unstable", phase="search", trial="1")
+    (diverged,) = of(runs, method="unstable", stage="search", trial="0")
+    (crashed,) = of(runs, method="unstable", stage="search", trial="1")
     assert (diverged["status"], crashed["status"]) == ("FAILED", "FAILED")
     assert "loss was nan in round 1" in diverged["tags"]["failure"]
     assert set(diverged["metrics"]) == {"rounds"}, "no figure that nobody measured"
@@ -187,19 +187,19 @@ def test_a_diverged_and_a_crashed_trial_are_failed_runs_with_their_reason(runs):
 
 
 def test_runs_are_nested_tagged_and_closed(runs):
-    parents = {run["tags"]["method"]: run["id"] for run in of(runs, phase="summary")}
+    parents = {run["tags"]["method"]: run["id"] for run in of(runs, stage="summary")}
     for run in runs:
         assert run["status"] in ("FINISHED", "FAILED")
         assert run["tags"]["scenario"] == "digits"
         for package in ("pfltune", "torch", "timm", "ray", "optuna", "mlflow"):
             assert run["tags"][f"version.{package}"]
-        if run["tags"]["phase"] != "summary":
+        if run["tags"]["stage"] != "summary":
             assert run["tags"]["mlflow.parentRunId"] == parents[run["tags"]["method"]]
             assert int(run["tags"]["seed"]) >= 0
 
 
 def test_curves_hold_accuracy_and_communication_of_every_round(runs):
-    for run in of(runs, method="fedavg", phase="confirm"):
+    for run in of(runs, method="fedavg", stage="confirm"):
         steps = {name: [step for step, _ in sorted(h)] for name, h in run["history"].items()}
         assert steps["comm/up_mb"] == steps["comm/total_mb"] == [1, 2, 3, 4]
         assert steps["val/accuracy"] == steps["test/accuracy"] == [2, 4]
@@ -209,10 +209,10 @@ def test_curves_hold_accuracy_and_communication_of_every_round(runs):
 
 
 def test_parents_carry_partition_best_configuration_and_report(runs):
-    for run in of(runs, phase="summary"):
+    for run in of(runs, stage="summary"):
         expected = {"partition.csv", "partition.png", "comparison.json", "report"}
         assert expected <= run["artifacts"]
-    assert all("best.json" in run["artifacts"] for run in of(runs, phase="summary"))
+    assert all("best.json" in run["artifacts"] for run in of(runs, stage="summary"))
 
 
 def test_the_table_is_what_the_store_says(one_worker, runs):
@@ -220,7 +220,7 @@ def test_the_table_is_what_the_store_says(one_worker, runs):
     shown = (one_worker / "small" / "report" / "table.md").read_text()
     for method, title in (("fedavg", "FedAvg"), ("fedperfix", "FedPerfix")):
         chosen = []
-        for run in of(runs, method=method, phase="confirm"):
+        for run in of(runs, method=method, stage="confirm"):
             val, test = (dict(run["history"][f"{part}/accuracy"]) for part in ("val", "test"))
             best = max(sorted(val), key=lambda step: val[step])
             chosen.append(test[best])
@@ -230,7 +230,7 @@ def test_the_table_is_what_the_store_says(one_worker, runs):
 
 def test_fedperfix_sends_less_than_fedavg(runs):
     def total(method):
-        return of(runs, method=method, phase="confirm")[0]["metrics"]["comm/total_mb"]
+        return of(runs, method=method, stage="confirm")[0]["metrics"]["comm/total_mb"]
 
     assert 0 < total("fedperfix") < total("fedavg")
 

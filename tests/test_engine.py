@@ -18,7 +18,7 @@ from pfltune.data.images import Images, Preprocessing
 from pfltune.errors import Diverged, UserError
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.evaluation import Counts, Evaluation, Selection, exact_mean, summary
-from pfltune.federation.ground import Protocol
+from pfltune.federation.federation import Rounds
 from pfltune.federation.local import LocalTrainer
 from pfltune.federation.roles import roles_of, tensors_of
 from pfltune.federation.trial import FederatedTrial
@@ -100,7 +100,7 @@ def test_clients_train_even_if_the_server_ignores_them(federation, state_of, dif
 
 
 def test_evaluation_keeps_its_rhythm_and_never_misses_the_last_round():
-    protocol = Protocol(rounds=7, sampled_clients=1, local_epochs=1, batch_size=1, evaluate_every=3)
+    protocol = Rounds(rounds=7, sampled_clients=1, local_epochs=1, batch_size=1, evaluate_every=3)
     assert [number for number in range(1, 8) if protocol.evaluates(number)] == [3, 6, 7]
 
 
@@ -392,7 +392,7 @@ class Bench:
         self.images = Images(pixels, torch.arange(20) % 3, 8)
         self.roles = roles_of(method, model)
         self.start = tensors_of(model, (*self.roles.shared, *self.roles.personal))
-        rules = Protocol(rounds=1, sampled_clients=1, local_epochs=2, batch_size=batch_size)
+        rules = Rounds(rounds=1, sampled_clients=1, local_epochs=2, batch_size=batch_size)
         self.trainer = LocalTrainer(model, self.roles, self.images, rules, seed=4)
         self.work = ClientWork(self.trainer, "training", 1, 0, torch.arange(20))
 

@@ -24,24 +24,25 @@ from hypothesis import strategies as st
 from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
 
+from pfltune.budget import Budget
 from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.federation.compute import Compute
 from pfltune.record import Asked, read_record
+from pfltune.running import gpu_share as gpu_share_module
+from pfltune.running import hardware as hardware_module
+from pfltune.running import session as session_module
+from pfltune.running.callback import JournalCallback
+from pfltune.running.gpu_share import CONTEXT_MB, MOST, USABLE, share_for
+from pfltune.running.hardware import Hardware
+from pfltune.running.ledger import Ledger
+from pfltune.running.pool import Machines
+from pfltune.running.scheduler import RungScheduler
+from pfltune.running.stopping import Stopping
 from pfltune.scenario import load_scenario
+from pfltune.search.candidate import SCORE, Candidate
+from pfltune.search.plan import Plan
 from pfltune.tracking.events import TrialEnded
 from pfltune.tracking.journal import Journal
-from pfltune.tuning import hardware as hardware_module
-from pfltune.tuning import packing as packing_module
-from pfltune.tuning import session as session_module
-from pfltune.tuning.callback import JournalCallback
-from pfltune.tuning.candidate import OBJECTIVE, Candidate
-from pfltune.tuning.hardware import Hardware
-from pfltune.tuning.ledger import Ledger
-from pfltune.tuning.packing import CONTEXT_MB, MOST, USABLE, share_for
-from pfltune.tuning.plan import Budget, Plan
-from pfltune.tuning.pool import Machines
-from pfltune.tuning.scheduler import RungScheduler
-from pfltune.tuning.stopping import Stopping
 
 PFLTUNE = str(Path(sys.executable).parent / "pfltune")
 ROUNDS = 4
@@ -258,7 +259,7 @@ class Story:
         (run,) = (
             run
             for run in runs or self.runs
-            if run["tags"]["phase"] == "search" and run["params"].get("mode") == mode
+            if run["tags"]["stage"] == "search" and run["params"].get("mode") == mode
         )
         return run
 
@@ -321,7 +322,7 @@ class TestStory:
         assert tried >= ROUNDS + 1, "it did fail, and had to do a round again"
 
     def test_the_best_of_the_others_is_confirmed(self, story):
-        (confirmed,) = (run for run in story.runs if run["tags"]["phase"] == "confirm")
+        (confirmed,) = (run for run in story.runs if run["tags"]["stage"] == "confirm")
         assert confirmed["tags"]["outcome"] == "finished"
         assert confirmed["params"]["mode"] in WORKING
 
@@ -390,8 +391,10 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
     import ray
     from rich.console import Console
 
-    from pfltune.tuning.comparison import Comparison, plan_methods
-    from pfltune.tuning.progress import ComparisonProgress
+    from pfltune.cli.job import voice
+    from pfltune.cli.live import ComparisonProgress
+    from pfltune.report.partition import write_partition
+    from pfltune.studies.comparison import Comparison, plan_methods
 
     class Killing(ComparisonProgress):
         def start(self) -> None:
@@ -413,7 +416,7 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
     console = Console(file=(tmp_path / "out.txt").open("w"))
     ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     with pytest.raises(TrackingError, match="could not be written") as told:
-        session_module.run_session(job, Killing(plan, console), console)
+        session_module.run_session(job, Killing(plan, console), voice(console), write_partition)
     assert "secret-word" not in str(told.value)
     assert method.with_suffix(".shares").read_text().split() == ["0.25", "0.5", "0.5"] * 2
     journal = Journal(job.folder / "journal.jsonl", read_record(job.folder).id)
@@ -422,11 +425,13 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
 
     server.start()
     server.wait()
-    session_module.run_session(job, ComparisonProgress(plan, console), console)
+    session_module.run_session(
+        job, ComparisonProgress(plan, console), voice(console), write_partition
+    )
     runs = server.runs("greedy")
     assert [run["status"] for run in runs] == ["FINISHED"] * 3
     for run in runs:
-        if run["tags"]["phase"] != "summary":
+        if run["tags"]["stage"] != "summary":
             assert [step for step, _ in run["history"]["comm/total_mb"]] == [1, 2]
 
 
@@ -498,11 +503,11 @@ class TestShares:
     def test_the_hungriest_method_and_the_images_decide(self, federation, monkeypatch):
         needs = {"small": 1000.0, "large": 4000.0}
         total = 10_000.0
-        monkeypatch.setattr(packing_module, "peak_of_round", lambda method, *_: needs[method])
+        monkeypatch.setattr(gpu_share_module, "peak_of_round", lambda method, *_: needs[method])
         device = SimpleNamespace(total_memory=total * 1e6)
-        monkeypatch.setattr(packing_module.torch.cuda, "get_device_properties", lambda _: device)
+        monkeypatch.setattr(gpu_share_module.torch.cuda, "get_device_properties", lambda _: device)
         images = federation.dataset.images.nbytes / 1e6
-        share = packing_module.gpu_share(needs, federation, Compute(device="cuda"))
+        share = gpu_share_module.gpu_share(needs, federation, Compute(device="cuda"))
         assert share == share_for(4000.0 + images, total)
 
 
@@ -563,7 +568,7 @@ def test_who_is_started_again_keeps_its_place_and_who_is_not_leaves_it(scheduler
     trials = [FakeTrial(tmp_path, DEATH, index=index) for index in (0, 1)]
     for trial in trials:
         scheduler.on_trial_add(None, trial)
-    result = {"round": 6, OBJECTIVE: 0.5}
+    result = {"round": 6, SCORE: 0.5}
     assert scheduler.on_trial_result(None, trials[0], result) == scheduler.PAUSE
     scheduler.on_trial_error(None, trials[1])
     assert scheduler.on_trial_result(None, trials[0], result) == scheduler.PAUSE

@@ -28,7 +28,7 @@ from pfltune.methods.fedvpt import FedVPT
 from pfltune.methods.fedzo import FedZO
 from pfltune.methods.local_vpt import LocalVPT
 from pfltune.randomness import torch_rng
-from pfltune.tuning.hardware import precision_for
+from pfltune.running.hardware import precision_for
 
 PROMPTS = "blocks.0.prompts"
 WIDTH, CLASSES = 16, 3

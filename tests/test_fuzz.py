@@ -26,8 +26,8 @@ from pfltune.program import Program
 from pfltune.record import Asked, Record, read_record
 from pfltune.registry import find_method
 from pfltune.scenario import Scenario, load_scenario, scenario_files
+from pfltune.search.space import SpaceFile, check_space
 from pfltune.settings import read_yaml, validated
-from pfltune.tuning.space import SpaceFile, check_space
 
 pytestmark = pytest.mark.thorough
 
@@ -278,11 +278,11 @@ def call(monkeypatch):
         reached.append(arguments)
         raise WouldRun
 
-    def stop_session(job, progress, console, accept_new_code):
+    def stop_session(job, progress, voice, draw, accept_new_code):
         before = read_record(job.folder)
         if before is not None:
             kept = {"program": before.program, "data": before.data, "id": before.id}
-            before.going_on(Record.model_validate({**job.settings(), **kept}), accept_new_code)
+            before.going_on(Record.model_validate({**job.recorded(), **kept}), accept_new_code)
         stop()
 
     for place in (
@@ -293,9 +293,9 @@ def call(monkeypatch):
         "os.execve",
     ):
         monkeypatch.setattr(place, stop)
-    monkeypatch.setattr("pfltune.tuning.session.run_session", stop_session)
+    monkeypatch.setattr("pfltune.running.session.run_session", stop_session)
     monkeypatch.setattr("pfltune.scenario.load_dataset", LOADED)
-    monkeypatch.setattr("pfltune.tuning.hardware.fastest", lambda asked, plain, federation: plain)
+    monkeypatch.setattr("pfltune.running.hardware.fastest", lambda asked, plain, federation: plain)
 
     def run(*arguments: str) -> Called:
         out, err = io.StringIO(), io.StringIO()
@@ -456,10 +456,10 @@ def test_a_scenario_cannot_name_a_folder_elsewhere(call, tmp_path):
 @pytest.fixture(scope="module")
 def record():
     """What a comparison writes down of itself."""
+    from pfltune.budget import Budget
     from pfltune.federation.compute import Compute
-    from pfltune.tuning.comparison import Comparison, plan_methods
-    from pfltune.tuning.hardware import Hardware
-    from pfltune.tuning.plan import Budget
+    from pfltune.running.hardware import Hardware
+    from pfltune.studies.comparison import Comparison, plan_methods
 
     ground = load_scenario("digits")
     plan, spaces = plan_methods(["fedavg", "local"], Budget(), ground.protocol, {})
@@ -473,7 +473,7 @@ def record():
         Path("results"),
     )
     program = Program(source={}, files={}, versions={}, processor="a processor")
-    made = Record.model_validate({**job.settings(), "program": program, "data": {"images": "1"}})
+    made = Record.model_validate({**job.recorded(), "program": program, "data": {"images": "1"}})
     return json.loads(made.text())
 
 

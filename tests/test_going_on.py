@@ -67,8 +67,8 @@ def call(monkeypatch, tmp_path):
 
     jobs = []
 
-    def stop(job, progress, console, accept_new_code):
-        parts = {**job.settings(), "program": PROGRAM, "data": {"images": "1"}}
+    def stop(job, progress, voice, draw, accept_new_code):
+        parts = {**job.recorded(), "program": PROGRAM, "data": {"images": "1"}}
         before = read_record(job.folder)
         if before is None:
             Record.model_validate(parts).write(job.folder)
@@ -77,7 +77,7 @@ def call(monkeypatch, tmp_path):
         jobs.append(job)
         raise Halted("a job would run now")
 
-    monkeypatch.setattr("pfltune.tuning.session.run_session", stop)
+    monkeypatch.setattr("pfltune.running.session.run_session", stop)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -91,7 +91,7 @@ def call(monkeypatch, tmp_path):
 
 def recorded(job):
     """All that a job says of itself."""
-    parts = {**job.settings(), "id": "0" * 32, "program": PROGRAM, "data": {}}
+    parts = {**job.recorded(), "id": "0" * 32, "program": PROGRAM, "data": {}}
     return Record.model_validate(parts).text()
 
 
@@ -117,7 +117,7 @@ def test_the_bare_hint_repeats_all_that_the_command_said(call, command):
     first = begin(call, command)
     again = call(command, "--resume", NAME)
     assert recorded(again) == recorded(first)
-    assert again.endurance == first.endurance
+    assert again.trial_options == first.trial_options
     assert set(Asked.model_fields) == set(FREE)
     assert all(getattr(first.asked, name) not in (None, 30.0) for name in FREE)
 

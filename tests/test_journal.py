@@ -23,7 +23,7 @@ EVENTS = st.one_of(
         TrialStarted,
         trial=TEXTS,
         method=TEXTS,
-        phase=st.sampled_from(["search", "confirm"]),
+        stage=st.sampled_from(["search", "confirm"]),
         index=WHOLE,
         generation=WHOLE,
         seed=WHOLE,
@@ -34,7 +34,7 @@ EVENTS = st.one_of(
         RoundDone,
         trial=TEXTS,
         round=WHOLE,
-        objective=FLOATS,
+        score=FLOATS,
         metrics=st.dictionaries(TEXTS, FLOATS, max_size=3),
         time=WHOLE,
     ),
@@ -82,7 +82,7 @@ def test_an_event_comes_back_from_its_line_to_the_last_bit(event):
 def test_floats_that_are_no_numbers_come_back():
     metrics = {"a": math.inf, "b": -math.inf, "c": 0.1 + 0.2, "d": 5e-324, "e": math.nan}
     back = from_json(to_json(RoundDone("t", 1, math.nan, metrics)))
-    assert math.isnan(back.objective)
+    assert math.isnan(back.score)
     assert math.isnan(back.metrics.pop("e"))
     assert back.metrics == {"a": math.inf, "b": -math.inf, "c": 0.1 + 0.2, "d": 5e-324}
 
@@ -103,7 +103,7 @@ def test_floats_that_are_no_numbers_come_back():
         json.dumps(json.loads(to_json(ENDED)) | {"outcome": "gone"}),
         json.dumps(json.loads(to_json(ENDED)) | {"selected": {"round": 1, "val": [0.5]}}),
         json.dumps(json.loads(to_json(ENDED)) | {"selected": {"round": 1, "val": 3, "test": []}}),
-        json.dumps(json.loads(to_json(STARTED)) | {"phase": "other"}),
+        json.dumps(json.loads(to_json(STARTED)) | {"stage": "other"}),
         b"\xff",
         b"\0\0\0\0",
     ],

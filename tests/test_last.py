@@ -16,7 +16,7 @@ import pytest
 from pfltune import cli
 from pfltune.cli import last
 from pfltune.errors import Halted, TrackingError, UserError
-from pfltune.tuning.stopping import stopping_by_signals
+from pfltune.running.stopping import stopping_by_signals
 
 PFLTUNE = str(Path(sys.executable).parent / "pfltune")
 
@@ -190,7 +190,7 @@ def test_sighup_that_nohup_ignores_stays_ignored():
 
 STOPPED = """
 import signal
-from pfltune.tuning.stopping import stopping_by_signals
+from pfltune.running.stopping import stopping_by_signals
 with stopping_by_signals(lambda: print("stopping", flush=True)) as stopping:
     print("up", flush=True)
     while not stopping:

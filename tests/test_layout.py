@@ -62,7 +62,10 @@ def test_importing_the_package_or_its_command_line_is_light(module):
 
 @pytest.mark.parametrize("path", ENGINE, ids=lambda path: path.name)
 def test_the_engine_knows_neither_ray_nor_mlflow_nor_what_is_above_it(path):
-    above = [f"pfltune.{name}" for name in ("tuning", "tracking", "report", "cli", "methods")]
+    above = [
+        f"pfltune.{name}"
+        for name in ("search", "running", "studies", "tracking", "report", "cli", "methods")
+    ]
     found = [name for name in imports(path) if within(name, "ray", "mlflow", "optuna", *above)]
     assert not found, f"{path.name} imports {found}"
 

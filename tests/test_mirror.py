@@ -132,8 +132,8 @@ def mirror_in(store, tell=None, files=(), comparison=OWN, settle=lambda: None):
     )
 
 
-def started(trial, method="fedavg", phase="search", index=0, at=1000):
-    return TrialStarted(trial, method, phase, index, 0, 7, {"lr": 0.1, "prefix": "x"}, at)
+def started(trial, method="fedavg", stage="search", index=0, at=1000):
+    return TrialStarted(trial, method, stage, index, 0, 7, {"lr": 0.1, "prefix": "x"}, at)
 
 
 def round_done(trial, number, at=1000):
@@ -227,7 +227,7 @@ def test_a_comparison_is_in_the_store_as_it_was(store, tmp_path):
     parent = runs["fedavg"]
     assert parent["status"] == "FINISHED"
     assert parent["params"] == {"lr": "0.25"}
-    assert parent["tags"].items() >= (TAGS | {"title": "FedAvg", "phase": "summary"}).items()
+    assert parent["tags"].items() >= (TAGS | {"title": "FedAvg", "stage": "summary"}).items()
     assert set(parent["artifacts"]) == {"comparison.json", "partition.csv", "best.json"}
     assert json.loads(parent["artifacts"]["best.json"]) == BEST
 
@@ -236,7 +236,7 @@ def test_a_comparison_is_in_the_store_as_it_was(store, tmp_path):
     assert whole["parent"] == "fedavg"
     assert whole["times"] == (1000, 3000)
     assert whole["params"] == {"lr": "0.1", "prefix": "x"}
-    wanted = {"method": "fedavg", "phase": "search", "seed": "7", "trial": "0", "generation": "0"}
+    wanted = {"method": "fedavg", "stage": "search", "seed": "7", "trial": "0", "generation": "0"}
     assert whole["tags"].items() >= (TAGS | wanted | {"outcome": "finished"}).items()
     metrics = whole["metrics"]
     assert metrics["val/accuracy"] == [(r, 1000 + r, repr(r / 10)) for r in (1, 2, 3)]

@@ -106,7 +106,7 @@ def test_a_folder_that_was_moved_or_copied_is_at_home(tmp_path, how):
     home = (second / "artifacts" / "one").as_uri()
     assert all(address.startswith(home) for address in addresses(second))
     experiment = client.get_experiment_by_name("one").experiment_id
-    for run in client.search_runs([experiment], "tags.phase = 'confirm'"):
+    for run in client.search_runs([experiment], "tags.stage = 'confirm'"):
         assert client.list_artifacts(run.info.run_id)[0].path == "clients.json"
     if first.exists():
         assert all(address.startswith(first.as_uri()) for address in addresses(first))

@@ -19,7 +19,7 @@ REMOVALS = {"rmtree", "unlink", "rmdir", "removedirs", "delete_dir", "delete_fil
 """Calls by which a file or folder goes."""
 ALLOWED = {
     "storage.py": "everything goes through it",
-    "tuning/ray_folder.py": "folders that the process made itself, with its lock in them",
+    "running/ray_folder.py": "folders that the process made itself, with its lock in them",
     "federation/states.py": "files in a temporary folder of the process",
 }
 """Where they may be written, and why."""

@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pfltune.budget import Budget
 from pfltune.errors import UserError
-from pfltune.federation.ground import Protocol
+from pfltune.federation.federation import Rounds
 from pfltune.scenario import validated
-from pfltune.tuning.plan import Budget, Generation, Plan
+from pfltune.search.plan import Generation, Plan
 
 
 def make_plan(rounds, every=1, methods=("a",), **budget) -> Plan:
-    protocol = Protocol(
+    protocol = Rounds(
         rounds=rounds, sampled_clients=1, local_epochs=1, batch_size=1, evaluate_every=every
     )
     return Plan(tuple(methods), Budget(**budget), protocol)

@@ -6,26 +6,27 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from pfltune.federation.ground import Protocol
+from pfltune.budget import Budget
+from pfltune.cli import live as progress
+from pfltune.cli.live import ComparisonProgress, sparkline
+from pfltune.federation.federation import Rounds
+from pfltune.search.plan import Plan
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
-from pfltune.tuning import progress
-from pfltune.tuning.plan import Budget, Plan
-from pfltune.tuning.progress import ComparisonProgress, sparkline
 
 PLAN = Plan(
     ("fedavg", "local"),
     Budget(trials=2, generation=2, seeds=1),
-    Protocol(rounds=4, sampled_clients=1, local_epochs=1, batch_size=1),
+    Rounds(rounds=4, sampled_clients=1, local_epochs=1, batch_size=1),
 )
 
 
-def trial(method, phase, index, outcome, objectives, failure=""):
-    name = f"{method}-{phase}-{index}"
-    yield TrialStarted(name, method, phase, index, 0, 7, {})
-    for number, value in enumerate(objectives, start=1):
+def trial(method, stage, index, outcome, scores, failure=""):
+    name = f"{method}-{stage}-{index}"
+    yield TrialStarted(name, method, stage, index, 0, 7, {})
+    for number, value in enumerate(scores, start=1):
         yield RoundDone(name, number, value, {})
     if outcome:
-        yield TrialEnded(name, outcome, len(objectives), failure)
+        yield TrialEnded(name, outcome, len(scores), failure)
 
 
 EVENTS = [
@@ -77,7 +78,7 @@ def test_the_time_left_does_not_count_how_long_the_first_round_took(monkeypatch)
     clock = iter([0.0, 0.0, 60.0])
     now = 60.0
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock, now)))
-    rounds = Protocol(rounds=100, sampled_clients=1, local_epochs=1, batch_size=1)
+    rounds = Rounds(rounds=100, sampled_clients=1, local_epochs=1, batch_size=1)
     plan = Plan(("fedavg",), Budget(trials=1, seeds=1), rounds)
     view = ComparisonProgress(plan, Console(file=io.StringIO(), width=200))
     view.start()

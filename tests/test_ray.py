@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from pfltune.errors import Halted
-from pfltune.tuning import ray_folder as ray_folder_module
-from pfltune.tuning.pool import worker_pool
-from pfltune.tuning.ray_folder import MARK, OWNER, end_leftovers, marked, ray_folder
+from pfltune.running import ray_folder as ray_folder_module
+from pfltune.running.pool import worker_pool
+from pfltune.running.ray_folder import MARK, OWNER, end_leftovers, marked, ray_folder
 
 LISTEN = "0A"
 PATIENCE_S = 60.0
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 OWNER_OF_RAY = """
 import os, signal, time
-from pfltune.tuning.pool import worker_pool
+from pfltune.running.pool import worker_pool
 with worker_pool(1, 1) as wait:
     wait()
     print(os.environ["PFLTUNE_SESSION"], flush=True)

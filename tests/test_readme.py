@@ -9,7 +9,7 @@ import torch
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method
 from pfltune.scenario import load_scenario
-from pfltune.tuning.space import load_space
+from pfltune.search.space import load_space
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from pfltune.cli.report import command
+from pfltune.cli.tables import comparison_table
 from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.record import Change, Sensitivity
 from pfltune.report import attachment
@@ -23,8 +24,8 @@ from pfltune.report.analysis import analyse
 from pfltune.report.attachment import attach_report
 from pfltune.report.columns import accuracy, local_steps
 from pfltune.report.latex import cell, escaped
+from pfltune.report.markdown import markdown_table
 from pfltune.report.results import ConfirmedRun, MethodResult, read_results
-from pfltune.report.table import markdown_table, terminal_table
 from pfltune.report.writer import write_report
 from pfltune.tracking.store import Store
 
@@ -238,9 +239,9 @@ def test_latex_of_single_cells():
     assert cell("not reached") == "not reached"
 
 
-def test_the_terminal_table_fits_into_a_hundred_columns(written):
+def test_the_comparison_table_fits_into_a_hundred_columns(written):
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(terminal_table(written[1]))
+    console.print(comparison_table(written[1]))
     text = console.export_text()
     assert "Fed_Avg & Co" in text
     assert "failed" in text

@@ -12,11 +12,13 @@ import pytest
 from rich.console import Console
 
 from pfltune.cli.again import _differences
+from pfltune.cli.tables import comparison_table, fitting_columns, print_table
 from pfltune.report import figures, words
 from pfltune.report.analysis import analyse
 from pfltune.report.columns import ACCURACY, CLIENT_STD, paper_columns, result_columns, signed
 from pfltune.report.curves import learning_curves
 from pfltune.report.latex import result_table
+from pfltune.report.markdown import markdown_table
 from pfltune.report.results import (
     TEST,
     VAL,
@@ -27,7 +29,6 @@ from pfltune.report.results import (
 )
 from pfltune.report.search_figures import best_so_far, knob_contour, knob_slices
 from pfltune.report.spreadsheet import csv_clients, csv_summary
-from pfltune.report.table import fitting_columns, markdown_table, print_table, terminal_table
 from pfltune.report.writer import write_files
 from pfltune.text import count, plain
 
@@ -214,12 +215,12 @@ def test_a_figure_that_fails_is_missing_and_the_rest_is_there(tmp_path, monkeypa
 
 @pytest.mark.parametrize("title", ["Short", "A Method Whose Title Is Rather Long Indeed"])
 @pytest.mark.parametrize("width", [60, 80, 100])
-def test_the_terminal_table_fits_and_never_wraps(width, title):
+def test_the_comparison_table_fits_and_never_wraps(width, title):
     found = result(method("one", spread(0.5), spread(0.6), title=title), TWO, seeds=2)
     shown = fitting_columns(found, width)
     assert ACCURACY in shown
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(terminal_table(found, shown))
+    console.print(comparison_table(found, shown))
     lines = console.export_text().splitlines()
     assert "…" not in "".join(lines)
     (row,) = [line for line in lines if title in line]

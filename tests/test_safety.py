@@ -193,7 +193,7 @@ def test_ray_is_started_without_a_dashboard(monkeypatch):
     """The dashboard would run any job that somebody sends it."""
     import ray
 
-    from pfltune.tuning.pool import worker_pool
+    from pfltune.running.pool import worker_pool
 
     asked = []
     monkeypatch.setattr(ray, "init", lambda **settings: asked.append(settings))
@@ -280,7 +280,7 @@ def test_a_store_that_cannot_be_used_costs_one_line_without_the_password(
     uri, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.setattr(
-        "pfltune.tuning.session.worker_pool", lambda *_, **__: nullcontext(lambda: None)
+        "pfltune.running.session.worker_pool", lambda *_, **__: nullcontext(lambda: None)
     )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setattr(sys, "argv", ["pfltune", *LINE])

@@ -21,20 +21,21 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from pfltune.budget import Budget
 from pfltune.errors import UserError
-from pfltune.federation.ground import Protocol
+from pfltune.federation.federation import Rounds
 from pfltune.randomness import derive
+from pfltune.ranking import Outcome, best_index
+from pfltune.running.ledger import Ledger
+from pfltune.running.ray_search import DealtSearch
+from pfltune.running.scheduler import RungScheduler
+from pfltune.running.stopping import Stopped, Stopping
+from pfltune.search.bracket import Bracket
+from pfltune.search.candidate import SCORE, Candidate, confirmation_seed, search_seed
+from pfltune.search.plan import Plan
+from pfltune.search.searches import ComparisonDealer, MethodSearch
+from pfltune.search.space import load_space
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
-from pfltune.tuning.candidate import OBJECTIVE, Candidate, confirmation_seed, search_seed
-from pfltune.tuning.dealing import DealtSearch
-from pfltune.tuning.halving import Bracket
-from pfltune.tuning.ledger import Ledger
-from pfltune.tuning.plan import Budget, Plan
-from pfltune.tuning.ranking import Outcome, best_index
-from pfltune.tuning.scheduler import RungScheduler
-from pfltune.tuning.searcher import ComparisonDealer, MethodSearch
-from pfltune.tuning.space import load_space
-from pfltune.tuning.stopping import Stopped, Stopping
 
 pytestmark = pytest.mark.thorough
 
@@ -49,7 +50,7 @@ def quiet_optuna():
 
 
 def make_plan(rounds=8, every=1, methods=METHODS, **budget) -> Plan:
-    protocol = Protocol(
+    protocol = Rounds(
         rounds=rounds, sampled_clients=1, local_epochs=1, batch_size=1, evaluate_every=every
     )
     return Plan(tuple(methods), Budget(**budget), protocol)
@@ -195,7 +196,7 @@ class FakeTrial:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        return (self.candidate.method, self.candidate.phase, self.candidate.index)
+        return (self.candidate.method, self.candidate.stage, self.candidate.index)
 
     @property
     def ended(self) -> bool:
@@ -209,7 +210,7 @@ class Simulation:
         plan: what is searched.
         workers: trials that run side by side.
         seed: of the durations of rounds and pauses, and of the order of the controller's steps.
-        failures: (method, phase, index) → CRASH or DIVERGE, in round 1 + index mod 3, or SPOIL:
+        failures: (method, stage, index) → CRASH or DIVERGE, in round 1 + index mod 3, or SPOIL:
             the trial's first pause cannot be saved.
         lines: the journal of an earlier simulation, to go on with; its checkpoints are as good.
     """
@@ -323,7 +324,7 @@ class Simulation:
                 TrialStarted(
                     candidate.name,
                     candidate.method,
-                    candidate.phase,
+                    candidate.stage,
                     candidate.index,
                     candidate.generation,
                     candidate.seed,
@@ -341,7 +342,7 @@ class Simulation:
         known = self.ledger.find(trial.candidate.name)
         if known and known.round and not trial.last_result:
             *history, latest = [
-                {"round": done, OBJECTIVE: value} for done, value in known.objectives.items()
+                {"round": done, SCORE: value} for done, value in known.scores.items()
             ]
             self._take(trial, {**latest, "history": history})
             return
@@ -350,7 +351,7 @@ class Simulation:
         if failure in (CRASH, DIVERGE) and number == 1 + trial.candidate.index % 3:
             self._fail(trial, failure, number)
             return
-        result = {"round": number, OBJECTIVE: objective(trial.candidate, number, self.plan)}
+        result = {"round": number, SCORE: objective(trial.candidate, number, self.plan)}
         if number == self.plan.protocol.rounds:
             result["done"] = True
         self._take(trial, result)
@@ -366,7 +367,7 @@ class Simulation:
             self.searcher.on_trial_result(trial.trial_id, dict(result))
         trial.last_result = result
         if not result.get("failure") and result["round"] > self.ledger.find(name).round:
-            self.note(RoundDone(name, result["round"], result[OBJECTIVE], {}))
+            self.note(RoundDone(name, result["round"], result[SCORE], {}))
         if decision == TrialScheduler.STOP:
             self.stop_trial(trial)
         elif decision == TrialScheduler.PAUSE:
@@ -385,7 +386,7 @@ class Simulation:
         if failure == CRASH:
             self._crash(trial)
         else:
-            failed = {"round": number, OBJECTIVE: 0.0, "failure": "diverged", "done": True}
+            failed = {"round": number, SCORE: 0.0, "failure": "diverged", "done": True}
             self._take(trial, failed)
 
     def _crash(self, trial: FakeTrial) -> None:
@@ -395,22 +396,22 @@ class Simulation:
         self._end(trial, "failed")
 
     def _assert_earlier_generations_have_ended(self, dealt: Candidate) -> None:
-        last = math.inf if dealt.phase == "confirm" else dealt.generation
+        last = math.inf if dealt.stage == "confirm" else dealt.generation
         running = [
             trial.key
             for trial in self.trials
             if not trial.ended
             and trial.candidate.method == dealt.method
-            and trial.candidate.phase == "search"
+            and trial.candidate.stage == "search"
             and trial.candidate.generation < last
         ]
         assert not running, f"{dealt} was dealt while {running} had not ended"
 
     # What came out of it, in an order that does not depend on time.
 
-    def of(self, method: str, phase: str) -> list[FakeTrial]:
-        """The trials of one method and phase by their index."""
-        found = [trial for trial in self.trials if trial.key[:2] == (method, phase)]
+    def of(self, method: str, stage: str) -> list[FakeTrial]:
+        """The trials of one method and stage by their index."""
+        found = [trial for trial in self.trials if trial.key[:2] == (method, stage)]
         return sorted(found, key=lambda trial: trial.candidate.index)
 
     def survivors(self) -> dict:
@@ -567,7 +568,7 @@ def test_nobody_is_stopped_for_the_benefit_of_a_worse_trial(alone):
 def test_optuna_is_told_the_value_at_which_each_trial_ended(alone):
     for method in METHODS:
         ended = [
-            (dict(t.candidate.knobs), t.last_result[OBJECTIVE], "COMPLETE")
+            (dict(t.candidate.knobs), t.last_result[SCORE], "COMPLETE")
             for t in alone.of(method, "search")
         ]
         assert alone.told()[method] == ended
@@ -576,7 +577,7 @@ def test_optuna_is_told_the_value_at_which_each_trial_ended(alone):
 def test_the_confirmation_retrains_the_best_configuration(alone):
     for method in METHODS:
         full = [t for t in alone.of(method, "search") if t.last_result["round"] == 8]
-        best = max(full, key=lambda t: t.last_result[OBJECTIVE])
+        best = max(full, key=lambda t: t.last_result[SCORE])
         assert alone.dealer.searches[method].best() == best.candidate
         for trial in alone.of(method, "confirm"):
             assert trial.candidate.knobs == best.candidate.knobs
@@ -656,7 +657,7 @@ def test_a_comparison_whose_trials_all_fail_ends():
 def test_without_confirmation_seeds_the_search_is_all():
     plan = make_plan(methods=METHODS[:1], trials=3, generation=2, eta=2, seeds=0)
     simulation = Simulation(plan).run()
-    assert [trial.candidate.phase for trial in simulation.trials] == ["search"] * 3
+    assert [trial.candidate.stage for trial in simulation.trials] == ["search"] * 3
     assert simulation.searcher.suggest("one more") == Searcher.FINISHED
 
 

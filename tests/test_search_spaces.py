@@ -10,22 +10,23 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pfltune.budget import Budget
 from pfltune.errors import UserError
-from pfltune.federation.ground import Protocol
+from pfltune.federation.federation import Rounds
 from pfltune.knobs import checked_values, knobs_of
+from pfltune.ranking import Outcome
 from pfltune.registry import find_method, make_method
 from pfltune.scenario import load_scenario
-from pfltune.tuning.comparison import plan_methods
-from pfltune.tuning.plan import Budget, Plan
-from pfltune.tuning.ranking import Outcome
-from pfltune.tuning.searcher import ComparisonDealer, MethodSearch
-from pfltune.tuning.space import SearchSpace, SpaceFile, check_space, load_space
+from pfltune.search.plan import Plan
+from pfltune.search.searches import ComparisonDealer, MethodSearch
+from pfltune.search.space import SearchSpace, SpaceFile, check_space, load_space
+from pfltune.studies.comparison import plan_methods
 
 FOLDER = Path(__file__).parents[1] / "search_spaces"
 METHODS = sorted(p.stem for p in (FOLDER.parent / "methods").glob("[a-z]*.py"))
 PREFIXES = {"bottleneck": "adapter", "prefix_length": "tokens"}
 
-PROTOCOL = Protocol(rounds=4, sampled_clients=1, local_epochs=1, batch_size=8)
+PROTOCOL = Rounds(rounds=4, sampled_clients=1, local_epochs=1, batch_size=8)
 
 SOURCE = """
 from dataclasses import dataclass
@@ -213,7 +214,7 @@ KNOBS = [(method, knob) for method in METHODS for knob in knobs_of(find_method(m
 @pytest.mark.parametrize(("method", "knob"), KNOBS, ids=[f"{m}-{k.name}" for m, k in KNOBS])
 def test_whatever_knob_is_held_no_trial_fails_because_of_it(method, knob):
     """``--set bottleneck=64`` is either refused at once or leaves only valid trials."""
-    protocol = Protocol(rounds=1, sampled_clients=1, local_epochs=1, batch_size=1)
+    protocol = Rounds(rounds=1, sampled_clients=1, local_epochs=1, batch_size=1)
     plan = Plan((method,), Budget(trials=12, generation=12), protocol)
     try:
         held = checked_values(find_method(method), method, {knob.name: knob.default})
@@ -487,7 +488,7 @@ def test_a_method_without_a_free_knob_is_dealt_one_search_trial():
         for candidate in batch:
             dealer.complete(candidate, Outcome(4, 0.5))
         dealt += batch
-    counts = Counter((candidate.method, candidate.phase) for candidate in dealt)
+    counts = Counter((candidate.method, candidate.stage) for candidate in dealt)
     assert counts == {
         ("fedavg", "search"): 1,
         ("fedavg", "confirm"): 2,

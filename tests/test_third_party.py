@@ -95,7 +95,7 @@ def test_its_search_space_comes_with_it(beside):
     """The YAML narrows the knobs' own ranges, so that what is found can only be the file's."""
     code = (
         "import json\n"
-        "from pfltune.tuning.space import load_space\n"
+        "from pfltune.search.space import load_space\n"
         f"space = load_space({NAME!r})\n"
         "ranges = {d.name: [d.low, d.high] for d in space.dimensions}\n"
         "print(json.dumps([ranges, space.start]))"

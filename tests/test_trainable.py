@@ -6,16 +6,19 @@ from dataclasses import replace
 import pytest
 
 from pfltune.federation.compute import Compute
-from pfltune.tuning.candidate import Candidate
-from pfltune.tuning.endurance import Endurance
-from pfltune.tuning.trainable import FederatedTrainable
+from pfltune.running.trainable import FederatedTrainable
+from pfltune.running.trial_options import TrialOptions
+from pfltune.search.candidate import Candidate
 
 
-def last_result(ground, tmp_path, method="fedper", phase="confirm"):
-    candidate = Candidate(method, phase, 0, -1, seed=0, knobs={})
+def last_result(ground, tmp_path, method="fedper", stage="confirm"):
+    candidate = Candidate(method, stage, 0, -1, seed=0, knobs={})
     trainable = object.__new__(FederatedTrainable)
     trainable.setup(
-        candidate.to_config(), {phase: ground}, Compute(), Endurance(str(tmp_path / "checkpoints"))
+        candidate.to_config(),
+        {stage: ground},
+        Compute(),
+        TrialOptions(str(tmp_path / "checkpoints")),
     )
     result = trainable.step()
     while not result.get("done"):
@@ -34,7 +37,7 @@ def test_what_was_selected_names_the_clients_and_counts_their_samples(federation
 
 
 def test_a_search_trial_has_no_test_samples(federation, tmp_path):
-    selected = last_result(federation.without_test(), tmp_path, phase="search")["selected"]
+    selected = last_result(federation.without_test(), tmp_path, stage="search")["selected"]
     assert selected["test"] == []
     assert selected["samples"].keys() == {"val"}
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from pfltune import warm_start as module
+from pfltune.data.home import data_root
 from pfltune.data.images import Images
-from pfltune.data.storage import data_root
 from pfltune.warm_start import WarmStart, train_warm_start, warm_start
 
 RECIPE = WarmStart(share=0.2, epochs=2, lr=0.01, batch_size=8)

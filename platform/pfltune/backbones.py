@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from pfltune import parts
-from pfltune.data.storage import own_path
+from pfltune.data.home import own_path
 from pfltune.errors import UserError, unknown
 from pfltune.method import Tensors
 from pfltune.randomness import isolated

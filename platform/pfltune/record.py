@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from pydantic import Field, model_validator
 
+from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
@@ -21,7 +22,6 @@ from pfltune.registry import short_name
 from pfltune.scenario import Scenario
 from pfltune.settings import Settings, validated
 from pfltune.storage import open_storage
-from pfltune.tuning.plan import Budget
 
 RECORD = "comparison.json"
 SHOWN = 5
@@ -99,7 +99,7 @@ class Record(Settings):
         id: random; it stands in all that this comparison writes, and in nothing else.
         command: that began it.
         name: of its folder and of its experiment.
-        scenario: the ground.
+        scenario: what is compared on.
         methods: references of the methods, in the order of the table.
         titles: how they are written in a paper, by short name.
         fixed: knobs that the user holds, by short name of the method.

@@ -1,4 +1,4 @@
-"""Scenarios: the ground of a comparison as a YAML file, checked when it is read."""
+"""Scenarios: what methods are compared on, as a YAML file, checked when it is read."""
 
 import copy
 import inspect
@@ -20,7 +20,7 @@ from pfltune.data.partitions import AnyPartition
 from pfltune.data.settings import Data
 from pfltune.data.split import ClientSplit, split_client, stratified_order
 from pfltune.errors import UserError, unknown
-from pfltune.federation.ground import Federation, Protocol
+from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.setup import set_up
 from pfltune.isolation import contained, in_a_line, on_threads
 from pfltune.method import Method, Tensors
@@ -57,7 +57,7 @@ class Scenario(Settings):
     preprocessing: Preprocessing = Preprocessing()
     backbone: Backbone
     warm_start: WarmStart | None = Field(None, description="recipe of weights: warm-start")
-    protocol: Protocol
+    protocol: Rounds
     published: dict[str, str] = Field(
         default_factory=dict, description="test accuracy in % that the paper prints, by method"
     )
@@ -107,9 +107,9 @@ class Scenario(Settings):
         )
 
     def without_clients(self) -> Federation:
-        """The same ground before anything is dealt or trained."""
-        settings = (self.backbone, None, self.protocol, self.preprocessing)
-        return Federation(self.dataset(), (), *settings)
+        """The federation before anything is dealt or trained."""
+        rest = (self.backbone, None, self.protocol, self.preprocessing)
+        return Federation(self.dataset(), (), *rest)
 
     def dataset(self) -> Dataset:
         """The data set that is dealt; read once.

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pfltune.backbones import Backbone
+from pfltune.data.home import data_root, writing_in
 from pfltune.data.images import Images
-from pfltune.data.storage import data_root, writing_in
 from pfltune.devices import processor_name
 from pfltune.method import Tensors
 from pfltune.randomness import isolated, torch_rng

@@ -11,7 +11,7 @@ from rich.console import Console
 from scipy import stats
 
 from pfltune.federation.compute import Compute, Precision
-from pfltune.federation.ground import Federation
+from pfltune.federation.federation import Federation
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method
 from pfltune.scenario import load_scenario

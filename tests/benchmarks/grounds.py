@@ -8,7 +8,7 @@ import torch
 from pfltune.backbones import Backbone
 from pfltune.data.dataset import Dataset
 from pfltune.data.split import ClientSplit
-from pfltune.federation.ground import Federation, Protocol
+from pfltune.federation.federation import Federation, Rounds
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def federation(case: Case, clients: Clients | None = None, **protocol: Any) -> F
     Args:
         case: backbone and batches.
         clients: others than the case's own.
-        protocol: further fields of :class:`Protocol`.
+        protocol: further fields of :class:`Rounds`.
     """
     there = clients or case.clients
     sizes = [there.train, there.val, there.test]
@@ -113,5 +113,5 @@ def federation(case: Case, clients: Clients | None = None, **protocol: Any) -> F
         tuple(ClientSplit(*pieces[3 * c : 3 * c + 3]) for c in range(there.total)),
         Backbone.model_validate(case.backbone),
         None,
-        Protocol.model_validate({**rules, **protocol}),
+        Rounds.model_validate({**rules, **protocol}),
     )

@@ -17,7 +17,7 @@ from rows import Row
 
 from pfltune.data.images import Images
 from pfltune.federation.compute import Compute
-from pfltune.federation.ground import Federation
+from pfltune.federation.federation import Federation
 from pfltune.federation.roles import roles_of, tensors_of
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method

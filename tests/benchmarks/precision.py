@@ -9,8 +9,8 @@ from pairs import alternately
 from recording import FirstRound
 from rows import Row
 
+from pfltune.federation.autotune import fastest
 from pfltune.federation.compute import Compute
-from pfltune.federation.fastest import fastest
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method
 

@@ -8,7 +8,7 @@ from bare_loop import BareLoop, Batch, Work
 from torch import Tensor, nn
 
 from pfltune.data.images import Images
-from pfltune.federation.ground import Federation
+from pfltune.federation.federation import Federation
 from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Method, Tensors
 from pfltune.randomness import isolated

@@ -21,7 +21,7 @@ from rich.table import Table
 from rows import Row
 
 from pfltune.federation.compute import Compute
-from pfltune.federation.ground import Federation
+from pfltune.federation.federation import Federation
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method
 

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 CLOCKS = ("time/", "memory/")
 """Metrics that no two runs share."""
-IDENTITY = ("method", "phase", "generation", "trial", "seed")
+IDENTITY = ("method", "stage", "generation", "trial", "seed")
 Points = list[tuple[int, float]]
 Row = dict[str, str]
 
@@ -163,7 +163,7 @@ def assert_whole(outcome: Outcome) -> None:
     names = [name for name, _ in outcome.runs]
     assert len(names) == len(set(names)), f"two runs of one trial: {names}"
     for name, run in outcome.runs:
-        is_parent = run.tags["phase"] == "summary"
+        is_parent = run.tags["stage"] == "summary"
         assert run.status == ("FINISHED" if is_parent else run.status), name
         assert run.status in ("FINISHED", "FAILED"), (name, run.status)
         assert run.parent == (None if is_parent else run.tags["method"]), name

@@ -43,7 +43,7 @@ def undisturbed(folder: Path) -> Reference:
     story = disturbed(folder, OPTIONS, NAME, [])
     assert story.ended, story.sittings[-1].errors
     journal = (folder / "results" / NAME / "journal.jsonl").read_text().splitlines()
-    confirmed = [n for n, line in enumerate(journal, 1) if '"phase": "confirm"' in line]
+    confirmed = [n for n, line in enumerate(journal, 1) if '"stage": "confirm"' in line]
     return Reference(
         folder,
         story.sittings[-1].output,

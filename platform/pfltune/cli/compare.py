@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.job import asked_of, ground_of, hardware_of, name_of
+from pfltune.cli.job import asked_of, hardware_of, name_of, scenario_of, voice
 from pfltune.cli.resume import begun, repeated, see_files
 from pfltune.errors import Halted
 
@@ -42,7 +42,7 @@ DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
     show_default=True,
     help="Fresh seeds of the confirmation.",
 )
-@options.ground
+@options.scenario
 @options.pool
 def command(methods: str, **settings: Any) -> None:
     """Compare methods on one scenario: equal search, fresh seeds, one table.
@@ -59,7 +59,7 @@ def command(methods: str, **settings: Any) -> None:
         click.echo(json_of(folder, result))
         conclude(folder, result)
         return
-    from pfltune.report.table import print_table
+    from pfltune.cli.tables import print_table
     from pfltune.report.words import origin_note
 
     print_table(console, result)
@@ -86,31 +86,32 @@ def compare_and_report(
         console: where to say what happens.
     """
     console.print("Loading torch and timm")
+    from pfltune.budget import Budget
+    from pfltune.cli.live import ComparisonProgress
     from pfltune.registry import short_name
+    from pfltune.report.partition import write_partition
     from pfltune.report.writer import write_report
+    from pfltune.running.session import run_session
     from pfltune.settings import validated
+    from pfltune.studies.comparison import Comparison, first_methods, plan_methods
     from pfltune.tracking.store import writable_folder
-    from pfltune.tuning.comparison import Comparison, first_methods, plan_methods
-    from pfltune.tuning.plan import Budget
-    from pfltune.tuning.progress import ComparisonProgress
-    from pfltune.tuning.session import run_session
 
     record = begun(command, asked)
     see_files(record, asked["accept_new_code"])
     settings = repeated(asked, record)
-    ground = ground_of(settings, record)
-    name = name_of(settings, ground.name)
+    scenario = scenario_of(settings, record)
+    name = name_of(settings, scenario.name)
     budget = validated(Budget, {key: settings[key] for key in Budget.model_fields}, "budget")
     only = short_name(settings["methods"][0])
     held = {method or only: knobs for method, knobs in settings["fixed"].items()}
-    plan, spaces = plan_methods(settings["methods"], budget, ground.protocol, held)
-    hardware = hardware_of(settings, ground, first_methods(spaces))
+    plan, spaces = plan_methods(settings["methods"], budget, scenario.protocol, held)
+    hardware = hardware_of(settings, scenario, first_methods(spaces))
     results = writable_folder(settings["results"])
     comparison = Comparison(
-        name, ground, plan, spaces, hardware, asked_of(settings), results, command
+        name, scenario, plan, spaces, hardware, asked_of(settings), results, command
     )
     progress = ComparisonProgress(plan, console)
-    run_session(comparison, progress, console, settings["accept_new_code"])
+    run_session(comparison, progress, voice(console), write_partition, settings["accept_new_code"])
     console.print("Writing the report")
     return comparison.folder, write_report(results, name)
 

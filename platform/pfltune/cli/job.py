@@ -2,20 +2,26 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from pfltune.cli.options import pick_device
 from pfltune.cli.resume import HERE, given
 from pfltune.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pfltune.method import Method
     from pfltune.record import Asked, Record
+    from pfltune.running.hardware import Hardware
+    from pfltune.running.job import Voice
     from pfltune.scenario import Scenario
-    from pfltune.tuning.hardware import Hardware
 
 
-def ground_of(settings: Mapping[str, Any], record: "Record | None") -> "Scenario":
+def scenario_of(settings: Mapping[str, Any], record: "Record | None") -> "Scenario":
     """The scenario that the options name; what they leave open is as in the record."""
     from pfltune.scenario import load_scenario, overridden
 
@@ -30,7 +36,7 @@ def name_of(settings: Mapping[str, Any], default: str) -> str:
     Raises:
         UserError: it cannot be the name of a folder.
     """
-    from pfltune.tuning.claim import checked_name
+    from pfltune.running.folder_lock import checked_name
 
     made = f"{default}-{datetime.now():%Y%m%d-%H%M%S}"
     return checked_name(settings["resume"] or settings["name"] or made)
@@ -40,8 +46,8 @@ def hardware_of(
     settings: Mapping[str, Any], scenario: "Scenario", methods: Iterable["Method"]
 ) -> "Hardware":
     """What the options say of hardware, with what they leave open measured."""
-    from pfltune.tuning.hardware import Hardware
-    from pfltune.tuning.pool import cluster, this_machine
+    from pfltune.running.hardware import Hardware
+    from pfltune.running.pool import cluster, this_machine
 
     address = settings["ray_address"] if settings["ray_address"] != HERE else None
     if address and settings["workers"]:
@@ -69,3 +75,11 @@ def asked_of(settings: Mapping[str, Any]) -> "Asked":
     from pfltune.settings import validated
 
     return validated(Asked, {key: settings[key] for key in Asked.model_fields}, "options")
+
+
+def voice(console: "Console") -> "Voice":
+    """How a session speaks on a console; what must be heard goes to standard error."""
+    from pfltune.running.job import Voice
+
+    tell = partial(console.print, soft_wrap=True, highlight=False)
+    return Voice(tell, partial(click.echo, err=True))

@@ -30,7 +30,7 @@ def command(name: str | None) -> None:
     """
     from pfltune.knobs import knobs_of
     from pfltune.registry import available_methods, find_method, title_of
-    from pfltune.tuning.space import load_space
+    from pfltune.search.space import load_space
 
     console = Console()
     if name is None:

@@ -51,7 +51,7 @@ class GpuShare(click.ParamType):
         return share
 
 
-ground = stacked(
+scenario = stacked(
     click.option(
         "--scenario",
         default="digits",
@@ -143,7 +143,7 @@ gpus_per_trial = click.option(
     "holds, by measurement.  [default: 1 where there are GPUs]",
 )
 
-endurance = stacked(
+trial_options = stacked(
     click.option(
         "--checkpoints",
         default=None,
@@ -201,7 +201,7 @@ hardware = stacked(
         metavar="local|auto|HOST:PORT",
         help="Run on this Ray cluster instead of this machine alone (local, the default).",
     ),
-    endurance,
+    trial_options,
     results,
 )
 

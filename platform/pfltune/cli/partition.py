@@ -47,25 +47,28 @@ def command(scenario: str, overrides: tuple[str, ...], results: Path, out: Path 
     from pfltune.data.census import take_census
     from pfltune.ownership import published
     from pfltune.report.partition import write_partition
+    from pfltune.running.folder_lock import checked_name
     from pfltune.scenario import load_scenario
-    from pfltune.tuning.claim import checked_name
 
-    ground = load_scenario(scenario, overrides)
-    dataset = ground.dataset()
-    census = take_census(dataset, ground.clients(dataset))
-    folder = out or results / "partitions" / checked_name(ground.name)
+    chosen_scenario = load_scenario(scenario, overrides)
+    dataset = chosen_scenario.dataset()
+    census = take_census(dataset, chosen_scenario.clients(dataset))
+    folder = out or results / "partitions" / checked_name(chosen_scenario.name)
     console = Console(markup=False)
     tell = partial(console.print, soft_wrap=True, highlight=False)
     try:
-        with published(folder, f"the partition of {ground.name}", INSTEAD) as draft:
-            names = [path.name for path in write_partition(ground, census, draft, tell)]
+        with published(folder, f"the partition of {chosen_scenario.name}", INSTEAD) as draft:
+            names = [path.name for path in write_partition(chosen_scenario, census, draft, tell)]
     except OSError as error:
         raise UserError(
             f"{str(folder)!r} cannot be written ({error.strerror}); {INSTEAD}"
         ) from error
-    console.print(f"{ground.partition.describe()}, data_seed {ground.data_seed}", soft_wrap=True)
+    console.print(
+        f"{chosen_scenario.partition.describe()}, data_seed {chosen_scenario.data_seed}",
+        soft_wrap=True,
+    )
     console.print(_table(census))
-    for note in ground.notes():
+    for note in chosen_scenario.notes():
         tell(note)
     for name in names:
         click.echo(folder / name)

@@ -72,8 +72,8 @@ def command(
 def _report_one(
     results: Path, name: str, out: Path | None, reference: str | None, target: float | None
 ) -> Path:
+    from pfltune.cli.tables import print_table
     from pfltune.report.attachment import attach_report
-    from pfltune.report.table import print_table
     from pfltune.report.words import origin_note, status
     from pfltune.report.writer import write_report
 
@@ -96,7 +96,7 @@ def _report_several(
     from pfltune.ownership import published
     from pfltune.report.analysis import analyse
     from pfltune.report.results import read_results
-    from pfltune.report.scenarios import rank_note, side_by_side, write_scenarios
+    from pfltune.report.side_by_side import rank_note, side_by_side, write_scenarios
     from pfltune.report.words import status
     from pfltune.report.writer import INSTEAD
 

@@ -25,7 +25,7 @@ def begun(command: str, settings: dict[str, Any]) -> "Record | None":
         UserError: there is none of that name, or another command began it.
     """
     from pfltune.record import RECORD, read_record
-    from pfltune.tuning.claim import checked_name
+    from pfltune.running.folder_lock import checked_name
 
     name, resume, results = settings["name"], settings["resume"], settings["results"]
     if name is not None and resume is not None and name != resume:

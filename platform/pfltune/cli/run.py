@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("method")
-@options.ground
+@options.scenario
 @options.knobs
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed.")
 @options.threads
@@ -50,20 +50,20 @@ def command(
     from pfltune.federation.trial import FederatedTrial
     from pfltune.isolation import in_a_line
     from pfltune.registry import make_method, title_of
+    from pfltune.running.hardware import choose_compute, precision_for
+    from pfltune.running.pool import this_machine
     from pfltune.scenario import load_scenario
-    from pfltune.tuning.hardware import choose_compute, precision_for
-    from pfltune.tuning.pool import this_machine
 
     chosen = make_method(method, values)
     title = title_of(type(chosen))
-    ground = load_scenario(scenario, overrides)
-    ground.check([chosen])
+    chosen_scenario = load_scenario(scenario, overrides)
+    chosen_scenario.check([chosen])
     chosen_device = options.pick_device(device, this_machine().gpus)
     asked = precision_for([chosen], precision)
-    compute = choose_compute(ground, threads, chosen_device, asked, deterministic)
+    compute = choose_compute(chosen_scenario, threads, chosen_device, asked, deterministic)
     console = Console(highlight=False, markup=False)
-    federation = ground.build(threads)
-    for note in ground.notes():
+    federation = chosen_scenario.build(threads)
+    for note in chosen_scenario.notes():
         console.print(note, soft_wrap=True)
     with in_a_line(title, inspect.getfile(type(chosen))):
         trial = FederatedTrial(chosen, federation, seed, compute)

@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.job import asked_of, ground_of, hardware_of, name_of
+from pfltune.cli.job import asked_of, hardware_of, name_of, scenario_of, voice
 from pfltune.cli.resume import begun, repeated, see_files
 from pfltune.errors import Halted
 
@@ -19,7 +19,7 @@ from pfltune.errors import Halted
         "pfltune sensitivity --resume my-study",
     )
 )
-@options.ground
+@options.scenario
 @click.option(
     "--lr", type=click.FloatRange(min=1e-4, max=1.0), default=0.03, show_default=True, help="Rate."
 )
@@ -33,28 +33,33 @@ def command(**asked: Any) -> None:
     """
     console = Console(markup=False)
     console.print("Loading torch and timm")
+    from pfltune.cli.lines import LineProgress
+    from pfltune.cli.tables import sensitivity_table
     from pfltune.record import Sensitivity
     from pfltune.report.attachment import attach
-    from pfltune.report.sensitivity import terminal_table, write_sensitivity
+    from pfltune.report.partition import write_partition
+    from pfltune.report.sensitivity import write_sensitivity
+    from pfltune.running.session import run_session
     from pfltune.settings import validated
+    from pfltune.studies.sensitivity import METHOD, Study, study_methods
     from pfltune.tracking.store import writable_folder
-    from pfltune.tuning.sensitivity import METHOD, LineProgress, Study, study_methods
-    from pfltune.tuning.session import run_session
 
     record = begun("sensitivity", asked)
     see_files(record, asked["accept_new_code"])
     settings = repeated(asked, record)
-    ground = ground_of(settings, record)
-    name = name_of(settings, f"{ground.name}-sensitivity")
+    scenario = scenario_of(settings, record)
+    name = name_of(settings, f"{scenario.name}-sensitivity")
     wanted = {key: settings[key] for key in Sensitivity.model_fields}
     budget = validated(Sensitivity, wanted, "sensitivity")
-    hardware = hardware_of(settings, ground, study_methods(budget.lr))
+    hardware = hardware_of(settings, scenario, study_methods(budget.lr))
     results = writable_folder(settings["results"])
-    study = Study(name, ground, budget, hardware, asked_of(settings), results)
-    progress = LineProgress(study, console)
-    written = run_session(study, progress, console, settings["accept_new_code"])
+    study = Study(name, scenario, budget, hardware, asked_of(settings), results)
+    progress = LineProgress(study.trials, console)
+    written = run_session(
+        study, progress, voice(console), write_partition, settings["accept_new_code"]
+    )
     cells = write_sensitivity(written, study.folder)
-    console.print(terminal_table(cells))
+    console.print(sensitivity_table(cells))
     folder = study.folder / "report"
     console.print(f"Report: {folder}", soft_wrap=True, highlight=False)
     attach(results, name, written.id, {METHOD: {}}, folder, console.print)

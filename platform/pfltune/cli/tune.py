@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("method", required=False)
-@options.ground
+@options.scenario
 @options.knobs
 @click.option(
     "--seeds",

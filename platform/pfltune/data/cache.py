@@ -13,9 +13,9 @@ import numpy as np
 
 from pfltune.data.arrays import NpyWriter
 from pfltune.data.dataset import Dataset, read_only
+from pfltune.data.home import data_root, writing_in
 from pfltune.data.names import some_of
 from pfltune.data.source import Chunk, Decoded, Source
-from pfltune.data.storage import data_root, writing_in
 from pfltune.errors import UserError
 from pfltune.storage import remove_files, sync
 

@@ -8,11 +8,11 @@ from pfltune.data import published
 from pfltune.data.cache import cached, in_memory
 from pfltune.data.dataset import Dataset, digits
 from pfltune.data.folders import image_folders
+from pfltune.data.home import data_root, own_path
 from pfltune.data.npz import Npz
 from pfltune.data.selection import Selected
 from pfltune.data.settings import Data
 from pfltune.data.source import Chunk, Decoded, Source
-from pfltune.data.storage import data_root, own_path
 from pfltune.errors import UserError, unknown
 
 DOWNLOADS: dict[str, Callable[[str], Source]] = {

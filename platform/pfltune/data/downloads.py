@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
-from pfltune.data.storage import data_root, writing_in
+from pfltune.data.home import data_root, writing_in
 from pfltune.errors import UserError
 from pfltune.storage import remove_files
 

@@ -1,4 +1,4 @@
-"""What tells one ground from another, down to the last pixel and weight."""
+"""What tells one federation from another, down to the last pixel and weight."""
 
 import hashlib
 import json
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from pfltune.federation.ground import Federation
+from pfltune.federation.federation import Federation
 
 
 def fingerprint(federation: Federation) -> dict[str, str]:
     """Digests of images, labels, clients, start weights, and of all else that a trial follows.
 
-    Two grounds with the same digests give the same trials. Where the start weights were read from
-    is none of it: they are there themselves.
+    Two federations with the same digests give the same trials. Where the start weights were read
+    from is none of it: they are there themselves.
     """
     data, weights = federation.dataset, federation.weights or {}
     parts: dict[str, Iterable[Tensor]] = {

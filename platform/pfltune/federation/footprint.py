@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from pfltune.federation.ground import Federation
+from pfltune.federation.federation import Federation
 from pfltune.federation.roles import Roles
 from pfltune.federation.setup import set_up
 from pfltune.method import Method, Tensors
@@ -40,7 +40,7 @@ def sent_once(
 
     Args:
         method: the method.
-        federation: the ground.
+        federation: the federation.
         seed: the trial's.
         model: the grafted model as it began.
         roles: its division.

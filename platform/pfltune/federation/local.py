@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pfltune.data.images import Images
 from pfltune.federation.compute import Compute
+from pfltune.federation.federation import Rounds
 from pfltune.federation.functional import FunctionalModel
-from pfltune.federation.ground import Protocol
 from pfltune.federation.roles import Roles, is_frozen
 from pfltune.method import Loss, Objective, Phase, Tensors
 
@@ -37,7 +37,7 @@ class LocalTrainer:
         model: nn.Module,
         roles: Roles,
         images: Images,
-        protocol: Protocol,
+        protocol: Rounds,
         seed: int,
         compute: Compute | None = None,
     ) -> None:

@@ -18,8 +18,8 @@ from pfltune.errors import Diverged, UserError, noted
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.compute import Compute
 from pfltune.federation.evaluation import Counts, Evaluation, Selection
+from pfltune.federation.federation import Federation
 from pfltune.federation.footprint import personal_parameters, sent_once
-from pfltune.federation.ground import Federation
 from pfltune.federation.local import LocalTrainer
 from pfltune.federation.memory import peak_mb, reset_peak
 from pfltune.federation.payload import MB, payload_bytes
@@ -70,7 +70,7 @@ class FederatedTrial:
 
     Args:
         method: the method with its hyperparameters.
-        federation: the ground; without test indices no test accuracy is computed.
+        federation: clients, data and rules; without test indices no test accuracy is computed.
         seed: seed of initialisation, sampling and data order.
         compute: device, precision, clients at once; by default the CPU in float32, one by one.
 

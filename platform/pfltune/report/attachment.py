@@ -91,7 +91,7 @@ def _attach(
         return
     if store.is_own:
         see_inside(store.results / ARTIFACTS / name, store.results)
-    for run in own_runs(store, experiment.experiment_id, comparison, "tags.phase = 'summary'"):
+    for run in own_runs(store, experiment.experiment_id, comparison, "tags.stage = 'summary'"):
         there = run.data.metrics
         new = [
             Metric(key, value, now_ms(), 0)

@@ -22,7 +22,7 @@ from pfltune.tracking.journal import JOURNAL, Journal
 Curve = list[tuple[int, float]]
 
 CURVES = ("val/accuracy", "test/accuracy", "comm/total_mb")
-OBJECTIVE = "val/best_accuracy"
+SCORE = "val/best_accuracy"
 TEST, VAL = "selected/test_accuracy", "selected/val_accuracy"
 # Only with unseen clients, and only since it is counted.
 SOMETIMES = ("unseen/test/accuracy", "compute/gflops")
@@ -65,7 +65,7 @@ class SearchedRun:
         knobs: its configuration; numbers and truth values are no texts.
         outcome: ``finished``, ``stopped early``, ``failed``, or ``running`` without an end so far.
         rounds: how far it came.
-        curve: (round, objective), the best mean validation accuracy so far, in [0, 1].
+        curve: (round, score), the best mean validation accuracy so far, in [0, 1].
     """
 
     index: int
@@ -78,7 +78,7 @@ class SearchedRun:
 
     @property
     def value(self) -> float:
-        """The objective at its end; NaN if it was never evaluated."""
+        """The score at its end; NaN if it was never evaluated."""
         return self.curve[-1][1] if self.curve else float("nan")
 
 
@@ -323,12 +323,12 @@ def told_trials(events: Iterable[Event]) -> tuple[list[ToldTrial], dict[str, Met
 def _method(
     name: str, title: str, trials: list[ToldTrial], ending: MethodEnded | None
 ) -> MethodResult:
-    searched = [trial for trial in trials if trial.started.phase == "search"]
+    searched = [trial for trial in trials if trial.started.stage == "search"]
     failed = [trial.ended for trial in trials if trial.ended and trial.outcome == "failed"]
     confirmed = [
         trial
         for trial in trials
-        if trial.started.phase == "confirm" and trial.outcome == "finished"
+        if trial.started.stage == "confirm" and trial.outcome == "finished"
     ]
     best = ending.best if ending else confirmed[0].started.knobs if confirmed else None
     return MethodResult(
@@ -368,5 +368,5 @@ def _searched(trial: ToldTrial) -> SearchedRun:
         knobs=dict(trial.started.knobs),
         outcome=trial.outcome,
         rounds=trial.ended.round if trial.ended else reached,
-        curve=trial.curve(OBJECTIVE),
+        curve=trial.curve(SCORE),
     )

@@ -35,7 +35,7 @@ class Plane:
     Attributes:
         first, second: names of the knobs.
         x, y: their values, (trials,).
-        z: objective at one round, in percent, (trials,).
+        z: score at one round, in percent, (trials,).
     """
 
     first: str

@@ -9,7 +9,7 @@ from pfltune.report.searching import Searching
 from pfltune.text import count, plain
 
 TUNING_NOTE = (
-    "No search trial was given test data. The objective is the best validation accuracy so far, "
+    "No search trial was given test data. The score is the best validation accuracy so far, "
     "averaged over clients. The first trial has the start values of the search space, the "
     "published ones where there are; what they leave out is drawn. A trial that was stopped early "
     "is read after fewer rounds, so that it has no gain beside one that was not. With fresh seeds "
@@ -63,7 +63,7 @@ def shown(value: Value) -> str:
 
 
 def first_value(search: Searching) -> str:
-    """The first trial's objective, and when it was read if the winner went on for longer."""
+    """The first trial's score, and when it was read if the winner went on for longer."""
     first = search.first
     if first is None:
         return NO_FIGURE
@@ -72,7 +72,7 @@ def first_value(search: Searching) -> str:
 
 
 def winner_value(winner: SearchedRun | None) -> str:
-    """The winner's objective at its end."""
+    """The winner's score at its end."""
     return NO_FIGURE if winner is None else percent(winner.value)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pfltune.knobs import Value
+from pfltune.ranking import Outcome, best_index
 from pfltune.report.results import MethodResult, SearchedRun
-from pfltune.tuning.ranking import Outcome, best_index
 
 EDGE = 0.02
 """A best value within this share of its range's end is said to lie at the edge."""
@@ -24,10 +24,10 @@ class Searching:
         method: whose it is.
         winner: the trial that won, by the rule of the search; None if none has a figure.
         first: the first trial, which has the start values; None if it has no figure.
-        best_so_far: objective of the winner after each trial, among those that ran all rounds; NaN
+        best_so_far: score of the winner after each trial, among those that ran all rounds; NaN
             before the first of them.
-        round: the last round that every trial with a figure has an objective of; 0 for none.
-        compared: these trials, with their objective after that round.
+        round: the last round that every trial with a figure has an score of; 0 for none.
+        compared: these trials, with their score after that round.
         importances: of the knobs that all of them have, adding up to 1, the largest first; empty
             for few trials.
         edges: what lies at the end of its range, in words.
@@ -46,7 +46,7 @@ class Searching:
     def gain(self) -> float:
         """Percentage points of the winner over the first trial.
 
-        NaN where they did not run equally far: then their objectives do not compare.
+        NaN where they did not run equally far: then their scores do not compare.
         """
         if self.winner is None or self.first is None or self.winner.rounds != self.first.rounds:
             return math.nan
@@ -101,7 +101,7 @@ def _running_best(runs: Sequence[SearchedRun]) -> tuple[float, ...]:
 
 
 def _at_one_round(ran: Sequence[SearchedRun]) -> tuple[int, tuple[tuple[SearchedRun, float], ...]]:
-    """The last round that all trials have, and each with its objective there.
+    """The last round that all trials have, and each with its score there.
 
     A trial that still runs is left out, lest it hold all others back.
     """

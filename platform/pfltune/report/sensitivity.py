@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich import box
-from rich.table import Table
 
 from pfltune.ownership import published
 from pfltune.record import Record
+from pfltune.report.markdown import markdown
 from pfltune.report.results import TEST, ToldTrial, told_trials
 from pfltune.report.styles import COLOURS
-from pfltune.report.table import markdown
 from pfltune.tracking.journal import JOURNAL, Journal
 
 NAMES = {
@@ -89,17 +87,6 @@ def rows(cells: Cells) -> list[list[str]]:
 
 
 HEADS = ("personal part", "alone %", "with head %", "alone MB/round", "with head MB/round")
-
-
-def terminal_table(cells: Cells) -> Table:
-    """For a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(HEADS[0], no_wrap=True)
-    for head in HEADS[1:]:
-        table.add_column(head, justify="right")
-    for line in rows(cells):
-        table.add_row(*line)
-    return table
 
 
 def write_sensitivity(record: Record, study: Path) -> Cells:

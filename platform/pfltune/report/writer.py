@@ -6,10 +6,10 @@ from pfltune.ownership import published, see_inside
 from pfltune.report.analysis import Analysis, analyse
 from pfltune.report.figures import write_figures
 from pfltune.report.latex import resource_table, result_table
+from pfltune.report.markdown import markdown_table
 from pfltune.report.page import comparison_page
 from pfltune.report.results import ComparisonResult, read_results
 from pfltune.report.spreadsheet import csv_clients, csv_summary, csv_table
-from pfltune.report.table import markdown_table
 
 INSTEAD = "name another folder with --out"
 

@@ -1,1 +1,1 @@
-"""One YAML per scenario: the ground that methods are compared on."""
+"""One YAML per scenario: what methods are compared on."""

@@ -21,8 +21,8 @@ class TrialStarted:
     Attributes:
         trial: its name, unique within the comparison.
         method: short name of its method, as MLflow shows it.
-        phase: ``search`` or ``confirm``.
-        index: its number within method and phase.
+        stage: ``search`` or ``confirm``.
+        index: its number within method and stage.
         generation: the number of its generation; -1 in the confirmation.
         seed: of the federated trial.
         knobs: its configuration.
@@ -31,7 +31,7 @@ class TrialStarted:
 
     trial: str
     method: str
-    phase: Literal["search", "confirm"]
+    stage: Literal["search", "confirm"]
     index: int
     generation: int
     seed: int
@@ -46,14 +46,14 @@ class RoundDone:
     Attributes:
         trial: its name.
         round: the number of the round, counted from 1.
-        objective: what the search maximises, as it is after this round.
+        score: what the search maximises, as it is after this round.
         metrics: all figures of the round.
         time: in milliseconds since the epoch.
     """
 
     trial: str
     round: int
-    objective: float
+    score: float
     metrics: dict[str, float]
     time: int = field(default_factory=now_ms)
 

@@ -79,7 +79,7 @@ class Mirror:
         parents: Mapping[str, str],
         artifacts: Mapping[str, str],
         files: Iterable[Path],
-        on_trouble: Callable[[str], None],
+        on_trouble: Callable[[str], object],
         data: DatasetInput | None = None,
         settle: Callable[[], None] = lambda: None,
     ) -> None:

@@ -74,7 +74,7 @@ class Runs:
         for method, title in self._parents.items():
             if method in self._whole or self._is_ready(method):
                 continue
-            run = self._run(method, {"method": method, "title": title, "phase": "summary"}, None)
+            run = self._run(method, {"method": method, "title": title, "stage": "summary"}, None)
             for name, text in self._artifacts.items():
                 self._store.client.log_text(run, text, name)
             for file in self._files:
@@ -95,7 +95,7 @@ class Runs:
             return
         tags = {
             "method": event.method,
-            "phase": event.phase,
+            "stage": event.stage,
             "seed": str(event.seed),
             "trial": str(event.index),
             "generation": str(event.generation),

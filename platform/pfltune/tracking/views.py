@@ -25,7 +25,7 @@ EACH_TRIAL = (
     "metrics.`comm/total_mb`",
     "metrics.`time/total_s`",
     "params.`lr`",
-    "tags.`phase`",
+    "tags.`stage`",
     "tags.`outcome`",
 )
 
@@ -33,8 +33,8 @@ EACH_TRIAL = (
 def experiment_tags() -> dict[str, str]:
     """Tags of an experiment: its kind and its views."""
     views = {
-        METHODS: _view("tags.phase = 'summary'", SUMMARY),
-        TRIALS: _view("tags.phase != 'summary'", EACH_TRIAL),
+        METHODS: _view("tags.stage = 'summary'", SUMMARY),
+        TRIALS: _view("tags.stage != 'summary'", EACH_TRIAL),
     }
     return KIND | {SHARED + name: json.dumps(state) for name, state in views.items()}
 

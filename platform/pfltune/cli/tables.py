@@ -1,0 +1,84 @@
+"""What a command found, as tables in the terminal."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pfltune.report.columns import (
+    ACCURACY,
+    CLIENT_STD,
+    MB_PER_ROUND,
+    PERSONAL,
+    SECONDS,
+    SHARED,
+    STEPS,
+    TOTAL_MB,
+    Column,
+    cells,
+)
+from pfltune.report.results import ComparisonResult
+from pfltune.report.sensitivity import HEADS, Cells, rows
+from pfltune.report.words import seeds_of
+from pfltune.text import plain
+
+TERMINAL = (ACCURACY, CLIENT_STD, MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEPS, SECONDS)
+LEAST_WANTED = (SECONDS, SHARED, STEPS, MB_PER_ROUND, PERSONAL, CLIENT_STD, TOTAL_MB)
+"""The first to go where there is no room."""
+WIDE = 100
+"""Columns where nobody looks at a terminal."""
+
+
+def print_table(console: Console, result: ComparisonResult) -> None:
+    """Print the table that fits, and where the rest of it is."""
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
+    shown = fitting_columns(result, width)
+    wide = Console(file=console.file, width=width, markup=False, quiet=console.quiet)
+    wide.print(comparison_table(result, shown))
+    left = [column.title for column in TERMINAL if column not in shown]
+    if left:
+        wide.print(f"no room here for {', '.join(left)}: see the report", highlight=False)
+    if result.confirmed:
+        many = max(len(method.runs) for method in result.confirmed) > 1
+        spread = f" ± std over {seeds_of(result.confirmed)}" if many else ", 1 seed"
+        wide.print(
+            f"test accuracy: mean over clients{spread}, at the round chosen on validation",
+            highlight=False,
+        )
+
+
+def fitting_columns(result: ComparisonResult, width: int) -> tuple[Column, ...]:
+    """The columns of a terminal of ``width`` characters; the accuracy is always there."""
+    shown = list(TERMINAL)
+    endless = Console(width=sys.maxsize)
+    for column in LEAST_WANTED:
+        if endless.measure(comparison_table(result, shown)).maximum <= width:
+            break
+        shown.remove(column)
+    return tuple(shown)
+
+
+def comparison_table(result: ComparisonResult, columns: Sequence[Column] = TERMINAL) -> Table:
+    """For a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    for column in columns:
+        head = column.title.replace(" ", "\n")
+        table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
+    for method in result.methods:
+        table.add_row(plain(method.title), *cells(method, columns))
+    return table
+
+
+def sensitivity_table(cells: Cells) -> Table:
+    """For a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(HEADS[0], no_wrap=True)
+    for head in HEADS[1:]:
+        table.add_column(head, justify="right")
+    for line in rows(cells):
+        table.add_row(*line)
+    return table

@@ -1,0 +1,82 @@
+"""What every method of a comparison is given: clients, data, backbone, protocol."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from pfltune.backbones import Backbone
+from pfltune.data.census import take_census
+from pfltune.data.dataset import Dataset
+from pfltune.data.images import Preprocessing
+from pfltune.data.split import ClientSplit
+from pfltune.method import Tensors
+from pfltune.settings import Settings
+
+
+class Rounds(Settings):
+    """The rules of the rounds, the same for all methods."""
+
+    rounds: int = Field(ge=1, description="communication rounds")
+    sampled_clients: int = Field(ge=1, description="clients that train in each round")
+    local_epochs: int = Field(ge=1, description="passes over a client's training data per round")
+    batch_size: int = Field(ge=1, description="samples per local step")
+    evaluate_every: int = Field(1, ge=1, description="rounds between evaluations")
+    personalise_rounds: int = Field(
+        1, ge=1, description="rounds in which an unseen client trains its personal part at the end"
+    )
+
+    def evaluates(self, round_number: int) -> bool:
+        """Whether clients are evaluated after this round (counted from 1); the last one always."""
+        return round_number % self.evaluate_every == 0 or round_number == self.rounds
+
+
+@dataclass(frozen=True)
+class Federation:
+    """The data, clients, model and rules of a comparison, immutable and shared by its trials.
+
+    Attributes:
+        dataset: all samples.
+        clients: the sample indices of each client.
+        backbone: the architecture.
+        weights: start weights for every method and seed; what they leave out is random per seed.
+        protocol: rounds, sampling and local training.
+        preprocessing: what happens to a batch of images.
+        unseen: clients that never train with the others; see :attr:`Rounds.personalise_rounds`.
+    """
+
+    dataset: Dataset
+    clients: tuple[ClientSplit, ...]
+    backbone: Backbone
+    weights: Tensors | None
+    protocol: Rounds
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    unseen: frozenset[int] = frozenset()
+
+    @cached_property
+    def seen(self) -> tuple[int, ...]:
+        """The clients that train and are evaluated in the rounds."""
+        return tuple(c for c in range(len(self.clients)) if c not in self.unseen)
+
+    @property
+    def channels(self) -> int:
+        """Colour channels that the model reads."""
+        return self.preprocessing.channels(self.dataset.channels)
+
+    def without_test(self) -> "Federation":
+        """The same federation without test indices: a search trial cannot leak what it lacks."""
+        return replace(self, clients=tuple(client.without_test() for client in self.clients))
+
+    def partition_csv(self) -> str:
+        """Who holds how much of what, see :meth:`Census.csv`."""
+        return take_census(self.dataset, self.clients).csv()
+
+    def build_backbone(self, seed: int) -> nn.Module:
+        """The bare model at the start of a trial with this seed."""
+        model = self.backbone.build(self.dataset.classes, self.channels, seed)
+        if self.weights is not None:
+            with torch.no_grad():
+                model.load_state_dict({**model.state_dict(), **self.weights})
+        return model

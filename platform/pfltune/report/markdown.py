@@ -1,0 +1,39 @@
+"""The tables of a report as Markdown."""
+
+import html
+from collections.abc import Sequence
+
+from pfltune.report.analysis import Analysis
+from pfltune.report.columns import cells, resource_columns, result_columns
+from pfltune.report.words import origin_note, test_note
+from pfltune.text import plain
+
+
+def markdown_table(analysis: Analysis) -> str:
+    """For a README: results, then resources, each with what it needs to be understood."""
+    methods = analysis.result.methods
+    said = (origin_note(analysis.result), test_note(analysis))
+    note = escaped(" ".join(filter(None, said)))
+    results, resources = (
+        markdown(
+            [
+                ["method", *(column.title for column in columns)],
+                *([method.title, *cells(method, columns)] for method in methods),
+            ]
+        )
+        for columns in (result_columns(analysis), resource_columns(analysis))
+    )
+    return "\n".join((results, *([note + "\n"] if note else []), resources))
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table, the headings first; all but the first column stand to the right."""
+    heads, *rows = [[escaped(text) for text in line] for line in lines]
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in [heads, rule, *rows])
+
+
+def escaped(text: str) -> str:
+    """``text`` as Markdown shows it, in one line: no HTML, no links, no new cell."""
+    shown = html.escape(plain(text), quote=False)
+    return "".join(f"\\{char}" if char in "\\|`*[]" else char for char in shown)

@@ -1,0 +1,212 @@
+"""Several comparisons in one table: an accuracy for each scenario, average ranks."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pfltune.report import words
+from pfltune.report.analysis import Analysis
+from pfltune.report.canvas import Drawing, canvas, label_rows, legend, rows_height
+from pfltune.report.columns import Column, accuracy, cells
+from pfltune.report.figures import written
+from pfltune.report.latex import Tabular, escaped, table_rows
+from pfltune.report.markdown import markdown
+from pfltune.report.page import grid, pictures, rendered
+from pfltune.report.ranks import Ranking, critical_difference_diagram, rank
+from pfltune.report.results import TEST, MethodResult
+from pfltune.report.spreadsheet import text as csv_text
+from pfltune.report.statistics import ALPHA
+from pfltune.report.styles import COLOURS, MARKERS, Style, styles_of
+from pfltune.ties import settled
+
+SPREAD = 0.32  # of a row, in which scenarios stand one above the other
+
+
+@dataclass(frozen=True)
+class Scenarios:
+    """Comparisons side by side.
+
+    Attributes:
+        analyses: one per scenario.
+        names: of the scenarios, or of the comparisons where two have one scenario.
+        methods: one row each, the best average rank first; methods that miss somewhere come last.
+        ranking: of the methods that have a figure everywhere.
+        styles: by short name of a method.
+    """
+
+    analyses: tuple[Analysis, ...]
+    names: tuple[str, ...]
+    methods: tuple[MethodResult, ...]
+    ranking: Ranking
+    styles: dict[str, Style]
+
+    def found(self, scenario: int, method: MethodResult) -> MethodResult | None:
+        """A method's confirmed figures in one scenario."""
+        shown = self.analyses[scenario].result.confirmed
+        return next((each for each in shown if each.name == method.name), None)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Of the methods by short name; of two with one title, the short names."""
+        count = Counter(method.title for method in self.methods)
+        return {m.name: m.title if count[m.title] == 1 else m.name for m in self.methods}
+
+
+def side_by_side(analyses: Sequence[Analysis]) -> Scenarios:
+    """Line the methods of several comparisons up."""
+    by_name: dict[str, MethodResult] = {}
+    for analysis in analyses:
+        for method in analysis.result.methods:
+            if not by_name.get(method.name, method).runs or method.name not in by_name:
+                by_name[method.name] = method
+    ranking = rank({name: [_accuracy(a, name) for a in analyses] for name in by_name})
+    places = dict(zip(ranking.names, ranking.ranks, strict=True))
+    ordered = sorted(by_name.values(), key=lambda m: (places.get(m.name, np.inf), m.name))
+    scenarios = [analysis.result.scenario for analysis in analyses]
+    distinct = len(set(scenarios)) == len(scenarios)
+    names = scenarios if distinct else [analysis.result.name for analysis in analyses]
+    return Scenarios(tuple(analyses), tuple(names), tuple(ordered), ranking, styles_of(by_name))
+
+
+def write_scenarios(scenarios: Scenarios, folder: Path) -> None:
+    """Tables, figures and page into ``folder``, made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawings = written(
+        [
+            ("accuracies", lambda: _accuracies(scenarios)),
+            ("critical-difference", lambda: _ranks(scenarios)),
+        ],
+        folder,
+    )
+    texts = {
+        "table.md": _markdown(scenarios),
+        "table.tex": _latex(scenarios),
+        "table.csv": _csv(scenarios),
+        "report.html": _page(scenarios, folder, drawings),
+    }
+    for name, content in texts.items():
+        (folder / name).write_text(content, encoding="utf-8")
+
+
+def scenario_columns(scenarios: Scenarios) -> tuple[Column, ...]:
+    """An accuracy for each scenario, then the average rank."""
+    places = dict(zip(scenarios.ranking.names, scenarios.ranking.ranks, strict=True))
+
+    def average_rank(method: MethodResult) -> float:
+        return float(places.get(method.name, np.nan))
+
+    def shown_rank(method: MethodResult) -> str:
+        return f"{places[method.name]:.2f}" if method.name in places else "–"
+
+    accuracies = [_accuracy_column(scenarios, place) for place in range(len(scenarios.names))]
+    return (*accuracies, Column("average rank", shown_rank, average_rank, "low"))
+
+
+def rank_note(ranking: Ranking) -> str:
+    """What the ranks say, and what they do not."""
+    if not len(ranking.names):
+        return "No method has a confirmed run in every scenario, so there are no ranks."
+    count = f"{len(ranking.names)} methods over {ranking.accuracies.shape[1]} scenarios"
+    if not ranking.is_tested:
+        return f"Average ranks of {count}; a test needs at least three of both."
+    differ = (
+        f"Friedman's test: p = {ranking.p:.3f}. Average ranks differ at {ALPHA} where they are "
+        f"further apart than {ranking.critical_difference:.2f} (Nemenyi's critical difference)"
+        if ranking.p < ALPHA
+        else f"Friedman's test found no difference among all (p = {ranking.p:.3f}), so that no "
+        "pair is to be told apart"
+    )
+    return f"Average ranks of {count}. {differ}."
+
+
+def _accuracy(analysis: Analysis, name: str) -> float:
+    shown = {m.name: settled(m.mean(TEST)) for m in analysis.result.confirmed}
+    return shown.get(name, float("nan"))
+
+
+def _accuracy_column(scenarios: Scenarios, place: int) -> Column:
+    def text(method: MethodResult) -> str:
+        found = scenarios.found(place, method)
+        return accuracy(found) if found else "–"
+
+    def value(method: MethodResult) -> float:
+        return _accuracy(scenarios.analyses[place], method.name)
+
+    return Column(f"{scenarios.names[place]} %", text, value, "high")
+
+
+def _accuracies(scenarios: Scenarios) -> Drawing:
+    """One row per method, one marker per scenario."""
+    shown = [method for method in scenarios.methods if method.runs]
+    figure, axes = canvas("test accuracy, %", "", max(rows_height(len(shown)), 1.8))
+    offsets = np.linspace(-SPREAD, SPREAD, len(scenarios.names) + 2)[1:-1]
+    for place, (name, offset) in enumerate(zip(scenarios.names, offsets, strict=True)):
+        values = [100 * _accuracy(scenarios.analyses[place], method.name) for method in shown]
+        axes.plot(
+            values,
+            np.arange(len(shown)) + offset,
+            linestyle="none",
+            marker=MARKERS[place % len(MARKERS)],
+            color=COLOURS[place % len(COLOURS)],
+            label=name,
+        )
+    label_rows(axes, [scenarios.titles[method.name] for method in shown])
+    legend(figure, axes)
+    caption = "Test accuracy in each scenario, mean over clients and seeds."
+    return Drawing("accuracies", caption, figure)
+
+
+def _ranks(scenarios: Scenarios) -> Drawing | None:
+    """None without scenarios and methods enough for a test."""
+    if not scenarios.ranking.is_tested:
+        return None
+    return critical_difference_diagram(scenarios.ranking, scenarios.titles, scenarios.styles)
+
+
+def _markdown(scenarios: Scenarios) -> str:
+    columns = scenario_columns(scenarios)
+    heads = ["method", *(column.title for column in columns)]
+    rows = [[scenarios.titles[m.name], *cells(m, columns)] for m in scenarios.methods]
+    return f"{markdown([heads, *rows])}\n{rank_note(scenarios.ranking)}\n"
+
+
+def _latex(scenarios: Scenarios) -> str:
+    columns = scenario_columns(scenarios)
+    heads = ["method", *(escaped(column.title) for column in columns)]
+    results = [analysis.result for analysis in scenarios.analyses]
+    told = (words.accuracy_note(results), words.BOLD_NOTE, rank_note(scenarios.ranking))
+    note = escaped(" ".join(told))
+    rows = table_rows(columns, scenarios.methods)
+    return str(Tabular(heads, rows, "Test accuracy by scenario.", note, "tab:scenarios"))
+
+
+def _csv(scenarios: Scenarios) -> str:
+    """One row per method, unrounded."""
+    columns = scenario_columns(scenarios)
+    rows = [
+        [m.name, *("" if np.isnan(c.value(m)) else repr(c.value(m)) for c in columns)]
+        for m in scenarios.methods
+    ]
+    return csv_text(["method", *scenarios.names, "average_rank"], rows)
+
+
+def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> str:
+    results = [analysis.result for analysis in scenarios.analyses]
+    statuses = [f"{r.name}: {words.status(r)}" for r in results if r.is_partial]
+    return rendered(
+        "side_by_side.html.j2",
+        title=" + ".join(result.name for result in results),
+        statuses=statuses,
+        results=grid(scenario_columns(scenarios), scenarios.methods, scenarios.styles),
+        accuracy_note=f"{words.accuracy_note(results)} {words.BOLD_NOTE}",
+        rank_note=rank_note(scenarios.ranking),
+        figures=pictures(folder, drawings),
+        findings=[
+            (name, analysis.result.settings["scenario"]["title"], words.finding(analysis))
+            for name, analysis in zip(scenarios.names, scenarios.analyses, strict=True)
+        ],
+        latex=_latex(scenarios),
+    )

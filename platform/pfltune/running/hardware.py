@@ -1,0 +1,127 @@
+"""What trials run on."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from pfltune.errors import UserError
+from pfltune.federation.autotune import Asked, fastest
+from pfltune.federation.compute import Compute
+from pfltune.method import Method
+from pfltune.record import Computing
+from pfltune.registry import title_of
+from pfltune.running.gpu_share import gpu_share
+from pfltune.running.pool import Machines
+from pfltune.scenario import Scenario
+
+GpuShare = float | Literal["auto"] | None
+"""Of a GPU for each trial; None for a whole one where there are any."""
+STATES_SHARE = 0.25
+"""Share of the machine's memory that all trials together may fill with personal states."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What trials run on; recorded, since device, precision and threads move the last bits.
+
+    Attributes:
+        workers: trials side by side.
+        threads: torch threads per trial.
+        gpus_per_trial: share of a GPU that a trial is given.
+        compute: how each trial computes.
+        address: of the Ray cluster; None for this machine alone.
+    """
+
+    workers: int
+    threads: int
+    gpus_per_trial: float
+    compute: Compute
+    address: str | None = None
+
+    def computing(self) -> Computing:
+        """What of it moves the last bits."""
+        return Computing(
+            threads=self.threads,
+            device=self.compute.device,
+            precision=self.compute.precision,
+            cohort=self.compute.cohort,
+            deterministic=self.compute.deterministic,
+        )
+
+    @classmethod
+    def choose(
+        cls,
+        scenario: Scenario,
+        methods: Iterable[Method],
+        machines: Machines,
+        workers: int | None,
+        threads: int,
+        device: str,
+        gpus_per_trial: GpuShare,
+        precision: Asked,
+        deterministic: bool,
+    ) -> "Hardware":
+        """Fill in what was left open: a GPU per trial, room for workers, the faster precision.
+
+        Raises:
+            UserError: more GPU than there is, or a precision that a method cannot do with.
+        """
+        gpus = machines.gpus if device == "cuda" else 0
+        asked = gpus_per_trial if isinstance(gpus_per_trial, float) else float(gpus > 0)
+        if asked > gpus:
+            raise UserError(
+                f"--gpus-per-trial {asked:g} asks for a GPU share that is not there: trials would "
+                f"run on {device} with {gpus} GPUs; possible: 0 to {gpus}"
+            )
+        cores = max(1, machines.cores // threads)
+        chosen = list(methods)
+        asked_of = precision_for(chosen, precision)
+        compute = choose_compute(
+            scenario, threads, device, asked_of, deterministic, workers or cores, machines
+        )
+        share = asked
+        if gpus and gpus_per_trial == "auto":
+            share = gpu_share(chosen, scenario.without_clients(), compute)
+        room = min(cores, int(gpus / share)) if share else cores
+        return cls(workers or room, threads, share, compute, machines.address)
+
+
+def precision_for(methods: Iterable[Method], asked: Asked) -> Asked:
+    """``asked``, where it is ``auto`` as far as every method can do with the answer.
+
+    Raises:
+        UserError: bfloat16 was asked for, and a method says that it needs float32.
+    """
+    needing = [title_of(type(method)) for method in methods if method.needs_float32]
+    if needing and asked == "bfloat16":
+        raise UserError(
+            f"--precision bfloat16: {needing[0]} needs float32; choose from: auto, float32"
+        )
+    return "float32" if needing else asked
+
+
+def choose_compute(
+    scenario: Scenario,
+    threads: int,
+    device: str,
+    precision: Asked,
+    deterministic: bool = False,
+    workers: int = 1,
+    machines: Machines | None = None,
+) -> Compute:
+    """How trials of this scenario compute.
+
+    On a cluster it is measured on one of its machines, since this one may have no GPU.
+    """
+    memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
+    room = round(STATES_SHARE * memory_mb / workers)
+    plain = Compute(device=device, state_mb=room, deterministic=deterministic, threads=threads)
+    federation = scenario.without_clients()
+    if machines is None or machines.address is None:
+        return fastest(precision, plain, federation)
+    import ray
+
+    gpus = 1 if device == "cuda" else 0
+    measure = ray.remote(fastest).options(num_cpus=threads, num_gpus=gpus)
+    return ray.get(measure.remote(precision, plain, federation))

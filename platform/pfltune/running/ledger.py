@@ -1,0 +1,91 @@
+"""What is known of every trial: the events of the journal, told from its beginning."""
+
+from dataclasses import dataclass, field
+
+from pfltune.errors import UserError
+from pfltune.ranking import Outcome
+from pfltune.search.candidate import Candidate
+from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
+
+
+@dataclass
+class Record:
+    """One trial.
+
+    Attributes:
+        started: what it was started with.
+        scores: its score after each round.
+        ended: how it ended; None while it has not.
+    """
+
+    started: TrialStarted
+    scores: dict[int, float] = field(default_factory=dict)
+    ended: TrialEnded | None = None
+
+    @property
+    def round(self) -> int:
+        """The last round that is known of it."""
+        return max(self.scores, default=0)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What its method's search learns from it; None while it has not ended."""
+        if self.ended is None:
+            return None
+        if self.ended.outcome == "failed" or not self.scores:
+            return Outcome()
+        return Outcome(self.round, self.scores[self.round])
+
+
+class Ledger:
+    """The trials of a comparison, of earlier sessions too."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+        self.methods_ended: set[str] = set()
+
+    def apply(self, event: Event) -> None:
+        """Take an event into account."""
+        if isinstance(event, TrialStarted):
+            self._records.setdefault(event.trial, Record(event))
+        elif isinstance(event, RoundDone):
+            self._records[event.trial].scores[event.round] = event.score
+        elif isinstance(event, MethodEnded):
+            self.methods_ended.add(event.method)
+        else:
+            self._records[event.trial].ended = event
+
+    def __contains__(self, trial: str) -> bool:
+        return trial in self._records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def names(self) -> list[str]:
+        """All trials that have started."""
+        return list(self._records)
+
+    def find(self, trial: str) -> Record | None:
+        """What is known of a trial; None before it has started."""
+        return self._records.get(trial)
+
+    def ended(self) -> int:
+        """The number of trials that have ended."""
+        return sum(record.ended is not None for record in self._records.values())
+
+    def check(self, candidate: Candidate) -> None:
+        """See that a trial is still what it was when it started.
+
+        Raises:
+            UserError: other packages than those it was started with suggest something else.
+        """
+        record = self.find(candidate.name)
+        if record is None:
+            return
+        before, now = record.started.knobs, dict(candidate.knobs)
+        if (before, record.started.seed) != (now, candidate.seed):
+            raise UserError(
+                f"trial {candidate.name} was started with {before}, and would now be {now}: "
+                "this comparison can only go on with the versions of pfltune and Optuna that "
+                "began it"
+            )

@@ -1,0 +1,175 @@
+"""A federated trial as Ray Tune runs it: one round per step, in a process that is used again."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from ray import tune
+
+from pfltune.errors import Diverged, told
+from pfltune.federation.checkpoint import Checkpoints
+from pfltune.federation.compute import Compute
+from pfltune.federation.federation import Federation
+from pfltune.federation.trial import FederatedTrial
+from pfltune.registry import make_method
+from pfltune.running.limits import OverTime, time_limit
+from pfltune.running.private_api import TrainingResult
+from pfltune.running.trial_options import TrialOptions
+from pfltune.search.candidate import SCORE, Candidate
+from pfltune.storage import open_storage
+
+
+class FederatedTrainable(tune.Trainable):
+    """Steps a :class:`FederatedTrial`; its configuration is a :class:`Candidate`.
+
+    A trial finds its own checkpoint, whichever process begins it, after a pause, a crash or a
+    restart of everything; Tune's checkpoints stay empty.
+    """
+
+    _spent: float
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        federations: Mapping[str, Federation],
+        compute: Compute,
+        trial_options: TrialOptions,
+    ) -> None:
+        """Start in a fresh process.
+
+        Args:
+            config: the candidate.
+            federations: by stage; that of the search lacks the test indices. Handed over together,
+                so that Ray keeps one copy of the images.
+            compute: how trials compute.
+            trial_options: checkpoints and the limit of time.
+        """
+        self._grounds = federations
+        self._compute = compute
+        self._endurance = trial_options
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Start another trial in the same process."""
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One round; the first step tells all rounds that the checkpoint knows instead.
+
+        What the trial itself is to blame for ends it as failed, with a finite score. The lack
+        of memory or disk is raised: Tune starts the trial again from its checkpoint.
+        """
+        try:
+            trial, known = self._resumed()
+            self._stepped = time.monotonic()
+            with time_limit(self._endurance.limit_s - self._spent):
+                result = known or self._trained(trial)
+        except (OSError, MemoryError, torch.OutOfMemoryError) as error:
+            _forget_notes(error)
+            raise
+        except OverTime:
+            return self._failure(f"it took longer than the {self._endurance.limit_s:g} s allowed")
+        except Diverged as error:
+            return self._failure(str(error))
+        except (Exception, SystemExit) as error:
+            if "not enough memory" in str(error):  # how torch says it on a CPU
+                _forget_notes(error)
+                raise
+            return self._failure(told(error))
+        if self._due():
+            self._save()
+        self._spent = self._elapsed()
+        return result
+
+    def save(self, checkpoint_dir: str | None = None) -> TrainingResult:
+        """Write the trial's own checkpoint, for a pause; Tune is given an empty one."""
+        self._save()
+        return TrainingResult(checkpoint=None, metrics={})
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._candidate = Candidate.from_config(config)
+        self._trial: FederatedTrial | None = None
+        self._history: list[dict[str, Any]] = []
+        self._spent = 0.0
+
+    def _resumed(self) -> tuple[FederatedTrial, dict[str, Any] | None]:
+        """The trial, and all rounds that a checkpoint knows if it has just been read."""
+        if self._trial is not None:
+            return self._trial, None
+        self._trial = trial = self._load()
+        if not self._history:
+            return trial, None
+        *earlier, latest = self._history
+        return trial, self._concluded(trial, {**latest, "history": earlier})
+
+    def _trained(self, trial: FederatedTrial) -> dict[str, Any]:
+        report = trial.step()
+        result = {
+            **report.metrics,
+            "round": report.round,
+            SCORE: trial.selection.accuracy,
+            "elapsed_s": self._elapsed(),
+        }
+        self._history.append(result)
+        return self._concluded(trial, result)
+
+    def _load(self) -> FederatedTrial:
+        candidate = self._candidate
+        trial = FederatedTrial(
+            make_method(candidate.method, candidate.knobs),
+            self._grounds[candidate.stage],
+            candidate.seed,
+            self._compute,
+        )
+        place = open_storage(self._endurance.checkpoints, candidate.name)
+        self._checkpoints = Checkpoints(place)
+        self._history = self._checkpoints.load(trial)
+        self._spent = self._history[-1]["elapsed_s"] if self._history else 0.0
+        self._saved_at = time.monotonic()
+        return trial
+
+    def _concluded(self, trial: FederatedTrial, result: dict[str, Any]) -> dict[str, Any]:
+        if not trial.finished:
+            return result
+        chosen, evaluation = trial.selection, trial.selection.evaluation
+        samples = {"val": evaluation.on_val.samples}
+        if evaluation.on_test is not None:
+            samples["test"] = evaluation.on_test.samples
+        selected = {
+            "round": chosen.round,
+            "clients": list(evaluation.clients),
+            "val": list(evaluation.val),
+            "test": list(evaluation.test or ()),
+            "samples": {part: list(counts) for part, counts in samples.items()},
+        }
+        return {**result, **trial.footprint(), "done": True, "selected": selected}
+
+    def _failure(self, reason: str) -> dict[str, Any]:
+        reached = self._trial.round if self._trial else 0
+        return {"round": reached, SCORE: 0.0, "failure": reason, "done": True}
+
+    def _elapsed(self) -> float:
+        """Seconds in its steps so far, in earlier processes too; waiting for a turn is no work."""
+        return self._spent + time.monotonic() - self._stepped
+
+    def _due(self) -> bool:
+        trial = self._trial
+        if trial is None or trial.finished:
+            return False
+        rounds = trial.round - self._checkpoints.round
+        seconds = time.monotonic() - self._saved_at
+        return rounds > 0 and (
+            rounds >= self._endurance.rounds or seconds >= self._endurance.seconds
+        )
+
+    def _save(self) -> None:
+        if self._trial and self._trial.round > self._checkpoints.round:
+            self._checkpoints.save(self._trial, self._history)
+            self._saved_at = time.monotonic()
+
+
+def _forget_notes(error: BaseException) -> None:
+    """The last line of what Tune writes down is what happened, not where."""
+    error.__notes__ = []

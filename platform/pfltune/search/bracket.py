@@ -1,0 +1,75 @@
+"""Synchronous successive halving of one generation; knows nothing of Ray."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pfltune.search.plan import Plan
+
+Verdict = Literal["go on", "wait", "stop"]
+
+
+@dataclass
+class Bracket:
+    """The halving of one generation, a pure function of what its trials have reached.
+
+    Nothing in it depends on the order in which that became known, so a bracket is rebuilt after an
+    interruption by telling it everything again.
+
+    Attributes:
+        size: number of trials of the generation.
+        rungs: rounds after which it is halved, ascending.
+        plan: says how many survive.
+        members: indices of the trials that exist.
+        values: score at each rung by trial.
+        gone: trials that will reach no further rung.
+    """
+
+    size: int
+    rungs: list[int]
+    plan: Plan
+    members: set[int] = field(default_factory=set)
+    values: dict[int, dict[int, float]] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
+
+    def add(self, index: int) -> None:
+        """A trial of the generation exists."""
+        self.members.add(index)
+
+    def reach(self, index: int, round_number: int, value: float) -> None:
+        """A trial has done a round and has this score."""
+        if round_number in self.rungs:
+            self.values.setdefault(round_number, {})[index] = value
+
+    def leave(self, index: int) -> None:
+        """A trial has ended."""
+        self.gone.add(index)
+
+    def verdict(self, index: int) -> Verdict:
+        """Whether a trial trains on, waits for others at its rung, or has lost there."""
+        for level, rung in enumerate(self.rungs, start=1):
+            if index not in self.values.get(rung, {}):
+                return "go on"
+            survivors = self.survivors(level)
+            if survivors is None:
+                return "wait"
+            if index not in survivors:
+                return "stop"
+        return "go on"
+
+    def survivors(self, level: int) -> list[int] | None:
+        """Who goes on beyond the first ``level`` rungs, the best first; None while undecided.
+
+        Ties go to the earlier trial. One that ends before a rung leaves it to the others; one that
+        ends after it has been there keeps its place, so that timing decides nothing.
+        """
+        if len(self.members) < self.size:
+            return None
+        running = sorted(self.members)
+        for rung in self.rungs[:level]:
+            there = self.values.get(rung, {})
+            if any(index not in there and index not in self.gone for index in running):
+                return None
+            arrived = [index for index in running if index in there]
+            ranked = sorted(arrived, key=lambda index: (-there[index], index))
+            running = ranked[: self.plan.survivors(len(ranked))]
+        return running

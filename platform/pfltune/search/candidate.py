@@ -1,0 +1,68 @@
+"""The identity of a trial: everything that its figures depend on beside the federation."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from pfltune.knobs import Value
+from pfltune.randomness import derive
+from pfltune.registry import short_name
+
+Stage = Literal["search", "confirm"]
+# What the search maximises: best mean validation accuracy so far, 0 before the first evaluation and
+# after a failure. Not a figure of the trial, so its name is none that MLflow is told.
+SCORE = "score"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trial of a comparison.
+
+    Attributes:
+        method: reference of the method.
+        stage: ``search`` sees no test data; ``confirm`` retrains the best configuration.
+        index: number of the trial within its method and stage.
+        generation: number of its generation; -1 in the confirmation.
+        seed: seed of the federated trial.
+        knobs: the configuration, with what the user holds fixed.
+    """
+
+    method: str
+    stage: Stage
+    index: int
+    generation: int
+    seed: int
+    knobs: Mapping[str, Value]
+
+    @property
+    def name(self) -> str:
+        """Unique within the comparison; also of its folder and of its run."""
+        return f"{short_name(self.method)}-{self.stage}-{self.index}"
+
+    def sibling(self, index: int) -> str:
+        """The name of another trial of the same method and stage."""
+        return replace(self, index=index).name
+
+    @property
+    def bracket(self) -> tuple[str, int]:
+        """The trials that it is halved against."""
+        return (self.method, self.generation)
+
+    def to_config(self) -> dict[str, Any]:
+        """As Ray Tune carries it."""
+        return asdict(self) | {"knobs": dict(self.knobs)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Candidate":
+        """The inverse of :meth:`to_config`."""
+        return cls(**{name: config[name] for name in cls.__dataclass_fields__})
+
+
+def search_seed(comparison_seed: int) -> int:
+    """The one seed of all search trials: they differ by configuration only."""
+    return derive(comparison_seed, "search") % 2**31
+
+
+def confirmation_seed(comparison_seed: int, index: int) -> int:
+    """A seed that the search never used, the same for every method."""
+    return derive(comparison_seed, "confirmation", index) % 2**31

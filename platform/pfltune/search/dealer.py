@@ -1,0 +1,25 @@
+"""What says which trials there are."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pfltune.knobs import Value
+from pfltune.ranking import Outcome
+from pfltune.search.candidate import Candidate
+
+
+class Dealer(Protocol):
+    """Knows which trials there are; its answers depend on outcomes, never on time."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no trial will come any more."""
+
+    def deal(self) -> Candidate | None:
+        """The next trial; None while others must end first, or when there is none left."""
+
+    def complete(self, candidate: Candidate, outcome: Outcome) -> None:
+        """Hear how a trial ended."""
+
+    def best(self) -> Mapping[str, Mapping[str, Value] | None]:
+        """What to show above each method's trials in the end; None if every one failed."""

@@ -1,0 +1,87 @@
+"""What a comparison will run: the same for every method, known before the first trial starts."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pfltune.budget import Budget
+from pfltune.federation.federation import Rounds
+from pfltune.knobs import Value
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One synchronous bracket: the trials that are suggested and halved together.
+
+    Attributes:
+        first: index of its first trial within the method.
+        size: number of trials.
+    """
+
+    first: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison's schedule.
+
+    Attributes:
+        methods: references of the methods, in the order of the table.
+        budget: trials, generations and seeds of each.
+        protocol: rounds and evaluations.
+        fixed: knobs that the user holds at one value, by method.
+        unsearched: methods without a free knob; all their search trials would be the same one.
+    """
+
+    methods: tuple[str, ...]
+    budget: Budget
+    protocol: Rounds
+    fixed: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    unsearched: frozenset[str] = frozenset()
+
+    def trials(self, method: str | None = None) -> int:
+        """Search trials of a method; of one that has something to search if none is named."""
+        return 1 if method in self.unsearched else self.budget.trials
+
+    def generations(self, method: str | None = None) -> list[Generation]:
+        """The generations of a method, all of one size but the last."""
+        trials, size = self.trials(method), self.budget.generation
+        return [Generation(first, min(size, trials - first)) for first in range(0, trials, size)]
+
+    def rungs(self, size: int) -> list[int]:
+        """The rounds after which a generation of ``size`` trials is halved, ascending.
+
+        R·η⁻ᵏ for as many k as leave a survivor (Jamieson & Talwalkar 2016, arXiv 1502.07943),
+        moved up to the next evaluated round.
+        """
+        rounds, every = self.protocol.rounds, self.protocol.evaluate_every
+        found = set()
+        for level in range(1, int(math.log(size, self.budget.eta) + 1e-9) + 1):
+            rung = math.ceil(rounds / self.budget.eta**level / every) * every
+            if rung < rounds:
+                found.add(rung)
+        return sorted(found)
+
+    def survivors(self, running: int) -> int:
+        """How many of ``running`` trials go on beyond a rung."""
+        return max(1, running // self.budget.eta)
+
+    def search_rounds(self, method: str | None = None) -> int:
+        """Rounds that the search of a method takes if no trial fails."""
+        total = 0
+        for generation in self.generations(method):
+            running, reached = generation.size, 0
+            for rung in [*self.rungs(generation.size), self.protocol.rounds]:
+                total += running * (rung - reached)
+                running, reached = self.survivors(running), rung
+        return total
+
+    def total_rounds(self) -> int:
+        """Rounds of all methods, search and confirmation."""
+        confirmation = self.budget.seeds * self.protocol.rounds
+        return sum(self.search_rounds(method) + confirmation for method in self.methods)
+
+    def total_trials(self) -> int:
+        """Trials of all methods, search and confirmation."""
+        return sum(self.trials(method) + self.budget.seeds for method in self.methods)
