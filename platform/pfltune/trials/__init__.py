@@ -1,0 +1,1 @@
+"""Finished trials by what their figures depend on, so that none is trained twice."""
