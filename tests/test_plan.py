@@ -1,5 +1,7 @@
 """The schedule of a comparison, against numbers derived by hand."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,9 +103,50 @@ def test_survivors_round_down_but_never_to_nobody():
 
 
 def test_a_generation_larger_than_the_trials_is_cut():
-    assert Budget(trials=3, generation=8).generation == 3
-    assert Budget(trials=2).generation == 2, "the default of 4 is cut as well"
-    assert Budget(generation=20).generation == 8, "to the default number of trials"
+    assert Budget(trials=3, generation=8).generations == (3,)
+    assert Budget(trials=2).generations == (2,), "the default of 4 is cut as well"
+    assert Budget(generation=20).generations == (8,), "to the default number of trials"
+
+
+def test_every_size_of_a_generation_may_be_given():
+    """Rungs follow from each generation's own size: log₂ 2 = 1, log₂ 4 = 2 levels; R = 8.
+
+    2·4 + 1·4 = 12 and 4·2 + 2·2 + 1·4 = 16, together 28.
+    """
+    plan = make_plan(8, generation=(2, 4), eta=2, seeds=0)
+    assert plan.generations() == [Generation(0, 2), Generation(2, 4)]
+    assert [plan.rungs(each.size) for each in plan.generations()] == [[4], [2, 4]]
+    assert [plan.generation_of(index) for index in range(6)] == [0, 0, 1, 1, 1, 1]
+    assert plan.total_rounds() == 28
+    assert plan.trials() == 6
+    assert Budget(trials=6, generation=(2, 4)) == Budget(generations=(2, 4))
+
+
+def test_a_method_without_a_free_knob_has_one_generation_of_one_trial():
+    plan = replace(make_plan(8, generation=(2, 4)), unsearched=frozenset("a"))
+    assert plan.generations("a") == [Generation(0, 1)]
+    assert plan.generation_of(0, "a") == 0
+
+
+def test_a_record_of_one_size_is_still_read():
+    before = {"trials": 7, "generation": 3, "eta": 3, "seeds": 3, "seed": 0}
+    assert validated(Budget, before, "budget").generations == (3, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"trials": 10, "generation": (4, 4, 8)}, "trials=10, and generations of 4, 4, 8 give 16"),
+        ({"generation": (4, 0)}, "generation=0 must be a whole number from 1 on"),
+        ({"generations": (4, -1)}, "a generation has at least one trial, not -1"),
+        ({"generations": ()}, "generations"),
+    ],
+)
+def test_generations_that_cannot_be_are_one_line(asked, told):
+    with pytest.raises(UserError) as caught:
+        validated(Budget, asked, "budget")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_no_confirmation_is_possible():
@@ -146,5 +189,5 @@ def test_halving_never_costs_more_than_running_everything(rounds, trials, genera
     plan = make_plan(rounds, trials=trials, generation=generation, eta=eta)
     generations = plan.generations()
     assert sum(g.size for g in generations) == trials
-    assert [g.first for g in generations] == list(range(0, trials, plan.budget.generation))
+    assert [g.first for g in generations] == list(range(0, trials, generation))
     assert len(generations) * rounds <= plan.search_rounds() <= trials * rounds

@@ -14,6 +14,7 @@ from types import ModuleType
 from pfltune.devices import processor_name
 from pfltune.registry import ENTRY_POINTS, find_method, short_name
 from pfltune.settings import Settings
+from pfltune.variants import parsed
 
 ENGINE = "pfltune itself"
 NUMERIC = (
@@ -89,7 +90,8 @@ def method_digest(reference: str) -> str:
 
 def file_of(reference: str) -> Path | None:
     """The file that a method is named by; None for a name."""
-    return Path(reference.rpartition(":")[0]) if ".py:" in reference else None
+    base = parsed(reference).base
+    return Path(base.rpartition(":")[0]) if ".py:" in base else None
 
 
 def file_digest(path: Path) -> str:

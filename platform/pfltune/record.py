@@ -24,6 +24,7 @@ from pfltune.settings import Settings, validated
 from pfltune.storage import open_storage
 
 RECORD = "comparison.json"
+FIRST_JOURNAL = "journal.jsonl"
 SHOWN = 5
 LARGEST = 64 * 1024 * 1024
 """Bytes of a record that is read; the digests of a comparison take some thousand."""
@@ -111,6 +112,7 @@ class Record(Settings):
         program: the code that made it.
         changes: when it was made by other code from then on.
         data: digests of images, labels, clients and start weights.
+        journal: name of the file that says what has happened since it was last asked for more.
     """
 
     format: Literal[1] = 1
@@ -131,6 +133,7 @@ class Record(Settings):
     program: Program
     changes: tuple[Change, ...] = ()
     data: Mapping[str, str]
+    journal: str = Field(FIRST_JOURNAL, pattern=r"^journal(-[1-9][0-9]*)?\.jsonl$")
 
     @model_validator(mode="after")
     def _budget_of_the_command(self) -> "Record":
@@ -142,6 +145,11 @@ class Record(Settings):
     def owner(self) -> str:
         """As it stands in marks and messages; no other comparison has the same."""
         return f"the comparison {self.name} ({self.id[:8]})"
+
+    @property
+    def seal(self) -> str:
+        """What the first digest of its journal begins with; no other journal has the same."""
+        return self.id if self.journal == FIRST_JOURNAL else f"{self.id}/{self.journal}"
 
     def write(self, folder: Path) -> None:
         """Put it into the comparison's folder.

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.job import asked_of, hardware_of, name_of, scenario_of, voice
+from pfltune.cli.job import asked_of, budget_of, hardware_of, name_of, scenario_of, voice
 from pfltune.cli.resume import begun, repeated, see_files
 from pfltune.errors import Halted
 
@@ -86,13 +86,11 @@ def compare_and_report(
         console: where to say what happens.
     """
     console.print("Loading torch and timm")
-    from pfltune.budget import Budget
     from pfltune.cli.live import ComparisonProgress
     from pfltune.registry import short_name
     from pfltune.report.partition import write_partition
     from pfltune.report.writer import write_report
     from pfltune.running.session import run_session
-    from pfltune.settings import validated
     from pfltune.studies.comparison import Comparison, first_methods, plan_methods
     from pfltune.tracking.store import writable_folder
 
@@ -101,7 +99,7 @@ def compare_and_report(
     settings = repeated(asked, record)
     scenario = scenario_of(settings, record)
     name = name_of(settings, scenario.name)
-    budget = validated(Budget, {key: settings[key] for key in Budget.model_fields}, "budget")
+    budget = budget_of(settings)
     only = short_name(settings["methods"][0])
     held = {method or only: knobs for method, knobs in settings["fixed"].items()}
     plan, spaces = plan_methods(settings["methods"], budget, scenario.protocol, held)

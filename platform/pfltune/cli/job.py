@@ -14,6 +14,7 @@ from pfltune.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pfltune.budget import Budget
     from pfltune.method import Method
     from pfltune.record import Asked, Record
     from pfltune.running.hardware import Hardware
@@ -40,6 +41,15 @@ def name_of(settings: Mapping[str, Any], default: str) -> str:
 
     made = f"{default}-{datetime.now():%Y%m%d-%H%M%S}"
     return checked_name(settings["resume"] or settings["name"] or made)
+
+
+def budget_of(settings: Mapping[str, Any]) -> "Budget":
+    """What the options say that each method may spend."""
+    from pfltune.budget import Budget
+    from pfltune.settings import validated
+
+    names = ("trials", "generation", "eta", "seeds", "seed")
+    return validated(Budget, {name: settings[name] for name in names}, "budget")
 
 
 def hardware_of(

@@ -51,6 +51,28 @@ class GpuShare(click.ParamType):
         return share
 
 
+class GenerationSizes(click.ParamType):
+    """One size for all generations, or the size of each."""
+
+    name = "SIZE|SIZE,SIZE,…"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | tuple[int, ...]:
+        """``"4"`` as 4, ``"4,4,8"`` as (4, 4, 8).
+
+        Raises:
+            BadParameter: anything else.
+        """
+        if isinstance(value, int | tuple):
+            return value
+        try:
+            sizes = tuple(int(size) for size in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is neither a size, as 4, nor the size of each, as 4,4,8", param)
+        return sizes if len(sizes) > 1 else sizes[0]
+
+
 scenario = stacked(
     click.option(
         "--scenario",
@@ -214,14 +236,18 @@ as_json = click.option(
 
 pool = stacked(
     click.option(
-        "--trials", type=int, default=8, show_default=True, help="Search trials per method."
+        "--trials",
+        type=int,
+        default=None,
+        help="Search trials per method.  [default: 8, or as many as the generations give]",
     ),
     click.option(
         "--generation",
-        type=int,
+        type=GenerationSizes(),
         default=4,
         show_default=True,
-        help="Trials suggested together; they are halved among themselves.",
+        help="Trials suggested together, which are halved among themselves; one size for all "
+        "generations, or the size of each, e.g. 4,4,8.",
     ),
     click.option(
         "--eta", type=int, default=3, show_default=True, help="One of ETA goes on at each rung."

@@ -56,7 +56,7 @@ def repeated(settings: dict[str, Any], record: "Record | None") -> dict[str, Any
     if record is None:
         return settings
     known = {
-        **record.budget.model_dump(),
+        **_budget(record),
         **record.computing.model_dump(exclude={"cohort"}),
         **record.asked.model_dump(),
         "methods": list(record.methods),
@@ -70,6 +70,20 @@ def repeated(settings: dict[str, Any], record: "Record | None") -> dict[str, Any
     if given("ray_address") and not given("workers"):  # a cluster has as many as it has room for
         found["workers"] = None if settings["ray_address"] != HERE else found["workers"]
     return found
+
+
+def _budget(record: "Record") -> dict[str, Any]:
+    """The recorded budget as options; a part of it that is given anew stands by itself."""
+    from pfltune.budget import Budget
+
+    kept = record.budget.model_dump()
+    if not isinstance(record.budget, Budget):
+        return kept
+    sizes = kept.pop("generations")
+    return kept | {
+        "trials": record.budget.trials,
+        "generation": sizes[0] if given("trials") else sizes,
+    }
 
 
 def see_files(record: "Record | None", accept_new_code: bool) -> None:

@@ -210,7 +210,7 @@ class ComparisonResult:
         """Trials of all methods; one without a free knob has one search trial."""
         budget, spaces = self.settings["budget"], self.settings.get("spaces", {})
         searches = (
-            budget["trials"] if spaces.get(method.name, {}).get("search", True) else 1
+            sum(budget["generations"]) if spaces.get(method.name, {}).get("search", True) else 1
             for method in self.methods
         )
         return sum(search + budget["seeds"] for search in searches)

@@ -38,10 +38,11 @@ class MethodSearch:
 
     def __post_init__(self) -> None:
         budget, name = self.plan.budget, short_name(self.method)
-        # By its name, not by its file's path: elsewhere the same file is suggested the same.
+        # By its name, not by its file's path: elsewhere the same file is suggested the same. And by
+        # the first generation alone: those that are added later change nothing before them.
         sampler = optuna.samplers.TPESampler(
             seed=derive(budget.seed, f"optuna/{name}") % 2**32,
-            n_startup_trials=min(budget.generation, 10),
+            n_startup_trials=min(budget.generations[0], 10),
             constant_liar=True,
         )
         self._optuna = OptunaSearch(
@@ -57,8 +58,8 @@ class MethodSearch:
         """The next trial, or None while it must wait or when there is none left."""
         budget = self.plan.budget
         if len(self.candidates) < self.trials:
-            number, first = divmod(len(self.candidates), budget.generation)
-            if first == 0 and len(self.outcomes) < len(self.candidates):
+            number = self.plan.generation_of(len(self.candidates), self.method)
+            if len(self.outcomes) < self.plan.generations(self.method)[number].first:
                 return None
             return self._suggest(number)
         best = self.best()

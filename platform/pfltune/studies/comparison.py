@@ -1,17 +1,24 @@
 """A comparison's settings, all checked before anything runs."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
-from pfltune.knobs import Value, checked_values, knobs_of
+from pfltune.knobs import knobs_of
 from pfltune.method import Method
 from pfltune.record import Asked
-from pfltune.registry import find_method, make_method, short_name, title_of
+from pfltune.registry import (
+    all_held,
+    canonical,
+    find_method,
+    make_method,
+    reference_title,
+    short_name,
+)
 from pfltune.running.hardware import Hardware
 from pfltune.running.trial_options import TrialOptions
 from pfltune.scenario import Scenario
@@ -20,6 +27,7 @@ from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace, load_space
 from pfltune.text import count
+from pfltune.variants import Reference, parsed
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Comparison:
         asked: what touches no figure.
         results: the results folder.
         command: of the command line, which resumes it.
+        titles: what the user calls methods, by short name.
     """
 
     name: str
@@ -45,6 +54,7 @@ class Comparison:
     asked: Asked
     results: Path
     command: str = "compare"
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -63,7 +73,7 @@ class Comparison:
             "name": self.name,
             "scenario": self.scenario,
             "methods": self.plan.methods,
-            "titles": {short_name(m): title_of(find_method(m)) for m in self.plan.methods},
+            "titles": {short_name(m): self._title(m) for m in self.plan.methods},
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
@@ -75,7 +85,7 @@ class Comparison:
     def announcement(self) -> str:
         """What is about to happen, in a line."""
         budget = self.plan.budget
-        titles = [title_of(find_method(method)) for method in self.plan.methods]
+        titles = [self._title(method) for method in self.plan.methods]
         several = len(titles) > 1
         subject = f"Comparing {len(titles)} methods" if several else f"Tuning {titles[0]}"
         at_once = count(self.hardware.workers, "trial")
@@ -101,6 +111,9 @@ class Comparison:
         """Search and confirmation of all methods."""
         return ComparisonDealer(self.plan, self.spaces)
 
+    def _title(self, method: str) -> str:
+        return self.titles.get(short_name(method)) or reference_title(method)
+
 
 def plan_methods(
     methods: list[str],
@@ -111,7 +124,7 @@ def plan_methods(
     """Check methods and knobs; returns the plan and the search space of each method.
 
     Args:
-        methods: names, or path/to/file.py:Class.
+        methods: names, or path/to/file.py:Class, which may hold knobs in brackets.
         budget: trials and seeds.
         protocol: rounds.
         fixed: knobs that the user holds at one value, by short name of the method.
@@ -119,16 +132,12 @@ def plan_methods(
     Raises:
         UserError: a method, knob or search space that is not possible.
     """
-    repeated = {m for m in methods if [short_name(x) for x in methods].count(short_name(m)) > 1}
-    if repeated:
+    references = tuple(canonical(_absolute(method)) for method in methods)
+    names = [short_name(reference) for reference in references]
+    if repeated := {name for name in names if names.count(name) > 1}:
         raise UserError(f"methods named twice: {', '.join(sorted(repeated))}")
-    references = tuple(_absolute(method) for method in methods)
-    held: dict[str, dict[str, Value]] = {}
-    spaces: dict[str, SearchSpace] = {}
-    for reference, given in zip(references, methods, strict=True):
-        values = fixed.get(short_name(given), {})
-        held[reference] = checked_values(find_method(reference), short_name(reference), values)
-        spaces[reference] = load_space(reference).hold(held[reference])
+    held = {each: all_held(each, fixed.get(short_name(each), {})) for each in references}
+    spaces = {each: load_space(parsed(each).base).hold(held[each]) for each in references}
     unsearched = frozenset(m for m, space in spaces.items() if not space.dimensions)
     return Plan(references, budget, protocol, held, unsearched), spaces
 
@@ -147,7 +156,8 @@ def _limits(method: str) -> dict[str, list[float | None]]:
 
 def _absolute(method: str) -> str:
     """A method's file by its absolute path: workers run in other folders."""
-    if ".py:" not in method:
+    if ".py:" not in parsed(method).base:
         return method
-    path, _, cls = method.rpartition(":")
-    return f"{Path(path).resolve()}:{cls}"
+    known = parsed(method)
+    path, _, cls = known.base.rpartition(":")
+    return str(Reference(f"{Path(path).resolve()}:{cls}", known.held))

@@ -72,7 +72,7 @@ class Study:
     @property
     def plan(self) -> Plan:
         """No search; every trial is a confirmation of one personal part with one seed."""
-        budget = Budget(trials=1, seeds=self.trials, seed=self.budget.seed)
+        budget = Budget(generations=(1,), seeds=self.trials, seed=self.budget.seed)
         return Plan((METHOD,), budget, self.scenario.protocol)
 
     def recorded(self) -> dict[str, Any]:
