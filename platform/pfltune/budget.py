@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from pfltune.errors import UserError
 from pfltune.settings import Settings
 
 TRIALS, GENERATION = 8, 4
@@ -30,6 +31,63 @@ class Budget(Settings):
         """Search trials per method."""
         return sum(self.generations)
 
+    def grown(
+        self, seeds: int | None, trials: int | None, generation: int | tuple[int, ...] | None
+    ) -> "Budget":
+        """This budget with more seeds, or with whole generations after its own.
+
+        Args:
+            seeds: how many there shall be; None for as many as there are.
+            trials: the same of search trials.
+            generation: size of each new generation, if it is not the first one's; or the sizes of
+                all generations, those that are there included.
+
+        Raises:
+            UserError: it would be less, or no whole generations.
+        """
+        sizes = self.generations
+        if isinstance(generation, tuple):
+            sizes = _sizes(trials, generation)
+        elif trials is not None:
+            sizes += self._appended(trials, generation or sizes[0])
+        elif generation is not None:
+            raise UserError(
+                f"--generation {generation} says how large new generations are; say with --trials "
+                f"how many trials there shall be, more than {self.trials}"
+            )
+        new = Budget(
+            generations=sizes,
+            eta=self.eta,
+            seeds=self.seeds if seeds is None else seeds,
+            seed=self.seed,
+        )
+        self.check_growth(new)
+        return new
+
+    def check_growth(self, now: "Budget") -> None:
+        """See that nothing is less.
+
+        Raises:
+            UserError: something is; names it.
+        """
+        if now.seeds < self.seeds:
+            raise UserError(f"there are {self.seeds} seeds; {now.seeds} would be fewer")
+        if now.generations[: len(self.generations)] != self.generations:
+            old, new = (", ".join(map(str, each.generations)) for each in (self, now))
+            raise UserError(f"there are generations of {old}; {new} would not begin with them")
+
+    def _appended(self, trials: int, size: int) -> tuple[int, ...]:
+        more = trials - self.trials
+        if more < 0:
+            raise UserError(f"there are {self.trials} search trials; {trials} would be fewer")
+        if more % size:
+            some = ", ".join(str(self.trials + each * size) for each in (1, 2, 3))
+            raise UserError(
+                f"--trials {trials}: after {self.trials} trials, whole generations of {size} give "
+                f"{some} …; name the sizes of all with --generation for others"
+            )
+        return (size,) * (more // size)
+
     @model_validator(mode="before")
     @classmethod
     def _as_generations(cls, values: Any) -> Any:
@@ -46,6 +104,13 @@ class Budget(Settings):
             if size < 1:
                 raise ValueError(f"a generation has at least one trial, not {size}")
         return sizes
+
+
+def _sizes(trials: int | None, generation: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return generation_sizes(trials, generation)
+    except ValueError as error:
+        raise UserError(f"--generation: {error}") from None
 
 
 def generation_sizes(trials: object, generation: object) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from pfltune.text import plain
 from pfltune.ties import settled
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
-from pfltune.tracking.journal import JOURNAL, Journal
+from pfltune.tracking.journal import Journal
 
 Curve = list[tuple[int, float]]
 
@@ -225,7 +225,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
     record = find_record(results, name)
     if isinstance(record.budget, Sensitivity):
         raise UserError(f"{name!r} is no comparison: it was run by pfltune {record.command}")
-    journal = Journal(results / name / JOURNAL, record.id)
+    journal = Journal(results / name / record.journal, record.seal)
     if not journal.events:
         raise UserError(journal.damage or f"{name!r} has not begun yet")
     trials, endings = told_trials(journal.events)

@@ -12,7 +12,7 @@ from pfltune.record import Record
 from pfltune.report.markdown import markdown
 from pfltune.report.results import TEST, ToldTrial, told_trials
 from pfltune.report.styles import COLOURS
-from pfltune.tracking.journal import JOURNAL, Journal
+from pfltune.tracking.journal import Journal
 
 NAMES = {
     "all": "everything (Local)",
@@ -58,7 +58,7 @@ def read_sensitivity(record: Record, folder: Path) -> Cells:
         folder: in which its journal is.
     """
     found: dict[str, list[ToldTrial]] = defaultdict(list)
-    trials, _ = told_trials(Journal(folder / JOURNAL, record.id).events)
+    trials, _ = told_trials(Journal(folder / record.journal, record.seal).events)
     for trial in trials:
         if "selected/test_accuracy" in trial.metrics:
             found[str(trial.started.knobs["personal"])].append(trial)

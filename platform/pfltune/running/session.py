@@ -25,7 +25,7 @@ from pfltune.storage import open_storage
 from pfltune.tracking.dataset import dataset_input
 from pfltune.tracking.environment import environment_tags
 from pfltune.tracking.events import MethodEnded
-from pfltune.tracking.journal import JOURNAL, Journal
+from pfltune.tracking.journal import Journal
 from pfltune.tracking.mirror import Mirror
 from pfltune.tracking.runs import own_experiment
 from pfltune.tracking.store import Store, reason
@@ -38,7 +38,12 @@ HASTE_S = 10.0
 
 
 def run_session(
-    job: Job, progress: Progress, voice: Voice, draw: DrawPartition, accept_new_code: bool = False
+    job: Job,
+    progress: Progress,
+    voice: Voice,
+    draw: DrawPartition,
+    accept_new_code: bool = False,
+    extend: bool = False,
 ) -> Record:
     """Run a job to its end, or what is left of it; returns its record.
 
@@ -51,6 +56,7 @@ def run_session(
         voice: says what happens.
         draw: writes the partition's table and picture.
         accept_new_code: go on although another program began it.
+        extend: the job asks for more than what is there, whose record is made to ask for it.
 
     Raises:
         UserError: a method does not fit, the name is taken, or something is not as it began.
@@ -69,7 +75,7 @@ def run_session(
         federation = job.scenario.build(job.hardware.threads)
         for note in job.scenario.notes():
             voice.tell(note)
-        record = _begin(job, federation, accept_new_code, voice)
+        record = _begin(job, federation, accept_new_code, extend, voice)
         journal = _journal(job, record, voice)
         mirror = _mirror(job, record, federation, journal, voice, draw)
         with _resumable(job, mirror, voice):
@@ -92,7 +98,9 @@ def run_session(
             return record
 
 
-def _begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice) -> Record:
+def _begin(
+    job: Job, federation: Federation, accept_new_code: bool, extend: bool, voice: Voice
+) -> Record:
     """The record of this sitting, in the folder before anything else is written.
 
     Raises:
@@ -106,7 +114,12 @@ def _begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice
         record = Record.model_validate(parts)
     else:
         now = Record.model_validate({**parts, "id": before.id, "changes": before.changes})
-        record = before.going_on(now, accept_new_code)
+        taken = [path.name for path in job.folder.glob("journal*.jsonl")]
+        record = (
+            before.extended(now, accept_new_code, taken)
+            if extend
+            else before.going_on(now, accept_new_code)
+        )
     _see_store(job, record, begins=before is None, voice=voice)
     place = job.trial_options.checkpoints
     checkpoints = (open_storage(place), record.owner, place, "choose another --checkpoints")
@@ -140,7 +153,7 @@ def _see_store(job: Job, record: Record, begins: bool, voice: Voice) -> None:
 
 
 def _journal(job: Job, record: Record, voice: Voice) -> Journal:
-    journal = Journal(job.folder / JOURNAL, record.id)
+    journal = Journal(job.folder / record.journal, record.seal)
     if journal.damage:
         damage = journal.damage
         kept = journal.keep_damaged()
@@ -174,6 +187,7 @@ def _mirror(
         on_trouble=voice.tell,
         data=dataset_input(job.scenario.data.name, record.data["clients"], recipe, census),
         settle=journal.sync,
+        sitting=record.journal,
     )
 
 
