@@ -39,6 +39,7 @@ from pfltune.running.pool import Machines
 from pfltune.running.scheduler import RungScheduler
 from pfltune.running.stopping import Stopping
 from pfltune.scenario import load_scenario
+from pfltune.search.brackets import Brackets
 from pfltune.search.candidate import SCORE, Candidate
 from pfltune.search.plan import Plan
 from pfltune.tracking.events import TrialEnded
@@ -543,7 +544,7 @@ DEATH = "The actor died unexpectedly before finishing this task.\n  ActorDiedErr
 def scheduler():
     protocol = load_scenario("digits").protocol
     budget = Budget(trials=2, generation=2, eta=2)
-    return RungScheduler(Plan(("fedavg",), budget, protocol), Ledger(), Stopping())
+    return RungScheduler(Brackets(Plan(("fedavg",), budget, protocol)), Stopping())
 
 
 @pytest.mark.parametrize(
@@ -567,7 +568,7 @@ def test_who_is_started_again_keeps_its_place_and_who_is_not_leaves_it(scheduler
     """The first rung of two trials over ten rounds is at round six, the next evaluation."""
     trials = [FakeTrial(tmp_path, DEATH, index=index) for index in (0, 1)]
     for trial in trials:
-        scheduler.on_trial_add(None, trial)
+        scheduler._brackets.enter(Candidate.from_config(trial.config))
     result = {"round": 6, SCORE: 0.5}
     assert scheduler.on_trial_result(None, trials[0], result) == scheduler.PAUSE
     scheduler.on_trial_error(None, trials[1])

@@ -116,7 +116,6 @@ def test_every_size_of_a_generation_may_be_given():
     plan = make_plan(8, generation=(2, 4), eta=2, seeds=0)
     assert plan.generations() == [Generation(0, 2), Generation(2, 4)]
     assert [plan.rungs(each.size) for each in plan.generations()] == [[4], [2, 4]]
-    assert [plan.generation_of(index) for index in range(6)] == [0, 0, 1, 1, 1, 1]
     assert plan.total_rounds() == 28
     assert plan.trials() == 6
     assert Budget(trials=6, generation=(2, 4)) == Budget(generations=(2, 4))
@@ -125,7 +124,6 @@ def test_every_size_of_a_generation_may_be_given():
 def test_a_method_without_a_free_knob_has_one_generation_of_one_trial():
     plan = replace(make_plan(8, generation=(2, 4)), unsearched=frozenset("a"))
     assert plan.generations("a") == [Generation(0, 1)]
-    assert plan.generation_of(0, "a") == 0
 
 
 def test_a_record_of_one_size_is_still_read():

@@ -35,6 +35,7 @@ from pfltune.search.candidate import SCORE, Candidate, confirmation_seed, search
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer, MethodSearch
 from pfltune.search.space import load_space
+from pfltune.search.tpe import Tpe
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 
 pytestmark = pytest.mark.thorough
@@ -213,17 +214,18 @@ class Simulation:
         failures: (method, stage, index) → CRASH or DIVERGE, in round 1 + index mod 3, or SPOIL:
             the trial's first pause cannot be saved.
         lines: the journal of an earlier simulation, to go on with; its checkpoints are as good.
+        objects: another strategy or halving.
     """
 
-    def __init__(self, plan=PLAN, workers=1, seed=0, failures=None, lines=()):
+    def __init__(self, plan=PLAN, workers=1, seed=0, failures=None, lines=(), **objects):
         self.plan, self.workers, self.failures = plan, workers, failures or {}
         self.ledger, self.lines = Ledger(), []
         for line in lines:
             self.note(line)
-        self.dealer = ComparisonDealer(plan, {m: SPACES[m] for m in plan.methods})
+        self.dealer = ComparisonDealer(plan, {m: SPACES[m] for m in plan.methods}, **objects)
         self.searcher = DealtSearch(self.dealer, self.ledger)
         self.stopping = Stopping()
-        self.scheduler = RungScheduler(plan, self.ledger, self.stopping)
+        self.scheduler = RungScheduler(self.dealer.brackets, self.stopping)
         self.rng = random.Random(seed)
         self.clock = 0.0
         self.events: list[tuple[float, int, str, str]] = []
@@ -417,14 +419,14 @@ class Simulation:
     def survivors(self) -> dict:
         """How far every trial came, and with which value, in whatever session."""
         return {
-            name: (record.ended.round, record.ended.outcome, record.objectives)
+            name: (record.ended.round, record.ended.outcome, record.scores)
             for name, record in self.ledger._records.items()
             if record.ended
         }
 
     def told(self) -> dict:
         """What Optuna was asked and told, per method in the order of its own numbers."""
-        studies = {m: s._optuna._ot_study for m, s in self.dealer.searches.items()}
+        studies = {m: s.strategy.study for m, s in self.dealer.searches.items()}
         return {
             m: [(t.params, t.value, t.state.name) for t in study.trials]
             for m, study in studies.items()
@@ -568,10 +570,33 @@ def test_nobody_is_stopped_for_the_benefit_of_a_worse_trial(alone):
 def test_optuna_is_told_the_value_at_which_each_trial_ended(alone):
     for method in METHODS:
         ended = [
-            (dict(t.candidate.knobs), t.last_result[SCORE], "COMPLETE")
+            (
+                dict(t.candidate.knobs),
+                t.last_result[SCORE],
+                "COMPLETE" if t.last_result["round"] == 8 else "PRUNED",
+            )
             for t in alone.of(method, "search")
         ]
         assert alone.told()[method] == ended
+        study = alone.dealer.searches[method].strategy.study
+        for trial, told in zip(alone.of(method, "search"), study.trials, strict=True):
+            reached = trial.last_result["round"]
+            at_its_rung = {reached: trial.last_result[SCORE]} if reached < 8 else {}
+            assert told.intermediate_values == at_its_rung
+
+
+def test_the_search_takes_a_failure_for_worse_than_all_that_was_stopped_early():
+    """As TPE ranks what it is told: finished, stopped late, stopped early, failed."""
+    from optuna.samplers._tpe.sampler import _split_trials
+
+    plan = make_plan(trials=4, generation=4)
+    strategy = Tpe("fedavg", plan, SPACES["fedavg"])
+    for index in range(4):
+        strategy.propose(index)
+    for index, outcome in enumerate([Outcome(), Outcome(2, 0.9), Outcome(4, 0.1), Outcome(8, 0.0)]):
+        strategy.hear(index, outcome)
+    ranked = [_split_trials(strategy.study, strategy.study.trials, n)[0] for n in (1, 2, 3)]
+    assert [{trial.number for trial in best} for best in ranked] == [{3}, {2, 3}, {1, 2, 3}]
 
 
 def test_the_confirmation_retrains_the_best_configuration(alone):
@@ -593,8 +618,9 @@ def test_whoever_has_been_dealt_least_is_served_first():
 
 def test_optuna_hears_of_a_generation_only_as_a_whole():
     """A trial may end before the last of its generation is dealt: it must not be heard of yet."""
-    search = MethodSearch("fedavg", make_plan(trials=4, generation=2), SPACES["fedavg"])
-    study = search._optuna._ot_study
+    plan, space = make_plan(trials=4, generation=2), SPACES["fedavg"]
+    search = MethodSearch("fedavg", plan, space, strategy := Tpe("fedavg", plan, space))
+    study = strategy.study
     search.next()
     search.complete(0, Outcome(8, 0.5))
     assert study.get_trials(states=[TrialState.COMPLETE]) == []
@@ -621,8 +647,8 @@ def test_failed_trials_do_not_stop_the_comparison(workers):
         best = simulation.dealer.searches[method].best()
         assert (method, "search", best.index) not in failures
     told = simulation.told()
-    assert told["fedavg"][1][1:] == (0.0, "COMPLETE"), "a failure is told as a finite value"
-    assert told["fedrep"][0][1:] == (0.0, "COMPLETE")
+    assert told["fedavg"][1][1:] == (None, "PRUNED"), "a failure is told, without a score"
+    assert told["fedrep"][0][1:] == (None, "PRUNED")
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
@@ -672,6 +698,54 @@ def test_one_method_does_not_influence_another(alone):
 def test_another_seed_is_another_search(alone):
     plan = make_plan(every=2, trials=7, generation=4, eta=2, seeds=2, seed=1)
     assert Simulation(plan).run().told() != alone.told()
+
+
+# ----------------------------------------------------------- another strategy, another halving
+
+
+class Repeating:
+    """Proposes the first start point of a space, again and again, and remembers what it heard."""
+
+    def __init__(self, method, plan, space) -> None:
+        self.point, self.heard = dict(space.start[0]), []
+
+    def propose(self, index):
+        return self.point
+
+    def hear(self, index, outcome) -> None:
+        self.heard.append((index, outcome.round))
+
+
+class Everybody:
+    """No halving."""
+
+    def __init__(self, plan, generation) -> None:
+        pass
+
+    def add(self, index) -> None:
+        pass
+
+    def reach(self, index, round_number, value) -> None:
+        pass
+
+    def leave(self, index) -> None:
+        pass
+
+    def verdict(self, index):
+        return "go on"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_another_strategy_and_another_halving_take_their_place(workers):
+    plan = make_plan(methods=METHODS[:2], trials=5, generation=2, eta=2, seeds=1)
+    objects = {"strategy": Repeating, "halving": Everybody}
+    simulation = Simulation(plan, workers, seed=workers, **objects).run()
+    for method in plan.methods:
+        trials = simulation.of(method, "search")
+        assert [t.candidate.knobs for t in trials] == [SPACES[method].start[0]] * 5
+        assert {t.last_result["round"] for t in trials} == {8}, "nobody is stopped"
+        heard = simulation.dealer.searches[method].strategy.heard
+        assert heard == [(index, 8) for index in range(5)]
 
 
 # ------------------------------------------------------------------------- killed and resumed

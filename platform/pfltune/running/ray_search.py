@@ -25,6 +25,7 @@ class DealtSearch(Searcher):
     def __init__(self, dealer: Dealer, ledger: Ledger) -> None:
         super().__init__(metric=SCORE, mode="max")
         self._dealer = dealer
+        self.brackets = dealer.brackets
         self._ledger = ledger
         self._running: dict[str, Candidate] = {}
         self._latest: dict[str, Outcome] = {}
@@ -71,9 +72,13 @@ class DealtSearch(Searcher):
     def _next(self) -> Candidate | None:
         while (candidate := self._dealer.deal()) is not None:
             self._ledger.check(candidate)
+            self.brackets.enter(candidate)
             record = self._ledger.find(candidate.name)
             outcome = record.outcome if record else None
-            if outcome is None:
+            if record is None or outcome is None:
                 return candidate
+            for round_number, score in record.scores.items():
+                self.brackets.reach(candidate, round_number, score)
+            self.brackets.leave(candidate)
             self._dealer.complete(candidate, outcome)
         return None

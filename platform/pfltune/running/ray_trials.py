@@ -55,7 +55,7 @@ def run_trials(
             tune.with_resources(trainable, resources),
             tune_config=tune.TuneConfig(
                 search_alg=search,
-                scheduler=RungScheduler(job.plan, ledger, stopping),
+                scheduler=RungScheduler(search.brackets, stopping),
                 num_samples=job.plan.total_trials(),
                 reuse_actors=True,
                 trial_dirname_creator=_trial_folder,

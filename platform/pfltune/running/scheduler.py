@@ -6,12 +6,10 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from pfltune.running.callback import error_text
-from pfltune.running.ledger import Ledger
 from pfltune.running.private_api import stop_trial
 from pfltune.running.stopping import Stopping
-from pfltune.search.bracket import Bracket, Verdict
+from pfltune.search.brackets import Brackets
 from pfltune.search.candidate import SCORE, Candidate
-from pfltune.search.plan import Plan
 
 
 class RungScheduler(TrialScheduler):
@@ -21,34 +19,27 @@ class RungScheduler(TrialScheduler):
     never paused.
 
     Args:
-        plan: rungs and survivors.
-        ledger: what earlier sessions know of a generation's trials.
+        brackets: decide who goes on.
         stopping: whether the user has asked to stop; then every trial is paused after its round.
     """
 
     _supports_buffered_results = False
 
-    def __init__(self, plan: Plan, ledger: Ledger, stopping: Stopping) -> None:
+    def __init__(self, brackets: Brackets, stopping: Stopping) -> None:
         super().__init__()
         self._metric = SCORE
-        self._plan = plan
-        self._ledger = ledger
+        self._brackets = brackets
         self._stopping = stopping
-        self._brackets: dict[tuple[str, int], Bracket] = {}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Put a search trial into its bracket."""
-        candidate = Candidate.from_config(trial.config)
-        if candidate.stage == "search":
-            self._bracket(candidate).add(candidate.index)
+        """Nothing: a trial is in its bracket since it was dealt."""
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict) -> str:
         """Pause at a rung until the others have come; all that a trial did before counts too."""
         candidate = Candidate.from_config(trial.config)
-        if candidate.stage == "search":
-            for done in [*result.get("history", ()), result]:
-                self._bracket(candidate).reach(candidate.index, done["round"], done[SCORE])
-        verdict = self._verdict(candidate)
+        for done in [*result.get("history", ()), result]:
+            self._brackets.reach(candidate, done["round"], done[SCORE])
+        verdict = self._brackets.verdict(candidate)
         if verdict == "stop":
             return self.STOP
         return self.PAUSE if verdict == "wait" or self._stopping else self.CONTINUE
@@ -81,7 +72,8 @@ class RungScheduler(TrialScheduler):
             return None
         # A trial that is still being saved for its pause is RUNNING: leave it until it is PAUSED.
         paused = [trial for trial in trials if trial.status == Trial.PAUSED]
-        verdicts = [(trial, self._verdict(Candidate.from_config(trial.config))) for trial in paused]
+        candidates = [Candidate.from_config(trial.config) for trial in paused]
+        verdicts = list(zip(paused, map(self._brackets.verdict, candidates), strict=True))
         for trial, verdict in verdicts:
             if verdict == "stop":
                 stop_trial(tune_controller, trial)
@@ -91,36 +83,10 @@ class RungScheduler(TrialScheduler):
 
     def debug_string(self) -> str:
         """For Ray's own output, which pfltune switches off."""
-        return f"halving {len(self._brackets)} brackets"
-
-    def _verdict(self, candidate: Candidate) -> Verdict:
-        if candidate.stage == "confirm":
-            return "go on"
-        return self._bracket(candidate).verdict(candidate.index)
+        return "halving"
 
     def _leave(self, trial: Trial) -> None:
-        candidate = Candidate.from_config(trial.config)
-        if candidate.stage == "search":
-            self._bracket(candidate).leave(candidate.index)
-
-    def _bracket(self, candidate: Candidate) -> Bracket:
-        if candidate.bracket not in self._brackets:
-            generation = self._plan.generations(candidate.method)[candidate.generation]
-            bracket = Bracket(generation.size, self._plan.rungs(generation.size), self._plan)
-            for index in range(generation.first, generation.first + generation.size):
-                self._recall(bracket, candidate.sibling(index))
-            self._brackets[candidate.bracket] = bracket
-        return self._brackets[candidate.bracket]
-
-    def _recall(self, bracket: Bracket, name: str) -> None:
-        """Tell a bracket of a trial that ended in an earlier session; Tune never hears of it."""
-        record = self._ledger.find(name)
-        if record is None or record.ended is None:
-            return
-        bracket.add(record.started.index)
-        for round_number, value in record.scores.items():
-            bracket.reach(record.started.index, round_number, value)
-        bracket.leave(record.started.index)
+        self._brackets.leave(Candidate.from_config(trial.config))
 
 
 def _ran_out_of_gpu_memory(trial: Trial) -> bool:

@@ -51,11 +51,6 @@ class Plan:
         firsts = accumulate(sizes, initial=0)
         return [Generation(first, size) for first, size in zip(firsts, sizes, strict=False)]
 
-    def generation_of(self, index: int, method: str | None = None) -> int:
-        """The number of the generation that a search trial of a method belongs to."""
-        generations = enumerate(self.generations(method))
-        return next(number for number, each in generations if index < each.first + each.size)
-
     def rungs(self, size: int) -> list[int]:
         """The rounds after which a generation of ``size`` trials is halved, ascending.
 
