@@ -3,13 +3,13 @@
 MB are 10^6 bytes up and down; accuracies are in [0, 1].
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pfltune.errors import UserError
-from pfltune.report.results import TEST, Curve, MethodResult
+from pfltune.report.results import TEST, ComparisonResult, Curve, MethodResult
 from pfltune.ties import settled
 
 SHARE_OF_BEST = 0.95
@@ -67,9 +67,9 @@ def reach(method: MethodResult, target: float) -> Reached | None:
     return None
 
 
-def per_client(method: MethodResult, settings: Mapping) -> float:
+def per_client(method: MethodResult, result: ComparisonResult) -> float:
     """MB that one sampled client exchanges in a round."""
-    sampled = settings["scenario"]["protocol"]["sampled_clients"]
+    sampled = result.record.scenario.protocol.sampled_clients
     return method.mean("comm/total_mb") / method.mean("rounds") / sampled
 
 

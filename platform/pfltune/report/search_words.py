@@ -21,9 +21,8 @@ TUNING_NOTE = (
 
 def budget_note(result: ComparisonResult) -> str:
     """How many trials each method was given, and how they were halved."""
-    budget = result.settings["budget"]
-    sizes = list(budget["generations"])
-    halved = f"halved with η = {budget['eta']}"
+    sizes = result.budget.generations
+    halved = f"halved with η = {result.budget.eta}"
     if len(sizes) == 1:
         return f"{count(sizes[0], 'trial')} per method in one generation, {halved}."
     whole = f"{count(sum(sizes), 'trial')} per method in {len(sizes)} generations of"

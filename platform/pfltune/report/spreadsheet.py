@@ -66,7 +66,7 @@ def _summary(analysis: Analysis, method: MethodResult) -> dict[str, object]:
         "seeds_agreeing": found.agreeing if found else None,
         "p_holm": found.p if found else None,
         "p": found.raw_p if found else None,
-        "comm/mb_per_client_and_round": per_client(method, analysis.result.settings),
+        "comm/mb_per_client_and_round": per_client(method, analysis.result),
         "rounds_to_target": reached.round if reached else None,
         "mb_to_target": reached.mb if reached else None,
     }
