@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from pfltune.cli.resume import begun, repeated, see_files
 from pfltune.errors import Halted
 
 if TYPE_CHECKING:
+    from pfltune.record import Record
     from pfltune.report.results import ComparisonResult
 
 DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
@@ -26,6 +28,7 @@ DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
         "pfltune compare --methods fedperfix,fedavg,local --trials 12 --seeds 5",
         "pfltune compare -o protocol.rounds=30 --name digits-30-rounds",
         "pfltune compare --methods fedavg,local,my_method.py:MyMethod",
+        "pfltune compare --methods 'fedperfix,fedperfix[prefix=zero]'",
         "pfltune compare --resume digits-30-rounds",
     )
 )
@@ -33,7 +36,7 @@ DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
     "--methods",
     default=DEFAULT_METHODS,
     show_default=True,
-    help="Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas.",
+    help=options.METHODS_HELP,
 )
 @click.option(
     "--seeds",
@@ -53,8 +56,15 @@ def command(methods: str, **settings: Any) -> None:
     give the same table, with one worker or many, undisturbed or killed and resumed.
     """
     console = Console(markup=False, quiet=settings["as_json"])
-    asked = settings | {"methods": options.names(methods), "fixed": {}}
+    asked = settings | {**options.chosen(methods), "fixed": {}}
     folder, result = compare_and_report("compare", asked, console)
+    show_comparison(console, folder, result, settings)
+
+
+def show_comparison(
+    console: Console, folder: Path, result: "ComparisonResult", settings: Mapping[str, Any]
+) -> None:
+    """The end of a command that compares: the table, or all of it as JSON."""
     if settings["as_json"]:
         click.echo(json_of(folder, result))
         conclude(folder, result)
@@ -85,28 +95,56 @@ def compare_and_report(
             those under an empty name are of the only one.
         console: where to say what happens.
     """
+    record = begun(command, asked)
+    see_files(record, asked["accept_new_code"])
+    return run_and_report(command, repeated(asked, record), record, console)
+
+
+def run_and_report(
+    command: str,
+    settings: dict[str, Any],
+    record: "Record | None",
+    console: Console,
+    extends: bool = False,
+) -> tuple[Path, "ComparisonResult"]:
+    """Run what is asked for, or what is left of it, and report.
+
+    Args:
+        command: that goes on with it.
+        settings: as :func:`compare_and_report` has them, those of the record included.
+        record: what it was begun with; None for a new one.
+        console: where to say what happens.
+        extends: whether more may be asked for than the record does.
+    """
     console.print("Loading torch and timm")
     from pfltune.cli.live import ComparisonProgress
-    from pfltune.registry import short_name
+    from pfltune.registry import canonical, short_name
     from pfltune.report.partition import write_partition
     from pfltune.report.writer import write_report
     from pfltune.running.session import run_session
     from pfltune.studies.comparison import Comparison, first_methods, plan_methods
     from pfltune.tracking.store import writable_folder
 
-    record = begun(command, asked)
-    see_files(record, asked["accept_new_code"])
-    settings = repeated(asked, record)
     scenario = scenario_of(settings, record)
     name = name_of(settings, scenario.name)
     budget = budget_of(settings)
-    only = short_name(settings["methods"][0])
+    only = short_name(canonical(settings["methods"][0]))
+    titles = {short_name(canonical(m)): t for m, t in settings.get("titles", {}).items()}
     held = {method or only: knobs for method, knobs in settings["fixed"].items()}
     plan, spaces = plan_methods(settings["methods"], budget, scenario.protocol, held)
     hardware = hardware_of(settings, scenario, first_methods(spaces))
     results = writable_folder(settings["results"])
     comparison = Comparison(
-        name, scenario, plan, spaces, hardware, asked_of(settings), results, command
+        name,
+        scenario,
+        plan,
+        spaces,
+        hardware,
+        asked_of(settings),
+        results,
+        command,
+        extends,
+        titles,
     )
     progress = ComparisonProgress(plan, console)
     run_session(comparison, progress, voice(console), write_partition, settings["accept_new_code"])

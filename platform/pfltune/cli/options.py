@@ -9,6 +9,11 @@ import click
 from pfltune.errors import UserError
 
 MOST_THREADS = 1024
+METHODS_HELP = (
+    "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in brackets "
+    "are held: fedperfix[prefix=zero]. A .yaml file is a list of such texts, or of mappings with "
+    "method, set (of knobs) and title."
+)
 
 
 def examples(*lines: str) -> str:
@@ -195,6 +200,20 @@ trial_options = stacked(
     ),
 )
 
+workers = click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_THREADS),
+    default=None,
+    help="Trials side by side; default: one per CPU core, or per GPU share.",
+)
+
+ray_address = click.option(
+    "--ray-address",
+    default=None,
+    metavar="local|auto|HOST:PORT",
+    help="Run on this Ray cluster instead of this machine alone (local, the default).",
+)
+
 hardware = stacked(
     name,
     resume,
@@ -206,26 +225,19 @@ hardware = stacked(
         show_default=True,
         help="Seed of everything.",
     ),
-    click.option(
-        "--workers",
-        type=click.IntRange(1, MOST_THREADS),
-        default=None,
-        help="Trials side by side; default: one per CPU core, or per GPU share.",
-    ),
+    workers,
     threads,
     device,
     precision,
     deterministic,
     gpus_per_trial,
-    click.option(
-        "--ray-address",
-        default=None,
-        metavar="local|auto|HOST:PORT",
-        help="Run on this Ray cluster instead of this machine alone (local, the default).",
-    ),
+    ray_address,
     trial_options,
     results,
 )
+
+free = stacked(workers, gpus_per_trial, ray_address, trial_options, accept_new_code, results)
+"""What may be given anew to a comparison, since it touches no figure."""
 
 as_json = click.option(
     "--json",
@@ -257,16 +269,16 @@ pool = stacked(
 )
 
 
-def names(text: str) -> list[str]:
-    """``"fedavg, local"`` as ``["fedavg", "local"]``.
+def chosen(methods: str) -> dict[str, Any]:
+    """``--methods`` as ``methods``, a list, and ``titles`` by reference.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or they cannot be read.
     """
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    if not found:
-        raise UserError("--methods is empty; `pfltune methods` lists what there is")
-    return found
+    from pfltune.method_list import method_list
+
+    found = method_list(methods)
+    return {"methods": list(found.references), "titles": dict(found.titles)}
 
 
 def key_values(texts: Sequence[str]) -> dict[str, str]:

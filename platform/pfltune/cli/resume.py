@@ -1,5 +1,6 @@
 """Going on with what was begun: which folder, and which of its settings a command repeats."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -92,13 +93,21 @@ def see_files(record: "Record | None", accept_new_code: bool) -> None:
     Raises:
         UserError: a file is not there, or another one is.
     """
+    if record is not None and not given("methods"):
+        check_files(record, record.methods, accept_new_code)
+
+
+def check_files(record: "Record", methods: Collection[str], accept_new_code: bool) -> None:
+    """The same for those methods of a record that are among ``methods`` as they stand there.
+
+    Raises:
+        UserError: a file is not there, or another one is.
+    """
     from pfltune.program import file_digest, file_of
     from pfltune.registry import short_name
 
-    if record is None or given("methods"):
-        return
     for method in record.methods:
-        path = file_of(method)
+        path = file_of(method) if method in methods else None
         if path is None:
             continue
         if not path.is_file():

@@ -42,20 +42,20 @@ def command(
 ) -> None:
     """Run one federated trial of METHOD without Ray and print its rounds.
 
-    METHOD is a name (see `pfltune methods`) or path/to/file.py:Class. Knobs that are not set have
-    their published defaults. The result is the test accuracy at the round with the best validation
+    METHOD is a name (see `pfltune methods`) or path/to/file.py:Class, and may hold knobs in
+    brackets. Knobs that are not set have their published defaults. The result is the test accuracy at the round with the best validation
     accuracy.
     """
     values = options.key_values(knobs)
     from pfltune.federation.trial import FederatedTrial
     from pfltune.isolation import in_a_line
-    from pfltune.registry import make_method, title_of
+    from pfltune.registry import canonical, make_method, reference_title
     from pfltune.running.hardware import choose_compute, precision_for
     from pfltune.running.pool import this_machine
     from pfltune.scenario import load_scenario
 
     chosen = make_method(method, values)
-    title = title_of(type(chosen))
+    title = reference_title(canonical(method))
     chosen_scenario = load_scenario(scenario, overrides)
     chosen_scenario.check([chosen])
     chosen_device = options.pick_device(device, this_machine().gpus)

@@ -25,6 +25,10 @@ class Job(Protocol):
         """The command that resumes it."""
 
     @property
+    def extends(self) -> bool:
+        """Whether it may ask for more than what is there, whose record then asks for it too."""
+
+    @property
     def name(self) -> str:
         """Of the MLflow experiment and of the folder in results."""
 

@@ -43,7 +43,6 @@ def run_session(
     voice: Voice,
     draw: DrawPartition,
     accept_new_code: bool = False,
-    extend: bool = False,
 ) -> Record:
     """Run a job to its end, or what is left of it; returns its record.
 
@@ -56,7 +55,6 @@ def run_session(
         voice: says what happens.
         draw: writes the partition's table and picture.
         accept_new_code: go on although another program began it.
-        extend: the job asks for more than what is there, whose record is made to ask for it.
 
     Raises:
         UserError: a method does not fit, the name is taken, or something is not as it began.
@@ -75,7 +73,7 @@ def run_session(
         federation = job.scenario.build(job.hardware.threads)
         for note in job.scenario.notes():
             voice.tell(note)
-        record = _begin(job, federation, accept_new_code, extend, voice)
+        record = _begin(job, federation, accept_new_code, voice)
         journal = _journal(job, record, voice)
         mirror = _mirror(job, record, federation, journal, voice, draw)
         with _resumable(job, mirror, voice):
@@ -98,9 +96,7 @@ def run_session(
             return record
 
 
-def _begin(
-    job: Job, federation: Federation, accept_new_code: bool, extend: bool, voice: Voice
-) -> Record:
+def _begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice) -> Record:
     """The record of this sitting, in the folder before anything else is written.
 
     Raises:
@@ -117,7 +113,7 @@ def _begin(
         taken = [path.name for path in job.folder.glob("journal*.jsonl")]
         record = (
             before.extended(now, accept_new_code, taken)
-            if extend
+            if job.extends
             else before.going_on(now, accept_new_code)
         )
     _see_store(job, record, begins=before is None, voice=voice)

@@ -43,6 +43,7 @@ class Comparison:
         asked: what touches no figure.
         results: the results folder.
         command: of the command line, which resumes it.
+        extends: whether it may ask for more than what is there.
         titles: what the user calls methods, by short name.
     """
 
@@ -54,6 +55,7 @@ class Comparison:
     asked: Asked
     results: Path
     command: str = "compare"
+    extends: bool = False
     titles: Mapping[str, str] = field(default_factory=dict)
 
     @property

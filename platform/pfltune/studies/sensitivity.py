@@ -45,6 +45,7 @@ class Study:
         asked: what touches no figure.
         results: the results folder.
         command: of the command line, which resumes it.
+        extends: whether it asks for more than what is there; a study does not.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Study:
     asked: Asked
     results: Path
     command: str = "sensitivity"
+    extends: bool = False
 
     @property
     def folder(self) -> Path:
