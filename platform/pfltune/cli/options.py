@@ -10,9 +10,9 @@ from pfltune.errors import UserError
 
 MOST_THREADS = 1024
 METHODS_HELP = (
-    "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in brackets "
-    "are held: fedperfix[prefix=zero]. A .yaml file is a list of such texts, or of mappings with "
-    "method, set (of knobs) and title."
+    "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
+    "brackets are held: fedperfix[prefix=zero]. A .yaml file is a list of such texts, or of "
+    "mappings with method, set (of knobs) and title."
 )
 
 

@@ -43,8 +43,8 @@ def command(
     """Run one federated trial of METHOD without Ray and print its rounds.
 
     METHOD is a name (see `pfltune methods`) or path/to/file.py:Class, and may hold knobs in
-    brackets. Knobs that are not set have their published defaults. The result is the test accuracy at the round with the best validation
-    accuracy.
+    brackets. Knobs that are not set have their published defaults. The result is the test accuracy
+    at the round with the best validation accuracy.
     """
     values = options.key_values(knobs)
     from pfltune.federation.trial import FederatedTrial

@@ -1,7 +1,7 @@
 """What a comparison found, read from its record and its journal and nothing else."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -180,6 +180,9 @@ class ComparisonResult:
         methods: the rows; those without a finished confirmation trial come last.
         changes: when it was made by other code from then on.
         damage: what is wrong with its journal, whose rest is left out; empty if nothing is.
+        budgets: what methods could spend that were given another budget than the record's, by
+            short name.
+        remarks: sentences on where its rows come from, or that some are left out.
     """
 
     name: str
@@ -189,6 +192,8 @@ class ComparisonResult:
     methods: tuple[MethodResult, ...]
     changes: tuple[Change, ...] = ()
     damage: str = ""
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def confirmed(self) -> tuple[MethodResult, ...]:
@@ -215,12 +220,16 @@ class ComparisonResult:
     @property
     def planned(self) -> int:
         """Trials of all methods; one without a free knob has one search trial."""
-        spaces = self.record.spaces
-        searches = (
-            self.budget.trials if spaces.get(method.name, {}).get("search", True) else 1
-            for method in self.methods
-        )
-        return sum(search + self.budget.seeds for search in searches)
+        return sum(self._planned(method.name) for method in self.methods)
+
+    def budget_of(self, method: str) -> Budget:
+        """What a method could spend, by its short name."""
+        return self.budgets.get(method, self.budget)
+
+    def _planned(self, method: str) -> int:
+        is_searched = self.record.spaces.get(method, {}).get("search", True)
+        budget = self.budget_of(method)
+        return (budget.trials if is_searched else 1) + budget.seeds
 
 
 def read_results(results: Path, name: str) -> ComparisonResult:
@@ -245,17 +254,21 @@ def read_results(results: Path, name: str) -> ComparisonResult:
         )
         for short in map(short_name, record.methods)
     ]
-    ranked = sorted(methods, key=lambda m: (-settled(m.mean(TEST)), m.name))
-    ranked.sort(key=lambda m: not m.runs)
     return ComparisonResult(
         name,
         record.id,
         record.scenario.name,
         record,
-        tuple(ranked),
+        ranked(methods),
         record.changes,
         journal.damage or "",
     )
+
+
+def ranked(methods: Iterable[MethodResult]) -> tuple[MethodResult, ...]:
+    """The best test accuracy first, by name among equals; those without a figure last."""
+    ordered = sorted(methods, key=lambda m: (-settled(m.mean(TEST)), m.name))
+    return tuple(sorted(ordered, key=lambda m: not m.runs))
 
 
 def find_record(results: Path, name: str) -> Record:

@@ -2,6 +2,7 @@
 
 import math
 
+from pfltune.budget import Budget
 from pfltune.knobs import Value
 from pfltune.report.columns import NO_FIGURE, signed
 from pfltune.report.results import TEST, VAL, ComparisonResult, MethodResult, SearchedRun
@@ -21,8 +22,18 @@ TUNING_NOTE = (
 
 def budget_note(result: ComparisonResult) -> str:
     """How many trials each method was given, and how they were halved."""
-    sizes = result.budget.generations
-    halved = f"halved with η = {result.budget.eta}"
+    methods: dict[str, list[str]] = {}
+    for method in result.methods:
+        note = _spent(result.budget_of(method.name))
+        methods.setdefault(note, []).append(method.title)
+    if len(methods) == 1:
+        return next(iter(methods))
+    return " ".join(f"{', '.join(titles)}: {note}" for note, titles in methods.items())
+
+
+def _spent(budget: Budget) -> str:
+    sizes = budget.generations
+    halved = f"halved with η = {budget.eta}"
     if len(sizes) == 1:
         return f"{count(sizes[0], 'trial')} per method in one generation, {halved}."
     whole = f"{count(sum(sizes), 'trial')} per method in {len(sizes)} generations of"
