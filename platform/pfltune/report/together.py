@@ -7,7 +7,7 @@ from typing import Any
 from pfltune.budget import Budget
 from pfltune.errors import UserError, unknown
 from pfltune.knobs import written
-from pfltune.program import ENGINE
+from pfltune.program import ENGINE, Program
 from pfltune.record import Record
 from pfltune.report.results import (
     TEST,
@@ -205,3 +205,8 @@ def _programs(results: Sequence[ComparisonResult]) -> Iterator[str]:
                 f"{result.name} was made by another program than {results[0].name}: "
                 f"{'; '.join(found)}."
             )
+
+
+def _of_some(program: Program, names: Collection[str]) -> Program:
+    source = {name: digest for name, digest in program.source.items() if name in names}
+    return program.model_copy(update={"source": source})
