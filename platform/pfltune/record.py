@@ -31,7 +31,9 @@ LARGEST = 64 * 1024 * 1024
 """Bytes of a record that is read; the digests of a comparison take some thousand."""
 
 
-UNSETTLED = {"id", "asked", "program", "changes", "titles", "methods", "limits", "journal"}
+UNSETTLED = {
+    *("id", "asked", "program", "changes", "titles", "methods", "limits", "defaults", "journal"),
+}
 """Parts that decide no figure by themselves."""
 Limits = tuple[float | None, float | None]
 
@@ -46,6 +48,7 @@ class Asked(Settings):
         checkpoints: folder or address of checkpoints; None for the comparison's own folder.
         checkpoint_seconds, checkpoint_rounds: how often they are written.
         trial_limit: seconds that the rounds of a trial may take in all.
+        fresh: whether every trial is trained, those too that are known.
     """
 
     workers: int | None = Field(None, ge=1)
@@ -55,6 +58,7 @@ class Asked(Settings):
     checkpoint_seconds: float = Field(30.0, ge=0)
     checkpoint_rounds: int | None = Field(None, ge=1)
     trial_limit: float | None = Field(None, gt=0)
+    fresh: bool = False
 
 
 class Computing(Settings):
@@ -110,6 +114,7 @@ class Record(Settings):
         budget: of the search and the confirmation, or of the study.
         spaces: what was searched, by short name.
         limits: lowest and highest value that each knob can have, by short name and knob.
+        defaults: what each knob is where nothing is asked for, by short name and knob.
         computing: how trials compute.
         asked: what touches no figure.
         program: the code that made it.
@@ -131,6 +136,7 @@ class Record(Settings):
     limits: Mapping[str, Mapping[str, tuple[float | None, float | None]]] = Field(
         default_factory=dict
     )
+    defaults: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
     computing: Computing
     asked: Asked = Asked()
     program: Program
@@ -207,7 +213,7 @@ class Record(Settings):
             return same
         names = (f"journal-{number}.jsonl" for number in count(2))
         free = next(name for name in names if name not in {self.journal, *taken})
-        grown = ("command", "methods", "fixed", "budget", "spaces", "limits", "program")
+        grown = ("command", "methods", "fixed", "budget", "spaces", "limits", "defaults", "program")
         update = {name: getattr(now, name) for name in grown}
         titles = {**now.titles, **self.titles}
         return same.model_copy(update={**update, "titles": titles, "journal": free})
@@ -306,6 +312,7 @@ def _part_of(now: Record, before: Record) -> Record:
         "budget": before.budget,
         "spaces": kept(now.spaces),
         "limits": kept(now.limits),
+        "defaults": kept(now.defaults),
         "program": program.model_copy(update={"source": source, "files": kept(program.files)}),
     }
     return now.model_copy(update=update)

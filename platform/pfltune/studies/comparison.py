@@ -8,7 +8,7 @@ from typing import Any
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
-from pfltune.knobs import knobs_of
+from pfltune.knobs import defaults_of, knobs_of
 from pfltune.method import Method
 from pfltune.record import Asked
 from pfltune.registry import (
@@ -82,6 +82,7 @@ class Comparison:
             "computing": self.hardware.computing(),
             "asked": self.asked,
             "limits": {short_name(m): _limits(m) for m in self.plan.methods},
+            "defaults": {short_name(m): defaults_of(find_method(m)) for m in self.plan.methods},
         }
 
     def announcement(self) -> str:
