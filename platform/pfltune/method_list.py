@@ -1,7 +1,7 @@
 """The methods of a comparison as a user names them: in a text, or in a YAML file."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field
@@ -39,18 +39,18 @@ class MethodList:
     """
 
     references: tuple[str, ...]
-    titles: Mapping[str, str]
+    titles: Mapping[str, str] = field(default_factory=dict)
 
 
-def method_list(text: str) -> MethodList:
-    """``"fedavg, fedperfix[prefix=zero], more.yaml"`` as what it stands for.
+def method_list(texts: Iterable[str]) -> MethodList:
+    """``["fedavg, fedperfix[prefix=zero]", "more.yaml"]`` as what it stands for.
 
     A file holds a list of such texts, or of mappings with ``method``, ``set`` and ``title``.
 
     Raises:
         UserError: there is none, or a file that cannot be read.
     """
-    entries = list(_entries(text))
+    entries = [entry for text in texts for entry in _entries(text)]
     if not entries:
         raise UserError("--methods is empty; `pfltune methods` lists what there is")
     titles = {reference: title for reference, title in entries if title}

@@ -1,21 +1,14 @@
 """``pfltune extend``."""
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.compare import run_and_report, show_comparison
-from pfltune.cli.resume import check_files, repeated
-from pfltune.errors import UserError
-
-if TYPE_CHECKING:
-    from pfltune.budget import Budget
-    from pfltune.record import Record
-
-DECIDING = ("scenario", "eta", "seed", "threads", "device", "precision", "deterministic", "fixed")
-"""Settings that are the record's."""
+from pfltune.cli.compare import print_json, show_comparison
 
 
 @click.command(
@@ -50,57 +43,18 @@ DECIDING = ("scenario", "eta", "seed", "threads", "device", "precision", "determ
 )
 @options.free
 @options.as_json
-def command(name: str, methods: str | None, **settings: Any) -> None:
+def command(results: Path, as_json: bool, **_: Any) -> None:
     """Add methods, confirmation seeds or search trials to the comparison NAME, finished or not.
 
     Only what is new is trained. The table is the one of a comparison that was asked for all of it
-    at once. One that was begun by `pfltune tune` can be extended too. After an interruption,
-    the same command goes on, or the one that it prints.
+    at once. What was begun by `pfltune tune` can be extended too. After an interruption the same
+    command goes on, and so does the one that is printed.
     """
-    if methods is None and not any(settings[key] for key in ("seeds", "trials", "generation")):
-        raise UserError("say what to add: --methods, --seeds, --trials or --generation")
-    console = Console(markup=False, quiet=settings["as_json"])
-    from pfltune.report.results import find_record
+    given = options.given()
+    console = Console(markup=False, quiet=as_json)
+    console.print("Loading torch and timm")
+    from pfltune.api import extend
+    from pfltune.cli.view import Terminal
 
-    record = find_record(settings["results"], name)
-    old = _budget_of(record)
-    sizes = {key: settings[key] for key in ("seeds", "trials", "generation")}
-    budget = old.grown(**sizes)
-    added = options.chosen(methods) if methods is not None else {"methods": [], "titles": {}}
-    all_methods = _together(record, added["methods"])
-    check_files(record, all_methods, settings["accept_new_code"])
-    known = repeated({**settings, **dict.fromkeys(DECIDING)}, record)
-    wanted = {
-        "name": None,
-        "resume": name,
-        "overrides": (),
-        "methods": all_methods,
-        "titles": added["titles"],
-        "seeds": budget.seeds,
-        "trials": None,
-        "generation": budget.generations,
-    }
-    more_methods = len(all_methods) > len(record.methods)
-    goes_on = "compare" if more_methods else record.command
-    folder, result = run_and_report(goes_on, {**known, **wanted}, record, console, extends=True)
-    show_comparison(console, folder, result, settings)
-
-
-def _budget_of(record: "Record") -> "Budget":
-    from pfltune.budget import Budget
-
-    if not isinstance(record.budget, Budget):
-        raise UserError(f"{record.name} is a sensitivity study; it cannot be extended")
-    return record.budget
-
-
-def _together(record: "Record", added: list[str]) -> list[str]:
-    """All methods, each once; one that is there already is read from where it lies now."""
-    from pfltune.registry import canonical, short_name
-
-    found = {short_name(method): method for method in record.methods}
-    new = [canonical(method) for method in added]
-    names = [short_name(method) for method in new]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"methods named twice: {', '.join(repeated)}")
-    return list((found | dict(zip(names, new, strict=True))).values())
+    show = print_json if as_json else partial(show_comparison, console, results)
+    extend(progress=Terminal(console, show), **given)

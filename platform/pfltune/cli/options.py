@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from pfltune.errors import UserError
+from pfltune.studies.options import DEFAULTS, MOST_THREADS, RESULTS
 
-MOST_THREADS = 1024
 METHODS_HELP = (
     "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
     "brackets are held: fedperfix[prefix=zero]. A .yaml file is a list of such texts, or of "
@@ -81,7 +82,7 @@ class GenerationSizes(click.ParamType):
 scenario = stacked(
     click.option(
         "--scenario",
-        default="digits",
+        default=DEFAULTS["scenario"],
         show_default=True,
         help="Name of a scenario (see `pfltune scenarios`) or path of a YAML file.",
     ),
@@ -113,7 +114,7 @@ device = click.option(
 threads = click.option(
     "--threads",
     type=click.IntRange(1, MOST_THREADS),
-    default=1,
+    default=DEFAULTS["threads"],
     show_default=True,
     help="CPU threads per trial; part of the record, since it moves the last bits.",
 )
@@ -121,7 +122,7 @@ threads = click.option(
 precision = click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
+    default=DEFAULTS["precision"],
     show_default=True,
     help="Of passes through the model; auto: the faster one by a short measurement, made once.",
 )
@@ -135,8 +136,8 @@ deterministic = click.option(
 results = click.option(
     "--results",
     type=click.Path(path_type=Path),
-    default=Path("results"),
-    envvar="PFLTUNE_RESULTS",
+    default=DEFAULTS["results"],
+    envvar=RESULTS,
     show_default=True,
     show_envvar=True,
     help="Folder for the MLflow store, reports and checkpoints.",
@@ -181,7 +182,7 @@ trial_options = stacked(
     click.option(
         "--checkpoint-seconds",
         type=click.FloatRange(min=0),
-        default=30.0,
+        default=DEFAULTS["checkpoint_seconds"],
         show_default=True,
         help="A trial's state is written after the first round that ends so long after the last.",
     ),
@@ -221,7 +222,7 @@ hardware = stacked(
     click.option(
         "--seed",
         type=click.IntRange(min=0),
-        default=0,
+        default=DEFAULTS["seed"],
         show_default=True,
         help="Seed of everything.",
     ),
@@ -237,7 +238,7 @@ hardware = stacked(
 )
 
 free = stacked(workers, gpus_per_trial, ray_address, trial_options, accept_new_code, results)
-"""What may be given anew to a comparison, since it touches no figure."""
+"""What may be given anew to what is there, since it touches no figure."""
 
 as_json = click.option(
     "--json",
@@ -250,35 +251,29 @@ pool = stacked(
     click.option(
         "--trials",
         type=int,
-        default=None,
-        help="Search trials per method.  [default: 8, or as many as the generations give]",
+        default=DEFAULTS["trials"],
+        show_default=True,
+        help="Search trials per method; as many as the generations give where --generation names "
+        "the size of each.",
     ),
     click.option(
         "--generation",
         type=GenerationSizes(),
-        default=4,
+        default=DEFAULTS["generation"],
         show_default=True,
         help="Trials suggested together, which are halved among themselves; one size for all "
         "generations, or the size of each, e.g. 4,4,8.",
     ),
     click.option(
-        "--eta", type=int, default=3, show_default=True, help="One of ETA goes on at each rung."
+        "--eta",
+        type=int,
+        default=DEFAULTS["eta"],
+        show_default=True,
+        help="One of ETA goes on at each rung.",
     ),
     hardware,
     as_json,
 )
-
-
-def chosen(methods: str) -> dict[str, Any]:
-    """``--methods`` as ``methods``, a list, and ``titles`` by reference.
-
-    Raises:
-        UserError: there is none, or they cannot be read.
-    """
-    from pfltune.method_list import method_list
-
-    found = method_list(methods)
-    return {"methods": list(found.references), "titles": dict(found.titles)}
 
 
 def key_values(texts: Sequence[str]) -> dict[str, str]:
@@ -294,16 +289,12 @@ def key_values(texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def pick_device(asked: str | None, gpus: int) -> str:
-    """The device asked for, or the GPU where there is one.
-
-    Raises:
-        UserError: unknown, or a GPU where there is none.
-    """
-    if asked is None:
-        return "cuda" if gpus else "cpu"
-    if asked not in ("cpu", "cuda"):
-        raise UserError(f"unknown device {asked!r}; choose from: cpu, cuda")
-    if asked == "cuda" and not gpus:
-        raise UserError("--device cuda: there is no GPU; choose from: cpu")
-    return asked
+def given() -> dict[str, Any]:
+    """What the user gave to the present command, by name, but for what is about its printing."""
+    context = click.get_current_context()
+    not_given = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    return {
+        name: value
+        for name, value in context.params.items()
+        if name != "as_json" and context.get_parameter_source(name) not in not_given
+    }

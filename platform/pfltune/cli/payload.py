@@ -45,7 +45,7 @@ def command(model: str, classes: int, image_size: int, methods: str | None) -> N
         reference_title,
     )
 
-    chosen = available_methods() if methods is None else method_list(methods).references
+    chosen = available_methods() if methods is None else method_list([methods]).references
     backbone = Backbone.model_validate({"model": model, "image_size": image_size})
     bare = backbone.build(classes, channels=3, seed=0)
     everything = traffic(Method(), copy.deepcopy(bare)).up_bytes

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pfltune.errors import UserError
-from pfltune.report.results import TEST, ComparisonResult, Curve, MethodResult
+from pfltune.federation.federation import Rounds
+from pfltune.report.results import TEST, Curve, MethodResult
 from pfltune.ties import settled
 
 SHARE_OF_BEST = 0.95
@@ -67,10 +68,9 @@ def reach(method: MethodResult, target: float) -> Reached | None:
     return None
 
 
-def per_client(method: MethodResult, result: ComparisonResult) -> float:
+def per_client(method: MethodResult, protocol: Rounds) -> float:
     """MB that one sampled client exchanges in a round."""
-    sampled = result.record.scenario.protocol.sampled_clients
-    return method.mean("comm/total_mb") / method.mean("rounds") / sampled
+    return method.mean("comm/total_mb") / method.mean("rounds") / protocol.sampled_clients
 
 
 def pareto_front(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:

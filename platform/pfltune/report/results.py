@@ -97,6 +97,7 @@ class MethodResult:
         searched: the search trials, in the order of the suggestions.
         ended: trials that have ended, of both kinds.
         is_over: whether there is nothing more to come.
+        trials: all its trials, as the journal tells of them.
     """
 
     name: str
@@ -110,6 +111,7 @@ class MethodResult:
     searched: tuple[SearchedRun, ...] = ()
     ended: int = 0
     is_over: bool = True
+    trials: "tuple[ToldTrial, ...]" = ()
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -363,6 +365,7 @@ def _method(
         searched=tuple(map(_searched, searched)),
         ended=sum(trial.ended is not None for trial in trials),
         is_over=ending is not None,
+        trials=tuple(trials),
     )
 
 

@@ -1,6 +1,7 @@
 """A comparison's settings, all checked before anything runs."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.knobs import defaults_of, knobs_of
 from pfltune.method import Method
-from pfltune.record import Asked
 from pfltune.registry import (
     all_held,
     canonical,
@@ -19,9 +19,7 @@ from pfltune.registry import (
     reference_title,
     short_name,
 )
-from pfltune.running.hardware import Hardware
-from pfltune.running.trial_options import TrialOptions
-from pfltune.scenario import Scenario
+from pfltune.running.job import Job
 from pfltune.search.candidate import Stage
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
@@ -30,57 +28,25 @@ from pfltune.text import count
 from pfltune.variants import Reference, parsed
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Everything that a comparison depends on.
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Job):
+    """Search and confirmation of some methods, or of one.
 
     Attributes:
-        name: of the MLflow experiment and the folder in results.
-        scenario: what is compared on.
-        plan: methods and budget.
         spaces: the search space of each method.
-        hardware: what it runs on.
-        asked: what touches no figure.
-        results: the results folder.
-        command: of the command line, which resumes it.
-        extends: whether it may ask for more than what is there.
         titles: what the user calls methods, by short name.
     """
 
-    name: str
-    scenario: Scenario
-    plan: Plan
     spaces: Mapping[str, SearchSpace]
-    hardware: Hardware
-    asked: Asked
-    results: Path
-    command: str = "compare"
-    extends: bool = False
     titles: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def folder(self) -> Path:
-        """Where its record, its journal and its report are."""
-        return self.results / self.name
-
-    @property
-    def trial_options(self) -> TrialOptions:
-        """Checkpoints and limits."""
-        return TrialOptions.of(self.asked, self.folder)
-
-    def recorded(self) -> dict[str, Any]:
-        """The parts of its record, see :class:`pfltune.record.Record`."""
+    def own_record(self) -> dict[str, Any]:
+        """What is searched, and what is held."""
         return {
-            "command": self.command,
-            "name": self.name,
-            "scenario": self.scenario,
-            "methods": self.plan.methods,
             "titles": {short_name(m): self._title(m) for m in self.plan.methods},
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
-            "computing": self.hardware.computing(),
-            "asked": self.asked,
             "limits": {short_name(m): _limits(m) for m in self.plan.methods},
             "defaults": {short_name(m): defaults_of(find_method(m)) for m in self.plan.methods},
         }
@@ -136,13 +102,23 @@ def plan_methods(
         UserError: a method, knob or search space that is not possible.
     """
     references = tuple(canonical(_absolute(method)) for method in methods)
-    names = [short_name(reference) for reference in references]
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"methods named twice: {', '.join(sorted(repeated))}")
+    _check_once(references)
     held = {each: all_held(each, fixed.get(short_name(each), {})) for each in references}
     spaces = {each: load_space(parsed(each).base).hold(held[each]) for each in references}
     unsearched = frozenset(m for m, space in spaces.items() if not space.dimensions)
     return Plan(references, budget, protocol, held, unsearched), spaces
+
+
+def together(known: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
+    """All methods, each once; one that is there already is read from where it lies now.
+
+    Raises:
+        UserError: a method that cannot be, or is added twice.
+    """
+    new = [canonical(_absolute(method)) for method in added]
+    _check_once(new)
+    found = {short_name(method): method for method in [*known, *new]}
+    return tuple(found.values())
 
 
 def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
@@ -150,6 +126,12 @@ def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
     for method, space in spaces.items():
         first = dict(space.start[0]) if space.start else {}
         yield make_method(method, {**first, **space.fixed})
+
+
+def _check_once(references: Iterable[str]) -> None:
+    counted = Counter(map(short_name, references))
+    if repeated := sorted(name for name, times in counted.items() if times > 1):
+        raise UserError(f"methods named twice: {', '.join(repeated)}")
 
 
 def _limits(method: str) -> dict[str, list[float | None]]:

@@ -1,0 +1,126 @@
+"""Going on with what was begun: which folder, and which of its settings a job repeats.
+
+Options are plain data here: a name that is not in ``given`` was not given.
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from pfltune.budget import Budget
+from pfltune.errors import UserError
+from pfltune.program import file_digest, file_of
+from pfltune.record import RECORD, Record, read_record
+from pfltune.registry import short_name
+from pfltune.running.folder_lock import checked_name
+
+HERE = "local"
+"""As an address of Ray: this machine alone."""
+
+
+def begun(command: str, given: Mapping[str, Any], results: Path) -> Record | None:
+    """The record of the job that a command goes on with; None for a new one.
+
+    Both ``resume`` and the same command again with its ``name`` go on with what has that name.
+
+    Raises:
+        UserError: there is none of that name, or another command began it.
+    """
+    name, resume = given.get("name"), given.get("resume")
+    if name is not None and resume is not None and name != resume:
+        raise UserError(f"--name {name} and --resume {resume} are two; give one of them")
+    chosen = name if resume is None else resume
+    if chosen is None:
+        return None
+    record = known(chosen, results) if resume else read_record(results / checked_name(chosen))
+    if record and record.command != command:
+        raise UserError(
+            f"{chosen} was begun by another command: pfltune {record.command} --resume {chosen}"
+        )
+    return record
+
+
+def known(name: str, results: Path) -> Record:
+    """The record of what is named so.
+
+    Raises:
+        UserError: there is nothing of that name.
+    """
+    record = read_record(results / checked_name(name))
+    if record is None:
+        there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))
+        raise UserError(
+            f"there is nothing named {name!r} in {results} to go on with; "
+            f"there is: {', '.join(there) or 'nothing at all'}"
+        )
+    return record
+
+
+def completed(
+    given: Mapping[str, Any], record: Record | None, defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All options of a job; those that were not given are the record's, or the defaults.
+
+    ``precision=auto`` is whatever it was found to be. What is given and differs is seen when the
+    new record is held against the old one.
+    """
+    if record is None:
+        return {**defaults, **given}
+    known = _options(record)
+    found = {**defaults, **{key: known[key] for key in known if key in defaults}, **given}
+    if found["precision"] == "auto":
+        found["precision"] = known["precision"]
+    if "ray_address" in given and "workers" not in given and given["ray_address"] != HERE:
+        found["workers"] = None  # a cluster has as many as it has room for
+    return found
+
+
+def _options(record: Record) -> dict[str, Any]:
+    """What a record says of options."""
+    budget = record.budget
+    search = (
+        {"trials": budget.trials, "generation": budget.generations}
+        if isinstance(budget, Budget)
+        else {}
+    )
+    return {
+        **budget.model_dump(exclude={"generations"}),
+        **search,
+        **record.computing.model_dump(exclude={"cohort"}),
+        **record.asked.model_dump(),
+        "methods": list(record.methods),
+        "fixed": {method: dict(held) for method, held in record.fixed.items()},
+    }
+
+
+def see_files(given: Mapping[str, Any], record: Record | None) -> None:
+    """See that methods' files which only the record names are what they were; runs none of them.
+
+    Raises:
+        UserError: a file is not there, or another one is.
+    """
+    if record is not None and "methods" not in given:
+        check_files(record, record.methods, bool(given.get("accept_new_code")))
+
+
+def check_files(record: Record, methods: Collection[str], accept_new_code: bool) -> None:
+    """The same for those methods of a record that stand among ``methods`` as they do there.
+
+    Raises:
+        UserError: a file is not there, or another one is.
+    """
+    for method in record.methods:
+        path = file_of(method) if method in methods else None
+        if path is None:
+            continue
+        if not path.is_file():
+            raise UserError(
+                f"the file of {short_name(method)} is not at {path} any more; name it with "
+                f"its method: --methods {','.join(record.methods)}"
+            )
+        digest = record.program.files.get(short_name(method))
+        if file_digest(path) != digest and not accept_new_code:
+            raise UserError(
+                f"{path} is not the file that {record.name} began with; it is not run. "
+                "Restore it, or give --accept-new-code, which the report will say"
+            )
