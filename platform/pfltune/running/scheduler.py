@@ -1,15 +1,18 @@
 """Which trial runs next: Ray Tune's view of the brackets."""
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from pfltune.running.callback import error_text
+from pfltune.running.dealt import DealtTrials
+from pfltune.running.given import candidate_of, sitting_of
 from pfltune.running.private_api import stop_trial
 from pfltune.running.stopping import Stopping
-from pfltune.search.brackets import Brackets
-from pfltune.search.candidate import SCORE, Candidate
+from pfltune.search.candidate import SCORE
+from pfltune.search.halving import Verdict
 
 
 class RungScheduler(TrialScheduler):
@@ -19,27 +22,38 @@ class RungScheduler(TrialScheduler):
     never paused.
 
     Args:
-        brackets: decide who goes on.
+        dealt: the trials of each sitting by its name; their brackets decide who goes on.
         stopping: whether the user has asked to stop; then every trial is paused after its round.
+        settle: called before every choice, when all that was told of trials is in the journal.
     """
 
     _supports_buffered_results = False
 
-    def __init__(self, brackets: Brackets, stopping: Stopping) -> None:
+    def __init__(
+        self,
+        dealt: Mapping[str, DealtTrials],
+        stopping: Stopping,
+        settle: Iterable[Callable[[], None]] = (),
+    ) -> None:
         super().__init__()
         self._metric = SCORE
-        self._brackets = brackets
+        self._dealt = dealt
         self._stopping = stopping
+        self._settle = tuple(settle)
+
+    def __getstate__(self) -> dict:
+        """Nothing: Tune pickles it with an experiment that is never restored."""
+        return {}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Nothing: a trial is in its bracket since it was dealt."""
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict) -> str:
         """Pause at a rung until the others have come; all that a trial did before counts too."""
-        candidate = Candidate.from_config(trial.config)
+        candidate, brackets = candidate_of(trial), self._dealt[sitting_of(trial)].brackets
         for done in [*result.get("history", ()), result]:
-            self._brackets.reach(candidate, done["round"], done[SCORE])
-        verdict = self._brackets.verdict(candidate)
+            brackets.reach(candidate, done["round"], done[SCORE])
+        verdict = brackets.verdict(candidate)
         if verdict == "stop":
             return self.STOP
         return self.PAUSE if verdict == "wait" or self._stopping else self.CONTINUE
@@ -66,14 +80,15 @@ class RungScheduler(TrialScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Survivors first: they unblock their method's next generation. Then new trials."""
+        for settle in self._settle:
+            settle()
         trials = tune_controller.get_trials()
         if self._stopping:
             self._stopping.settle(any(trial.status == Trial.RUNNING for trial in trials))
             return None
         # A trial that is still being saved for its pause is RUNNING: leave it until it is PAUSED.
         paused = [trial for trial in trials if trial.status == Trial.PAUSED]
-        candidates = [Candidate.from_config(trial.config) for trial in paused]
-        verdicts = list(zip(paused, map(self._brackets.verdict, candidates), strict=True))
+        verdicts = [(trial, self._verdict(trial)) for trial in paused]
         for trial, verdict in verdicts:
             if verdict == "stop":
                 stop_trial(tune_controller, trial)
@@ -85,8 +100,11 @@ class RungScheduler(TrialScheduler):
         """For Ray's own output, which pfltune switches off."""
         return "halving"
 
+    def _verdict(self, trial: Trial) -> Verdict:
+        return self._dealt[sitting_of(trial)].brackets.verdict(candidate_of(trial))
+
     def _leave(self, trial: Trial) -> None:
-        self._brackets.leave(Candidate.from_config(trial.config))
+        self._dealt[sitting_of(trial)].brackets.leave(candidate_of(trial))
 
 
 def _ran_out_of_gpu_memory(trial: Trial) -> bool:
