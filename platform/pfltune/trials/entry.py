@@ -9,6 +9,7 @@ from pfltune.settings import Settings
 from pfltune.trials.spec import TrialSpec
 from pfltune.trials.stored import StoredTrial
 
+
 class Origin(Settings):
     """Where a trial was trained, for people; no part of its key.
 
@@ -25,6 +26,11 @@ class Origin(Settings):
     comparison: str
     name: str
     at: str
+
+    @property
+    def told(self) -> str:
+        """The name of the comparison, or the command."""
+        return self.name or "pfltune run"
 
 
 class Entry(BaseModel):
