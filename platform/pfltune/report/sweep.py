@@ -30,8 +30,8 @@ from pfltune.sweep import Cell, Sweep, label_of, short_keys
 from pfltune.text import plain
 
 RANK_NOTE = (
-    "Average ranks are over the cells. These share data, so they are no independent samples, and the "
-    "ranks are not tested."
+    "Average ranks are over the cells. These share data, so they are no independent samples, and "
+    "the ranks are not tested."
 )
 PANE = 3.4  # inches, width of one of several panels
 MOST_PANELS = 12
