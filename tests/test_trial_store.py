@@ -165,7 +165,7 @@ def test_a_folder_of_somebody_else_is_refused_untouched(store, theirs):
     store.folder.mkdir(parents=True)
     (store.folder / theirs).write_text("mine")
     for refused in (store.check, lambda: store.put(entry()), lambda: list(store.listed())):
-        with pytest.raises(UserError, match="trials .*move it away, or name another"):
+        with pytest.raises(UserError, match=r"trials .*move it away, or name another"):
             refused()
     assert [path.name for path in store.folder.iterdir()] == [theirs]
     assert (store.folder / theirs).read_text() == "mine"

@@ -47,6 +47,7 @@ from pfltune.studies.options import (
 )
 from pfltune.studies.progress import ComparisonLines, StudyLines
 from pfltune.studies.sensitivity import METHOD
+from pfltune.trials.kept import KeptTrials
 
 log = logging.getLogger("pfltune")
 
@@ -276,7 +277,8 @@ def run(job: Job, given: Mapping[str, Any], view: View) -> Any:
     """Run a job to its end, or what is left of it; returns its record."""
     with resumable(job):
         accept = bool(given.get("accept_new_code"))
-        return run_session(job, view.progress(job), view.voice, write_partition, accept)
+        store = KeptTrials(job.results, view.voice.warn)
+        return run_session(job, view.progress(job), view.voice, write_partition, accept, store)
 
 
 def reported(job: Job, view: View) -> Results:

@@ -157,8 +157,12 @@ class Record(Settings):
 
     @property
     def seal(self) -> str:
-        """What the first digest of its journal begins with; no other journal has the same."""
-        return self.id if self.journal == JOURNAL else f"{self.id}/{self.journal}"
+        """What the first digest of its journal begins with."""
+        return self.seal_of(self.journal)
+
+    def seal_of(self, journal: str) -> str:
+        """The same of any of its journals by name; no other journal has the same."""
+        return self.id if journal == JOURNAL else f"{self.id}/{journal}"
 
     def write(self, folder: Path) -> None:
         """Put it into the comparison's folder.

@@ -140,7 +140,14 @@ results = click.option(
     envvar=RESULTS,
     show_default=True,
     show_envvar=True,
-    help="Folder for the MLflow store, reports and checkpoints.",
+    help="Folder for the MLflow store, kept trials, reports and checkpoints.",
+)
+
+fresh = click.option(
+    "--fresh/--reuse",
+    default=False,
+    help="Train every trial, those too that were trained before: they are kept, and found again by "
+    "all that their figures depend on.  [default: reuse]",
 )
 
 name = click.option(
@@ -234,10 +241,11 @@ hardware = stacked(
     gpus_per_trial,
     ray_address,
     trial_options,
+    fresh,
     results,
 )
 
-free = stacked(workers, gpus_per_trial, ray_address, trial_options, accept_new_code, results)
+free = stacked(fresh, workers, gpus_per_trial, ray_address, trial_options, accept_new_code, results)
 """What may be given anew to what is there, since it touches no figure."""
 
 as_json = click.option(

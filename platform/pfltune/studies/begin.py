@@ -70,7 +70,9 @@ def extension(given: Mapping[str, Any]) -> Comparison:
     check_files(record, methods, bool(given.get("accept_new_code")))
     free = {key: value for key, value in given.items() if key in get_type_hints(FreeOptions)}
     command = "compare" if len(methods) > len(record.methods) else record.command
-    settings = completed(free, record, {"methods": (), **defaults("compare"), "fixed": {}})
+    # What a comparison was begun with --fresh has trained is known to it.
+    known_too = {"fresh": False, **free}
+    settings = completed(known_too, record, {"methods": (), **defaults("compare"), "fixed": {}})
     scenario = scenario_of(free, record, settings)
     every = replace(named, references=methods)
     job = _comparison(command, record.name, scenario, every, budget, settings, results)

@@ -9,7 +9,7 @@ from typing import Any
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
-from pfltune.knobs import defaults_of, knobs_of
+from pfltune.knobs import knobs_of
 from pfltune.method import Method
 from pfltune.registry import (
     all_held,
@@ -48,7 +48,6 @@ class Comparison(Job):
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
             "limits": {short_name(m): _limits(m) for m in self.plan.methods},
-            "defaults": {short_name(m): defaults_of(find_method(m)) for m in self.plan.methods},
         }
 
     def announcement(self) -> str:

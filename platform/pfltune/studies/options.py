@@ -38,6 +38,7 @@ class FreeOptions(TypedDict, total=False):
             last time.
         checkpoint_rounds: and after so many rounds.
         trial_limit: seconds that the rounds of a trial may take in all.
+        fresh: train every trial, those too that are known.
         results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
     """
 
@@ -49,6 +50,7 @@ class FreeOptions(TypedDict, total=False):
     checkpoint_seconds: Seconds
     checkpoint_rounds: Number
     trial_limit: Limit
+    fresh: bool
     results: str | Path
 
 
@@ -143,6 +145,7 @@ DEFAULTS: Mapping[str, Any] = {
     "scenario": "digits",
     "overrides": (),
     "accept_new_code": False,
+    "fresh": False,
     "seed": 0,
     "threads": 1,
     "precision": "auto",

@@ -27,6 +27,11 @@ class Origin(Settings):
     name: str
     at: str
 
+    @property
+    def told(self) -> str:
+        """The name of the comparison, or the command."""
+        return self.name or "pfltune run"
+
 
 class Entry(BaseModel):
     """A trial as it is kept; its figures may be NaN or infinite.

@@ -71,6 +71,11 @@ class TrialStore:
         except OSError as error:
             raise UserError(f"{self.folder} cannot be used: {error.strerror}") from error
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no entry at all."""
+        return not any(OURS.fullmatch(name) for name in self._place.names())
+
     def find(self, key: str) -> Entry | None:
         """The trial with this key; None if there is none that is whole."""
         return self._read(f"{key}.json")
