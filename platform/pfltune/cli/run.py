@@ -61,7 +61,7 @@ def command(
     comparison, is shown and not trained again.
     """
     values = options.key_values(knobs)
-    from pfltune.registry import make_method
+    from pfltune.registry import canonical, make_method, reference_title
     from pfltune.running.hardware import choose_compute, pick_device, precision_for
     from pfltune.running.pool import this_machine
     from pfltune.scenario import load_scenario
