@@ -67,7 +67,7 @@ def call(monkeypatch, tmp_path):
 
     jobs = []
 
-    def stop(job, progress, voice, draw, accept_new_code):
+    def stop(job, progress, voice, draw, accept_new_code, store):
         parts = {**job.recorded(), "program": PROGRAM, "data": {"images": "1"}}
         before = read_record(job.folder)
         if before is None:

@@ -1,5 +1,8 @@
 """How a sitting begins: its record, its journal and its mirror, each this comparison's own."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from pfltune.data.census import take_census
 from pfltune.errors import ForeignExperiment, UserError
 from pfltune.federation.federation import Federation
@@ -8,6 +11,7 @@ from pfltune.ownership import claim, published, see_claim
 from pfltune.program import Program
 from pfltune.record import RECORD, Record, read_record
 from pfltune.running.job import DrawPartition, Job, Voice
+from pfltune.running.ledger import Ledger
 from pfltune.storage import open_storage
 from pfltune.tracking.dataset import dataset_input
 from pfltune.tracking.environment import environment_tags
@@ -80,6 +84,16 @@ def open_journal(job: Job, record: Record, voice: Voice) -> Journal:
             f"kept as {kept.name}"
         )
     return journal
+
+
+def earlier_ledgers(folder: Path, record: Record) -> Iterator[Ledger]:
+    """What a comparison knew of trials before it was asked for more, each time."""
+    for path in sorted(folder.glob("journal*.jsonl")):
+        if path.name != record.journal:
+            ledger = Ledger()
+            for event in Journal(path, record.seal_of(path.name)).events:
+                ledger.apply(event)
+            yield ledger
 
 
 def open_mirror(

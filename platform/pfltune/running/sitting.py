@@ -16,7 +16,7 @@ from pfltune.running.finished import TrialStore
 from pfltune.running.given import Given
 from pfltune.running.job import DrawPartition, Job, Voice, Watched
 from pfltune.running.ledger import Ledger
-from pfltune.running.opening import begin, open_journal, open_mirror
+from pfltune.running.opening import begin, earlier_ledgers, open_journal, open_mirror
 from pfltune.running.trial_log import TrialLog
 from pfltune.search.dealer import Dealer
 from pfltune.storage import open_storage
@@ -87,8 +87,9 @@ class Sitting:
             if method not in self.ledger.methods_ended:
                 self.dealt.log.write(MethodEnded(method, None if best is None else dict(best)))
         place = self.job.trial_options.checkpoints
-        for trial in self.ledger.names():
-            Checkpoints(open_storage(place, trial)).remove()
+        ledgers = [self.ledger, *earlier_ledgers(self.job.folder, self.record)]
+        for folder in {folder for ledger in ledgers for folder in ledger.folders()}:
+            Checkpoints(open_storage(place, folder)).remove()
         release(open_storage(place))
         self.finished = True
 
