@@ -189,3 +189,42 @@ def test_halving_never_costs_more_than_running_everything(rounds, trials, genera
     assert sum(g.size for g in generations) == trials
     assert [g.first for g in generations] == list(range(0, trials, generation))
     assert len(generations) * rounds <= plan.search_rounds() <= trials * rounds
+
+
+@pytest.mark.parametrize(
+    ("asked", "sizes", "seeds"),
+    [
+        ({"trials": 12}, (4, 4, 4), 3),
+        ({"trials": 16, "generation": 8}, (4, 4, 8), 3),
+        ({"generation": (4, 4, 2)}, (4, 4, 2), 3),
+        ({"seeds": 5}, (4, 4), 5),
+        ({"seeds": 3, "trials": 8}, (4, 4), 3),
+    ],
+)
+def test_a_budget_grows_by_whole_generations(asked, sizes, seeds):
+    found = grown(**asked)
+    assert (found.generations, found.seeds) == (sizes, seeds)
+    assert grown(**asked) == Budget(generation=sizes, seeds=seeds), "as if asked for at once"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"trials": 10}, "whole generations of 4 give 12, 16, 20"),
+        ({"trials": 4}, "there are 8 search trials; 4 would be fewer"),
+        ({"seeds": 2}, "there are 3 seeds; 2 would be fewer"),
+        ({"generation": 8}, "say with --trials how many trials there shall be, more than 8"),
+        ({"generation": (4, 8)}, "there are generations of 4, 4; 4, 8 would not begin with them"),
+        ({"generation": (4,)}, "would not begin with them"),
+        ({"trials": 9, "generation": (4, 4, 8)}, "trials=9, and generations of 4, 4, 8 give 16"),
+    ],
+)
+def test_a_budget_that_would_be_less_or_not_whole_is_one_line(asked, told):
+    with pytest.raises(UserError) as caught:
+        grown(**asked)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def grown(seeds=None, trials=None, generation=None):
+    return Budget().grown(seeds, trials, generation)
