@@ -16,11 +16,11 @@ from pfltune.cli.app import root
 from pfltune.cli.options import key_values
 from pfltune.data.census import take_census
 from pfltune.federation.trial import FederatedTrial
+from pfltune.method_list import method_list
 from pfltune.registry import find_method, make_method
 from pfltune.scenario import load_scenario
 from pfltune.search.plan import Plan
 from pfltune.search.space import load_space
-from pfltune.studies.options import names
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -90,8 +90,9 @@ def test_every_command_in_the_docs_is_one(page, line):
     if "…" in line or line.split()[1].startswith("-"):
         pytest.skip("an abbreviation, or a help text")
     asked = parsed(line).params
-    named = [*names(asked.get("methods") or "fedavg"), *filter(None, [asked.get("method")])]
-    for method in named:
+    texts = [asked.get("methods") or "fedavg", asked.get("method") or "fedavg"]
+    texts = [text for text in texts if not text.endswith(".yaml")]
+    for method in method_list(texts).references if texts else ():
         if ".py:" not in method:
             find_method(method)
     if asked.get("knobs") and ".py:" not in asked["method"]:
