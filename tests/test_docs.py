@@ -225,7 +225,7 @@ def test_what_the_scripts_in_the_docs_write_is_dealt_and_trained(block, beside, 
 
 def test_the_rounds_that_the_protocol_counts_are_those_of_a_comparison():
     methods = parsed("pfltune compare").params["methods"]
-    plan = Plan(tuple(names(methods)), Budget(), load_scenario("digits").protocol)
+    plan = Plan(method_list([methods]).references, Budget(), load_scenario("digits").protocol)
     assert plan.search_rounds() == 44
     assert plan.total_rounds() == 444
     assert "of 444 rounds" in (DOCS / "protocol.md").read_text()
