@@ -76,13 +76,13 @@ def test_comparisons_on_one_ground_make_the_table_of_one(results):
     assert invoke(results, "whole").exit_code == 0
     assert read(results / "one+two") == read(results / "whole" / "report")
     sentence = (
-        "One table of several comparisons: FedRep from one; Local from one and two; FedAvg, "
-        "FedPerfix (part=norm|<i>, prefix=a_b%&) from two."
+        "One table of several comparisons: FedRep from one; Local from one and two; FedPerfix "
+        "(part=norm|<i>, prefix=a_b%&), FedAvg from two."
     )
     assert sentence in " ".join(told.output.split())
     page = (results / "one+two" / "report.html").read_text()
     html5lib.HTMLParser(strict=True).parse(page)
-    assert "FedAvg, FedPerfix (part=norm|&lt;i&gt;, prefix=a_b%&amp;) from two." in page
+    assert "FedPerfix (part=norm|&lt;i&gt;, prefix=a_b%&amp;), FedAvg from two." in page
     assert (
         r"part=norm|\textless{}i\textgreater{}, prefix=a\_b\%\&"
         in (results / "one+two" / "table.tex").read_text()
