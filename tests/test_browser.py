@@ -24,17 +24,16 @@ pytestmark = [
     pytest.mark.skipif(DRIVER is None, reason="no chromedriver; `make debian` installs it"),
 ]
 PFLTUNE = str(Path(sys.executable).with_name("pfltune"))
-WAIT_S = 120
+WAIT_S = 300
 # MLflow asks itself for a user, whom a server without log-in does not know.
 MLFLOWS_OWN = ("mlflow/users/current",)
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(cold_store, tmp_path_factory):
     """Three methods, four seeds, eight clients, written by the mirror and reported."""
     folder = tmp_path_factory.mktemp("browser") / "results"
-    folder.mkdir()
-    store, rng = Store(folder), np.random.default_rng(0)
+    store, rng = cold_store(folder), np.random.default_rng(0)
     methods = {
         name: comparisons.Fake(title, level + 0.1 * rng.random((4, 8)), up_mb=size)
         for name, title, level, size in (
@@ -129,7 +128,7 @@ def served(results):
         yield told[2]
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(WAIT_S)
 
 
 def test_mlflow_opens_with_methods_accuracy_and_megabytes(served, browser):

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from chaos.disturb import PFLTUNE, Kind, Running, Sitting, disturbed
+from chaos.disturb import PATIENCE_S, PFLTUNE, Kind, Running, Sitting, disturbed
 from chaos.outcome import (
     Differences,
     assert_whole,
@@ -15,7 +15,7 @@ from chaos.outcome import (
 )
 from chaos.reference import NAME, OPTIONS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow]
 
 KILLS = 3
 CODES = {
@@ -106,7 +106,7 @@ def test_one_process_at_a_time_and_ctrl_c_leaves_no_run_open(reference, tmp_path
         assert first.until("side by side", 3, results / "busy"), first.ended().errors
         second = compare(tmp_path / "second", *words, "--results", str(results))
         first.interrupt()
-        sitting = first.ended()
+        sitting = first.ended(PATIENCE_S)
     assert second.code == 2, second.output
     assert f"busy is being run: process {first.process.pid} of " in second.errors
     assert second.errors.count("\n") == 1

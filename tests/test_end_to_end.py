@@ -1,6 +1,5 @@
 """The real thing, small: Ray, Optuna, MLflow and the report, as a user starts them."""
 
-import csv
 import json
 import os
 import re
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chaos.outcome import runs_of, table_of
+from chaos.reference import OPTIONS
 
 import pfltune.cli
 
@@ -21,7 +22,6 @@ pytestmark = pytest.mark.slow
 
 PFLTUNE = str(Path(sys.executable).parent / "pfltune")
 SHORT = ["-o", "protocol.rounds=4", "-o", "warm_start.epochs=2"]
-SMALL = [*SHORT, "--trials", "4", "--generation", "2", "--eta", "2", "--seeds", "2"]
 UNSTABLE = '''
 from dataclasses import dataclass
 
@@ -44,34 +44,30 @@ search:
   mode: {choices: [diverge, crash, work]}
 start: [{mode: diverge}, {mode: crash}]
 """
-CLOCKS = ("time/", "memory/")
+PATIENCE_S = 900
 
 
-def compare(folder: Path, workers: int) -> Path:
-    """Run a small comparison as a process; returns its results folder."""
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory):
+    """The results of the comparison of tests/chaos on one worker, with a third, failing method."""
+    folder = tmp_path_factory.mktemp("one")
     (folder / "unstable.py").write_text(UNSTABLE)
     (folder / "unstable.yaml").write_text(SPACE)
     methods = f"fedperfix,fedavg,{folder / 'unstable.py'}:Unstable"
-    command = [PFLTUNE, "compare", *SMALL, "--methods", methods, "--name", "small"]
-    command += ["--workers", str(workers)]
+    command = [PFLTUNE, "compare", *OPTIONS, "--methods", methods, "--name", "small"]
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=400, cwd=folder, env=environment
+        [*command, "--workers", "1"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        cwd=folder,
+        env=environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "stdout.txt").write_text(done.stdout)
     assert "Traceback" not in done.stderr
     return folder / "results"
-
-
-@pytest.fixture(scope="module")
-def one_worker(tmp_path_factory):
-    return compare(tmp_path_factory.mktemp("one"), workers=1)
-
-
-@pytest.fixture(scope="module")
-def two_workers(tmp_path_factory):
-    return compare(tmp_path_factory.mktemp("two"), workers=2)
 
 
 @pytest.fixture(scope="module")
@@ -107,28 +103,18 @@ def of(runs, **tags):
     return [run for run in runs if all(run["tags"].get(k) == v for k, v in tags.items())]
 
 
-def without_clocks(runs):
-    """What two runs of the same comparison must have in common, in a fixed order."""
-    kept = []
-    for run in runs:
-        identity = tuple(run["tags"].get(k, "") for k in ("method", "stage", "trial", "seed"))
-        history = {n: sorted(h) for n, h in run["history"].items() if not n.startswith(CLOCKS)}
-        kept.append((identity, run["tags"].get("outcome"), run["params"], history))
-    return sorted(kept, key=lambda entry: entry[0])
-
-
-def test_one_worker_and_two_give_the_same_trials_survivors_and_table(one_worker, two_workers):
-    """Two comparisons with the same seeds agree in every metric of every run, to the last digit."""
-    first, second = read_runs(one_worker), read_runs(two_workers)
-    assert without_clocks(first) == without_clocks(second)
-
-    def table(results):
-        with (results / "small" / "report" / "table.csv").open() as file:
-            rows = list(csv.DictReader(file))
-        return [{k: v for k, v in row.items() if not k.startswith(CLOCKS)} for row in rows]
-
-    assert table(one_worker) == table(two_workers)
-    assert len(table(one_worker)) == 6
+def test_one_worker_and_two_give_the_same_trials_survivors_and_table(one_worker, reference):
+    """All metrics of all runs agree to the last digit, whoever else is compared beside them."""
+    ways = [re.search(r"(\d+) trials? side by side", text) for text in (
+        (one_worker.parent / "stdout.txt").read_text(), reference.output,
+    )]  # fmt: skip
+    assert [int(way[1]) > 1 for way in ways] == [False, True]
+    alone = [(n, run) for n, run in runs_of(one_worker, "small") if "unstable" not in n]
+    assert len(alone) == 2 * (1 + 4 + 2)
+    assert alone == reference.outcome.runs
+    table = [row for row in table_of(one_worker / "small") if row["method"] != "unstable"]
+    assert table == reference.outcome.table
+    assert len(table) == 4
 
 
 def test_every_method_gets_the_same_budget(runs):
@@ -248,15 +234,27 @@ def test_plain_output_says_where_it_stands_and_ends_with_the_table(one_worker):
     assert settings["budget"]["trials"] == 4
 
 
-def test_a_script_gets_the_table_as_json(one_worker):
+@pytest.fixture
+def called(monkeypatch, capsys):
+    """``called(*arguments)``: exit code, output and errors of a command line in this process."""
+
+    def call(*arguments):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.setattr(sys, "argv", ["pfltune", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            pfltune.cli.main()
+        printed = capsys.readouterr()
+        return stop.value.code or 0, printed.out, printed.err
+
+    return call
+
+
+def test_a_script_gets_the_table_as_json(one_worker, called):
     """Of a comparison that is done already: the same command again trains nothing."""
     lines = (one_worker / "small" / "journal.jsonl").read_text()
-    command = [PFLTUNE, "compare", "--resume", "small", "--json"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=400, cwd=one_worker.parent
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout)
+    code, out, err = called("compare", "--resume", "small", "--json", "--results", str(one_worker))
+    assert code == 0, err
+    found = json.loads(out)
     rows = {row["method"]: row for row in found["methods"]}
     assert rows.keys() == {"fedperfix", "fedavg", "unstable"}
     assert 0 < rows["fedperfix"]["comm/total_mb"] < rows["fedavg"]["comm/total_mb"]
@@ -264,13 +262,10 @@ def test_a_script_gets_the_table_as_json(one_worker):
     assert (one_worker / "small" / "journal.jsonl").read_text() == lines
 
 
-def test_a_taken_name_is_refused(one_worker, monkeypatch, capsys):
+def test_a_taken_name_is_refused(one_worker, called):
     arguments = ["compare", "--methods", "fedavg", "--name", "small"]
-    monkeypatch.setattr(sys, "argv", ["pfltune", *arguments, "--results", str(one_worker)])
-    with pytest.raises(SystemExit) as stop:
-        pfltune.cli.main()
-    assert stop.value.code == 2
-    told = capsys.readouterr().err
+    code, _, told = called(*arguments, "--results", str(one_worker))
+    assert code == 2
     assert "small" in told
     assert told.count("\n") == 1
 
@@ -279,7 +274,7 @@ def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
     command = [PFLTUNE, "tune", "fedperfix", "--set", "prefix=tokens", "--trials", "2", *SHORT]
     command += ["--name", "tuned", "--workers", "1"]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=400, cwd=one_worker.parent
+        command, capture_output=True, text=True, timeout=PATIENCE_S, cwd=one_worker.parent
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Best of 2 search trials" in done.stdout
@@ -289,7 +284,11 @@ def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
     assert "bottleneck" not in again
     words = shlex.split(again.removeprefix("Again:"))
     ran = subprocess.run(
-        [PFLTUNE, *words[1:]], capture_output=True, text=True, timeout=400, cwd=one_worker.parent
+        [PFLTUNE, *words[1:]],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        cwd=one_worker.parent,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (found,) = re.findall(r"fresh seed .*test (\d+\.\d+) %", done.stdout)
@@ -304,7 +303,7 @@ def test_the_ui_serves_the_store_on_this_machine_only(one_worker):
     server = subprocess.Popen(command, cwd=one_worker.parent, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout.readline().startswith(f"MLflow on {address}")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 with urllib.request.urlopen(address, timeout=5) as answer:
@@ -315,4 +314,4 @@ def test_the_ui_serves_the_store_on_this_machine_only(one_worker):
                 time.sleep(1)
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(PATIENCE_S)

@@ -53,7 +53,7 @@ def environment(place):
 def call(place, *arguments):
     return subprocess.run(
         [PFLTUNE, *arguments],
-        capture_output=True, text=True, timeout=400, cwd=place, env=environment(place),
+        capture_output=True, text=True, timeout=900, cwd=place, env=environment(place),
     )  # fmt: skip
 
 
@@ -109,6 +109,6 @@ def test_an_interrupted_one_does_too_and_goes_on(place):
         theirs = next(checkpoints.rglob("round-*.json")).parent / "notes.txt"
         theirs.write_text("put here meanwhile")
         running.send_signal(signal.SIGINT)
-        running.wait(200)
+        running.wait(900)
     assert harmed(place)[0] == []
     assert theirs.read_text() == "put here meanwhile"

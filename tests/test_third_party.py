@@ -37,7 +37,7 @@ def run(*command, path=None, cwd=None):
         "COLUMNS": "200",  # no line is broken inside a word that is looked for
     }
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=400, cwd=cwd, env=environment, check=False
+        command, capture_output=True, text=True, timeout=900, cwd=cwd, env=environment, check=False
     )
 
 
