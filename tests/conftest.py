@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -92,6 +93,23 @@ def made_once(everyones, tmp_path_factory):
 def own_data_folder(everyones):
     """What tests keep of data, start weights and measurements is not the user's."""
     os.environ["PFLTUNE_DATA"] = str(everyones / "data")
+
+
+@pytest.fixture
+def called(monkeypatch, capsys):
+    """``called(*arguments)``: exit code, output and errors of a command line in this process."""
+    import pfltune.cli
+
+    def call(*arguments):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.setattr(sys, "argv", ["pfltune", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            pfltune.cli.main()
+        printed = capsys.readouterr()
+        return stop.value.code or 0, printed.out, printed.err
+
+    yield call
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,6 @@ import pytest
 from chaos.outcome import runs_of, table_of
 from chaos.reference import OPTIONS
 
-import pfltune.cli
-
 pytestmark = pytest.mark.slow
 
 PFLTUNE = str(Path(sys.executable).parent / "pfltune")
@@ -232,21 +230,6 @@ def test_plain_output_says_where_it_stands_and_ends_with_the_table(one_worker):
     assert "aside and given to no client" in page, "the warm start is named"
     settings = json.loads((one_worker / "small" / "comparison.json").read_text())
     assert settings["budget"]["trials"] == 4
-
-
-@pytest.fixture
-def called(monkeypatch, capsys):
-    """``called(*arguments)``: exit code, output and errors of a command line in this process."""
-
-    def call(*arguments):
-        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        monkeypatch.setattr(sys, "argv", ["pfltune", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            pfltune.cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code or 0, printed.out, printed.err
-
-    return call
 
 
 def test_a_script_gets_the_table_as_json(one_worker, called):
