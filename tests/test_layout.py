@@ -4,7 +4,9 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,19 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "platform" / "pfltune"
 METHODS = sorted((ROOT / "methods").glob("*.py"))
 ENGINE = sorted((PACKAGE / "federation").glob("*.py"))
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+FORBIDDEN = {
+    "report": ("search", "running", "studies", "cli"),
+    "tracking": ("search", "running", "studies", "report", "cli"),
+    "search": ("running", "studies", "report", "cli", "tracking"),
+    "running": ("studies", "report", "cli"),
+    "studies": ("report", "cli"),
+    "trials": ("search", "running", "studies", "report", "cli"),
+}
+"""What a room knows nothing of."""
 
 
 def python(code: str) -> None:
@@ -85,6 +100,44 @@ def test_a_method_imports_only_what_methods_are_made_of(path):
         if not within(name, *allowed) and (not name.startswith(".") or name.startswith(".."))
     ]
     assert not found, f"{path.name} imports {found}"
+
+
+def room(module: str) -> str:
+    """The folder below the package that a module is in, or the module itself."""
+    return ".".join(module.split(".")[:2])
+
+
+@pytest.mark.parametrize("of", [str, room], ids=["modules", "rooms"])
+def test_imports_point_one_way(of):
+    """No circle of imports, wherever in a file they stand, between modules or between rooms."""
+    graph = defaultdict(set)
+    for module, path in MODULES.items():
+        for name in set(imports(path)) & MODULES.keys() - {module, "pfltune"}:
+            if of(name) != of(module):
+                graph[of(module)].add(of(name))
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("above", FORBIDDEN)
+def test_a_room_knows_nothing_of_those_above_it(above):
+    names = [f"pfltune.{name}" for name in FORBIDDEN[above]]
+    found = {
+        (path.name, name)
+        for path in (PACKAGE / above).glob("**/*.py")
+        for name in imports(path)
+        if within(name, *names)
+    }
+    assert not found
+
+
+def test_only_the_command_line_speaks_to_a_terminal():
+    found = {
+        module
+        for module, path in MODULES.items()
+        if not module.startswith("pfltune.cli")
+        and any(within(name, "click", "rich") for name in imports(path))
+    }
+    assert not found
 
 
 def test_every_package_is_listed_for_the_wheel():
