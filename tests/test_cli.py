@@ -195,17 +195,3 @@ def test_run_as_a_process_prints_what_the_python_call_finds():
     assert f"test {100 * last['test/accuracy']:6.2f} %" in done.stdout
     assert f"loss {last['train/loss']:7.4f}" in done.stdout
     assert f"at round {trial.selection.round}, chosen on validation" in done.stdout
-
-
-@pytest.mark.slow
-def test_a_mistake_as_a_process_leaves_no_traceback(tmp_path):
-    done = subprocess.run(
-        [PFLTUNE, "compare", "--methods", "fedavg,fedprefix"],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 2
-    assert re.fullmatch(r"pfltune: unknown method 'fedprefix'.*\n", done.stderr)
-    assert list(tmp_path.iterdir()) == []

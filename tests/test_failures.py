@@ -305,6 +305,7 @@ class TestStory:
         assert run["status"] == "FAILED"
         assert run["tags"]["outcome"] == "failed"
         assert REASONS[mode] in run["tags"]["failure"]
+        assert set(run["history"]) == {"rounds"}, "no figure that nobody measured"
         page = (story.folder / "results" / "broken" / "report" / "report.html").read_text()
         assert REASONS[mode] in page.replace("&#39;", "'")
         assert REASONS[mode] in story.resumed.out.replace("\n", " ")
@@ -320,6 +321,12 @@ class TestStory:
         assert figures(survivor) == figures(story.run_of("work"))
         tried = int((story.folder / mode).read_text())
         assert tried >= ROUNDS + 1, "it did fail, and had to do a round again"
+
+    def test_an_error_in_a_methods_code_is_told_with_its_client_and_round(self, story):
+        failure = story.run_of("crash")["tags"]["failure"]
+        assert re.fullmatch(
+            r"ZeroDivisionError: a stranger's \[/bug\] \(client \d, round 1\)", failure
+        )
 
     def test_the_best_of_the_others_is_confirmed(self, story):
         (confirmed,) = (run for run in story.runs if run["tags"]["stage"] == "confirm")
