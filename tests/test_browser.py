@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import quote
 import comparisons
 import numpy as np
 import pytest
+from ports import free_port
 
 from pfltune.report.attachment import attach_report
 from pfltune.report.writer import write_report
@@ -115,10 +115,7 @@ def test_a_click_on_a_heading_sorts_the_table(results, browser):
 
 @pytest.fixture(scope="module")
 def served(results):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [PFLTUNE, "ui", "pages", "--port", port, "--results", str(results)]
+    command = [PFLTUNE, "ui", "pages", "--port", str(free_port()), "--results", str(results)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     told = server.stdout.readline().split()
     try:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from chaos.outcome import outcome_of
 from chaos.reference import NAME, OPTIONS
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -235,9 +235,7 @@ def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker, calle
 
 
 def test_the_ui_serves_the_store_on_this_machine_only(one_worker):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    address = f"http://127.0.0.1:{free_port()}"
     command = [PFLTUNE, "ui", "--port", address.rpartition(":")[2]]
     server = subprocess.Popen(command, cwd=one_worker.parent, stdout=subprocess.PIPE, text=True)
     try:

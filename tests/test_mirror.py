@@ -670,7 +670,7 @@ mirror.close(600)
 
 @pytest.mark.slow
 def test_processes_that_start_at_once_share_a_cold_store(tmp_path):
-    names = [f"experiment-{number}" for number in range(8)]
+    names = [f"experiment-{number}" for number in range(4)]
     results = tmp_path / "results"
     writers = [
         subprocess.Popen(

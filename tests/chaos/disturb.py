@@ -16,7 +16,7 @@ from chaos.victims import Process, Victims, alive, end, told
 
 PFLTUNE = str(Path(sys.executable).parent / "pfltune")
 LOOK_S = 0.02
-PATIENCE_S = 600.0
+PATIENCE_S = 1200.0
 """How long a sitting may take, and how long a driver may take to end once it should."""
 ORPHANS_S = 5.0
 """How long processes of Ray may outlive their driver."""
