@@ -289,16 +289,24 @@ def test_a_round_after_the_end_of_its_trial_is_left_out(store, undisturbed):
     assert content(store) == undisturbed
 
 
-def number_of_calls(store):
+@pytest.fixture(scope="module")
+def calls(cold_store, tmp_path_factory):
+    """The names of all calls to MLflow's client, in order."""
+    store = cold_store(tmp_path_factory.mktemp("calls"))
     store.client = Faulty(store.client, lambda *_: None)
     tell_all(mirror_in(store))
-    return len(store.client.calls)
+    return store.client.calls
 
 
 @pytest.mark.parametrize("afterwards", [False, True], ids=["not done", "answer lost"])
-def test_any_one_call_may_fail(new_store, undisturbed, afterwards):
-    """The same mirror goes on, and the store is what it would have been."""
-    for number in range(number_of_calls(new_store())):
+def test_any_one_call_may_fail(new_store, undisturbed, calls, afterwards):
+    """The same mirror goes on, and the store is what it would have been.
+
+    What only reads has no work that could be done although its answer is lost.
+    """
+    for number, name in enumerate(calls):
+        if afterwards and name.startswith(("get_", "search_")):
+            continue
         store, told = new_store(), []
         fault = once(number, afterwards, MlflowException("no luck"))
         store.client = Faulty(store.client, fault)
@@ -307,12 +315,14 @@ def test_any_one_call_may_fail(new_store, undisturbed, afterwards):
         assert len(told) == 2, told
 
 
-@pytest.mark.parametrize("afterwards", [False, True], ids=["before", "after"])
-def test_the_process_may_be_killed_at_any_call(new_store, undisturbed, afterwards):
-    """The next session's mirror brings the store to what it would have been."""
-    for number in range(number_of_calls(new_store())):
+def test_the_process_may_be_killed_at_any_call(new_store, undisturbed, calls):
+    """The next session's mirror brings the store to what it would have been.
+
+    A kill after a call leaves what one before the next call does; after the last, all is told.
+    """
+    for number in range(len(calls)):
         store = new_store()
-        store.client = Faulty(store.client, once(number, afterwards, Gone()))
+        store.client = Faulty(store.client, once(number, False, Gone()))
         with pytest.raises(TrackingError):
             tell_all(mirror_in(store))
         tell_all(mirror_in(Store(store.results)))
