@@ -58,11 +58,11 @@ def pytest_collection_modifyitems(items):
     Such a test has time enough on a machine that does much else: it may run several commands, each
     of which has a generous end of its own.
     """
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    for item in items:
-        if item.path in slow:
-            item.add_marker(pytest.mark.timeout(SLOW_S))
-    items.sort(key=lambda item: item.path not in slow)
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    for item in slow:
+        item.add_marker(pytest.mark.timeout(SLOW_S))
+    files = {item.path for item in slow}
+    items.sort(key=lambda item: item.path not in files)
 
 
 @pytest.fixture(scope="session")
