@@ -35,13 +35,6 @@ def compare(folder: Path, *words: str) -> Sitting:
         return running.ended()
 
 
-@pytest.fixture
-def resume(reference, called, monkeypatch):
-    """``resume(...)`` calls ``pfltune compare --resume ...`` where the undisturbed one ran."""
-    monkeypatch.chdir(reference.folder)
-    return lambda *words: called("compare", "--resume", *words)
-
-
 def contents(folder: Path) -> dict[str, str]:
     """All files in a folder, with digests of what is in them."""
     return {
@@ -75,30 +68,31 @@ def test_a_disturbed_comparison_ends_as_the_undisturbed_one(reference, tmp_path)
         assert "Traceback" not in sitting.errors, sitting.errors
 
 
-def test_a_finished_comparison_is_shown_again_without_running_a_trial(reference, resume):
+def test_a_finished_comparison_is_shown_again_without_running_a_trial(reference):
     folder = reference.folder
     journal = folder / "results" / NAME / "journal.jsonl"
     before = journal.read_bytes()
-    code, output, errors = resume(NAME)
-    assert code == 0, errors
-    assert "side by side" not in output, "no trial was left"
-    assert shown_table(output) == shown_table(reference.output)
+    again = compare(folder, "--resume", NAME)
+    assert again.code == 0, again.errors
+    assert "side by side" not in again.output, "no trial was left"
+    assert shown_table(again.output) == shown_table(reference.output)
     assert journal.read_bytes() == before
     assert differences(outcome_of(folder / "results", NAME), reference.outcome) == Differences()
 
 
-def test_another_configuration_is_refused_and_changes_nothing(reference, resume):
+def test_another_configuration_is_refused_and_changes_nothing(reference):
     before = contents(reference.folder / "results")
-    code, output, errors = resume(NAME, "--trials", "5")
-    assert code == 2, output
-    assert "budget.trials was 4, would be 5" in errors
-    assert errors.count("\n") == 1
+    refused = compare(reference.folder, "--resume", NAME, "--trials", "5")
+    assert refused.code == 2, refused.output
+    assert "budget.trials was 4, would be 5" in refused.errors
+    assert refused.errors.count("\n") == 1
     assert contents(reference.folder / "results") == before
 
 
-def test_resuming_what_is_not_there_names_what_is(reference, resume):
+def test_resuming_what_is_not_there_names_what_is(reference, called, monkeypatch):
     before = contents(reference.folder / "results")
-    code, _, errors = resume("nonsense")
+    monkeypatch.chdir(reference.folder)
+    code, _, errors = called("compare", "--resume", "nonsense")
     assert code == 2
     assert "nothing named 'nonsense'" in errors
     assert errors.endswith(f"there is: {NAME}\n")

@@ -194,12 +194,15 @@ def test_plain_output_says_where_it_stands_and_ends_with_the_table(one_worker):
     assert settings["budget"]["trials"] == 4
 
 
-def test_a_script_gets_the_table_as_json(one_worker, called):
+def test_a_script_gets_the_table_as_json(one_worker):
     """Of a comparison that is done already: the same command again trains nothing."""
     lines = (one_worker / "small" / "journal.jsonl").read_text()
-    code, out, err = called("compare", "--resume", "small", "--json", "--results", str(one_worker))
-    assert code == 0, err
-    found = json.loads(out)
+    command = [PFLTUNE, "compare", "--resume", "small", "--json"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, cwd=one_worker.parent
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
     rows = {row["method"]: row for row in found["methods"]}
     assert rows.keys() == {"fedperfix", "fedavg"}
     assert 0 < rows["fedperfix"]["comm/total_mb"] < rows["fedavg"]["comm/total_mb"]
@@ -215,7 +218,7 @@ def test_a_taken_name_is_refused(one_worker, called):
     assert told.count("\n") == 1
 
 
-def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker, called):
+def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
     command = [PFLTUNE, "tune", "fedperfix", "--set", "prefix=tokens", "--trials", "2", *SHORT]
     command += ["--name", "tuned", "--workers", "1"]
     done = subprocess.run(
@@ -228,10 +231,16 @@ def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker, calle
     assert "--set prefix_length=" in again
     assert "bottleneck" not in again
     words = shlex.split(again.removeprefix("Again:"))
-    code, out, err = called(*words[1:])
-    assert code == 0, err
+    ran = subprocess.run(
+        [PFLTUNE, *words[1:]],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        cwd=one_worker.parent,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
     (found,) = re.findall(r"fresh seed .*test (\d+\.\d+) %", done.stdout)
-    assert f"test accuracy {found} %" in out, "it is repeated as it was"
+    assert f"test accuracy {found} %" in ran.stdout, "it is repeated as it was"
 
 
 def test_the_ui_serves_the_store_on_this_machine_only(one_worker):
