@@ -6,6 +6,7 @@ import math
 import signal
 import subprocess
 import sys
+import threading
 
 import comparisons
 import numpy as np
@@ -20,8 +21,10 @@ from pfltune.errors import Halted, UserError
 from pfltune.methods.fedavg import FedAvg
 from pfltune.registry import find_method, reference_to
 from pfltune.report.columns import result_columns
-from pfltune.report.notebook import Results
+from pfltune.report.notebook import Results, SensitivityResults
+from pfltune.report.results import ToldTrial
 from pfltune.report.writer import write_report
+from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.store import Store
 
 CLIENTS = np.linspace(0.3, 0.9, 8)
@@ -154,6 +157,47 @@ def test_a_connection_to_ray_that_is_not_ours_is_left_alone(monkeypatch):
     monkeypatch.setattr("pfltune.api._connected", lambda: True)
     with pytest.raises(UserError, match="connected to Ray already"), released():
         pytest.fail("nothing runs")
+
+
+def test_another_thread_than_the_main_one_is_told_so():
+    told = []
+
+    def call():
+        with pytest.raises(UserError, match="main thread") as error:
+            pfltune.tune("fedavg")
+        told.append(error.value)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    assert len(told) == 1
+
+
+def part(personal, seed, accuracy):
+    knobs = {"lr": 0.03, "personal": personal}
+    name = f"fedsim-confirm-{personal}-{seed}"
+    started = TrialStarted(name, "fedsim", "confirm", seed, -1, seed, knobs)
+    figures = {"comm/total_mb": 6.0, "rounds": 2.0, "selected/test_accuracy": accuracy}
+    selected = {"round": 2, "val": [0.5, 0.5], "test": [accuracy - 0.1, accuracy + 0.1]}
+    return ToldTrial(
+        started, [RoundDone(name, 2, 0.5, figures)], TrialEnded(name, "finished", 2, "", selected)
+    )
+
+
+def test_a_study_is_a_table_by_personal_part(tmp_path):
+    trials = [part("none", 1, 0.4), part("none", 2, 0.6), part("attn,head", 1, 0.7)]
+    record = comparisons.record_of(METHODS, "study")
+    found = SensitivityResults(record, tmp_path, trials)
+    assert list(found.table.index) == ["none", "attn,head"]
+    assert found.table.loc["none", "test/accuracy"] == 0.5
+    assert found.table.loc["none", "test/accuracy_std_seeds"] == pytest.approx(0.02**0.5)
+    assert found.table.loc["attn,head", "comm/mb_per_round"] == 3.0
+    assert found.clients["test_accuracy"].tolist()[:2] == pytest.approx([0.3, 0.5])
+    assert found.trials["knobs/personal"].tolist() == ["none", "none", "attn,head"]
+    shown = found._repr_html_()
+    assert "self-attention" in shown
+    assert "data:image/png;base64," in shown
+    assert SensitivityResults(record, tmp_path, []).table.empty
 
 
 STOPPED = """

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jupytext
 import pytest
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "notebooks").glob("*.py"))
@@ -14,8 +15,9 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "notebooks").glob("*.py
 def test_a_notebook_runs_and_every_last_line_shows_something(path, tmp_path, monkeypatch):
     monkeypatch.delenv("PFLTUNE_RESULTS", raising=False)
     notebook = jupytext.read(path)
+    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # nobody else reaches it
     place = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place).execute()
+    NotebookClient(notebook, km=kernel, timeout=600, resources=place).execute()
     outputs = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
     assert all(outputs)
     last = [dict(each[-1].get("data", {})) for each in outputs]
