@@ -50,7 +50,7 @@ def command(results: Path, yes: bool) -> None:
 
 
 def _told(files: "list[Listed]") -> str:
-    return f"{count(len(files), 'trial')}, {sum(each.size for each in files) / MB:.1f} MB"
+    return f"{count(len(files), 'trial')}, {sum(each.size for each in files) / MB:.3g} MB"
 
 
 def _table(files: "list[Listed]") -> Table:
@@ -65,7 +65,7 @@ def _table(files: "list[Listed]") -> Table:
         table.add_column(head, justify="right")
     for group, members in sorted(groups.items()):
         size = sum(each.size for each in members) / MB
-        table.add_row(*map(plain, group), str(len(members)), f"{size:.1f}")
+        table.add_row(*map(plain, group), str(len(members)), f"{size:.3g}")
     return table
 
 
