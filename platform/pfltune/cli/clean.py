@@ -37,7 +37,7 @@ def command(results: Path, yes: bool) -> None:
         click.echo(f"Nothing to remove: the comparisons in {results} need all kept trials")
         return
     Console(markup=False, highlight=False).print(_table(found))
-    if not yes and not sys.stdin.isatty():
+    if not yes and not _somebody_is_there():
         raise UserError("nothing is removed: nobody can be asked here; give --yes")
     if not yes and not click.confirm(f"Remove {_told(found)} that no comparison needs?"):
         click.echo("Nothing was removed")
@@ -47,6 +47,10 @@ def command(results: Path, yes: bool) -> None:
     except OSError as error:
         raise UserError(f"not all could be removed: {reason(error)}") from error
     click.echo(f"Removed: {_told(gone)}")
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _told(files: "list[Listed]") -> str:

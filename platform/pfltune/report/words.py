@@ -37,7 +37,8 @@ def reuse_note(trials: Sequence[ToldTrial]) -> str:
     were = "was" if reused == 1 else "were"
     return (
         f"{reused:,} of {count(len(trials), 'trial')} {were} known from before and reused: "
-        "the same code, data, knobs and seed give the same figures; seconds and memory are of that time"
+        "the same code, data, knobs and seed give the same figures; seconds and memory are those "
+        "of that time"
     )
 
 
