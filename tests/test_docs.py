@@ -1,5 +1,7 @@
 """Examples in the docs are what they say: commands exist, code runs, files are accepted."""
 
+import ast
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 
+import pfltune
 from pfltune.budget import Budget
 from pfltune.cli.app import root
 from pfltune.cli.options import key_values
@@ -198,6 +201,17 @@ def test_every_python_call_in_the_docs_runs(block, beside, monkeypatch, capsys):
     chosen, accuracies = last.split(maxsplit=1)
     assert chosen in ("1", "2")
     assert accuracies.count(",") == 9  # ten clients
+
+
+@pytest.mark.parametrize("block", [b for b in ALL if b.language == "py"], ids=str)
+def test_what_a_call_in_the_docs_passes_is_taken(block):
+    """These take minutes, so they are read, not run."""
+    calls = [node for node in ast.walk(ast.parse(block.text)) if isinstance(node, ast.Call)]
+    named = [(c, c.func.attr) for c in calls if isinstance(c.func, ast.Attribute)]
+    assert named or "found" in block.text
+    for call, name in named:
+        taken = inspect.signature(getattr(pfltune, name)).parameters
+        assert [each.arg for each in call.keywords if each.arg not in taken] == []
 
 
 @pytest.mark.parametrize("block", SCRIPTS, ids=str)

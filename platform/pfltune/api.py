@@ -15,6 +15,7 @@ Errors, none of which is ever ``SystemExit``:
 import inspect
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -287,8 +288,11 @@ def released() -> Iterator[None]:
     """Leave no connection to Ray that was made within.
 
     Raises:
-        UserError: this process is connected to Ray already, which a job would shut down.
+        UserError: this process is connected to Ray already, which a job would shut down; or this
+            is not its main thread, which alone hears Ctrl-C.
     """
+    if threading.current_thread() is not threading.main_thread():
+        raise UserError("a job runs in the main thread of a process, and this is another one")
     if _connected():
         raise UserError(
             "this process is connected to Ray already; call ray.shutdown() first, and give "
