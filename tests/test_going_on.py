@@ -31,8 +31,12 @@ FREE = {
     "checkpoint_seconds": ("--checkpoint-seconds", "5", "6", 6.0),
     "checkpoint_rounds": ("--checkpoint-rounds", "2", "3", 3),
     "trial_limit": ("--trial-limit", "100", "200", 200.0),
+    "fresh": ("--fresh", "", "--reuse", False),
 }
-"""Option, its value at first, its value when it is given anew, and how that is recorded."""
+"""Option, its value at first, its value when it is given anew, and how that is recorded.
+
+One without a value has another option that takes it back.
+"""
 DECIDING = {
     "methods": ["--methods", "fedavg,fedrep"],
     "method": ["fedrep"],
@@ -72,7 +76,7 @@ def call(request, monkeypatch, tmp_path):
 
     jobs = []
 
-    def stop(job, progress, voice, draw, accept_new_code):
+    def stop(job, progress, voice, draw, accept_new_code, store):
         parts = {**job.recorded(), "program": PROGRAM, "data": {"images": "1"}}
         before = read_record(job.folder)
         if before is None:
@@ -125,7 +129,7 @@ def recorded(job):
 
 
 def begin(call, command):
-    free = [word for option, value, *_ in FREE.values() for word in (option, value)]
+    free = [word for option, value, *_ in FREE.values() for word in (option, value) if word]
     search = SEARCH if command != "sensitivity" else []
     return call(command, "--name", NAME, *BEGUN[command], *COMMON, *search, *free)
 
@@ -155,8 +159,8 @@ def test_the_bare_hint_repeats_all_that_the_command_said(call, command):
 @pytest.mark.parametrize("command", list(BEGUN))
 def test_what_touches_no_figure_may_be_given_anew(call, command, name):
     first = begin(call, command)
-    option, _, new, recorded = FREE[name]
-    again = call(command, "--resume", NAME, option, new)
+    option, value, new, recorded = FREE[name]
+    again = call(command, "--resume", NAME, *([option, new] if value else [new]))
     assert again.asked == first.asked.model_copy(update={name: recorded})
     assert again.plan == first.plan
 

@@ -47,6 +47,7 @@ from pfltune.studies.options import (
 )
 from pfltune.studies.progress import ComparisonLines, StudyLines
 from pfltune.studies.sensitivity import METHOD
+from pfltune.trials.kept import KeptTrials
 
 log = logging.getLogger("pfltune")
 
@@ -242,9 +243,10 @@ def compared(command: str, given: Mapping[str, Any], view: View) -> Results:
 
 def run(job: Job, given: Mapping[str, Any], view: View) -> Any:
     """Run a job to its end, or what is left of it; returns its record."""
+    trials = KeptTrials(job.results, view.voice.warn)
     with resumable(job):
         accept = bool(given.get("accept_new_code"))
-        return run_session(job, view.progress(job), view.voice, write_partition, accept)
+        return run_session(job, view.progress(job), view.voice, write_partition, accept, trials)
 
 
 def reported(job: Job, view: View) -> Results:

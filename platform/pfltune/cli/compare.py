@@ -74,7 +74,7 @@ def _show(console: Console, results: Path, found: "Results") -> None:
             console.print(
                 f"{method.title}: failed trials: {reason}", soft_wrap=True, highlight=False
             )
-    show_where(console, found.folder, results)
+    show_where(console, found, results)
 
 
 def print_json(found: "Results") -> None:
@@ -90,6 +90,7 @@ def json_of(folder: Path, result: "ComparisonResult") -> str:
             "title": method.title,
             "best": method.best,
             "failures": list(method.failures),
+            "reused": method.reused,
             **method.summary(),
         }
         for method in result.methods
@@ -99,13 +100,19 @@ def json_of(folder: Path, result: "ComparisonResult") -> str:
         "scenario": result.scenario,
         "id": result.id,
         "report": str(folder / "report" / "report.html"),
+        "reused": result.reused,
         "methods": rows,
     }
     return json.dumps(found, indent=2)
 
 
-def show_where(console: Console, folder: Path, asked: Path) -> None:
-    """The last lines: the report, and the command for the MLflow pages."""
+def show_where(console: Console, found: "Results", asked: Path) -> None:
+    """The last lines: what was reused, the report, and the command for the MLflow pages."""
+    from pfltune.report.words import reuse_note
+
+    folder = found.folder
+    if note := reuse_note(found.result.trials):
+        console.print(note, soft_wrap=True, highlight=False)
     report = folder / "report" / "report.html"
     near = report.relative_to(Path.cwd()) if report.is_relative_to(Path.cwd()) else report
     flag = "" if asked == Path("results") else f" --results {shlex.quote(str(asked))}"

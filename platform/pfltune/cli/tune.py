@@ -63,7 +63,7 @@ def _show(console: Console, results: Path, scenario: str | None, found: "Results
     else:
         reasons = "; ".join(tuned.failures)
         console.print(f"{tuned.title}: every trial failed: {reasons}", soft_wrap=True)
-    show_where(console, found.folder, results)
+    show_where(console, found, results)
 
 
 def _show_best(console: Console, result: "ComparisonResult", scenario: str) -> None:

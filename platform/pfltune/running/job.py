@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 from pfltune.data.census import Census
 from pfltune.federation.federation import Federation
+from pfltune.knobs import defaults_of
 from pfltune.method import Method
 from pfltune.record import Asked
+from pfltune.registry import find_method, short_name
 from pfltune.running.hardware import Hardware
 from pfltune.running.trial_options import TrialOptions
 from pfltune.scenario import Scenario
@@ -60,6 +62,7 @@ class Job(ABC):
             "methods": self.plan.methods,
             "computing": self.hardware.computing(),
             "asked": self.asked,
+            "defaults": {short_name(m): defaults_of(find_method(m)) for m in self.plan.methods},
             **self.own_record(),
         }
 
@@ -108,6 +111,21 @@ class Voice:
 
     tell: Callable[[str], object]
     warn: Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A job and who watches it.
+
+    Attributes:
+        job: what to run.
+        progress: shows where it stands.
+        voice: says what happens.
+    """
+
+    job: Job
+    progress: Progress
+    voice: Voice
 
 
 DrawPartition = Callable[[Scenario, Census, Path, Callable[[str], object]], list[Path]]
