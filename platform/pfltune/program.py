@@ -21,7 +21,7 @@ NUMERIC = (
     *("pillow", "medmnist", "safetensors", "optuna"),
 )
 """Distributions whose version can move a figure or a suggestion."""
-SILENT = ("cli", "report", "tracking")
+SILENT = ("cli", "report", "testing", "tracking")
 """Folders of pfltune whose code tells of figures and moves none."""
 
 
