@@ -33,7 +33,7 @@ def cases():
             yield pytest.param(case, id=str(case), marks=[pytest.mark.thorough] if slow else [])
 
 
-@pytest.mark.parametrize("case", cases())
+@pytest.mark.parametrize("case", list(cases()))
 def test_a_method_keeps(case):
     case.check()
 

@@ -1,7 +1,7 @@
 """The contract of every method, whoever wrote it: which checks there are, on which subjects."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ class Case:
         return self.function(self.subject)
 
 
-def contract_of(method: str | type[Method], name: str = "") -> Iterator[Case]:
+def contract_of(method: str | type[Method], name: str = "") -> list[Case]:
     """All cases of a method's contract, check by check.
 
     Each check runs on the method with its defaults and with each choice of its categorical knobs;
@@ -97,10 +97,11 @@ def contract_of(method: str | type[Method], name: str = "") -> Iterator[Case]:
     cls = find_method(method) if isinstance(method, str) else method
     name = name or (short_name(method) if isinstance(method, str) else cls.__name__.lower())
     subjects = [*variants(cls, name)]
-    for function in OF_SUBJECTS:
-        yield from (Case(function, subject) for subject in subjects)
-    yield from (Case(knobs.has_an_effect, change) for change in changes(cls, name))
-    yield from (Case(knobs.has_no_effect_elsewhere, change) for change in idle_changes(cls, name))
+    return [
+        *(Case(function, subject) for function in OF_SUBJECTS for subject in subjects),
+        *(Case(knobs.has_an_effect, change) for change in changes(cls, name)),
+        *(Case(knobs.has_no_effect_elsewhere, change) for change in idle_changes(cls, name)),
+    ]
 
 
 def check_method(method: str | type[Method]) -> None:

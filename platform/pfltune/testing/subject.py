@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from pfltune.isolation import restored
 from pfltune.knobs import Knob, Value, checked_values, knobs_of
 from pfltune.method import Method
 
@@ -21,7 +22,8 @@ class Subject(NamedTuple):
         """The method, with further values changed."""
         given = {**dict(self.values), **changes}
         checked: dict[str, Any] = dict(checked_values(self.cls, self.name, given))
-        return self.cls(**checked)
+        with restored(self.name):
+            return self.cls(**checked)
 
 
 class Change(NamedTuple):

@@ -5,6 +5,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pfltune.federation.trial import FederatedTrial
+from pfltune.isolation import restored
 from pfltune.method import Tensors
 from pfltune.testing.broken import Broken
 from pfltune.testing.ground import small_federation
@@ -38,7 +39,8 @@ def counts_what_evaluation_needs(subject: Subject) -> None:
     trial = trial_of(subject)
     metrics = trial.step().metrics
     clients = range(len(trial.federation.clients))
-    needed = sum(serialised(trial.method.download(trial.server, c)) for c in clients)
+    with restored(subject.name):
+        needed = sum(serialised(trial.method.download(trial.server, c)) for c in clients)
     counted = round(metrics["comm/evaluation_mb"] * 1e6)
     if counted != needed:
         raise Broken(
