@@ -90,7 +90,7 @@ def test_each_line_fits_and_a_failure_is_exit_code_1(monkeypatch):
     assert done.exit_code == 1
     lines = done.output.splitlines()
     assert max(map(len, lines)) <= 80
-    assert "look at phases() (sends_what_it_does_not_train.py line 16)" in done.output
+    assert "look at phases() (sends_what_it_does_not_train.py line 13)" in done.output
     assert lines[0] == "faulty"
     assert lines[-1] == "1 of 20 checks failed"
     assert not done.stderr
