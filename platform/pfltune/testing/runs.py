@@ -144,7 +144,7 @@ def state_of(trial: FederatedTrial) -> Tensors:
     """Copies of the server's and all clients' tensors, in one dictionary."""
     state = {f"server/{name}": tensor.clone() for name, tensor in trial.server.items()}
     for client, personal in enumerate(trial.personal):
-        state |= {f"client {client}/{name}": t.clone() for name, t in personal.items()}
+        state |= {f"client{client}/{name}": t.clone() for name, t in personal.items()}
     return state
 
 
