@@ -33,10 +33,10 @@ WIDEST = 100
         "pfltune check my_method.py:MyMethod --json",
     )
 )
-@click.argument("methods", metavar="REFERENCE...", nargs=-1, required=True)
+@click.argument("references", metavar="REFERENCE...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 @click.pass_context
-def command(ctx: click.Context, methods: tuple[str, ...], as_json: bool) -> None:
+def command(ctx: click.Context, references: tuple[str, ...], as_json: bool) -> None:
     """See whether methods keep what every method must keep.
 
     REFERENCE is a name (see `pfltune methods`) or path/to/file.py:Class. The contract is checked on
@@ -49,7 +49,7 @@ def command(ctx: click.Context, methods: tuple[str, ...], as_json: bool) -> None
     """
     from pfltune.registry import load_method, short_name
 
-    classes = [(short_name(reference), load_method(reference)) for reference in methods]
+    classes = [(short_name(reference), load_method(reference)) for reference in references]
     with _quiet():
         found = [_checked(name, cls, speak=not as_json) for name, cls in classes]
     if as_json:
