@@ -19,6 +19,7 @@ from pfltune.registry import make_method
 from pfltune.running.hardware import Hardware
 from pfltune.running.trial_options import TrialOptions
 from pfltune.scenario import Scenario
+from pfltune.search.brackets import Brackets
 from pfltune.search.candidate import Candidate, Stage, confirmation_seed
 from pfltune.search.plan import Plan
 
@@ -121,6 +122,7 @@ class GridDealer:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._dealt = 0
+        self.brackets = Brackets(study.plan)
 
     @property
     def exhausted(self) -> bool:
