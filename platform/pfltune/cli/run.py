@@ -50,7 +50,7 @@ def command(
     from pfltune.federation.trial import FederatedTrial
     from pfltune.isolation import in_a_line
     from pfltune.registry import make_method, title_of
-    from pfltune.running.hardware import choose_compute, precision_for
+    from pfltune.running.hardware import choose_compute, pick_device, precision_for
     from pfltune.running.pool import this_machine
     from pfltune.scenario import load_scenario
 
@@ -58,7 +58,7 @@ def command(
     title = title_of(type(chosen))
     chosen_scenario = load_scenario(scenario, overrides)
     chosen_scenario.check([chosen])
-    chosen_device = options.pick_device(device, this_machine().gpus)
+    chosen_device = pick_device(device, this_machine().gpus)
     asked = precision_for([chosen], precision)
     compute = choose_compute(chosen_scenario, threads, chosen_device, asked, deterministic)
     console = Console(highlight=False, markup=False)

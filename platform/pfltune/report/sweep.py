@@ -243,7 +243,7 @@ def _sections(found: SweepResult) -> Iterator[Section]:
         yield Section(
             label=cell.label,
             name=cell.name,
-            title=result.settings["scenario"]["title"],
+            title=result.record.scenario.title,
             status=words.status(result),
             finding=words.finding(analysis),
             results=grid(result_columns(analysis), result.methods, analysis.styles),
