@@ -66,7 +66,10 @@ class View(Protocol):
     def progress(self, job: Job) -> Progress:
         """Shows where a job stands."""
 
-    def show(self, found: Results | SensitivityResults) -> None:
+    def sweep_progress(self, plans: Mapping[str, Plan]) -> SweepLines:
+        """Shows where the cells of a sweep stand, by what they are called."""
+
+    def show(self, found: Results | SensitivityResults | SweepResults) -> None:
         """Take what was found, as soon as the report is there and before MLflow is given it."""
 
 
@@ -85,7 +88,11 @@ class Lines:
         lines = ComparisonLines if isinstance(job, Comparison) else StudyLines
         return lines(job.plan, self.voice.tell)
 
-    def show(self, found: Results | SensitivityResults) -> None:
+    def sweep_progress(self, plans: Mapping[str, Plan]) -> SweepLines:
+        """A line now and then."""
+        return SweepLines(plans, self.voice.tell)
+
+    def show(self, found: Results | SensitivityResults | SweepResults) -> None:
         """The caller gets it."""
 
 
@@ -129,6 +136,7 @@ def compare(
     """
     wanted = None if methods is None else _references(methods)
     given = _given("compare", options, methods=wanted, scenario=scenario)
+    _see_one("compare", given)
     return compared("compare", given, _view(progress))
 
 
@@ -159,6 +167,7 @@ def tune(
     given = _given("tune", options, methods=wanted, scenario=scenario)
     knobs = given.pop("knobs", None)
     fixed = {"fixed": {"": dict(knobs)}} if knobs else {}
+    _see_one("tune", given)
     return compared("tune", given | fixed, _view(progress))
 
 
@@ -193,6 +202,42 @@ def sensitivity(
     if not found.cells:
         raise Halted("no part has a figure: every trial failed")
     return found
+
+
+def sweep(
+    methods: MethodLike | Sequence[MethodLike] | None = None,
+    *,
+    scenario: str | Path | Sequence[str | Path] | None = None,
+    progress: bool | View = False,
+    **options: Unpack[SearchOptions],
+) -> SweepResults:
+    """Compare methods in each of several settings: one pool of workers, one report.
+
+    ``sweep(overrides={"partition.alpha": [0.1, 0.5, 1.0]})`` makes three comparisons, its cells.
+
+    Args:
+        methods: as of :func:`compare`.
+        scenario: names or paths of YAML files, one or several.
+        progress: whether to print lines that say where it stands, or a view of one's own.
+        options: as of :func:`compare`. In ``overrides``, a list stands for several values.
+
+    Returns:
+        What was found; the report over all cells and that of each are written.
+
+    Raises:
+        UserError: something of it is not possible, or no cell can run.
+        Halted: it cannot go on for now, or a cell could not run: the others are done.
+        TrackingError: it has ended, and MLflow could not be told.
+    """
+    wanted = None if methods is None else _references(methods)
+    several = None if scenario is None else _joined(scenario)
+    given = _given("compare", options, methods=wanted, scenario=several)
+    if "overrides" in given:
+        given["overrides"] = swept_texts(given["overrides"])
+    plan = sweep_of("compare", given)
+    if plan is None:
+        raise UserError("nothing is swept: give several scenarios, or several values of a setting")
+    return swept(plan, given, _view(progress))
 
 
 def load_results(
@@ -241,7 +286,7 @@ def compared(command: str, given: Mapping[str, Any], view: View) -> Results:
 
 def run(job: Job, given: Mapping[str, Any], view: View) -> Any:
     """Run a job to its end, or what is left of it; returns its record."""
-    with resumable(job):
+    with resumable(job.command, job.name):
         accept = bool(given.get("accept_new_code"))
         return run_session(job, view.progress(job), view.voice, write_partition, accept)
 
@@ -262,8 +307,65 @@ def reported(job: Job, view: View) -> Results:
     return found
 
 
+def swept(plan: Sweep, given: Mapping[str, Any], view: View) -> SweepResults:
+    """Run or resume a sweep, report it and each of its cells, and tell MLflow.
+
+    Args:
+        plan: which cells there are.
+        given: the options that were given; see :func:`pfltune.studies.sweep.jobs_of`.
+        view: what is said and shown.
+
+    Raises:
+        UserError, Halted, TrackingError: see :func:`sweep`.
+    """
+    results = writable_folder(results_folder(given))
+    with released():
+        jobs, failures = jobs_of(plan, given)
+        if not jobs:
+            raise UserError(f"no cell of {plan.name} can run: {next(iter(failures.values()))}")
+        with locked(results / plan.name), resumable(plan.command, plan.name):
+            plan.write(results / plan.name)
+            ran = run_sessions(_watched(plan, jobs, view), _house(given))
+    failures |= {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
+    return _reported_sweep(plan, results, [r for r in ran if r.record], failures, view)
+
+
+def _watched(plan: Sweep, jobs: Sequence[Comparison], view: View) -> list[Watched]:
+    """The cells, each with its part of one progress and a voice that repeats nothing."""
+    labels = {cell.name: cell.label for cell in plan.cells}
+    progress = view.sweep_progress({labels[job.name]: job.plan for job in jobs})
+    voice = Voice(once(view.voice.tell), view.voice.warn)
+    return [Watched(job, progress.cells[labels[job.name]], voice) for job in jobs]
+
+
+def _reported_sweep(
+    plan: Sweep, results: Path, ran: Sequence[Ran], failures: Mapping[str, str], view: View
+) -> SweepResults:
+    view.voice.tell("Writing the reports")
+    cells = [Results(write_report(results, each.job.name), each.job.folder) for each in ran]
+    found = SweepResults(read_sweep_result(results, plan, failures), results / plan.name)
+    write_sweep(found.found, results)
+    view.show(found)
+    for cell in cells:
+        attach_report(results, cell.result, cell.report.parent, view.voice.warn)
+    lost = next((each.error for each in ran if isinstance(each.error, TrackingError)), None)
+    if lost is not None:
+        raise lost
+    if failures:
+        raise Halted(f"{len(failures)} of {count(len(plan.cells), 'cell')} could not run")
+    if not all(cell.result.confirmed for cell in cells):
+        raise Halted("a cell has no figure: every trial failed")
+    return found
+
+
+def _joined(scenarios: str | Path | Sequence[str | Path]) -> str:
+    """Scenarios as the command line writes them."""
+    several = [scenarios] if isinstance(scenarios, str | Path) else scenarios
+    return ",".join(map(str, several))
+
+
 @contextmanager
-def resumable(job: Job) -> Iterator[None]:
+def resumable(command: str, name: str) -> Iterator[None]:
     """Note on whatever ends a job early how it goes on; a stranger's ``sys.exit`` ends no caller.
 
     Raises:
@@ -274,9 +376,7 @@ def resumable(job: Job) -> Iterator[None]:
     except SystemExit as error:
         raise Halted(f"a method or library called sys.exit({error.code!r})") from error
     except (KeyboardInterrupt, Halted, TrackingError) as error:
-        error.add_note(
-            f"What is done is kept. Go on with: pfltune.{job.command}(resume={job.name!r})"
-        )
+        error.add_note(f"What is done is kept. Go on with: pfltune.{command}(resume={name!r})")
         raise
 
 
@@ -297,6 +397,16 @@ def released() -> Iterator[None]:
     finally:
         if _connected():
             sys.modules["ray"].shutdown()
+
+
+def _see_one(command: Literal["compare", "tune"], given: Mapping[str, Any]) -> None:
+    """See that options ask for one comparison.
+
+    Raises:
+        UserError: they ask for a sweep.
+    """
+    if sweep_of(command, given) is not None:
+        raise UserError("several settings are a sweep: call pfltune.sweep")
 
 
 def _connected() -> bool:

@@ -31,6 +31,7 @@ class Job(ABC):
         hardware: what it runs on.
         asked: what touches no figure.
         results: the results folder.
+        sweep: the name of the sweep of which it is a cell, which resumes it; empty if of none.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Job(ABC):
     hardware: Hardware
     asked: Asked
     results: Path
+    sweep: str = ""
 
     @property
     def folder(self) -> Path:
