@@ -18,21 +18,24 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, Unpack, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, Unpack, get_type_hints
 
 from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.method import Method
 from pfltune.record import Sensitivity
 from pfltune.registry import reference_to
 from pfltune.report.attachment import attach, attach_report
-from pfltune.report.notebook import Results, SensitivityResults
+from pfltune.report.notebook import Results, SensitivityResults, SweepResults
 from pfltune.report.partition import write_partition
 from pfltune.report.results import find_record, read_results
 from pfltune.report.sensitivity import study_trials, write_sensitivity
+from pfltune.report.sweep import read_sweep_result, write_sweep
 from pfltune.report.writer import write_report
-from pfltune.running.job import Job, Progress, Voice
-from pfltune.running.session import run_session
+from pfltune.running.folder_lock import locked
+from pfltune.running.job import Job, Progress, Voice, Watched, once
+from pfltune.running.session import House, Ran, run_sessions
 from pfltune.scenario import Scenario
+from pfltune.search.plan import Plan
 from pfltune.studies import begin
 from pfltune.studies.comparison import Comparison
 from pfltune.studies.options import (
@@ -44,8 +47,13 @@ from pfltune.studies.options import (
     defaults,
     results_folder,
 )
-from pfltune.studies.progress import ComparisonLines, StudyLines
+from pfltune.studies.progress import ComparisonLines, StudyLines, SweepLines
 from pfltune.studies.sensitivity import METHOD
+from pfltune.studies.sweep import jobs_of, sweep_of, swept_texts
+from pfltune.sweeps import Sweep, read_sweep
+from pfltune.text import count
+from pfltune.tracking.store import writable_folder
+from pfltune.trials.kept import KeptTrials
 
 log = logging.getLogger("pfltune")
 
@@ -161,14 +169,9 @@ def tune(
         Halted: it cannot go on for now, or every trial failed.
         TrackingError: it has ended, and MLflow could not be told.
     """
-    if method is None and not options.get("resume"):
-        raise UserError("name a METHOD (see `pfltune methods`), or --resume what was begun")
-    wanted = None if method is None else _references(method)
-    given = _given("tune", options, methods=wanted, scenario=scenario)
-    knobs = given.pop("knobs", None)
-    fixed = {"fixed": {"": dict(knobs)}} if knobs else {}
+    given = tuning(method, _given("tune", options, scenario=scenario))
     _see_one("tune", given)
-    return compared("tune", given | fixed, _view(progress))
+    return compared("tune", given, _view(progress))
 
 
 @_like_its_command
@@ -202,6 +205,20 @@ def sensitivity(
     if not found.cells:
         raise Halted("no part has a figure: every trial failed")
     return found
+
+
+def tuning(method: MethodLike | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the search of one method, as those of a comparison of one.
+
+    Raises:
+        UserError: no method is named, and nothing is to go on.
+    """
+    if method is None and not given.get("resume"):
+        raise UserError("name a METHOD (see `pfltune methods`), or --resume what was begun")
+    wanted = {} if method is None else {"methods": _references(method)}
+    held = {"fixed": {"": dict(given["knobs"])}} if given.get("knobs") else {}
+    rest = {name: value for name, value in given.items() if name != "knobs"}
+    return rest | wanted | held
 
 
 def sweep(
@@ -246,11 +263,11 @@ def load_results(
     results: str | Path | None = None,
     reference: str | None = None,
     target: float | None = None,
-) -> Results | SensitivityResults:
-    """What was found by a comparison, a search or a study, also while it runs; nothing is written.
+) -> Results | SensitivityResults | SweepResults:
+    """What was found by a comparison, search, study or sweep, also while it runs.
 
     Args:
-        name: of the comparison.
+        name: of it.
         results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
         reference: short name or title of the method that the others are held against; default: the
             best on validation data.
@@ -261,6 +278,9 @@ def load_results(
         UserError: there is none of that name, or it has not begun yet.
     """
     place = results_folder({"results": results}).resolve()
+    if name and (plan := read_sweep(place / name)) is not None:
+        found = read_sweep_result(place, plan, reference=reference, target=target)
+        return SweepResults(found, place / name)
     record = find_record(place, name)
     if isinstance(record.budget, Sensitivity):
         return SensitivityResults(record, place / name, study_trials(record, place / name))
@@ -286,9 +306,18 @@ def compared(command: str, given: Mapping[str, Any], view: View) -> Results:
 
 def run(job: Job, given: Mapping[str, Any], view: View) -> Any:
     """Run a job to its end, or what is left of it; returns its record."""
+    watched = Watched(job, view.progress(job), view.voice)
     with resumable(job.command, job.name):
-        accept = bool(given.get("accept_new_code"))
-        return run_session(job, view.progress(job), view.voice, write_partition, accept)
+        (ran,) = run_sessions([watched], _house(job.results, given, view))
+    if ran.error is not None:
+        raise ran.error
+    return ran.record
+
+
+def _house(results: Path, given: Mapping[str, Any], view: View) -> House:
+    """What all jobs have in common."""
+    kept = KeptTrials(results, view.voice.warn)
+    return House(write_partition, bool(given.get("accept_new_code")), kept)
 
 
 def reported(job: Job, view: View) -> Results:
@@ -325,7 +354,7 @@ def swept(plan: Sweep, given: Mapping[str, Any], view: View) -> SweepResults:
             raise UserError(f"no cell of {plan.name} can run: {next(iter(failures.values()))}")
         with locked(results / plan.name), resumable(plan.command, plan.name):
             plan.write(results / plan.name)
-            ran = run_sessions(_watched(plan, jobs, view), _house(given))
+            ran = run_sessions(_watched(plan, jobs, view), _house(results, given, view))
     failures |= {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
     return _reported_sweep(plan, results, [r for r in ran if r.record], failures, view)
 

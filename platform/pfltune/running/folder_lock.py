@@ -15,11 +15,11 @@ from pfltune.errors import UserError
 from pfltune.ownership import see_inside
 from pfltune.record import RECORD
 from pfltune.storage import is_partial, open_storage
-from pfltune.sweep import SWEEP
+from pfltune.sweeps import SWEEP
 
 LOCK, OWNER = ".lock", ".owner"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-TAKEN = ("artifacts", "mlflow.db", "partitions")
+TAKEN = ("artifacts", "mlflow.db", "partitions", "trials")
 """What else is in the results folder."""
 
 

@@ -12,7 +12,7 @@ from pfltune.program import file_digest, file_of
 from pfltune.record import RECORD, Record, read_record
 from pfltune.registry import short_name
 from pfltune.running.folder_lock import checked_name
-from pfltune.sweep import read_sweep
+from pfltune.sweeps import read_sweep
 
 HERE = "local"
 """As an address of Ray: this machine alone."""

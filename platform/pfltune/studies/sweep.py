@@ -13,7 +13,7 @@ from pfltune.scenario import Scenario
 from pfltune.studies import begin
 from pfltune.studies.comparison import Comparison
 from pfltune.studies.options import DEFAULTS, override_texts, results_folder
-from pfltune.sweep import Cell, Sweep, cells_of, read_sweep
+from pfltune.sweeps import Cell, Sweep, cells_of, read_sweep
 
 OF_EACH_CELL = ("resume", "name", "scenario", "overrides")
 """Options that each cell has its own of."""
