@@ -28,6 +28,7 @@ FORBIDDEN = {
     "running": ("studies", "report", "cli"),
     "studies": ("report", "cli"),
     "trials": ("search", "running", "studies", "report", "cli"),
+    "testing": ("search", "running", "studies", "report", "tracking", "cli"),
 }
 """What a room knows nothing of."""
 

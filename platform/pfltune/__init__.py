@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pfltune.api import compare as compare
     from pfltune.api import load_results as load_results
     from pfltune.api import sensitivity as sensitivity
+    from pfltune.api import sweep as sweep
     from pfltune.api import tune as tune
     from pfltune.errors import Halted as Halted
     from pfltune.errors import TrackingError as TrackingError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pfltune.registry import make_method as make_method
     from pfltune.report.notebook import Results as Results
     from pfltune.report.notebook import SensitivityResults as SensitivityResults
+    from pfltune.report.notebook import SweepResults as SweepResults
     from pfltune.scenario import Scenario as Scenario
     from pfltune.scenario import load_scenario as load_scenario
 
@@ -34,6 +36,7 @@ _HOME = {
     "Results": "pfltune.report.notebook",
     "Scenario": "pfltune.scenario",
     "SensitivityResults": "pfltune.report.notebook",
+    "SweepResults": "pfltune.report.notebook",
     "TrackingError": "pfltune.errors",
     "Update": "pfltune.method",
     "UserError": "pfltune.errors",
@@ -44,6 +47,7 @@ _HOME = {
     "load_scenario": "pfltune.scenario",
     "make_method": "pfltune.registry",
     "sensitivity": "pfltune.api",
+    "sweep": "pfltune.api",
     "tune": "pfltune.api",
 }
 __all__ = list(_HOME)

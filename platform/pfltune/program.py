@@ -23,8 +23,8 @@ NUMERIC = (
 """Distributions whose version can move a figure or a suggestion."""
 SUGGESTING = ("pfltune", "optuna")
 """Those of them that move no figure of a given trial: pfltune's own code has a digest."""
-SILENT = ("cli", "report", "tracking", "trials")
-"""Folders of pfltune whose code tells of figures and moves none."""
+SILENT = ("api.py", "cli", "report", "sweeps.py", "testing", "tracking", "trials")
+"""Folders and files of pfltune whose code tells of figures and moves none."""
 
 
 class Program(Settings):
