@@ -7,7 +7,6 @@ round chosen on validation.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -175,9 +174,13 @@ ACCURACY = Measure(
     form="{:.2f}",
     better="high",
 )
-VAL, TEST = on("val", ACCURACY.name), on("test", ACCURACY.name)
-SELECTED_VAL, SELECTED_TEST = selected("val", ACCURACY.name), selected("test", ACCURACY.name)
-UNSEEN_TEST = unseen(TEST)
+_OF_ACCURACY = {figure.name: figure for figure in ACCURACY.figures()}
+VAL, TEST = _OF_ACCURACY["val/accuracy"], _OF_ACCURACY["test/accuracy"]
+SELECTED_VAL = _OF_ACCURACY["selected/val_accuracy"]
+SELECTED_TEST = _OF_ACCURACY["selected/test_accuracy"]
+SELECTED_TEST_STD = _OF_ACCURACY["selected/test_accuracy_std"]
+SELECTED_TEST_WORST = _OF_ACCURACY["selected/test_accuracy_worst_decile"]
+UNSEEN_TEST = _OF_ACCURACY["unseen/test/accuracy"]
 
 BEST_VAL = Figure(
     name="val/best_accuracy",
@@ -205,14 +208,22 @@ ADAPTATION_STEPS = Figure(
     when="so far",
 )
 UP = Figure(
-    name="comm/up_mb", words="payloads that the sampled clients sent", unit="MB", form="{:.3f}"
+    name="comm/up_mb",
+    words="payloads that the sampled clients sent",
+    unit="MB",
+    form="{:.3f}",
+    better="low",
 )
 DOWN = Figure(
-    name="comm/down_mb", words="payloads that the sampled clients received", unit="MB",
+    name="comm/down_mb",
+    words="payloads that the sampled clients received",
+    unit="MB",
     form="{:.3f}",
-)  # fmt: skip
+    better="low",
+)
 TOTAL = Figure(
     name="comm/total_mb",
+    better="low",
     words="payloads up and down of all sampled clients",
     heading="total MB",
     unit="MB",
@@ -221,6 +232,7 @@ TOTAL = Figure(
 )
 SETUP = Figure(
     name="comm/setup_mb",
+    better="low",
     words="what all clients must be sent once beside the rounds",
     unit="MB",
     form="{:.2f}",
@@ -228,6 +240,7 @@ SETUP = Figure(
 )
 EVALUATION = Figure(
     name="comm/evaluation_mb",
+    better="low",
     words="what clients would download to be evaluated",
     unit="MB",
     form="{:.2f}",
@@ -235,6 +248,7 @@ EVALUATION = Figure(
 )
 ROUND_SECONDS = Figure(
     name="time/round_s",
+    better="low",
     words="local training and aggregation",
     unit="s",
     form="{:.1f}",
@@ -242,6 +256,7 @@ ROUND_SECONDS = Figure(
 )
 SECONDS = Figure(
     name="time/total_s",
+    better="low",
     words="local training and aggregation",
     heading="seconds",
     unit="s",
@@ -251,6 +266,7 @@ SECONDS = Figure(
 )
 CPU_SECONDS = Figure(
     name="time/cpu_s",
+    better="low",
     words="what the process computed on all its threads, evaluations too",
     unit="s",
     form="{:.1f}",
@@ -259,6 +275,7 @@ CPU_SECONDS = Figure(
 )
 EVALUATION_SECONDS = Figure(
     name="time/evaluation_s",
+    better="low",
     words="the evaluation of all clients",
     unit="s",
     form="{:.1f}",
@@ -267,6 +284,7 @@ EVALUATION_SECONDS = Figure(
 )
 PEAK = Figure(
     name="memory/peak_mb",
+    better="low",
     words="high-water mark of the process, or of the GPU",
     heading="peak MB",
     unit="MB",
@@ -276,6 +294,7 @@ PEAK = Figure(
 )
 GFLOPS = Figure(
     name="compute/gflops",
+    better="low",
     words="10⁹ operations with which a client classifies one image",
     heading="GFLOPs per image",
     form="{:.4g}",
@@ -301,7 +320,7 @@ CHOSEN = Figure(
 )
 
 TEST_STD = Figure(
-    name=TEST + STD,
+    name="test/accuracy_std",
     words="standard deviation of test accuracy over clients",
     heading="client std",
     unit="share",
@@ -311,7 +330,7 @@ TEST_STD = Figure(
     when="evaluation",
 )
 TEST_WORST = Figure(
-    name=TEST + WORST,
+    name="test/accuracy_worst_decile",
     words="mean test accuracy of the worst tenth of the clients",
     heading="worst decile %",
     unit="share",
@@ -347,6 +366,7 @@ TEST_HIGH = Figure(
 )
 MB_PER_ROUND = Figure(
     name="comm/mb_per_round",
+    better="low",
     words="payloads up and down of all sampled clients in a round",
     heading="MB per round",
     unit="MB",
@@ -355,6 +375,7 @@ MB_PER_ROUND = Figure(
 )
 MB_PER_CLIENT = Figure(
     name="comm/mb_per_client_and_round",
+    better="low",
     words="payloads up and down of one sampled client in a round",
     heading="MB per client and round",
     unit="MB",
@@ -363,18 +384,13 @@ MB_PER_CLIENT = Figure(
 )
 
 
-def _by_name(figures: Iterable[Figure]) -> dict[str, Figure]:
-    return {figure.name: figure for figure in figures}
-
-
-FIGURES = _by_name(
-    (
-        *ACCURACY.figures(),
-        *(TEST_STD, TEST_WORST, BEST_VAL, LOSS, STEPS, ADAPTATION_STEPS),
-        *(UP, DOWN, TOTAL, SETUP, EVALUATION),
-        *(ROUND_SECONDS, SECONDS, CPU_SECONDS, EVALUATION_SECONDS, PEAK),
-        *(GFLOPS, SHARED, PERSONAL, ROUNDS, CHOSEN),
-        *(TEST_STD_SEEDS, TEST_LOW, TEST_HIGH, MB_PER_ROUND, MB_PER_CLIENT),
-    )
+_LISTED = (
+    *_OF_ACCURACY.values(),
+    *(TEST_STD, TEST_WORST, BEST_VAL, LOSS, STEPS, ADAPTATION_STEPS),
+    *(UP, DOWN, TOTAL, SETUP, EVALUATION),
+    *(ROUND_SECONDS, SECONDS, CPU_SECONDS, EVALUATION_SECONDS, PEAK),
+    *(GFLOPS, SHARED, PERSONAL, ROUNDS, CHOSEN),
+    *(TEST_STD_SEEDS, TEST_LOW, TEST_HIGH, MB_PER_ROUND, MB_PER_CLIENT),
 )
+FIGURES = {figure.name: figure for figure in _LISTED}
 """All figures of pfltune itself by name; scenarios and methods may add their own."""

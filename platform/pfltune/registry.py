@@ -40,7 +40,7 @@ def find_method(reference: str) -> type[Method]:
     """
     if ".py:" in reference:
         path, _, name = reference.rpartition(":")
-        module = _load_file(Path(path))
+        module = load_file(Path(path))
         if not hasattr(module, name):
             raise unknown(f"class in {path}", name, _methods_in(module))
         return _checked_class(getattr(module, name), reference)
@@ -49,11 +49,11 @@ def find_method(reference: str) -> type[Method]:
         entry = entries[reference]
         if reference in built_in:
             raise UserError(f"method {reference!r} of {entry.value} has the name of another one")
-        return _checked_class(_loaded(entry.load, entry.value, entry.module), entry.value)
+        return _checked_class(loaded(entry.load, entry.value, entry.module), entry.value)
     if reference not in built_in:
         raise unknown("method", reference, [*built_in, *entries])
     name = f"pfltune.methods.{reference}"
-    return _only_method(_loaded(partial(importlib.import_module, name), name, name))
+    return _only_method(loaded(partial(importlib.import_module, name), name, name))
 
 
 def make_method(reference: str, values: Mapping[str, object]) -> Method:
@@ -74,6 +74,14 @@ def short_name(reference: str) -> str:
     return reference.rpartition(":")[2].lower() if ".py:" in reference else reference
 
 
+def absolute(reference: str) -> str:
+    """With a file by its absolute path: workers run in other folders."""
+    if ".py:" not in reference:
+        return reference
+    path, _, name = reference.rpartition(":")
+    return f"{Path(path).resolve()}:{name}"
+
+
 def title_of(cls: type[Method]) -> str:
     """How the method is written in a paper."""
     return cls.title or cls.__name__
@@ -89,7 +97,7 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
 
 
-def _loaded(load: Callable[[], Any], where: str, module: str = "") -> Any:
+def loaded(load: Callable[[], Any], where: str, module: str = "") -> Any:
     """What ``load`` returns; whatever a stranger's code raises or changes stays here.
 
     Args:
@@ -127,12 +135,12 @@ def _checked_class(found: object, where: str) -> type[Method]:
     return found
 
 
-def _load_file(path: Path) -> ModuleType:
+def load_file(path: Path, kind: str = "method") -> ModuleType:
     """The module in a file, by its content: one that was edited is another module."""
     try:
         source = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise UserError(f"there is no method file {str(path)!r}") from None
+        raise UserError(f"there is no {kind} file {str(path)!r}") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     digest = hashlib.blake2b(source, digest_size=16).hexdigest()
@@ -144,7 +152,7 @@ def _load_file(path: Path) -> ModuleType:
     module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses and inspect look there for a class's module
     try:
-        _loaded(partial(_execute, source, module), str(path))
+        loaded(partial(_execute, source, module), str(path))
     except UserError:
         del sys.modules[name]
         raise

@@ -24,7 +24,9 @@ from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.setup import set_up
 from pfltune.isolation import contained, in_a_line, on_threads
 from pfltune.method import Method, Tensors
+from pfltune.metrics import try_metrics
 from pfltune.randomness import numpy_rng
+from pfltune.registry import absolute
 from pfltune.settings import Settings, plain_yaml, read_yaml, validated
 from pfltune.warm_start import WarmStart, warm_start
 
@@ -58,6 +60,9 @@ class Scenario(Settings):
     backbone: Backbone
     warm_start: WarmStart | None = Field(None, description="recipe of weights: warm-start")
     protocol: Rounds
+    metrics: tuple[str, ...] = Field(
+        (), description="what is told of each client beside accuracy: names or path.py:Class"
+    )
     published: dict[str, str] = Field(
         default_factory=dict, description="test accuracy in % that the paper prints, by method"
     )
@@ -104,6 +109,7 @@ class Scenario(Settings):
             self.protocol,
             self.preprocessing,
             self._unseen(),
+            tuple(map(absolute, self.metrics)),
         )
 
     def without_clients(self) -> Federation:
@@ -161,9 +167,11 @@ class Scenario(Settings):
         """Put each method on the bare backbone, so that a misfit shows before any training.
 
         Raises:
-            UserError: a method does not fit the backbone, or its own code fails there.
+            UserError: a method does not fit the backbone, a metric is not possible, or the own code
+                of one fails.
         """
         dataset = self.dataset()
+        try_metrics(self.metrics, dataset.classes)
         channels = self.preprocessing.channels(dataset.channels)
         bare = self.backbone.build(dataset.classes, channels, self.data_seed)
         for method in methods:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from pfltune import figures
 from pfltune.cli import options
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def command(
             console.print(_line(report))
     console.print(_result(trial))
     if federation.unseen:
-        accuracy = 100 * report.metrics["unseen/test/accuracy"]
+        accuracy = 100 * report.metrics[figures.UNSEEN_TEST.name]
         console.print(
             f"{len(federation.unseen)} unseen clients: test accuracy {accuracy:.2f} % after "
             f"personalisation on the server's state of round {trial.selection.round}",
@@ -93,7 +94,8 @@ def _knobs(method: "Method") -> str:
 def _sizes(trial: "FederatedTrial") -> str:
     sizes, compute = trial.footprint(), trial.compute
     return (
-        f"{sizes['params/shared']:,.0f} shared and {sizes['params/personal']:,.0f} personal "
+        f"{figures.SHARED.text(sizes[figures.SHARED.name])} shared and "
+        f"{figures.PERSONAL.text(sizes[figures.PERSONAL.name])} personal "
         f"parameters on {compute.device} in {compute.precision}; {len(trial.personal)} clients"
     )
 
@@ -101,20 +103,20 @@ def _sizes(trial: "FederatedTrial") -> str:
 def _line(report: "RoundReport") -> str:
     m = report.metrics
     accuracies = (
-        f"val {100 * m['val/accuracy']:6.2f} %  test {100 * m['test/accuracy']:6.2f} %"
-        if "val/accuracy" in m
+        f"val {100 * m[figures.VAL.name]:6.2f} %  test {100 * m[figures.TEST.name]:6.2f} %"
+        if figures.VAL.name in m
         else " " * 27
     )
     return (
-        f"round {report.round:3d}  loss {m['train/loss']:7.4f}  {accuracies}  "
-        f"{m['comm/total_mb']:9.3f} MB  {m['time/total_s']:6.1f} s"
+        f"round {report.round:3d}  loss {m[figures.LOSS.name]:7.4f}  {accuracies}  "
+        f"{m[figures.TOTAL.name]:9.3f} MB  {m[figures.SECONDS.name]:6.1f} s"
     )
 
 
 def _result(trial: "FederatedTrial") -> str:
     test = trial.selection.evaluation.metrics()
     return (
-        f"test accuracy {100 * test['test/accuracy']:.2f} % (std over clients "
-        f"{100 * test['test/accuracy_std']:.2f}) at round {trial.selection.round}, chosen on "
+        f"test accuracy {100 * test[figures.TEST.name]:.2f} % (std over clients "
+        f"{100 * test[figures.TEST_STD.name]:.2f}) at round {trial.selection.round}, chosen on "
         "validation"
     )

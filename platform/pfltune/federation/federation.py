@@ -45,6 +45,7 @@ class Federation:
         protocol: rounds, sampling and local training.
         preprocessing: what happens to a batch of images.
         unseen: clients that never train with the others; see :attr:`Rounds.personalise_rounds`.
+        metrics: references of what is computed beside accuracy, see :mod:`pfltune.metrics`.
     """
 
     dataset: Dataset
@@ -54,6 +55,7 @@ class Federation:
     protocol: Rounds
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     unseen: frozenset[int] = frozenset()
+    metrics: tuple[str, ...] = ()
 
     @cached_property
     def seen(self) -> tuple[int, ...]:

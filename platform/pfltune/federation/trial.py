@@ -11,16 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pfltune import figures
 from pfltune.data.images import Images
 from pfltune.data.split import ClientSplit
 from pfltune.devices import moved
 from pfltune.errors import Diverged, UserError, noted
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.compute import Compute
-from pfltune.federation.evaluation import Counts, Evaluation, Selection
+from pfltune.federation.evaluation import Evaluation, Selection
 from pfltune.federation.federation import Federation
 from pfltune.federation.footprint import personal_parameters, sent_once
 from pfltune.federation.local import LocalTrainer
+from pfltune.federation.measuring import Measuring
 from pfltune.federation.memory import peak_mb, reset_peak
 from pfltune.federation.payload import MB, payload_bytes
 from pfltune.federation.setup import set_up
@@ -100,6 +102,7 @@ class FederatedTrial:
         self.totals = Totals()
         self.selection = Selection()
         self.selected_server: Tensors = {}
+        self._measuring = Measuring(federation.metrics)
         _check_sampling(federation)
         reset_peak(self.device)
         self.compute.prepare()
@@ -164,13 +167,16 @@ class FederatedTrial:
             raise Diverged(f"a client's tensors were not finite after round {self.round}")
         seconds = time.perf_counter() - began
         self.totals.seconds += seconds
-        metrics = self._spent(before) | {"train/loss": loss, "time/round_s": seconds}
+        metrics = self._spent(before) | {
+            figures.LOSS.name: loss,
+            figures.ROUND_SECONDS.name: seconds,
+        }
         if self.federation.protocol.evaluates(self.round):
             metrics |= self._evaluate_round()
         if self.finished and self.federation.unseen:
             metrics |= self._meet_unseen()
         self.totals.cpu_seconds += time.process_time() - cpu_began
-        metrics["time/cpu_s"] = self.totals.cpu_seconds
+        metrics[figures.CPU_SECONDS.name] = self.totals.cpu_seconds
         return RoundReport(self.round, metrics)
 
     def sampled_clients(self, round_number: int) -> list[int]:
@@ -197,10 +203,10 @@ class FederatedTrial:
             sample = moved(self.federation.clients[0].train[:1], self.device)
             bare = (self.method, self.federation, self.seed, self._trainer.model, self.roles)
             return {
-                "compute/gflops": self._trainer.forward_flops(model, sample) / 1e9,
-                "params/shared": float(_size(down)),
-                "params/personal": float(_size(stays)),
-                "comm/setup_mb": payload_bytes(sent_once(*bare)) * len(self.personal) / MB,
+                figures.GFLOPS.name: self._trainer.forward_flops(model, sample) / 1e9,
+                figures.SHARED.name: float(_size(down)),
+                figures.PERSONAL.name: float(_size(stays)),
+                figures.SETUP.name: payload_bytes(sent_once(*bare)) * len(self.personal) / MB,
             }
 
     def _contained(self) -> AbstractContextManager[None]:
@@ -254,10 +260,10 @@ class FederatedTrial:
         if self.federation.unseen and self.selection.round == self.round:
             self.selected_server = {name: t.clone() for name, t in self.server.items()}
         return evaluation.metrics() | {
-            "val/best_accuracy": self.selection.accuracy,
-            "time/evaluation_s": time.perf_counter() - began,
-            "comm/evaluation_mb": self.totals.evaluation_down / MB,
-            "train/adaptation_steps": float(self.totals.adaptation_steps),
+            figures.BEST_VAL.name: self.selection.accuracy,
+            figures.EVALUATION_SECONDS.name: time.perf_counter() - began,
+            figures.EVALUATION.name: self.totals.evaluation_down / MB,
+            figures.ADAPTATION_STEPS.name: float(self.totals.adaptation_steps),
         }
 
     def _evaluate(self, meter: Totals) -> Evaluation:
@@ -268,7 +274,7 @@ class FederatedTrial:
                 works,
                 lambda work: self._model(work, self.server, self.personal[work.client], meter),
             )
-            found += [self._hits(c, m) for c, m in zip(clients, models, strict=True)]
+            found += [self._measured(c, m) for c, m in zip(clients, models, strict=True)]
         return self._together(self.federation.seen, found)
 
     def _meet_unseen(self) -> dict[str, float]:
@@ -286,8 +292,8 @@ class FederatedTrial:
                     down = self.method.download(server, client)
                     personal = self.method.train(work, down, personal).personal
             work = self._work(client, "adaptation", number)
-            found.append(self._hits(client, self._model(work, server, personal, Totals())))
-        return {f"unseen/{n}": v for n, v in self._together(unseen, found).metrics().items()}
+            found.append(self._measured(client, self._model(work, server, personal, Totals())))
+        return {figures.unseen(n): v for n, v in self._together(unseen, found).metrics().items()}
 
     def _model(
         self, work: ClientWork, server: Tensors, personal: Tensors, meter: Totals
@@ -303,18 +309,17 @@ class FederatedTrial:
                 meter.adaptation_steps += work.steps
         return tensors
 
-    def _hits(self, client: int, tensors: Tensors) -> Tensor:
-        """Hits in each part that the trial was given, validation first, on the device."""
+    def _measured(self, client: int, tensors: Tensors) -> Tensor:
+        """Hits and metrics in each part that the trial was given, on the device."""
         parts = _parts(self.federation.clients[client])
-        hits = self._trainer.correct(tensors, moved(torch.cat(parts), self.device))
-        return torch.stack([piece.sum() for piece in hits.split([len(part) for part in parts])])
+        answers = self._trainer.answers(tensors, moved(torch.cat(parts), self.device))
+        where = f"client {client}, round {self.round}"
+        return self._measuring.row(*answers, [len(part) for part in parts], where)
 
-    def _together(self, clients: Sequence[int], hits: list[Tensor]) -> Evaluation:
-        """Per-client hits as one evaluation, brought over from the device at once."""
+    def _together(self, clients: Sequence[int], found: list[Tensor]) -> Evaluation:
+        """What was measured of clients as one evaluation, brought over from the device at once."""
         sizes = [[len(p) for p in _parts(self.federation.clients[client])] for client in clients]
-        columns = zip(zip(*_brought_over(hits), strict=True), zip(*sizes, strict=True), strict=True)
-        val, *test = (Counts(found, samples) for found, samples in columns)
-        return Evaluation(tuple(clients), val, test[0] if test else None)
+        return self._measuring.evaluation(clients, _brought_over(found), sizes)
 
     def _mean(self, values: list[Tensor]) -> Tensor:
         """In float64, so that finite numbers have a finite mean; of nothing it is 0."""
@@ -324,12 +329,12 @@ class FederatedTrial:
     def _spent(self, before: Totals) -> dict[str, float]:
         now = self.totals
         return {
-            "comm/up_mb": (now.up - before.up) / MB,
-            "comm/down_mb": (now.down - before.down) / MB,
-            "comm/total_mb": (now.up + now.down) / MB,
-            "train/steps": float(now.steps),
-            "time/total_s": now.seconds,
-            "memory/peak_mb": peak_mb(self.device),
+            figures.UP.name: (now.up - before.up) / MB,
+            figures.DOWN.name: (now.down - before.down) / MB,
+            figures.TOTAL.name: (now.up + now.down) / MB,
+            figures.STEPS.name: float(now.steps),
+            figures.SECONDS.name: now.seconds,
+            figures.PEAK.name: peak_mb(self.device),
         }
 
 

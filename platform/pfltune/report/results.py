@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from pfltune import figures
 from pfltune.errors import UserError, unknown
+from pfltune.figures import Figure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.record import RECORD, Change, Record, Sensitivity, read_record
@@ -21,11 +23,15 @@ from pfltune.tracking.journal import JOURNAL, Journal
 
 Curve = list[tuple[int, float]]
 
-CURVES = ("val/accuracy", "test/accuracy", "comm/total_mb")
-SCORE = "val/best_accuracy"
-TEST, VAL = "selected/test_accuracy", "selected/val_accuracy"
+CURVES = (figures.VAL.name, figures.TEST.name, figures.TOTAL.name)
+SCORE = figures.BEST_VAL.name
+TEST, VAL = figures.SELECTED_TEST.name, figures.SELECTED_VAL.name
+MEANS = (
+    *(figures.TOTAL, figures.SETUP, figures.SHARED, figures.PERSONAL, figures.STEPS),
+    *(figures.ADAPTATION_STEPS, figures.SECONDS, figures.PEAK),
+)
 # Only with unseen clients, and only since it is counted.
-SOMETIMES = ("unseen/test/accuracy", "compute/gflops")
+SOMETIMES = (figures.UNSEEN_TEST.name, figures.GFLOPS.name)
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class ConfirmedRun:
     Attributes:
         seed: its seed.
         metrics: the last value of every metric; ``selected/…`` are those of the chosen round.
-        curves: (round, value) of ``val/accuracy``, ``test/accuracy`` and ``comm/total_mb``.
+        curves: (round, value) of the figures in ``CURVES``.
         val, test: accuracy of every client in the chosen round, in [0, 1], in the order of
             ``clients``.
         clients: indices of these clients in the partition; empty stands for all, in their order.
@@ -136,6 +142,10 @@ class MethodResult:
         values = self.values(metric)
         return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
+    def per_round(self, figure: Figure) -> float:
+        """What a figure that adds up comes to in a round, mean over seeds."""
+        return self.mean(figure.name) / self.mean(figures.ROUNDS.name)
+
     def values(self, metric: str) -> list[float]:
         """One value per seed."""
         return [run.metrics[metric] for run in self.runs]
@@ -150,21 +160,14 @@ class MethodResult:
             if all(name in run.metrics for run in self.runs)
         }
         if len(self.runs) > 1:
-            sometimes["test/accuracy_std_seeds"] = self.std(TEST)
+            sometimes[figures.TEST_STD_SEEDS.name] = self.std(TEST)
         return sometimes | {
-            "test/accuracy": self.mean(TEST),
-            "test/accuracy_std": self.mean("selected/test_accuracy_std"),
-            "test/accuracy_worst_decile": self.mean("selected/test_accuracy_worst_decile"),
-            "val/accuracy": self.mean(VAL),
-            "comm/mb_per_round": self.mean("comm/total_mb") / self.mean("rounds"),
-            "comm/total_mb": self.mean("comm/total_mb"),
-            "comm/setup_mb": self.mean("comm/setup_mb"),
-            "params/shared": self.mean("params/shared"),
-            "params/personal": self.mean("params/personal"),
-            "train/steps": self.mean("train/steps"),
-            "train/adaptation_steps": self.mean("train/adaptation_steps"),
-            "time/total_s": self.mean("time/total_s"),
-            "memory/peak_mb": self.mean("memory/peak_mb"),
+            figures.TEST.name: self.mean(TEST),
+            figures.TEST_STD.name: self.mean(figures.SELECTED_TEST_STD.name),
+            figures.TEST_WORST.name: self.mean(figures.SELECTED_TEST_WORST.name),
+            figures.VAL.name: self.mean(VAL),
+            figures.MB_PER_ROUND.name: self.per_round(figures.TOTAL),
+            **{figure.name: self.mean(figure.name) for figure in MEANS},
         }
 
 
@@ -338,7 +341,7 @@ def _method(
         runs=tuple(map(_confirmed, confirmed)),
         search_trials=len(searched),
         failed_trials=len(failed),
-        search_steps=sum(trial.metrics.get("train/steps", 0.0) for trial in searched),
+        search_steps=sum(trial.metrics.get(figures.STEPS.name, 0.0) for trial in searched),
         failures=tuple(sorted({plain(ended.failure) or "unknown" for ended in failed})),
         searched=tuple(map(_searched, searched)),
         ended=sum(trial.ended is not None for trial in trials),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from pfltune.figures import ROUNDS, TOTAL
 from pfltune.ownership import published
 from pfltune.record import Record
 from pfltune.report.markdown import markdown
@@ -60,7 +61,7 @@ def read_sensitivity(record: Record, folder: Path) -> Cells:
     found: dict[str, list[ToldTrial]] = defaultdict(list)
     trials, _ = told_trials(Journal(folder / JOURNAL, record.id).events)
     for trial in trials:
-        if "selected/test_accuracy" in trial.metrics:
+        if TEST in trial.metrics:
             found[str(trial.started.knobs["personal"])].append(trial)
     return {part: _cell(trials) for part, trials in found.items()}
 
@@ -69,7 +70,7 @@ def _cell(trials: list[ToldTrial]) -> Cell:
     metrics = [trial.metrics for trial in trials]
     return Cell(
         tuple(m[TEST] for m in metrics),
-        float(np.mean([m["comm/total_mb"] / m["rounds"] for m in metrics])),
+        float(np.mean([m[TOTAL.name] / m[ROUNDS.name] for m in metrics])),
         tuple(trial.started.seed for trial in trials),
     )
 

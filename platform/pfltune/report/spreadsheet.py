@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from pfltune import figures
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
 from pfltune.report.results import ComparisonResult, MethodResult
@@ -56,24 +57,24 @@ def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _summary(analysis: Analysis, method: MethodResult) -> dict[str, object]:
     interval, reached = analysis.intervals[method.name], analysis.reached[method.name]
     found = analysis.differences.get(method.name)
-    figures: dict[str, float | None] = {
+    found_out: dict[str, float | None] = {
         **method.summary(),
-        "test/accuracy_low": interval.low,
-        "test/accuracy_high": interval.high,
+        figures.TEST_LOW.name: interval.low,
+        figures.TEST_HIGH.name: interval.high,
         "difference": found.mean if found else None,
         "difference_low": found.interval.low if found else None,
         "difference_high": found.interval.high if found else None,
         "seeds_agreeing": found.agreeing if found else None,
         "p_holm": found.p if found else None,
         "p": found.raw_p if found else None,
-        "comm/mb_per_client_and_round": per_client(method, analysis.result.settings),
+        figures.MB_PER_CLIENT.name: per_client(method, analysis.result.settings),
         "rounds_to_target": reached.round if reached else None,
         "mb_to_target": reached.mb if reached else None,
     }
     return {
         "method": method.name,
         "seeds": len(method.runs),
-        **{name: _digits(value) for name, value in figures.items()},
+        **{name: _digits(value) for name, value in found_out.items()},
         "reference": analysis.reference.name if analysis.reference else "",
         "verdict": found.verdict if found else "reference",
         "target": _digits(analysis.target),

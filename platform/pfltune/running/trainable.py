@@ -144,6 +144,11 @@ class FederatedTrainable(tune.Trainable):
             "test": list(evaluation.test or ()),
             "samples": {part: list(counts) for part, counts in samples.items()},
         }
+        if evaluation.extras:
+            selected["metrics"] = [
+                {**vars(each), "val": list(each.val), "test": list(each.test or ())}
+                for each in evaluation.extras
+            ]
         return {**result, **trial.footprint(), "done": True, "selected": selected}
 
     def _failure(self, reason: str) -> dict[str, Any]:
