@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pfltune.errors import UserError as UserError
     from pfltune.federation.trial import FederatedTrial as FederatedTrial
+    from pfltune.figures import of_method as of_method
     from pfltune.knobs import knob as knob
     from pfltune.method import Method as Method
     from pfltune.method import Phase as Phase
     from pfltune.method import Update as Update
+    from pfltune.metrics import Metric as Metric
     from pfltune.registry import available_methods as available_methods
     from pfltune.registry import make_method as make_method
     from pfltune.scenario import load_scenario as load_scenario
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 _HOME = {
     "FederatedTrial": "pfltune.federation.trial",
     "Method": "pfltune.method",
+    "Metric": "pfltune.metrics",
     "Phase": "pfltune.method",
     "Update": "pfltune.method",
     "UserError": "pfltune.errors",
@@ -27,6 +30,7 @@ _HOME = {
     "knob": "pfltune.knobs",
     "load_scenario": "pfltune.scenario",
     "make_method": "pfltune.registry",
+    "of_method": "pfltune.figures",
 }
 __all__ = list(_HOME)
 

@@ -85,6 +85,10 @@ class Measure:
     form: str = "{:,.4g}"
     better: Better = ""
 
+    def text(self, number: float) -> str:
+        """A number as people read it."""
+        return self.form.format(number * self.factor)
+
     def told(self, group: str, when: When) -> tuple[Figure, ...]:
         """Its figures over clients, whose names begin with ``group``."""
         return tuple(

@@ -142,20 +142,20 @@ def try_metrics(references: Iterable[str], classes: int) -> None:
         logits = torch.randn(len(labels), classes, generator=torch.Generator().manual_seed(0))
         whose = f"metric {measure.name}"
         with contained(whose), in_a_line(whose, inspect.getfile(cls)), torch.inference_mode():
-            number(cls().of(logits, labels), labels)
+            number(cls().of(logits, labels), labels.device)
 
 
-def number(value: Tensor | float, beside: Tensor) -> Tensor:
-    """What a metric has returned, as float64 on the device of ``beside``.
+def number(value: Tensor | float, device: torch.device) -> Tensor:
+    """What somebody's code returned for one client, as float64 on the device.
 
     Raises:
         TypeError: it is not one number.
     """
     if isinstance(value, Tensor) and value.numel() != 1:
-        raise TypeError(f"of() must return one number, not a tensor of shape {tuple(value.shape)}")
+        raise TypeError(f"a tensor of shape {tuple(value.shape)} is not one number")
     if not isinstance(value, Tensor | float | int):
-        raise TypeError(f"of() must return one number, not {value!r}")
-    return torch.as_tensor(value, dtype=torch.float64, device=beside.device).reshape(())
+        raise TypeError(f"{value!r} is not one number")
+    return torch.as_tensor(value, dtype=torch.float64, device=device).reshape(())
 
 
 def _measure(reference: str) -> Measure:

@@ -11,7 +11,9 @@ from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
 
+from pfltune import metrics
 from pfltune.devices import processor_name
+from pfltune.metrics import find_metric
 from pfltune.registry import ENTRY_POINTS, find_method, short_name
 from pfltune.settings import Settings
 
@@ -43,17 +45,22 @@ class Program(Settings):
     processor: str
 
     @classmethod
-    def of(cls, methods: Iterable[str], device: str) -> "Program":
+    def of(cls, methods: Iterable[str], device: str, measured: Iterable[str] = ()) -> "Program":
         """The program that runs here.
 
         Args:
             methods: references of the methods.
             device: on which they run.
+            measured: references of the metrics that the scenario names.
         """
         named = {short_name(m): m for m in methods}
         files = {name: path for name, m in named.items() if (path := file_of(m)) is not None}
         return cls(
-            source={ENGINE: engine_digest(), **{n: method_digest(m) for n, m in named.items()}},
+            source={
+                ENGINE: engine_digest(),
+                **{name: method_digest(method) for name, method in named.items()},
+                **{f"metric {short_name(m)}": code_digest(find_metric(m)) for m in measured},
+            },
             files={name: file_digest(path) for name, path in files.items()},
             versions=_versions(),
             processor=processor_name(device),
@@ -84,7 +91,12 @@ def engine_digest(root: Path = Path(__file__).parent) -> str:
 
 def method_digest(reference: str) -> str:
     """Of a method's module and of all modules that it imports, libraries left out."""
-    return _digest(_sources(reference))
+    return code_digest(find_method(reference))
+
+
+def code_digest(cls: type) -> str:
+    """Of the module of a class and of all modules that it imports, libraries left out."""
+    return _digest(_sources(cls))
 
 
 def file_of(reference: str) -> Path | None:
@@ -97,9 +109,8 @@ def file_digest(path: Path) -> str:
     return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
-def _sources(reference: str) -> dict[str, Path]:
-    """The files of a method by names that are the same wherever they lie."""
-    cls = find_method(reference)
+def _sources(cls: type) -> dict[str, Path]:
+    """The files of a class by names that are the same wherever they lie."""
     found: dict[str, Path] = {}
     waiting = [sys.modules[base.__module__] for base in cls.__mro__]
     while waiting:
@@ -129,11 +140,14 @@ def _is_own(name: str, path: Path) -> bool:
         return False
     libraries = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
     is_installed = any(path.is_relative_to(folder) for folder in libraries)
-    return not is_installed or top in _packages_with_methods()
+    return not is_installed or top in _packages_of_ours()
 
 
-def _packages_with_methods() -> set[str]:
-    return {entry.module.partition(".")[0] for entry in entry_points(group=ENTRY_POINTS)}
+def _packages_of_ours() -> set[str]:
+    """Packages that bring methods or metrics."""
+    groups = (ENTRY_POINTS, metrics.ENTRY_POINTS)
+    entries = (entry for group in groups for entry in entry_points(group=group))
+    return {entry.module.partition(".")[0] for entry in entries}
 
 
 def _imported(module: ModuleType, path: Path) -> Iterator[ModuleType]:

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
+from pfltune.figures import Measure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.program import Program
@@ -108,6 +109,7 @@ class Record(Settings):
         limits: lowest and highest value that each knob can have, by short name and knob.
         computing: how trials compute.
         asked: what touches no figure.
+        measures: what is told of each client beside accuracy, in words.
         program: the code that made it.
         changes: when it was made by other code from then on.
         data: digests of images, labels, clients and start weights.
@@ -128,6 +130,7 @@ class Record(Settings):
     )
     computing: Computing
     asked: Asked = Asked()
+    measures: tuple[Measure, ...] = ()
     program: Program
     changes: tuple[Change, ...] = ()
     data: Mapping[str, str]
@@ -227,7 +230,8 @@ def _some(texts: list[str]) -> str:
 def _settled(record: Record) -> dict[str, Any]:
     """What decides the figures, flat."""
     kept = record.model_dump(
-        mode="json", exclude={"id", "asked", "program", "changes", "titles", "methods", "limits"}
+        mode="json",
+        exclude={"id", "asked", "program", "changes", "titles", "methods", "limits", "measures"},
     )
     names = [short_name(method) for method in record.methods]
     return dict(_flat({**kept, "methods": names}))

@@ -19,10 +19,8 @@ class Measuring:
     """
 
     def __init__(self, references: Iterable[str]) -> None:
-        self._told = measures(references)
-        self._metrics = [
-            (find_metric(reference)(), self._told[reference]) for reference in self._told
-        ]
+        told = measures(references)
+        self._metrics = [(find_metric(name)(), measure) for name, measure in told.items()]
 
     def row(self, logits: Tensor, labels: Tensor, sizes: list[int], where: str) -> Tensor:
         """A client's numbers in a row on the device: hits in each part, then each metric's.
@@ -40,7 +38,7 @@ class Measuring:
         values = []
         for metric, measure in self._metrics:
             with noted(f"metric {measure.name}, {where}"), torch.inference_mode():
-                values += [number(metric.of(*part), part[1]) for part in parts]
+                values += [number(metric.of(*part), labels.device) for part in parts]
         return torch.cat([hits.double(), torch.stack(values)])
 
     def evaluation(

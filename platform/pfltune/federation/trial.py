@@ -24,6 +24,7 @@ from pfltune.federation.footprint import personal_parameters, sent_once
 from pfltune.federation.local import LocalTrainer
 from pfltune.federation.measuring import Measuring
 from pfltune.federation.memory import peak_mb, reset_peak
+from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB, payload_bytes
 from pfltune.federation.setup import set_up
 from pfltune.federation.states import PersonalStates
@@ -155,22 +156,22 @@ class FederatedTrial:
         before = Totals(**asdict(self.totals))
         losses: list[Tensor] = []
         magnitudes: list[Tensor] = []
-        updates = self._train(self.sampled_clients(self.round), losses, magnitudes)
+        told: list[list[Tensor]] = []
+        updates = self._train(self.sampled_clients(self.round), losses, magnitudes, told)
         with noted(f"aggregation, round {self.round}"):
             self.server = self.method.aggregate(self.server, updates)
         for _ in updates:  # a method may ignore uploads; the clients train all the same
             pass
-        loss, magnitude = _brought_over([self._mean(losses), self._mean(magnitudes)])
+        means = [self._mean(values) for values in (losses, magnitudes, *zip(*told, strict=True))]
+        loss, magnitude, *own = _brought_over(means)
         if not np.isfinite(loss):
             raise Diverged(f"the training loss was {loss} in round {self.round}")
         if not np.isfinite(magnitude):
             raise Diverged(f"a client's tensors were not finite after round {self.round}")
         seconds = time.perf_counter() - began
         self.totals.seconds += seconds
-        metrics = self._spent(before) | {
-            figures.LOSS.name: loss,
-            figures.ROUND_SECONDS.name: seconds,
-        }
+        metrics = self._spent(before) | own_figures(self.method, own)
+        metrics |= {figures.LOSS.name: loss, figures.ROUND_SECONDS.name: seconds}
         if self.federation.protocol.evaluates(self.round):
             metrics |= self._evaluate_round()
         if self.finished and self.federation.unseen:
@@ -215,7 +216,11 @@ class FederatedTrial:
         return contained(type(self.method).__name__, self.compute.process(), seed)
 
     def _train(
-        self, cohort: list[int], losses: list[Tensor], magnitudes: list[Tensor]
+        self,
+        cohort: list[int],
+        losses: list[Tensor],
+        magnitudes: list[Tensor],
+        told: list[list[Tensor]],
     ) -> Iterator[Update]:
         for clients in self._at_once(sorted(cohort)):  # a fixed order of summation
             works = [self._work(client) for client in clients]
@@ -233,6 +238,8 @@ class FederatedTrial:
                 self.totals.steps += work.steps
                 losses += work.losses
                 magnitudes += _magnitude(update.upload) + _magnitude(update.personal)
+                with work.named():
+                    told.append(own_numbers(self.method, update, self.device))
                 yield Update(update.upload, {}, update.weight, work.client)
 
     def _trained(self, downs: dict[int, Tensors], work: ClientWork) -> Update:
@@ -321,10 +328,10 @@ class FederatedTrial:
         sizes = [[len(p) for p in _parts(self.federation.clients[client])] for client in clients]
         return self._measuring.evaluation(clients, _brought_over(found), sizes)
 
-    def _mean(self, values: list[Tensor]) -> Tensor:
+    def _mean(self, values: Sequence[Tensor]) -> Tensor:
         """In float64, so that finite numbers have a finite mean; of nothing it is 0."""
         nothing = torch.zeros((), dtype=torch.float64, device=self.device)
-        return torch.stack(values).double().mean() if values else nothing
+        return torch.stack(list(values)).double().mean() if values else nothing
 
     def _spent(self, before: Totals) -> dict[str, float]:
         now = self.totals

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 
 from pfltune import figures
-from pfltune.figures import MB_PER_CLIENT, Better, Figure
+from pfltune.figures import MB_PER_CLIENT, Better, Figure, Measure
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
 from pfltune.report.results import TEST, MethodResult
-from pfltune.text import count
+from pfltune.text import count, plain
 from pfltune.ties import settled
 
 MINUS = "−"
@@ -111,6 +111,7 @@ def result_columns(analysis: Analysis) -> tuple[Column, ...]:
         _interval(analysis),
         CLIENT_STD,
         WORST,
+        *map(_measured, analysis.result.measures),
         *_against_reference(analysis),
         MB_PER_ROUND,
         TOTAL_MB,
@@ -139,6 +140,23 @@ def cells(method: MethodResult, columns: Iterable[Column]) -> list[str]:
         status = "failed" if method.is_over else "not yet"
         return [status, *[NO_FIGURE for _ in columns][1:]]
     return [column.text(method) for column in columns]
+
+
+def _measured(measure: Measure) -> Column:
+    """Of a scenario's own metric: mean over clients, and over seeds with its spread."""
+    name = figures.selected("test", measure.name)
+
+    def value(method: MethodResult) -> float:
+        return method.mean(name) if all(name in run.metrics for run in method.runs) else np.nan
+
+    def text(method: MethodResult) -> str:
+        if np.isnan(value(method)):
+            return NO_FIGURE
+        spread = method.std(name)
+        mean = measure.text(value(method))
+        return mean if np.isnan(spread) else mean + PLUS_MINUS + measure.text(spread)
+
+    return Column(plain(measure.heading), text, value, measure.better)
 
 
 def _interval(analysis: Analysis) -> Column:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pfltune import figures
 from pfltune.errors import UserError, unknown
-from pfltune.figures import Figure
+from pfltune.figures import Figure, Measure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.record import RECORD, Change, Record, Sensitivity, read_record
@@ -18,7 +18,14 @@ from pfltune.registry import short_name
 from pfltune.text import plain
 from pfltune.ties import settled
 from pfltune.tracking.endings import final_figures
-from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import (
+    Event,
+    MeasuredDict,
+    MethodEnded,
+    RoundDone,
+    TrialEnded,
+    TrialStarted,
+)
 from pfltune.tracking.journal import JOURNAL, Journal
 
 Curve = list[tuple[int, float]]
@@ -45,6 +52,7 @@ class ConfirmedRun:
         val, test: accuracy of every client in the chosen round, in [0, 1], in the order of
             ``clients``.
         clients: indices of these clients in the partition; empty stands for all, in their order.
+        measured: what the scenario's metrics gave for each of them.
     """
 
     seed: int
@@ -53,6 +61,7 @@ class ConfirmedRun:
     val: tuple[float, ...] = ()
     test: tuple[float, ...] = ()
     clients: tuple[int, ...] = ()
+    measured: tuple[MeasuredDict, ...] = ()
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -168,6 +177,18 @@ class MethodResult:
             figures.VAL.name: self.mean(VAL),
             figures.MB_PER_ROUND.name: self.per_round(figures.TOTAL),
             **{figure.name: self.mean(figure.name) for figure in MEANS},
+            **self._others(),
+        }
+
+    def _others(self) -> dict[str, float]:
+        """Those that the scenario's metrics and the method itself have added."""
+        everywhere = set.intersection(*(set(run.metrics) for run in self.runs))
+        return {
+            _short(name): self.mean(name)
+            for name in self.runs[0].metrics
+            if name in everywhere
+            and name not in figures.FIGURES
+            and name.startswith((figures.SELECTED, figures.OF_METHOD))
         }
 
 
@@ -183,6 +204,7 @@ class ComparisonResult:
         methods: the rows; those without a finished confirmation trial come last.
         changes: when it was made by other code from then on.
         damage: what is wrong with its journal, whose rest is left out; empty if nothing is.
+        measures: what is told of each client beside accuracy.
     """
 
     name: str
@@ -192,6 +214,7 @@ class ComparisonResult:
     methods: tuple[MethodResult, ...]
     changes: tuple[Change, ...] = ()
     damage: str = ""
+    measures: tuple[Measure, ...] = ()
 
     @property
     def confirmed(self) -> tuple[MethodResult, ...]:
@@ -251,6 +274,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
         tuple(ranked),
         record.changes,
         journal.damage or "",
+        record.measures,
     )
 
 
@@ -359,7 +383,16 @@ def _confirmed(trial: ToldTrial) -> ConfirmedRun:
         val=tuple(val),
         test=tuple(test),
         clients=tuple(selected.get("clients", ())) if selected else (),
+        measured=tuple(selected.get("metrics", ())) if selected else (),
     )
+
+
+def _short(name: str) -> str:
+    """A figure of the chosen round as it is called where no other round is told of."""
+    for part in figures.PARTS:
+        if name.startswith(figures.selected(part, "")):
+            return figures.on(part, name.removeprefix(figures.selected(part, "")))
+    return name
 
 
 def _searched(trial: ToldTrial) -> SearchedRun:

@@ -2,12 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pfltune import figures
+from pfltune.figures import PARTS
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
-from pfltune.report.results import ComparisonResult, MethodResult
+from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
 
 
 def csv_table(result: ComparisonResult) -> str:
@@ -22,17 +23,19 @@ def csv_table(result: ComparisonResult) -> str:
 
 
 def csv_clients(result: ComparisonResult) -> str:
-    """One row per method, seed and client: accuracies in [0, 1] in the chosen round.
+    """One row per method, seed and client: accuracies in [0, 1] in the chosen round, and metrics.
 
     A client has the number that it has in the partition.
     """
+    names = [figures.ACCURACY.name, *(measure.name for measure in result.measures)]
+    heads = [f"{part}_{name}" for name in names for part in PARTS]
     rows = [
-        [method.name, run.seed, client, _digits(val), _digits(test)]
+        [method.name, run.seed, client, *map(_digits, numbers)]
         for method in result.methods
         for run in method.runs
-        for client, val, test in zip(run.indices, run.val, run.test, strict=True)
+        for client, *numbers in zip(run.indices, *_of_clients(run), strict=True)
     ]
-    return text(["method", "seed", "client", "val_accuracy", "test_accuracy"], rows)
+    return text(["method", "seed", "client", *heads], rows)
 
 
 def csv_summary(analysis: Analysis) -> str:
@@ -52,6 +55,13 @@ def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     writer.writerow(heads)
     writer.writerows(rows)
     return buffer.getvalue()
+
+
+def _of_clients(run: ConfirmedRun) -> Iterator[Sequence[float]]:
+    """Each column of a run's clients."""
+    yield from (run.val, run.test)
+    for measured in run.measured:
+        yield from (measured[part] for part in PARTS)
 
 
 def _summary(analysis: Analysis, method: MethodResult) -> dict[str, object]:

@@ -9,6 +9,7 @@ from ray.tune.experiment import Trial
 
 from pfltune.errors import Halted
 from pfltune.federation.checkpoint import Checkpoints
+from pfltune.figures import may_be_shown
 from pfltune.registry import short_name
 from pfltune.running.ledger import Ledger
 from pfltune.search.candidate import SCORE, Candidate
@@ -62,12 +63,13 @@ class JournalCallback(Callback):
         self, iteration: int, trials: list, trial: Trial, result: dict, **info: Any
     ) -> None:
         """Note the rounds that are new, those that a checkpoint brought along too."""
-        name = Candidate.from_config(trial.config).name
+        candidate = Candidate.from_config(trial.config)
+        name = candidate.name
         self.on_trial_start(iteration, trials, trial)
         for done in [*result.get("history", ()), result]:
             known = self._ledger.find(name)
             if known and done["round"] > known.round and "failure" not in done:
-                metrics = {key: value for key, value in done.items() if "/" in key}
+                metrics = _shown(done, candidate.stage)
                 self._append(RoundDone(name, done["round"], done[SCORE], metrics))
                 # Processes may die often in a trial of days; it fails when it gets no further.
                 trial.run_metadata.num_failures = 0
@@ -115,6 +117,11 @@ class JournalCallback(Callback):
     def _halt(self, why: str) -> NoReturn:
         self.halted = Halted(why)
         raise self.halted
+
+
+def _shown(done: dict[str, Any], stage: str) -> dict[str, float]:
+    """The figures of a round; nothing of test samples in a search."""
+    return {key: v for key, v in done.items() if "/" in key and may_be_shown(key, stage)}
 
 
 def error_text(trial: Trial) -> str:

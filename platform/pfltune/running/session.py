@@ -100,7 +100,7 @@ def _begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice
             did not begin like this.
     """
     before = read_record(job.folder)
-    program = Program.of(job.plan.methods, job.hardware.compute.device)
+    program = Program.of(job.plan.methods, job.hardware.compute.device, job.scenario.metrics)
     parts = {**job.recorded(), "program": program, "data": fingerprint(federation)}
     if before is None:
         record = Record.model_validate(parts)

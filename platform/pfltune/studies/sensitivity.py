@@ -13,6 +13,7 @@ from pfltune.budget import Budget
 from pfltune.federation.federation import Federation
 from pfltune.knobs import Value
 from pfltune.method import Method
+from pfltune.metrics import measures
 from pfltune.ranking import Outcome
 from pfltune.record import Asked, Sensitivity
 from pfltune.registry import make_method
@@ -84,6 +85,7 @@ class Study:
             "methods": (METHOD,),
             "titles": {METHOD: "Sensitivity"},
             "budget": self.budget,
+            "measures": tuple(measures(self.scenario.metrics).values()),
             "computing": self.hardware.computing(),
             "asked": self.asked,
         }
