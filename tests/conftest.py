@@ -13,6 +13,7 @@ from pfltune.data.dataset import Dataset
 from pfltune.data.split import ClientSplit
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.trial import FederatedTrial
+from pfltune.figures import repeats
 
 # A busy machine is no failure, and every machine tries the same examples.
 settings.register_profile(
@@ -174,4 +175,4 @@ def differing():
 
 
 def without_measurements(metrics):
-    return {name: v for name, v in metrics.items() if not name.startswith(("time/", "memory/"))}
+    return {name: v for name, v in metrics.items() if repeats(name)}
