@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from pfltune.backbones import Backbone
+from pfltune.backbones import TimmBackbone
 from pfltune.data.dataset import Dataset
 from pfltune.data.split import ClientSplit
 from pfltune.federation.federation import Federation, Rounds
@@ -25,7 +25,7 @@ settings.register_profile(
 )
 settings.load_profile("pfltune")
 
-TINY_VIT = Backbone(
+TINY_VIT = TimmBackbone(
     model="vit_tiny_patch16_224", image_size=8, patch_size=4, width=16, depth=2, heads=2
 )
 CLASSES = 3

@@ -15,6 +15,7 @@ from pfltune.method import Method
 from pfltune.methods.apfl import ALPHA, APFL
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedper import FedPer
+from pfltune.metrics import BalancedAccuracy
 from pfltune.report import columns
 
 PACKAGE = Path(figures.__file__).parent
@@ -57,7 +58,7 @@ def test_what_a_trial_tells_is_defined(federation):
 
 def test_a_search_tells_nothing_of_test_samples(federation):
     """Neither does a trial have it, nor would the journal take it."""
-    ground = replace(federation.without_test(), metrics=("balanced_accuracy",))
+    ground = replace(federation.without_test(), metrics=(BalancedAccuracy(),))
     told = {
         name for report in FederatedTrial(FedPer(), ground, seed=0).run() for name in report.metrics
     }

@@ -1,8 +1,10 @@
 """What a scenario has told of its clients beside accuracy."""
 
+import pickle
 import re
 from dataclasses import replace
 from math import nan
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from pfltune.figures import Measure
 from pfltune.methods.fedbabu import FedBABU
 from pfltune.methods.fedper import FedPer
 from pfltune.metrics import BalancedAccuracy, measures
+from pfltune.program import Program
 from pfltune.report.analysis import analyse
 from pfltune.report.columns import cells, result_columns
 from pfltune.report.results import read_results
@@ -36,6 +39,11 @@ class Own(Metric):
     def of(self, logits, labels):
         {code}
 """
+
+
+def named(*references):
+    """The metrics that a scenario names so."""
+    return load_scenario("digits", [f"metrics=[{','.join(references)}]"]).metrics
 
 
 @pytest.fixture
@@ -64,7 +72,7 @@ def test_balanced_accuracy_is_scikit_learns(seed):
 
 @pytest.fixture
 def measured(federation):
-    return replace(federation, metrics=("balanced_accuracy",))
+    return replace(federation, metrics=(BalancedAccuracy(),))
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains", "ignore:A single label")
@@ -131,7 +139,7 @@ def test_the_worst_clients_are_those_with_the_highest_where_lower_is_better():
 
 def test_a_metric_of_a_file_is_called_as_its_class(own, federation):
     reference = own("return float(len(labels))", 'better = "low"; heading = "samples"')
-    ground = replace(federation, metrics=(reference,))
+    ground = replace(federation, metrics=named(reference))
     report = FederatedTrial(FedPer(), ground, seed=0).step()
     assert report.metrics["val/own"] == np.mean([len(c.val) for c in ground.clients])
     assert report.metrics["test/own_worst_decile"] == max(len(c.test) for c in ground.clients)
@@ -161,7 +169,7 @@ def test_a_metric_that_fails_is_a_line_before_anything_is_trained(own, code, wor
     ],
 )
 def test_one_that_fails_later_says_where(own, federation, code, words):
-    ground = replace(federation, metrics=(own(code),))
+    ground = replace(federation, metrics=named(own(code)))
     with pytest.raises((ZeroDivisionError, ValueError)) as found:
         FederatedTrial(FedPer(), ground, seed=0).step()
     assert re.search(words, told(found.value))
@@ -177,18 +185,35 @@ def test_one_that_fails_later_says_where(own, federation, code, words):
 )
 def test_what_a_metric_says_of_itself_is_checked(own, body, words):
     with pytest.raises(UserError, match=words):
-        measures([own(body=body)])
+        named(own(body=body))
 
 
 def test_metrics_that_are_not_there_are_refused(own):
     with pytest.raises(UserError, match=r"unknown metric 'balanced' .did you mean"):
-        measures(["balanced"])
+        named("balanced")
     with pytest.raises(UserError, match="there is no metric file"):
-        measures(["nowhere.py:Own"])
+        named("nowhere.py:Own")
     with pytest.raises(UserError, match=r"unknown class in .* 'Other'"):
-        measures([own().replace(":Own", ":Other")])
+        named(own().replace(":Own", ":Other"))
     with pytest.raises(UserError, match="has the name of another"):
-        measures(["balanced_accuracy", "balanced_accuracy"])
+        measures(named("balanced_accuracy", "balanced_accuracy"))
+
+
+def test_a_metric_has_settings_and_goes_to_other_processes_without_its_file(own):
+    reference = own("return self.k * len(labels)", "k: int = 2")
+    scenario = load_scenario("digits", [f"metrics=[{{name: '{reference}', k: 3}}]"])
+    Path(reference.rpartition(":")[0]).unlink()
+    metric = pickle.loads(pickle.dumps(scenario.metrics[0]))
+    assert metric.of(torch.zeros(2, 3), torch.zeros(2)) == 6
+    assert scenario.by_content()["metrics"] == [{"name": "own", "k": 3}]
+
+
+def test_a_comparison_notices_that_a_metrics_code_has_changed(own):
+    before, after = (
+        Program.of((), "cpu", load_scenario("digits", [f"metrics=[{own(code)}]"]).strangers())
+        for code in ("return 1", "return 2")
+    )
+    assert before.changes(after) == ["the code of metric own has changed"]
 
 
 def test_a_report_tells_them(tmp_path):

@@ -15,28 +15,35 @@ and never selected by: the search and the chosen round go by validation accuracy
 """
 
 import inspect
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from typing import ClassVar, get_args
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from pfltune.errors import UserError, unknown
+from pfltune.errors import UserError
 from pfltune.figures import FIGURES, SPELLING, Better, Measure
-from pfltune.isolation import contained, in_a_line
-from pfltune.registry import load_file, loaded, short_name
+from pfltune.plugins import (
+    Plugin,
+    Seam,
+    Section,
+    at_hand,
+    must_have_hooks,
+    running,
+    short_name,
+)
 
-ENTRY_POINTS = "pfltune.metrics"
 
-
-class Metric(ABC):
+class Metric(Plugin):
     """A number of each client, from its answers to its own samples.
 
-    A function of its arguments: nothing is remembered on ``self``.
+    Fields are settings that a scenario can give: ``{name: path.py:TopK, k: 5}``.
     """
+
+    noun = "metric"
+    key = "name"
+    hooks = ("of",)
+    name: str
 
     words: ClassVar[str] = ""
     """What one client's number is; the first line of the class's description if empty."""
@@ -56,7 +63,6 @@ class Metric(ABC):
     better: ClassVar[Better] = ""
     """Whether the highest or the lowest is to be striven for; empty if neither."""
 
-    @abstractmethod
     def of(self, logits: Tensor, labels: Tensor) -> Tensor | float:
         """The client's number on the samples of one part; NaN where it says nothing of them.
 
@@ -67,11 +73,32 @@ class Metric(ABC):
             logits: what the client's model answers, float32 (samples, classes), on the device.
             labels: the right classes, int64 (samples,); at least one.
         """
+        raise NotImplementedError
+
+    def measure(self) -> Measure:
+        """What it is to those who tell of it.
+
+        Raises:
+            UserError: its name is none of a figure.
+        """
+        name = short_name(self.name)
+        if not SPELLING.fullmatch(name):
+            raise UserError(f"{self.called}: its name must be of letters, digits and _")
+        return Measure(
+            name=name,
+            words=self.words or (inspect.getdoc(type(self)) or name).partition("\n")[0].rstrip("."),
+            heading=self.heading or name.replace("_", " "),
+            unit=self.unit,
+            factor=self.factor,
+            form=self.form,
+            better=self.better,
+        )
 
 
 class BalancedAccuracy(Metric):
     """Mean recall over the classes that a client has."""
 
+    name: Literal["balanced_accuracy"] = "balanced_accuracy"
     words = "mean recall over the classes that a client has"
     heading = "balanced accuracy %"
     unit = "share"
@@ -88,61 +115,36 @@ class BalancedAccuracy(Metric):
         return recalls.sum() / (samples > 0).sum()
 
 
-BUILT_IN: Mapping[str, type[Metric]] = {"balanced_accuracy": BalancedAccuracy}
-
-
-def find_metric(reference: str) -> type[Metric]:
-    """The class behind a name or ``path/to/file.py:Class``.
+def measures(metrics: Iterable[Metric]) -> tuple[Measure, ...]:
+    """What the metrics are to those who tell of them.
 
     Raises:
-        UserError: there is none, or it is no metric.
+        UserError: two have one name, or one has that of a figure.
     """
-    if ".py:" in reference:
-        path, _, name = reference.rpartition(":")
-        module = load_file(Path(path), "metric")
-        if not hasattr(module, name):
-            raise unknown(f"class in {path}", name, _metrics_in(vars(module)))
-        return _checked(getattr(module, name), reference)
-    entries = _entry_points()
-    if reference in BUILT_IN:
-        return BUILT_IN[reference]
-    if reference not in entries:
-        raise unknown("metric", reference, [*BUILT_IN, *entries])
-    entry = entries[reference]
-    return _checked(loaded(entry.load, entry.value, entry.module), entry.value)
-
-
-def measures(references: Iterable[str]) -> dict[str, Measure]:
-    """What the metrics are to those who tell of them, by reference.
-
-    Raises:
-        UserError: one is not there, says something impossible of itself, or has another's name.
-    """
-    found: dict[str, Measure] = {}
+    found = []
     taken = set(FIGURES)
-    for reference in references:
-        measure = _measure(reference)
+    for metric in metrics:
+        measure = metric.measure()
         names = {figure.name for figure in measure.figures()}
         if names & taken:
-            raise UserError(f"metrics: {reference} has the name of another figure")
+            raise UserError(f"{metric.called} has the name of another figure")
         taken |= names
-        found[reference] = measure
-    return found
+        found.append(measure)
+    return tuple(found)
 
 
-def try_metrics(references: Iterable[str], classes: int) -> None:
+def try_metrics(metrics: tuple[Metric, ...], classes: int) -> None:
     """Ask each metric about some samples, so that what it cannot do shows before any training.
 
     Raises:
         UserError: one is not possible, or its own code fails.
     """
-    for reference, measure in measures(references).items():
-        cls = find_metric(reference)
-        labels = torch.arange(2 * classes) % classes
-        logits = torch.randn(len(labels), classes, generator=torch.Generator().manual_seed(0))
-        whose = f"metric {measure.name}"
-        with contained(whose), in_a_line(whose, inspect.getfile(cls)), torch.inference_mode():
-            number(cls().of(logits, labels), labels.device)
+    measures(metrics)
+    labels = torch.arange(2 * classes) % classes
+    logits = torch.randn(len(labels), classes, generator=torch.Generator().manual_seed(0))
+    for metric in metrics:
+        with running(metric), torch.inference_mode():
+            number(metric.of(logits, labels), labels.device)
 
 
 def number(value: Tensor | float, device: torch.device) -> Tensor:
@@ -158,24 +160,13 @@ def number(value: Tensor | float, device: torch.device) -> Tensor:
     return torch.as_tensor(value, dtype=torch.float64, device=device).reshape(())
 
 
-def _measure(reference: str) -> Measure:
-    cls, name = find_metric(reference), short_name(reference)
-    for fault in _faults(cls, name):
-        raise UserError(f"metric {reference}: {fault}")
-    return Measure(
-        name=name,
-        words=cls.words or (inspect.getdoc(cls) or name).partition("\n")[0].rstrip("."),
-        heading=cls.heading or name.replace("_", " "),
-        unit=cls.unit,
-        factor=cls.factor,
-        form=cls.form,
-        better=cls.better,
-    )
+def _check(cls: type[Metric]) -> None:
+    must_have_hooks(cls)
+    for fault in _faults(cls):
+        raise UserError(f"{cls.__name__}: {fault}")
 
 
-def _faults(cls: type[Metric], name: str) -> Iterator[str]:
-    if not SPELLING.fullmatch(name):
-        yield f"its name {name!r} must be of lower-case letters, digits and _"
+def _faults(cls: type[Metric]) -> Iterator[str]:
     if cls.better not in get_args(Better):
         yield f"better = {cls.better!r} must be 'high', 'low' or ''"
     for field in ("words", "heading", "unit"):
@@ -187,17 +178,6 @@ def _faults(cls: type[Metric], name: str) -> Iterator[str]:
         yield f"form = {cls.form!r} and factor = {cls.factor!r} write no number: {error}"
 
 
-def _entry_points() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
-
-
-def _metrics_in(names: Mapping[str, object]) -> list[str]:
-    return [n for n, v in names.items() if isinstance(v, type) and issubclass(v, Metric)]
-
-
-def _checked(found: object, where: str) -> type[Metric]:
-    if not (isinstance(found, type) and issubclass(found, Metric)):
-        raise UserError(f"{where} is not a subclass of pfltune.metrics.Metric")
-    if inspect.isabstract(found):
-        raise UserError(f"{where} does not define of(logits, labels)")
-    return found
+BUILT_IN: dict[str, type[Metric]] = {"balanced_accuracy": BalancedAccuracy}
+SEAM = Seam("metric", "pfltune.metrics", Metric, at_hand(BUILT_IN), _check)
+AnyMetric = Annotated[Metric, Section(SEAM, brief=True)]

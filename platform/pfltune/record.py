@@ -21,7 +21,7 @@ from pfltune.ownership import see_inside
 from pfltune.program import Program
 from pfltune.registry import short_name
 from pfltune.scenario import Scenario
-from pfltune.settings import Settings, validated
+from pfltune.settings import RECORDED, Settings, validated
 from pfltune.storage import open_storage
 
 RECORD = "comparison.json"
@@ -175,8 +175,9 @@ class Record(Settings):
         at = datetime.now().astimezone().isoformat(timespec="seconds")
         new = (Change(at=at, differences=tuple(found)),) if found else ()
         update = {"asked": now.asked, "program": now.program, "changes": (*self.changes, *new)}
-        # A method's file may lie elsewhere now; what is in it was compared.
-        return self.model_copy(update={**update, "methods": now.methods})
+        # A file of code may lie elsewhere now; what is in it was compared.
+        elsewhere = {"methods": now.methods, "scenario": now.scenario}
+        return self.model_copy(update={**update, **elsewhere})
 
     def _agree(self, now: "Record") -> None:
         old, new = _settled(self), _settled(now)
@@ -213,7 +214,7 @@ def read_record(folder: Path) -> Record | None:
     if not isinstance(content, dict):
         raise _damaged(path, "no mapping")
     try:
-        return validated(Record, content, "comparison.json")
+        return validated(Record, content, "comparison.json", context=RECORDED)
     except (UserError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
 
@@ -234,7 +235,7 @@ def _settled(record: Record) -> dict[str, Any]:
         exclude={"id", "asked", "program", "changes", "titles", "methods", "limits", "measures"},
     )
     names = [short_name(method) for method in record.methods]
-    return dict(_flat({**kept, "methods": names}))
+    return dict(_flat({**kept, "methods": names, "scenario": record.scenario.by_content()}))
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -73,31 +73,41 @@ def repeated(settings: dict[str, Any], record: "Record | None") -> dict[str, Any
 
 
 def see_files(record: "Record | None", accept_new_code: bool) -> None:
-    """See that methods' files which only the record names are what they were; runs none of them.
+    """See that files of code which only the record names are what they were; runs none of them.
 
     Raises:
         UserError: a file is not there, or another one is.
     """
-    from pfltune.program import file_digest, file_of
+    if record is None:
+        return
     from pfltune.registry import short_name
 
-    if record is None or given("methods"):
+    named: dict[str, tuple[str, str]] = {}
+    if not given("methods"):
+        again = f"its method: --methods {','.join(record.methods)}"
+        named |= {short_name(method): (method, again) for method in record.methods}
+    if not given("scenario"):
+        brought = record.scenario.strangers()
+        named |= {p.called: (p.reference, "the scenario: --scenario FILE") for p in brought}
+    for name, (reference, again) in named.items():
+        _see_file(record, name, reference, again, accept_new_code)
+
+
+def _see_file(
+    record: "Record", name: str, reference: str, again: str, accept_new_code: bool
+) -> None:
+    from pfltune.program import file_digest, file_of
+
+    path = file_of(reference)
+    if path is None:
         return
-    for method in record.methods:
-        path = file_of(method)
-        if path is None:
-            continue
-        if not path.is_file():
-            raise UserError(
-                f"the file of {short_name(method)} is not at {path} any more; name it with "
-                f"its method: --methods {','.join(record.methods)}"
-            )
-        known = record.program.files.get(short_name(method))
-        if file_digest(path) != known and not accept_new_code:
-            raise UserError(
-                f"{path} is not the file that {record.name} began with; it is not run. "
-                "Restore it, or give --accept-new-code, which the report will say"
-            )
+    if not path.is_file():
+        raise UserError(f"the file of {name} is not at {path} any more; name it with {again}")
+    if file_digest(path) != record.program.files.get(name) and not accept_new_code:
+        raise UserError(
+            f"{path} is not the file that {record.name} began with; it is not run. "
+            "Restore it, or give --accept-new-code, which the report will say"
+        )
 
 
 def given(setting: str) -> bool:

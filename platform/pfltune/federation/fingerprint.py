@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,13 +36,18 @@ def fingerprint(federation: Federation) -> dict[str, str]:
 def _rules(federation: Federation) -> bytes:
     """Protocol, preprocessing, architecture, number of classes, and who is never trained with."""
     rules = {
-        "protocol": federation.protocol.model_dump(),
+        "protocol": _protocol(federation),
         "preprocessing": federation.preprocessing.model_dump(),
-        "backbone": federation.backbone.model_dump(exclude={"weights"}),
+        "backbone": {n: v for n, v in federation.backbone.by_content().items() if n != "weights"},
         "classes": federation.dataset.classes,
         "unseen": sorted(federation.unseen),
     }
     return json.dumps(rules, sort_keys=True).encode()
+
+
+def _protocol(federation: Federation) -> dict[str, Any]:
+    protocol = federation.protocol
+    return {**protocol.model_dump(), "sampler": protocol.sampler.by_content()}
 
 
 def _digest(tensors: Iterable[Tensor]) -> str:

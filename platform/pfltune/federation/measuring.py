@@ -1,26 +1,25 @@
 """From what a client's model answers to the figures of an evaluation."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from pfltune.errors import noted
 from pfltune.federation.evaluation import Counts, Evaluation, Measured
-from pfltune.metrics import find_metric, measures, number
+from pfltune.metrics import Metric, measures, number
 
 
 class Measuring:
     """Hits, and the metrics that a scenario names, of one client after the other.
 
     Args:
-        references: of the metrics.
+        metrics: what is asked beside hits.
     """
 
-    def __init__(self, references: Iterable[str]) -> None:
-        told = measures(references)
-        self._metrics = [(find_metric(name)(), measure) for name, measure in told.items()]
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = list(zip(metrics, measures(metrics), strict=True))
 
     def row(self, logits: Tensor, labels: Tensor, sizes: list[int], where: str) -> Tensor:
         """A client's numbers in a row on the device: hits in each part, then each metric's.

@@ -31,7 +31,7 @@ from pfltune.federation.states import PersonalStates
 from pfltune.federation.work import ClientWork
 from pfltune.isolation import contained
 from pfltune.method import Method, Tensors, Update
-from pfltune.randomness import derive, numpy_rng
+from pfltune.randomness import derive
 
 
 @dataclass
@@ -182,9 +182,7 @@ class FederatedTrial:
 
     def sampled_clients(self, round_number: int) -> list[int]:
         """The clients that train in a round, the same for every method with this seed."""
-        rng = numpy_rng(self.seed, "sampling", round_number)
-        count = self.federation.protocol.sampled_clients
-        return sorted(rng.choice(self.federation.seen, count, replace=False).tolist())
+        return self.federation.sampled_clients(round_number, self.seed)
 
     def evaluate(self) -> Evaluation:
         """Accuracy of every seen client with the newest download and its own personal state."""

@@ -100,7 +100,8 @@ def _begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice
             did not begin like this.
     """
     before = read_record(job.folder)
-    program = Program.of(job.plan.methods, job.hardware.compute.device, job.scenario.metrics)
+    device, brought = job.hardware.compute.device, job.scenario.strangers()
+    program = Program.of(job.plan.methods, device, brought)
     parts = {**job.recorded(), "program": program, "data": fingerprint(federation)}
     if before is None:
         record = Record.model_validate(parts)
@@ -160,7 +161,8 @@ def _mirror(
     draw: DrawPartition,
 ) -> Mirror:
     census = take_census(federation.dataset, federation.clients)
-    recipe = job.scenario.model_dump(include={"data", "partition", "split", "data_seed"})
+    settings = job.scenario.by_content()
+    recipe = {name: settings[name] for name in ("data", "partition", "split", "data_seed")}
     with published(job.folder, record.owner, "move it away") as draft:
         files = [path.name for path in draw(job.scenario, census, draft, voice.tell)]
     return Mirror(
@@ -172,7 +174,7 @@ def _mirror(
         artifacts={RECORD: record.text()},
         files=[job.folder / name for name in files],
         on_trouble=voice.tell,
-        data=dataset_input(job.scenario.data.name, record.data["clients"], recipe, census),
+        data=dataset_input(federation.dataset.name, record.data["clients"], recipe, census),
         settle=journal.sync,
     )
 

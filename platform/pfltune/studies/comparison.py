@@ -11,8 +11,9 @@ from pfltune.federation.federation import Federation, Rounds
 from pfltune.knobs import Value, checked_values, knobs_of
 from pfltune.method import Method
 from pfltune.metrics import measures
+from pfltune.plugins import absolute
 from pfltune.record import Asked
-from pfltune.registry import absolute, find_method, make_method, short_name, title_of
+from pfltune.registry import find_method, make_method, short_name, title_of
 from pfltune.running.hardware import Hardware
 from pfltune.running.trial_options import TrialOptions
 from pfltune.scenario import Scenario
@@ -68,7 +69,7 @@ class Comparison:
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
-            "measures": tuple(measures(self.scenario.metrics).values()),
+            "measures": measures(self.scenario.metrics),
             "computing": self.hardware.computing(),
             "asked": self.asked,
             "limits": {short_name(m): _limits(m) for m in self.plan.methods},

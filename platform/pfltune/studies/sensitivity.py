@@ -85,7 +85,7 @@ class Study:
             "methods": (METHOD,),
             "titles": {METHOD: "Sensitivity"},
             "budget": self.budget,
-            "measures": tuple(measures(self.scenario.metrics).values()),
+            "measures": measures(self.scenario.metrics),
             "computing": self.hardware.computing(),
             "asked": self.asked,
         }
