@@ -89,10 +89,12 @@ def parsed(line: str) -> click.Context:
 
 
 @pytest.mark.parametrize(("page", "line"), commands())
-def test_every_command_in_the_docs_is_one(page, line):
+def test_every_command_in_the_docs_is_one(page, line, beside):
     """Parsed, not run; and the methods, knobs and settings that it names exist."""
     if "…" in line or line.split()[1].startswith("-"):
         pytest.skip("an abbreviation, or a help text")
+    if "metrics=" in line and ".py:" in line:
+        beside(next(each for each in PAGES if each.name == page))
     asked = parsed(line).params
     named = [*names(asked.get("methods") or "fedavg"), *filter(None, [asked.get("method")])]
     for method in named:
