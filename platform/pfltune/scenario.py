@@ -175,7 +175,7 @@ class Scenario(Settings):
         """Put each method on the bare backbone, so that a misfit shows before any training.
 
         Raises:
-            UserError: a method does not fit the backbone, or its own code fails there; a backbone or
+            UserError: a method does not fit the backbone or its own code fails there; a backbone or
                 a metric does not answer, or a sampler does not choose, as it must.
         """
         dataset = self.dataset()
