@@ -4,7 +4,6 @@ import ast
 import hashlib
 import inspect
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from importlib.util import resolve_name
@@ -12,6 +11,9 @@ from pathlib import Path
 from types import ModuleType
 
 from pfltune.plugins import GROUPS, source_of
+
+INSTALLED = {"site-packages", "dist-packages"}
+"""Folders of libraries; a virtual environment may look into those of another."""
 
 
 def code_digest(cls: type) -> str:
@@ -63,9 +65,9 @@ def _is_own(name: str, path: Path) -> bool:
         return name.startswith("pfltune.methods.")
     if top in sys.stdlib_module_names:
         return False
-    libraries = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
-    is_installed = any(path.is_relative_to(folder) for folder in libraries)
-    return not is_installed or top in _packages_with_plugins()
+    return (
+        not INSTALLED & {folder.name for folder in path.parents} or top in _packages_with_plugins()
+    )
 
 
 def _packages_with_plugins() -> set[str]:
