@@ -79,7 +79,7 @@ def experiment_of(store, name):
 
 def method_runs(store, name):
     """The run of each method."""
-    found = store.client.search_runs([experiment_of(store, name)], "tags.phase = 'summary'")
+    found = store.client.search_runs([experiment_of(store, name)], "tags.stage = 'summary'")
     return {run.data.tags["method"]: run for run in found}
 
 
@@ -88,7 +88,7 @@ def by_hand(store, name):
     client, found = store.client, {}
     for run in client.search_runs([experiment_of(store, name)], max_results=5_000):
         tags = run.data.tags
-        if tags.get("phase") == "confirm":
+        if tags.get("stage") == "confirm":
             owner = client.get_run(tags["mlflow.parentRunId"]).data.tags["method"]
             found.setdefault(owner, {})[int(tags["seed"])] = run
     return found

@@ -22,8 +22,10 @@ from pfltune.report.columns import (
 )
 from pfltune.report.results import ComparisonResult
 from pfltune.report.sensitivity import HEADS, Cells, rows
+from pfltune.report.side_by_side import scenario_columns
+from pfltune.report.sweep import SweepResult
 from pfltune.report.words import seeds_of
-from pfltune.text import plain
+from pfltune.text import count, plain
 
 TERMINAL = (ACCURACY, CLIENT_STD, MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEPS, SECONDS)
 LEAST_WANTED = (SECONDS, SHARED, STEPS, MB_PER_ROUND, PERSONAL, CLIENT_STD, TOTAL_MB)
@@ -70,6 +72,34 @@ def comparison_table(result: ComparisonResult, columns: Sequence[Column] = TERMI
         table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
     for method in result.methods:
         table.add_row(plain(method.title), *cells(method, columns))
+    return table
+
+
+def print_sweep(console: Console, found: SweepResult) -> None:
+    """Print the accuracy of each method in each cell, as many cells as fit, and what is missing."""
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
+    columns = list(scenario_columns(found.table))
+    endless = Console(width=sys.maxsize)
+    left = 0
+    while len(columns) > 1 and endless.measure(_sweep_table(found, columns)).maximum > width:
+        columns.pop(-2)  # the average rank stays
+        left += 1
+    wide = Console(file=console.file, width=width, markup=False, quiet=console.quiet)
+    wide.print(_sweep_table(found, columns))
+    if left:
+        wide.print(f"no room here for {count(left, 'more cell')}: see the report", highlight=False)
+    for name, reason in found.missing.items():
+        wide.print(f"{name} is missing: {plain(reason)}", highlight=False, soft_wrap=True)
+
+
+def _sweep_table(found: SweepResult, columns: Sequence[Column]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    for column in columns:
+        head = column.title.removesuffix(" %").replace(" ", "\n")
+        table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
+    for method in found.table.methods:
+        table.add_row(plain(found.table.titles[method.name]), *cells(method, columns))
     return table
 
 

@@ -55,8 +55,14 @@ class Scenarios:
         return {m.name: m.title if count[m.title] == 1 else m.name for m in self.methods}
 
 
-def side_by_side(analyses: Sequence[Analysis]) -> Scenarios:
-    """Line the methods of several comparisons up."""
+def side_by_side(analyses: Sequence[Analysis], names: Sequence[str] = ()) -> Scenarios:
+    """Line the methods of several comparisons up.
+
+    Args:
+        analyses: of the comparisons.
+        names: what stands above their columns; by default their scenarios, or where two have one
+            scenario their own names.
+    """
     by_name: dict[str, MethodResult] = {}
     for analysis in analyses:
         for method in analysis.result.methods:
@@ -65,10 +71,14 @@ def side_by_side(analyses: Sequence[Analysis]) -> Scenarios:
     ranking = rank({name: [_accuracy(a, name) for a in analyses] for name in by_name})
     places = dict(zip(ranking.names, ranking.ranks, strict=True))
     ordered = sorted(by_name.values(), key=lambda m: (places.get(m.name, np.inf), m.name))
-    scenarios = [analysis.result.scenario for analysis in analyses]
+    heads = tuple(names) or _names(analyses)
+    return Scenarios(tuple(analyses), heads, tuple(ordered), ranking, styles_of(by_name))
+
+
+def _names(analyses: Sequence[Analysis]) -> tuple[str, ...]:
+    scenarios = tuple(analysis.result.scenario for analysis in analyses)
     distinct = len(set(scenarios)) == len(scenarios)
-    names = scenarios if distinct else [analysis.result.name for analysis in analyses]
-    return Scenarios(tuple(analyses), tuple(names), tuple(ordered), ranking, styles_of(by_name))
+    return scenarios if distinct else tuple(analysis.result.name for analysis in analyses)
 
 
 def write_scenarios(scenarios: Scenarios, folder: Path) -> None:
@@ -82,9 +92,9 @@ def write_scenarios(scenarios: Scenarios, folder: Path) -> None:
         folder,
     )
     texts = {
-        "table.md": _markdown(scenarios),
-        "table.tex": _latex(scenarios),
-        "table.csv": _csv(scenarios),
+        "table.md": markdown_table(scenarios, rank_note(scenarios.ranking)),
+        "table.tex": latex_table(scenarios, rank_note(scenarios.ranking)),
+        "table.csv": csv_table(scenarios),
         "report.html": _page(scenarios, folder, drawings),
     }
     for name, content in texts.items():
@@ -166,24 +176,26 @@ def _ranks(scenarios: Scenarios) -> Drawing | None:
     return critical_difference_diagram(scenarios.ranking, scenarios.titles, scenarios.styles)
 
 
-def _markdown(scenarios: Scenarios) -> str:
+def markdown_table(scenarios: Scenarios, told: str) -> str:
+    """The table and what is to be told of the ranks."""
     columns = scenario_columns(scenarios)
     heads = ["method", *(column.title for column in columns)]
     rows = [[scenarios.titles[m.name], *cells(m, columns)] for m in scenarios.methods]
-    return f"{markdown([heads, *rows])}\n{rank_note(scenarios.ranking)}\n"
+    return f"{markdown([heads, *rows])}\n{told}\n"
 
 
-def _latex(scenarios: Scenarios) -> str:
+def latex_table(scenarios: Scenarios, ranks: str) -> str:
+    """The table for a paper, with what it needs to be understood and what is told of the ranks."""
     columns = scenario_columns(scenarios)
     heads = ["method", *(escaped(column.title) for column in columns)]
     results = [analysis.result for analysis in scenarios.analyses]
-    told = (words.accuracy_note(results), words.BOLD_NOTE, rank_note(scenarios.ranking))
+    told = (words.accuracy_note(results), words.BOLD_NOTE, ranks)
     note = escaped(" ".join(told))
     rows = table_rows(columns, scenarios.methods)
     return str(Tabular(heads, rows, "Test accuracy by scenario.", note, "tab:scenarios"))
 
 
-def _csv(scenarios: Scenarios) -> str:
+def csv_table(scenarios: Scenarios) -> str:
     """One row per method, unrounded."""
     columns = scenario_columns(scenarios)
     rows = [
@@ -208,5 +220,5 @@ def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> st
             (name, analysis.result.settings["scenario"]["title"], words.finding(analysis))
             for name, analysis in zip(scenarios.names, scenarios.analyses, strict=True)
         ],
-        latex=_latex(scenarios),
+        latex=latex_table(scenarios, rank_note(scenarios.ranking)),
     )
