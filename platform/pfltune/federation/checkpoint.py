@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from pfltune.federation.evaluation import Counts, Evaluation, Measured, Selection
-from pfltune.federation.trial import FederatedTrial, Totals
+from pfltune.federation.meter import Totals
+from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Tensors
 from pfltune.storage import Storage
 

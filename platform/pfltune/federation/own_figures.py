@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pfltune.devices import brought_over
 from pfltune.figures import OF_METHOD
 from pfltune.method import Method, Update
 from pfltune.metrics import number
@@ -27,6 +28,14 @@ def own_numbers(method: Method, update: Update, device: torch.device) -> list[Te
     return [number(found[name], device) for name in declared]
 
 
-def own_figures(method: Method, means: Sequence[float]) -> dict[str, float]:
-    """Their means over the clients of a round, under the names that everybody reads."""
+def own_figures(method: Method, told: Sequence[Sequence[Tensor]]) -> dict[str, float]:
+    """The means over the clients of a round, under the names that everybody reads.
+
+    Args:
+        method: the method.
+        told: of :func:`own_numbers`, of each client.
+    """
+    if not method.own_figures:
+        return {}
+    means = brought_over([torch.stack(list(each)).mean() for each in zip(*told, strict=True)])
     return {figure.name: mean for figure, mean in zip(method.own_figures, means, strict=True)}
