@@ -419,13 +419,13 @@ def observed(federation, state_of, reproducible):
     def observe(method):
         trial = FederatedTrial(method, federation, seed=0)
         seen = {}
-        correct = trial._trainer.correct
+        correct = trial._trainer.answers
 
         def spy(tensors, indices):
             seen.update({f"{len(seen)}/{name}": t.clone() for name, t in tensors.items()})
             return correct(tensors, indices)
 
-        trial._trainer.correct = spy
+        trial._trainer.answers = spy
         figures = [reproducible(trial.step().metrics) for _ in range(2)]
         numbers = {f"{r}/{n}": torch.tensor(v) for r, f in enumerate(figures) for n, v in f.items()}
         return {**seen, **state_of(trial), **numbers}
