@@ -121,7 +121,7 @@ def record(
         )
         for event in Journal(folder / JOURNAL, made.id).events:
             mirror.put(event)
-        mirror.close(60)
+        mirror.close(600)
     return made
 
 

@@ -1,11 +1,15 @@
 """What the tests share: one thread, and a federation small enough to train in a blink."""
 
 import os
+import pickle
+import shutil
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from pfltune.backbones import TimmBackbone
@@ -29,6 +33,7 @@ TINY_VIT = TimmBackbone(
     model="vit_tiny_patch16_224", image_size=8, patch_size=4, width=16, depth=2, heads=2
 )
 CLASSES = 3
+SLOW_S = 3600
 
 
 class Sizes(NamedTuple):
@@ -48,18 +53,93 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_data_folder(tmp_path_factory):
-    """What tests keep of data, start weights and measurements is not the user's."""
-    os.environ["PFLTUNE_DATA"] = str(tmp_path_factory.mktemp("data"))
+def pytest_collection_modifyitems(items):
+    """Files that start whole commands come first, so that no worker begins one at the very end.
+
+    Such a test has time enough on a machine that does much else: it may run several commands, each
+    of which has a generous end of its own.
+    """
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    for item in slow:
+        item.add_marker(pytest.mark.timeout(SLOW_S))
+    files = {item.path for item in slow}
+    items.sort(key=lambda item: item.path not in files)
 
 
 @pytest.fixture(scope="session")
-def reference(tmp_path_factory):
+def everyones(request, tmp_path_factory):
+    """A folder that all workers of this run of the tests have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if hasattr(request.config, "workerinput") else own
+
+
+@pytest.fixture(scope="session")
+def made_once(everyones, tmp_path_factory):
+    """``made_once(name, make)``: what ``make(folder)`` gave the first worker that asked for it.
+
+    The others read it and must leave what lies in the folder as it is.
+    """
+
+    def once(name, make):
+        kept = everyones / f"{name}.pickle"
+        with FileLock(everyones / f"{name}.lock"):
+            if not kept.exists():
+                kept.write_bytes(pickle.dumps(make(tmp_path_factory.mktemp(name))))
+        return pickle.loads(kept.read_bytes())
+
+    return once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_data_folder(everyones):
+    """What tests keep of data, start weights and measurements is not the user's."""
+    os.environ["PFLTUNE_DATA"] = str(everyones / "data")
+
+
+@pytest.fixture
+def called(monkeypatch, capsys):
+    """``called(*arguments)``: exit code, output and errors of a command line in this process."""
+    import pfltune.cli
+
+    def call(*arguments):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.setattr(sys, "argv", ["pfltune", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            pfltune.cli.main()
+        printed = capsys.readouterr()
+        return stop.value.code or 0, printed.out, printed.err
+
+    yield call
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def reference(made_once):
     """The small comparison of tests/chaos, which nobody has disturbed."""
     from chaos.reference import undisturbed
 
-    return undisturbed(tmp_path_factory.mktemp("undisturbed"))
+    return made_once("undisturbed", undisturbed)
+
+
+@pytest.fixture(scope="session")
+def cold_store(made_once):
+    """``cold_store(results)``: an empty MLflow store in a results folder.
+
+    It is a copy of one that was made once: the tables take MLflow seconds.
+    """
+    from pfltune.tracking import own_store
+    from pfltune.tracking.store import Store
+
+    def make(folder):
+        own_store.make(folder / own_store.FILE)
+        return folder / own_store.FILE
+
+    def copied(results):
+        results.mkdir(parents=True, exist_ok=True)
+        shutil.copy(made_once("cold", make), results / own_store.FILE)
+        return Store(results)
+
+    return copied
 
 
 def tiny_federation(clients=SKEWED, *, backbone=TINY_VIT, weights=None, **protocol):
