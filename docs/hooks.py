@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 
 from pfltune.cli.app import COMMANDS, root
 from pfltune.data.partitions import PARTITIONS
+from pfltune.figures import FIGURES, Figure
 from pfltune.knobs import Knob, knobs_of
 from pfltune.method import Method
 from pfltune.record import Record
@@ -106,6 +107,27 @@ def record() -> str:
         _table(["key", "what"], rows),
         _folded("JSON schema of comparison.json", f"```json\n{schema}\n```"),
     )
+
+
+def figures() -> str:
+    """A table of pfltune's own figures, and one of those that methods add."""
+    of_methods = [
+        [f"[{title_of(cls)}](methods.md#{name})", *_figure(figure)]
+        for name, cls in available_methods().items()
+        for figure in cls.own_figures
+    ]
+    heads = ["figure", "what", "unit", "better", "when", "repeats"]
+    return _pieces(
+        _table(heads, map(_figure, FIGURES.values())),
+        "## Of methods { #of-methods }",
+        _table(["method", *heads], of_methods),
+    )
+
+
+def _figure(figure: Figure) -> list[str]:
+    repeats = "yes" if figure.repeats else "no"
+    name = f"`{figure.name}`"
+    return [name, figure.words, figure.unit, figure.better, figure.when, repeats]
 
 
 def _method(name: str, cls: type[Method]) -> str:
@@ -246,6 +268,7 @@ PARTS = {
     "scenarios": scenarios,
     "settings": settings,
     "commands": commands,
+    "figures": figures,
     "gallery": gallery,
     "notebook": notebook,
     "record": record,

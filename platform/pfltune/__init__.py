@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from pfltune.errors import TrackingError as TrackingError
     from pfltune.errors import UserError as UserError
     from pfltune.federation.trial import FederatedTrial as FederatedTrial
+    from pfltune.figures import of_method as of_method
     from pfltune.knobs import knob as knob
     from pfltune.method import Method as Method
     from pfltune.method import Phase as Phase
     from pfltune.method import Update as Update
+    from pfltune.metrics import Metric as Metric
     from pfltune.registry import available_methods as available_methods
     from pfltune.registry import make_method as make_method
     from pfltune.report.notebook import Results as Results
@@ -32,6 +34,7 @@ _HOME = {
     "FederatedTrial": "pfltune.federation.trial",
     "Halted": "pfltune.errors",
     "Method": "pfltune.method",
+    "Metric": "pfltune.metrics",
     "Phase": "pfltune.method",
     "Results": "pfltune.report.notebook",
     "Scenario": "pfltune.scenario",
@@ -46,6 +49,7 @@ _HOME = {
     "load_results": "pfltune.api",
     "load_scenario": "pfltune.scenario",
     "make_method": "pfltune.registry",
+    "of_method": "pfltune.figures",
     "sensitivity": "pfltune.api",
     "sweep": "pfltune.api",
     "tune": "pfltune.api",
