@@ -7,7 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pfltune.backbones.base import Backbone as Backbone
+    from pfltune.data.partitions.base import Partition as Partition
+    from pfltune.data.settings import DataSource as DataSource
+    from pfltune.data.source import Chunk as Chunk
+    from pfltune.data.source import Decoded as Decoded
     from pfltune.errors import UserError as UserError
+    from pfltune.federation.sampling import Sampler as Sampler
+    from pfltune.federation.sampling import Sampling as Sampling
     from pfltune.federation.trial import FederatedTrial as FederatedTrial
     from pfltune.knobs import knob as knob
     from pfltune.method import Method as Method
@@ -18,9 +25,16 @@ if TYPE_CHECKING:
     from pfltune.scenario import load_scenario as load_scenario
 
 _HOME = {
+    "Backbone": "pfltune.backbones.base",
+    "Chunk": "pfltune.data.source",
+    "DataSource": "pfltune.data.settings",
+    "Decoded": "pfltune.data.source",
     "FederatedTrial": "pfltune.federation.trial",
     "Method": "pfltune.method",
+    "Partition": "pfltune.data.partitions.base",
     "Phase": "pfltune.method",
+    "Sampler": "pfltune.federation.sampling",
+    "Sampling": "pfltune.federation.sampling",
     "Update": "pfltune.method",
     "UserError": "pfltune.errors",
     "available_methods": "pfltune.registry",
