@@ -6,7 +6,7 @@ import inspect
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import distributions
 from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
@@ -31,7 +31,7 @@ def digest(contents: Mapping[str, bytes]) -> str:
 def _sources(cls: type) -> dict[str, bytes]:
     """The files of a class by names that are the same wherever they lie."""
     found: dict[Path, bytes] = {}
-    packages = {e.module.partition(".")[0] for e in entry_points() if e.group.startswith(GROUPS)}
+    packages = _packages_with_plugins()
     waiting = [sys.modules[base.__module__] for base in cls.__mro__]
     while waiting:
         module = waiting.pop()
@@ -70,6 +70,11 @@ def _is_own(name: str, path: Path, packages: set[str]) -> bool:
     libraries = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
     is_installed = any(path.is_relative_to(folder) for folder in libraries)
     return not is_installed or top in packages
+
+
+def _packages_with_plugins() -> set[str]:
+    offered = (entry for installed in distributions() for entry in installed.entry_points)
+    return {e.module.partition(".")[0] for e in offered if e.group.startswith(GROUPS)}
 
 
 def _imported(module: ModuleType, source: bytes) -> Iterator[ModuleType]:
