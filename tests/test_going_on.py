@@ -77,7 +77,8 @@ def call(request, monkeypatch, tmp_path):
 
     jobs = []
 
-    def stop(job, progress, voice, draw, accept_new_code, store):
+    def stop(watched, house):
+        (job,) = (each.job for each in watched)
         parts = {**job.recorded(), "program": PROGRAM, "data": {"images": "1"}}
         before = read_record(job.folder)
         if before is None:
@@ -85,13 +86,13 @@ def call(request, monkeypatch, tmp_path):
         else:
             now = Record.model_validate({**parts, "id": before.id})
             if job.extends:
-                before.extended(now, accept_new_code).write(job.folder)
+                before.extended(now, house.accept_new_code).write(job.folder)
             else:
-                before.going_on(now, accept_new_code)
+                before.going_on(now, house.accept_new_code)
         jobs.append(job)
         raise Halted("a job would run now")
 
-    monkeypatch.setattr("pfltune.api.run_session", stop)
+    monkeypatch.setattr("pfltune.api.run_sessions", stop)
     monkeypatch.chdir(tmp_path)
 
     def commanded(*arguments):

@@ -343,8 +343,8 @@ def run(job: Job, given: Mapping[str, Any], view: View) -> Any:
     watched = Watched(job, view.progress(job), view.voice)
     with resumable(job.command, job.name):
         (ran,) = run_sessions([watched], _house(job.results, given, view))
-    if ran.error is not None:
-        raise ran.error
+        if ran.error is not None:
+            raise ran.error
     return ran.record
 
 
