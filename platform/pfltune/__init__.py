@@ -10,19 +10,23 @@ if TYPE_CHECKING:
     from pfltune.api import compare as compare
     from pfltune.api import load_results as load_results
     from pfltune.api import sensitivity as sensitivity
+    from pfltune.api import sweep as sweep
     from pfltune.api import tune as tune
     from pfltune.errors import Halted as Halted
     from pfltune.errors import TrackingError as TrackingError
     from pfltune.errors import UserError as UserError
     from pfltune.federation.trial import FederatedTrial as FederatedTrial
+    from pfltune.figures import of_method as of_method
     from pfltune.knobs import knob as knob
     from pfltune.method import Method as Method
     from pfltune.method import Phase as Phase
     from pfltune.method import Update as Update
+    from pfltune.metrics import Metric as Metric
     from pfltune.registry import available_methods as available_methods
     from pfltune.registry import make_method as make_method
     from pfltune.report.notebook import Results as Results
     from pfltune.report.notebook import SensitivityResults as SensitivityResults
+    from pfltune.report.notebook import SweepResults as SweepResults
     from pfltune.scenario import Scenario as Scenario
     from pfltune.scenario import load_scenario as load_scenario
 
@@ -30,10 +34,12 @@ _HOME = {
     "FederatedTrial": "pfltune.federation.trial",
     "Halted": "pfltune.errors",
     "Method": "pfltune.method",
+    "Metric": "pfltune.metrics",
     "Phase": "pfltune.method",
     "Results": "pfltune.report.notebook",
     "Scenario": "pfltune.scenario",
     "SensitivityResults": "pfltune.report.notebook",
+    "SweepResults": "pfltune.report.notebook",
     "TrackingError": "pfltune.errors",
     "Update": "pfltune.method",
     "UserError": "pfltune.errors",
@@ -43,7 +49,9 @@ _HOME = {
     "load_results": "pfltune.api",
     "load_scenario": "pfltune.scenario",
     "make_method": "pfltune.registry",
+    "of_method": "pfltune.figures",
     "sensitivity": "pfltune.api",
+    "sweep": "pfltune.api",
     "tune": "pfltune.api",
 }
 __all__ = list(_HOME)

@@ -15,12 +15,13 @@ from pydantic import Field, model_validator
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
+from pfltune.figures import Measure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.program import Program
 from pfltune.registry import short_name
 from pfltune.scenario import Scenario
-from pfltune.settings import Settings, validated
+from pfltune.settings import RECORDED, Settings, validated
 from pfltune.storage import open_storage
 
 RECORD = "comparison.json"
@@ -111,6 +112,7 @@ class Record(Settings):
         defaults: what each knob is where nothing is asked for, by short name and knob.
         computing: how trials compute.
         asked: what touches no figure.
+        measures: what is told of each client beside accuracy, in words.
         program: the code that made it.
         changes: when it was made by other code from then on.
         data: digests of images, labels, clients and start weights.
@@ -132,6 +134,7 @@ class Record(Settings):
     defaults: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
     computing: Computing
     asked: Asked = Asked()
+    measures: tuple[Measure, ...] = ()
     program: Program
     changes: tuple[Change, ...] = ()
     data: Mapping[str, str]
@@ -176,8 +179,9 @@ class Record(Settings):
         at = datetime.now().astimezone().isoformat(timespec="seconds")
         new = (Change(at=at, differences=tuple(found)),) if found else ()
         update = {"asked": now.asked, "program": now.program, "changes": (*self.changes, *new)}
-        # A method's file may lie elsewhere now; what is in it was compared.
-        return self.model_copy(update={**update, "methods": now.methods})
+        # A file of code may lie elsewhere now; what is in it was compared.
+        elsewhere = {"methods": now.methods, "scenario": now.scenario}
+        return self.model_copy(update={**update, **elsewhere})
 
     def _agree(self, now: "Record") -> None:
         old, new = _settled(self), _settled(now)
@@ -214,7 +218,7 @@ def read_record(folder: Path) -> Record | None:
     if not isinstance(content, dict):
         raise _damaged(path, "no mapping")
     try:
-        return validated(Record, content, "comparison.json")
+        return validated(Record, content, "comparison.json", context=RECORDED)
     except (UserError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
 
@@ -230,11 +234,11 @@ def _some(texts: list[str]) -> str:
 
 def _settled(record: Record) -> dict[str, Any]:
     """What decides the figures, flat."""
-    of_the_code = {"program", "titles", "limits", "defaults"}
+    of_the_code = {"program", "titles", "limits", "defaults", "measures"}
     beside = {"id", "asked", "changes", "methods", *of_the_code}
     kept = record.model_dump(mode="json", exclude=beside)
     names = [short_name(method) for method in record.methods]
-    return dict(_flat({**kept, "methods": names}))
+    return dict(_flat({**kept, "methods": names, "scenario": record.scenario.by_content()}))
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

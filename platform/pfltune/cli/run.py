@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from pfltune import figures
 from pfltune.cli import options
 
 if TYPE_CHECKING:
@@ -168,20 +169,21 @@ def _knobs(method: "Method") -> str:
 
 def _sizes(m: Mapping[str, float], federation: "Federation", compute: "Compute") -> str:
     return (
-        f"{m['params/shared']:,.0f} shared and {m['params/personal']:,.0f} personal parameters "
-        f"on {compute.device} in {compute.precision}; {len(federation.clients)} clients"
+        f"{figures.SHARED.text(m[figures.SHARED.name])} shared and "
+        f"{figures.PERSONAL.text(m[figures.PERSONAL.name])} personal "
+        f"parameters on {compute.device} in {compute.precision}; {len(federation.clients)} clients"
     )
 
 
 def _line(number: int, m: Mapping[str, float]) -> str:
     accuracies = (
-        f"val {100 * m['val/accuracy']:6.2f} %  test {100 * m['test/accuracy']:6.2f} %"
-        if "val/accuracy" in m
+        f"val {100 * m[figures.VAL.name]:6.2f} %  test {100 * m[figures.TEST.name]:6.2f} %"
+        if figures.VAL.name in m
         else " " * 27
     )
     return (
-        f"round {number:3d}  loss {m['train/loss']:7.4f}  {accuracies}  "
-        f"{m['comm/total_mb']:9.3f} MB  {m['time/total_s']:6.1f} s"
+        f"round {number:3d}  loss {m[figures.LOSS.name]:7.4f}  {accuracies}  "
+        f"{m[figures.TOTAL.name]:9.3f} MB  {m[figures.SECONDS.name]:6.1f} s"
     )
 
 
@@ -195,7 +197,7 @@ def _show_end(console: Console, trial: "StoredTrial", federation: "Federation") 
         f"{100 * test['accuracy_std']:.2f}) at round {number}, chosen on validation"
     )
     if federation.unseen:
-        accuracy = 100 * trial.rounds[-1].metrics["unseen/test/accuracy"]
+        accuracy = 100 * trial.rounds[-1].metrics[figures.UNSEEN_TEST.name]
         console.print(
             f"{len(federation.unseen)} unseen clients: test accuracy {accuracy:.2f} % after "
             f"personalisation on the server's state of round {number}"

@@ -47,8 +47,15 @@ def command(scenario: str, results: Path, as_json: bool, **_: Any) -> None:
         given["knobs"] = options.key_values(given["knobs"])
     console = Console(markup=False, quiet=as_json)
     console.print("Loading torch and timm")
-    from pfltune.api import tune
+    from pfltune.api import swept, tune, tuning
+    from pfltune.cli.sweep import show_sweep, sweep_json
     from pfltune.cli.view import Terminal
+    from pfltune.studies.sweep import sweep_of
+
+    if (sweep := sweep_of("tune", given)) is not None:
+        shown = sweep_json if as_json else partial(show_sweep, console)
+        swept(sweep, tuning(given.pop("method", None), given), Terminal(console, shown))
+        return
 
     named = None if "resume" in given else scenario
     show = print_json if as_json else partial(_show, console, results, named)

@@ -33,6 +33,7 @@ class Job(ABC):
         hardware: what it runs on.
         asked: what touches no figure.
         results: the results folder.
+        sweep: the name of the sweep of which it is a cell, which resumes it; empty if of none.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Job(ABC):
     hardware: Hardware
     asked: Asked
     results: Path
+    sweep: str = ""
 
     @property
     def folder(self) -> Path:
@@ -111,6 +113,18 @@ class Voice:
 
     tell: Callable[[str], object]
     warn: Callable[[str], object]
+
+
+def once(tell: Callable[[str], object]) -> Callable[[str], None]:
+    """Tells each line the first time only, where several jobs say the same."""
+    told: set[str] = set()
+
+    def tell_once(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            tell(line)
+
+    return tell_once
 
 
 @dataclass(frozen=True)

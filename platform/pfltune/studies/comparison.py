@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pfltune.budget import Budget
@@ -10,6 +9,7 @@ from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.knobs import Value, checked_values, knobs_of
 from pfltune.method import Method
+from pfltune.plugins import absolute
 from pfltune.registry import find_method, make_method, short_name, title_of
 from pfltune.running.job import Job
 from pfltune.search.candidate import Stage
@@ -89,7 +89,7 @@ def plan_methods(
     repeated = {m for m in methods if [short_name(x) for x in methods].count(short_name(m)) > 1}
     if repeated:
         raise UserError(f"methods named twice: {', '.join(sorted(repeated))}")
-    references = tuple(_absolute(method) for method in methods)
+    references = tuple(absolute(method) for method in methods)
     held: dict[str, dict[str, Value]] = {}
     spaces: dict[str, SearchSpace] = {}
     for reference, given in zip(references, methods, strict=True):
@@ -110,11 +110,3 @@ def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
 def _limits(method: str) -> dict[str, list[float | None]]:
     """The lowest and highest value that each knob of a method can have, whatever is searched."""
     return {knob.name: [knob.low, knob.high] for knob in knobs_of(find_method(method)).values()}
-
-
-def _absolute(method: str) -> str:
-    """A method's file by its absolute path: workers run in other folders."""
-    if ".py:" not in method:
-        return method
-    path, _, cls = method.rpartition(":")
-    return f"{Path(path).resolve()}:{cls}"

@@ -12,6 +12,7 @@ from pfltune.program import file_digest, file_of
 from pfltune.record import RECORD, Record, read_record
 from pfltune.registry import short_name
 from pfltune.running.folder_lock import checked_name
+from pfltune.sweeps import read_sweep
 
 HERE = "local"
 """As an address of Ray: this machine alone."""
@@ -31,7 +32,12 @@ def begun(command: str, given: Mapping[str, Any], results: Path) -> Record | Non
     chosen = name if resume is None else resume
     if chosen is None:
         return None
-    record = read_record(results / checked_name(chosen))
+    folder = results / checked_name(chosen)
+    if (sweep := read_sweep(folder)) is not None:
+        raise UserError(
+            f"{chosen} is a sweep, begun by pfltune {sweep.command}; choose another name"
+        )
+    record = read_record(folder)
     if resume and record is None:
         there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))
         raise UserError(
@@ -76,25 +82,32 @@ def _options(record: Record) -> dict[str, Any]:
 
 
 def see_files(given: Mapping[str, Any], record: Record | None) -> None:
-    """See that methods' files which only the record names are what they were; runs none of them.
+    """See that files of code which only the record names are what they were; runs none of them.
 
     Raises:
         UserError: a file is not there, or another one is.
     """
-    if record is None or "methods" in given:
+    if record is None:
         return
-    for method in record.methods:
-        path = file_of(method)
-        if path is None:
-            continue
-        if not path.is_file():
-            raise UserError(
-                f"the file of {short_name(method)} is not at {path} any more; name it with "
-                f"its method: --methods {','.join(record.methods)}"
-            )
-        known = record.program.files.get(short_name(method))
-        if file_digest(path) != known and not given.get("accept_new_code"):
-            raise UserError(
-                f"{path} is not the file that {record.name} began with; it is not run. "
-                "Restore it, or give --accept-new-code, which the report will say"
-            )
+    named: dict[str, tuple[str, str]] = {}
+    if "methods" not in given:
+        again = f"its method: --methods {','.join(record.methods)}"
+        named |= {short_name(method): (method, again) for method in record.methods}
+    if "scenario" not in given:
+        brought = record.scenario.strangers()
+        named |= {p.called: (p.reference, "the scenario: --scenario FILE") for p in brought}
+    for name, (reference, again) in named.items():
+        _see_file(record, name, reference, again, bool(given.get("accept_new_code")))
+
+
+def _see_file(record: Record, name: str, reference: str, again: str, accept_new_code: bool) -> None:
+    path = file_of(reference)
+    if path is None:
+        return
+    if not path.is_file():
+        raise UserError(f"the file of {name} is not at {path} any more; name it with {again}")
+    if file_digest(path) != record.program.files.get(name) and not accept_new_code:
+        raise UserError(
+            f"{path} is not the file that {record.name} began with; it is not run. "
+            "Restore it, or give --accept-new-code, which the report will say"
+        )
