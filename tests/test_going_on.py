@@ -233,12 +233,9 @@ def test_a_function_takes_what_its_command_takes_with_the_same_defaults(command)
 
     import click
 
-    context = click.Context(root)
-    options = {
-        each.name: each.get_default(context)
-        for each in root.get_command(context, command).params
-        if each.name not in ("as_json", "help")
-    }
+    with click.Context(root) as above:
+        context = root.get_command(above, command).make_context(command, [], above)
+    options = {n: v for n, v in context.params.items() if n not in ("as_json", "help")}
     taken = {
         name: parameter.default
         for name, parameter in inspect.signature(getattr(pfltune, command)).parameters.items()

@@ -12,9 +12,16 @@ if TYPE_CHECKING:
     from pfltune.api import sensitivity as sensitivity
     from pfltune.api import sweep as sweep
     from pfltune.api import tune as tune
+    from pfltune.backbones.base import Backbone as Backbone
+    from pfltune.data.partitions.base import Partition as Partition
+    from pfltune.data.settings import DataSource as DataSource
+    from pfltune.data.source import Chunk as Chunk
+    from pfltune.data.source import Decoded as Decoded
     from pfltune.errors import Halted as Halted
     from pfltune.errors import TrackingError as TrackingError
     from pfltune.errors import UserError as UserError
+    from pfltune.federation.sampling import Sampler as Sampler
+    from pfltune.federation.sampling import Sampling as Sampling
     from pfltune.federation.trial import FederatedTrial as FederatedTrial
     from pfltune.figures import of_method as of_method
     from pfltune.knobs import knob as knob
@@ -31,12 +38,19 @@ if TYPE_CHECKING:
     from pfltune.scenario import load_scenario as load_scenario
 
 _HOME = {
+    "Backbone": "pfltune.backbones.base",
+    "Chunk": "pfltune.data.source",
+    "DataSource": "pfltune.data.settings",
+    "Decoded": "pfltune.data.source",
     "FederatedTrial": "pfltune.federation.trial",
     "Halted": "pfltune.errors",
     "Method": "pfltune.method",
     "Metric": "pfltune.metrics",
+    "Partition": "pfltune.data.partitions.base",
     "Phase": "pfltune.method",
     "Results": "pfltune.report.notebook",
+    "Sampler": "pfltune.federation.sampling",
+    "Sampling": "pfltune.federation.sampling",
     "Scenario": "pfltune.scenario",
     "SensitivityResults": "pfltune.report.notebook",
     "SweepResults": "pfltune.report.notebook",

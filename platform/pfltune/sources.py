@@ -4,8 +4,8 @@ import ast
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import entry_points
+from collections.abc import Iterator, Mapping
+from importlib.metadata import distributions
 from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
@@ -36,11 +36,12 @@ def digest(contents: Mapping[str, bytes]) -> str:
 def _sources(cls: type) -> dict[str, bytes]:
     """The files of a class by names that are the same wherever they lie."""
     found: dict[Path, bytes] = {}
+    packages = _packages_with_plugins()
     waiting = [sys.modules[base.__module__] for base in cls.__mro__]
     while waiting:
         module = waiting.pop()
         path = _file_of(module)
-        if path is None or path in found or not _is_own(module.__name__, path):
+        if path is None or path in found or not _is_own(module.__name__, path, packages):
             continue
         found[path] = _executed(module, path)
         if path.suffix == ".py":
@@ -61,21 +62,22 @@ def _file_of(module: ModuleType) -> Path | None:
         return None
 
 
-def _is_own(name: str, path: Path) -> bool:
-    """Whether a module belongs to a plugin: not pfltune's engine, not Python's, no library."""
+def _is_own(name: str, path: Path, packages: set[str]) -> bool:
+    """Whether a module belongs to a plugin: not pfltune's engine, not Python's, no library.
+
+    What is installed is a library, unless it is one of the ``packages`` that bring plugins.
+    """
     top = name.partition(".")[0]
     if top == "pfltune":
         return name.startswith("pfltune.methods.")
     if top in sys.stdlib_module_names:
         return False
-    return (
-        not INSTALLED & {folder.name for folder in path.parents} or top in _packages_with_plugins()
-    )
+    return not INSTALLED & {folder.name for folder in path.parents} or top in packages
 
 
 def _packages_with_plugins() -> set[str]:
-    ours: Iterable[str] = (g for g in entry_points().groups if g.startswith(GROUPS))
-    return {e.module.partition(".")[0] for group in ours for e in entry_points(group=group)}
+    offered = (entry for installed in distributions() for entry in installed.entry_points)
+    return {e.module.partition(".")[0] for e in offered if e.group.startswith(GROUPS)}
 
 
 def _imported(module: ModuleType, source: bytes) -> Iterator[ModuleType]:

@@ -20,7 +20,7 @@ class TimmBackbone(Backbone):
     """A vision transformer by its timm name, with sizes of one's own where they are given."""
 
     sources: ClassVar[tuple[str, ...]] = ("random", "pretrained", "warm-start")
-    name: Literal["timm"] = "timm"
+    name: Literal["timm"] = Field("timm", description="or FILE.py:CLASS, with its own settings")
     model: str = Field("vit_tiny_patch16_224", description="timm's name of the architecture")
     patch_size: int | None = Field(None, ge=1, description="side of a patch in pixels")
     width: int | None = Field(None, ge=8, description="token width d")

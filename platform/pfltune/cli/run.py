@@ -81,7 +81,7 @@ def command(
     for note in chosen_scenario.notes():
         console.print(note)
     console.print(f"{title_of(type(chosen))}, seed {seed}: {_knobs(chosen)}")
-    spec = _spec(method, chosen, federation, compute, seed)
+    spec = _spec(method, chosen, chosen_scenario, federation, compute, seed)
     known = None if fresh else store.find(spec.key)
     if known is not None and known.trial.outcome == "finished":
         trial = known.trial
@@ -97,7 +97,12 @@ def command(
 
 
 def _spec(
-    reference: str, method: "Method", federation: "Federation", compute: "Compute", seed: int
+    reference: str,
+    method: "Method",
+    scenario: "Scenario",
+    federation: "Federation",
+    compute: "Compute",
+    seed: int,
 ) -> "TrialSpec":
     """All that the trial's figures depend on: it is one of a confirmation."""
     from pfltune.federation.fingerprint import fingerprint
@@ -107,7 +112,7 @@ def _spec(
     from pfltune.registry import short_name
     from pfltune.trials.spec import TrialSpec
 
-    program = Program.of([reference], compute.device)
+    program = Program.of([reference], compute.device, scenario.strangers())
     values = {name: getattr(method, name) for name in knobs_of(type(method))}
     computing = Computing(**{name: getattr(compute, name) for name in Computing.model_fields})
     ground = (program, fingerprint(federation), computing)

@@ -24,7 +24,7 @@ class Rounds(Settings):
 
     rounds: int = Field(ge=1, description="communication rounds")
     sampled_clients: int = Field(ge=1, description="clients that train in each round")
-    sampler: AnySampler = Field(Uniform(), description="which of the clients these are")
+    sampler: AnySampler = Field(Uniform(), description="which they are: uniform, or FILE.py:CLASS")
     local_epochs: int = Field(ge=1, description="passes over a client's training data per round")
     batch_size: int = Field(ge=1, description="samples per local step")
     evaluate_every: int = Field(1, ge=1, description="rounds between evaluations")

@@ -39,7 +39,7 @@ def small_federation(clients: tuple[Sizes, ...] = SKEWED, **protocol: Any) -> Fe
 def tiny_federation(
     clients: Iterable[tuple[int, int, int]] = SKEWED,
     *,
-    backbone: Backbone = TINY_VIT,
+    backbone: TimmBackbone = TINY_VIT,
     weights: Tensors | None = None,
     **protocol: Any,
 ) -> Federation:
