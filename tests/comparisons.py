@@ -97,7 +97,8 @@ def record(
     """
     made = record_of(methods, name, rounds=rounds)
     ground = made.scenario.model_copy(update={"name": scenario})
-    made = made.model_copy(update={"scenario": ground, **changed})
+    data = {"clients": "0123" if scenario == "digits" else scenario}
+    made = made.model_copy(update={"scenario": ground, "data": data, **changed})
     folder = store.results / name
     made.write(folder)
     journal = Journal(folder / JOURNAL, made.id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pfltune.api import compare as compare
+    from pfltune.api import extend as extend
     from pfltune.api import load_results as load_results
     from pfltune.api import sensitivity as sensitivity
     from pfltune.api import sweep as sweep
@@ -59,6 +60,7 @@ _HOME = {
     "UserError": "pfltune.errors",
     "available_methods": "pfltune.registry",
     "compare": "pfltune.api",
+    "extend": "pfltune.api",
     "knob": "pfltune.knobs",
     "load_results": "pfltune.api",
     "load_scenario": "pfltune.scenario",

@@ -56,13 +56,13 @@ def command(
 ) -> None:
     """Run one federated trial of METHOD without Ray and print its rounds.
 
-    METHOD is a name (see `pfltune methods`) or path/to/file.py:Class. Knobs that are not set have
-    their published defaults. The result is the test accuracy at the round with the best validation
-    accuracy. A trial that was trained before, here or in a comparison, is shown and not trained
-    again.
+    METHOD is a name (see `pfltune methods`) or path/to/file.py:Class, and may hold knobs in
+    brackets. Knobs that are not set have their published defaults. The result is the test accuracy
+    at the round with the best validation accuracy. A trial that was trained before, here or in a
+    comparison, is shown and not trained again.
     """
     values = options.key_values(knobs)
-    from pfltune.registry import make_method, title_of
+    from pfltune.registry import canonical, make_method, reference_title
     from pfltune.running.hardware import choose_compute, pick_device, precision_for
     from pfltune.running.pool import this_machine
     from pfltune.scenario import load_scenario
@@ -80,7 +80,7 @@ def command(
     federation = chosen_scenario.build(threads)
     for note in chosen_scenario.notes():
         console.print(note)
-    console.print(f"{title_of(type(chosen))}, seed {seed}: {_knobs(chosen)}")
+    console.print(f"{reference_title(canonical(method))}, seed {seed}: {_knobs(chosen)}")
     spec = _spec(method, chosen, chosen_scenario, federation, compute, seed)
     known = None if fresh else store.find(spec.key)
     if known is not None and known.trial.outcome == "finished":

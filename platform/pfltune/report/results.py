@@ -1,7 +1,7 @@
 """What a comparison found, read from its record and its journal and nothing else."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from pfltune.tracking.events import (
     TrialEnded,
     TrialStarted,
 )
-from pfltune.tracking.journal import JOURNAL, Journal
+from pfltune.tracking.journal import Journal
 
 Curve = list[tuple[int, float]]
 
@@ -212,6 +212,9 @@ class ComparisonResult:
         changes: when it was made by other code from then on.
         damage: what is wrong with its journal, whose rest is left out; empty if nothing is.
         measures: what is told of each client beside accuracy.
+        budgets: what methods could spend that were given another budget than the record's, by
+            short name.
+        remarks: sentences on where its rows come from, or that some are left out.
     """
 
     name: str
@@ -222,6 +225,8 @@ class ComparisonResult:
     changes: tuple[Change, ...] = ()
     damage: str = ""
     measures: tuple[Measure, ...] = ()
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def confirmed(self) -> tuple[MethodResult, ...]:
@@ -258,12 +263,16 @@ class ComparisonResult:
     @property
     def planned(self) -> int:
         """Trials of all methods; one without a free knob has one search trial."""
-        spaces = self.record.spaces
-        searches = (
-            self.budget.trials if spaces.get(method.name, {}).get("search", True) else 1
-            for method in self.methods
-        )
-        return sum(search + self.budget.seeds for search in searches)
+        return sum(self._planned(method.name) for method in self.methods)
+
+    def budget_of(self, method: str) -> Budget:
+        """What a method could spend, by its short name."""
+        return self.budgets.get(method, self.budget)
+
+    def _planned(self, method: str) -> int:
+        is_searched = self.record.spaces.get(method, {}).get("search", True)
+        budget = self.budget_of(method)
+        return (budget.trials if is_searched else 1) + budget.seeds
 
 
 def read_results(results: Path, name: str) -> ComparisonResult:
@@ -275,7 +284,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
     record = find_record(results, name)
     if isinstance(record.budget, Sensitivity):
         raise UserError(f"{name!r} is no comparison: it was run by pfltune {record.command}")
-    journal = Journal(results / name / JOURNAL, record.id)
+    journal = Journal(results / name / record.journal, record.seal)
     if not journal.events:
         raise UserError(journal.damage or f"{name!r} has not begun yet")
     trials, endings = told_trials(journal.events)
@@ -288,18 +297,22 @@ def read_results(results: Path, name: str) -> ComparisonResult:
         )
         for short in map(short_name, record.methods)
     ]
-    ranked = sorted(methods, key=lambda m: (-settled(m.mean(TEST)), m.name))
-    ranked.sort(key=lambda m: not m.runs)
     return ComparisonResult(
         name,
         record.id,
         record.scenario.name,
         record,
-        tuple(ranked),
+        ranked(methods),
         record.changes,
         journal.damage or "",
         record.measures,
     )
+
+
+def ranked(methods: Iterable[MethodResult]) -> tuple[MethodResult, ...]:
+    """The best test accuracy first, by name among equals; those without a figure last."""
+    ordered = sorted(methods, key=lambda m: (-settled(m.mean(TEST)), m.name))
+    return tuple(sorted(ordered, key=lambda m: not m.runs))
 
 
 def find_record(results: Path, name: str) -> Record:

@@ -15,7 +15,7 @@ from pfltune.report.canvas import ShownFigure
 from pfltune.report.markdown import markdown
 from pfltune.report.results import TEST, ToldTrial, told_trials
 from pfltune.report.styles import COLOURS
-from pfltune.tracking.journal import JOURNAL, Journal
+from pfltune.tracking.journal import Journal
 
 NAMES = {
     "all": "everything (Local)",
@@ -64,7 +64,7 @@ Cells = dict[str, Cell]
 
 def study_trials(record: Record, folder: Path) -> list[ToldTrial]:
     """The trials of a study, as its journal in ``folder`` tells of them."""
-    return told_trials(Journal(folder / JOURNAL, record.id).events)[0]
+    return told_trials(Journal(folder / record.journal, record.seal).events)[0]
 
 
 def cells_of(trials: Iterable[ToldTrial]) -> Cells:
