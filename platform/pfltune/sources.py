@@ -4,7 +4,6 @@ import ast
 import hashlib
 import inspect
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from importlib.metadata import distributions
 from importlib.util import resolve_name
@@ -12,6 +11,9 @@ from pathlib import Path
 from types import ModuleType
 
 from pfltune.plugins import GROUPS, source_of
+
+LIBRARIES = frozenset(("site-packages", "dist-packages"))
+"""What folders of installed packages are called."""
 
 
 def code_digest(cls: type) -> str:
@@ -67,8 +69,8 @@ def _is_own(name: str, path: Path, packages: set[str]) -> bool:
         return name.startswith("pfltune.methods.")
     if top in sys.stdlib_module_names:
         return False
-    libraries = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
-    is_installed = any(path.is_relative_to(folder) for folder in libraries)
+    # One environment may look into another's folder, by a .pth file for instance.
+    is_installed = not LIBRARIES.isdisjoint(path.parts)
     return not is_installed or top in packages
 
 
