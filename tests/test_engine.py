@@ -604,7 +604,7 @@ def test_buffers_are_no_part_of_training():
 def test_a_frozen_batchnorm_keeps_its_statistics():
     model = Normed()
     desk = Bench(model, partly(model, frozen=("norm.weight", "norm.bias"))[0])
-    desk.trainer.correct(desk.start, torch.arange(4))  # as after any evaluation
+    desk.trainer.answers(desk.start, torch.arange(4))  # as after any evaluation
     desk.work.fit(desk.start, [Phase("all", 0.1)])
     assert model.norm.running_mean.tolist() == [0.0]
     assert model.norm.num_batches_tracked == 0

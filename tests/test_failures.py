@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ports import free_port
 from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
 
@@ -32,15 +32,21 @@ from pfltune.running import gpu_share as gpu_share_module
 from pfltune.running import hardware as hardware_module
 from pfltune.running import session as session_module
 from pfltune.running.callback import JournalCallback
+from pfltune.running.dealt import DealtTrials
+from pfltune.running.finished import NOTHING
+from pfltune.running.given import to_config
 from pfltune.running.gpu_share import CONTEXT_MB, MOST, USABLE, share_for
 from pfltune.running.hardware import Hardware
 from pfltune.running.ledger import Ledger
 from pfltune.running.pool import Machines
 from pfltune.running.scheduler import RungScheduler
 from pfltune.running.stopping import Stopping
+from pfltune.running.trial_log import TrialLog
 from pfltune.scenario import load_scenario
 from pfltune.search.candidate import SCORE, Candidate
 from pfltune.search.plan import Plan
+from pfltune.search.searches import ComparisonDealer
+from pfltune.search.space import load_space
 from pfltune.tracking.events import TrialEnded
 from pfltune.tracking.journal import Journal
 
@@ -107,7 +113,7 @@ class Failing(Method):
 REASONS = {
     "diverge": "loss was nan in round 1",
     "crash": "ZeroDivisionError: a stranger's [/bug]",
-    "take for ever": "it took longer than the 20 s allowed",
+    "take for ever": "it took longer than the 45 s allowed",
     "lack memory": "it failed 4 times without getting further: MemoryError: no room for a stranger",
 }
 WORKING = ("work", "die once", "lack GPU memory once")
@@ -120,9 +126,7 @@ class MlflowServer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.uri = f"http://somebody:secret-word@127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -173,7 +177,7 @@ def answers(address: str) -> bool:
         return False
 
 
-def patiently(condition, complaint: str, seconds: float = 200.0) -> None:
+def patiently(condition, complaint: str, seconds: float = 600.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, complaint
@@ -221,7 +225,7 @@ class Story:
 
     def sit(self, *arguments: str, meanwhile=None) -> Sitting:
         command = [PFLTUNE, "compare", *arguments, "--workers", "2"]
-        command += ["--trial-limit", "20", "--checkpoint-rounds", "1"]
+        command += ["--trial-limit", "45", "--checkpoint-rounds", "1"]
         out, err = self.folder / "out.txt", self.folder / "err.txt"
         environment = {**os.environ, "MLFLOW_TRACKING_URI": self.server.uri}
         with out.open("w") as stdout, err.open("w") as stderr:
@@ -231,7 +235,7 @@ class Story:
             try:
                 if meanwhile:
                     meanwhile(process, out)
-                process.wait(300)
+                process.wait(900)
             finally:
                 process.kill()
         return Sitting(process.returncode, out.read_text(), err.read_text())
@@ -305,6 +309,7 @@ class TestStory:
         assert run["status"] == "FAILED"
         assert run["tags"]["outcome"] == "failed"
         assert REASONS[mode] in run["tags"]["failure"]
+        assert set(run["history"]) == {"rounds"}, "no figure that nobody measured"
         page = (story.folder / "results" / "broken" / "report" / "report.html").read_text()
         assert REASONS[mode] in page.replace("&#39;", "'")
         assert REASONS[mode] in story.resumed.out.replace("\n", " ")
@@ -320,6 +325,12 @@ class TestStory:
         assert figures(survivor) == figures(story.run_of("work"))
         tried = int((story.folder / mode).read_text())
         assert tried >= ROUNDS + 1, "it did fail, and had to do a round again"
+
+    def test_an_error_in_a_methods_code_is_told_with_its_client_and_round(self, story):
+        failure = story.run_of("crash")["tags"]["failure"]
+        assert re.fullmatch(
+            r"ZeroDivisionError: a stranger's \[/bug\] \(client \d, round 1\)", failure
+        )
 
     def test_the_best_of_the_others_is_confirmed(self, story):
         (confirmed,) = (run for run in story.runs if run["tags"]["stage"] == "confirm")
@@ -391,8 +402,8 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
     import ray
     from rich.console import Console
 
-    from pfltune.cli.job import voice
     from pfltune.cli.live import ComparisonProgress
+    from pfltune.cli.view import voice
     from pfltune.report.partition import write_partition
     from pfltune.studies.comparison import Comparison, plan_methods
 
@@ -410,7 +421,16 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
     hardware = Hardware(workers=2, threads=1, gpus_per_trial=0.25, compute=Compute())
     results = tmp_path / "results"
     asked = Asked(checkpoints=str(tmp_path / "elsewhere"))
-    job = Comparison("greedy", scenario, plan, spaces, hardware, asked, results)
+    job = Comparison(
+        name="greedy",
+        command="compare",
+        scenario=scenario,
+        plan=plan,
+        hardware=hardware,
+        asked=asked,
+        results=results,
+        spaces=spaces,
+    )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     monkeypatch.setattr(session_module, "PATIENCE_S", 2.0)
     console = Console(file=(tmp_path / "out.txt").open("w"))
@@ -518,7 +538,7 @@ class FakeTrial:
     """What scheduler and callback see of a Tune trial whose process reported ``told``."""
 
     def __init__(self, folder: Path, told: str, *, index=0, share=0.0, failures=1) -> None:
-        self.config = Candidate("fedavg", "search", index, 0, 1, {"lr": 0.1}).to_config()
+        self.config = to_config("cell", Candidate("fedavg", "search", index, 0, 1, {"lr": 0.1}))
         self.status = Trial.ERROR
         self.last_result = {"round": 2}
         self.num_failures = failures
@@ -540,10 +560,20 @@ DEATH = "The actor died unexpectedly before finishing this task.\n  ActorDiedErr
 
 
 @pytest.fixture
-def scheduler():
+def dealt(tmp_path):
+    """The trials of a comparison whose journal is in the test's folder."""
     protocol = load_scenario("digits").protocol
-    budget = Budget(trials=2, generation=2, eta=2)
-    return RungScheduler(Plan(("fedavg",), budget, protocol), Ledger(), Stopping())
+    plan = Plan(("fedavg",), Budget(trials=2, generation=2, eta=2), protocol)
+    journal, ledger = Journal(tmp_path / "journal.jsonl"), Ledger()
+    journal.observe(ledger.apply)
+    log = TrialLog(journal.append, ledger, NOTHING, str(tmp_path / "checkpoints"), print)
+    dealer = ComparisonDealer(plan, {"fedavg": load_space("fedavg")})
+    return DealtTrials(dealer, ledger, log, NOTHING)
+
+
+@pytest.fixture
+def scheduler(dealt):
+    return RungScheduler({"cell": dealt}, Stopping())
 
 
 @pytest.mark.parametrize(
@@ -563,11 +593,11 @@ def test_a_trial_without_a_gpu_gets_none(scheduler, tmp_path):
     assert trial.share == 0.0
 
 
-def test_who_is_started_again_keeps_its_place_and_who_is_not_leaves_it(scheduler, tmp_path):
+def test_who_is_started_again_keeps_its_place_and_who_is_not_leaves_it(scheduler, dealt, tmp_path):
     """The first rung of two trials over ten rounds is at round six, the next evaluation."""
     trials = [FakeTrial(tmp_path, DEATH, index=index) for index in (0, 1)]
     for trial in trials:
-        scheduler.on_trial_add(None, trial)
+        dealt.brackets.enter(Candidate.from_config(trial.config))
     result = {"round": 6, SCORE: 0.5}
     assert scheduler.on_trial_result(None, trials[0], result) == scheduler.PAUSE
     scheduler.on_trial_error(None, trials[1])
@@ -578,10 +608,8 @@ def test_who_is_started_again_keeps_its_place_and_who_is_not_leaves_it(scheduler
 
 
 @pytest.fixture
-def callback(tmp_path):
-    journal, ledger = Journal(tmp_path / "journal.jsonl"), Ledger()
-    journal.observe(ledger.apply)
-    return JournalCallback(journal, ledger, str(tmp_path / "checkpoints"))
+def callback(dealt):
+    return JournalCallback({"cell": dealt})
 
 
 def hear(callback: JournalCallback, what: str, trial: FakeTrial) -> None:
@@ -606,17 +634,17 @@ def test_a_trial_that_is_given_up_says_why(told, reason, callback, tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
-def test_a_disk_that_takes_nothing_stops_everything(number, callback, tmp_path):
+def test_a_disk_that_takes_nothing_stops_everything(number, callback, dealt, tmp_path):
     told = f"Traceback\n{OSError(number, os.strerror(number))}"
     with pytest.raises(Halted, match=re.escape(os.strerror(number))):
         hear(callback, "recover", FakeTrial(tmp_path, told))
-    assert callback.halted
+    assert dealt.log.halted
 
 
 @pytest.mark.parametrize("told", [DEATH, OUT_OF_MEMORY, "ConnectionError: storage is away"])
-def test_what_may_pass_stops_nothing(told, callback, tmp_path):
+def test_what_may_pass_stops_nothing(told, callback, dealt, tmp_path):
     hear(callback, "recover", FakeTrial(tmp_path, told))
-    assert callback.halted is None
+    assert dealt.log.halted is None
 
 
 def test_a_journal_that_cannot_be_written_stops_everything(callback, tmp_path, monkeypatch):

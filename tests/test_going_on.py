@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+import pfltune
 import pfltune.cli
 from pfltune.cli.app import COMMANDS, root
-from pfltune.errors import Halted
+from pfltune.cli.options import key_values
+from pfltune.errors import Halted, UserError
 from pfltune.program import Program
 from pfltune.record import Asked, Record, read_record
 
@@ -29,8 +31,12 @@ FREE = {
     "checkpoint_seconds": ("--checkpoint-seconds", "5", "6", 6.0),
     "checkpoint_rounds": ("--checkpoint-rounds", "2", "3", 3),
     "trial_limit": ("--trial-limit", "100", "200", 200.0),
+    "fresh": ("--fresh", "", "--reuse", False),
 }
-"""Option, its value at first, its value when it is given anew, and how that is recorded."""
+"""Option, its value at first, its value when it is given anew, and how that is recorded.
+
+One without a value has another option that takes it back.
+"""
 DECIDING = {
     "methods": ["--methods", "fedavg,fedrep"],
     "method": ["fedrep"],
@@ -49,6 +55,7 @@ DECIDING = {
 }
 """What decides the figures, another value than at first."""
 ABOUT = {
+    "fresh",
     "name",
     "resume",
     "results",
@@ -61,32 +68,63 @@ ABOUT = {
 """Neither; ``--deterministic`` cannot be taken back."""
 
 
-@pytest.fixture
-def call(monkeypatch, tmp_path):
-    """``call(*arguments)`` is the job that a command would run, or its line and exit code."""
+@pytest.fixture(params=["command line", "python"])
+def call(request, monkeypatch, tmp_path):
+    """``call(*arguments)`` is the job that a command would run, or the exit code of its mistake.
+
+    Once through the command line, once through the function with what click reads.
+    """
 
     jobs = []
 
-    def stop(job, progress, voice, draw, accept_new_code):
+    def stop(job, progress, voice, draw, accept_new_code, store):
         parts = {**job.recorded(), "program": PROGRAM, "data": {"images": "1"}}
         before = read_record(job.folder)
         if before is None:
             Record.model_validate(parts).write(job.folder)
         else:
-            before.going_on(Record.model_validate({**parts, "id": before.id}), accept_new_code)
+            now = Record.model_validate({**parts, "id": before.id})
+            if job.extends:
+                before.extended(now, accept_new_code).write(job.folder)
+            else:
+                before.going_on(now, accept_new_code)
         jobs.append(job)
         raise Halted("a job would run now")
 
-    monkeypatch.setattr("pfltune.running.session.run_session", stop)
+    monkeypatch.setattr("pfltune.api.run_session", stop)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments):
+    def commanded(*arguments):
         monkeypatch.setattr(sys, "argv", ["pfltune", *arguments])
         with pytest.raises(SystemExit) as ended:
             pfltune.cli.main()
         return jobs.pop() if jobs else ended.value.code
 
-    return run
+    def called(command, *arguments):
+        with pytest.raises((Halted, UserError)) as ended:
+            getattr(pfltune, command)(**in_python(command, arguments))
+        if jobs:
+            return jobs.pop()
+        print(ended.value, file=sys.stderr)
+        return 2
+
+    return commanded if request.param == "command line" else called
+
+
+def in_python(command, arguments):
+    """The arguments of a function that say what a command line says."""
+    import click
+    from click.core import ParameterSource
+
+    with click.Context(root) as above:
+        context = root.get_command(above, command).make_context(command, [*arguments], above)
+    source = context.get_parameter_source
+    given = {n: v for n, v in context.params.items() if source(n) is ParameterSource.COMMANDLINE}
+    if "methods" in given:
+        given["methods"] = given["methods"].split(",")
+    if "knobs" in given:
+        given["knobs"] = key_values(given["knobs"])
+    return given
 
 
 def recorded(job):
@@ -96,7 +134,7 @@ def recorded(job):
 
 
 def begin(call, command):
-    free = [word for option, value, *_ in FREE.values() for word in (option, value)]
+    free = [word for option, value, *_ in FREE.values() for word in (option, value) if word]
     search = SEARCH if command != "sensitivity" else []
     return call(command, "--name", NAME, *BEGUN[command], *COMMON, *search, *free)
 
@@ -118,7 +156,7 @@ def test_the_bare_hint_repeats_all_that_the_command_said(call, command):
     again = call(command, "--resume", NAME)
     assert recorded(again) == recorded(first)
     assert again.trial_options == first.trial_options
-    assert set(Asked.model_fields) == set(FREE)
+    assert set(Asked.model_fields) == {*FREE, "fresh"}
     assert all(getattr(first.asked, name) not in (None, 30.0) for name in FREE)
 
 
@@ -126,8 +164,8 @@ def test_the_bare_hint_repeats_all_that_the_command_said(call, command):
 @pytest.mark.parametrize("command", list(BEGUN))
 def test_what_touches_no_figure_may_be_given_anew(call, command, name):
     first = begin(call, command)
-    option, _, new, recorded = FREE[name]
-    again = call(command, "--resume", NAME, option, new)
+    option, value, new, recorded = FREE[name]
+    again = call(command, "--resume", NAME, *([option, new] if value else [new]))
     assert again.asked == first.asked.model_copy(update={name: recorded})
     assert again.plan == first.plan
 
@@ -194,5 +232,191 @@ def test_another_program_is_shown_and_refused_unless_it_is_accepted(call):
     assert accepted.going_on(now, accept_new_code=False).changes == accepted.changes
 
 
+@pytest.mark.parametrize("command", list(BEGUN))
+def test_a_function_takes_what_its_command_takes_with_the_same_defaults(command):
+    import inspect
+
+    import click
+
+    with click.Context(root) as above:
+        context = root.get_command(above, command).make_context(command, [], above)
+    options = {n: v for n, v in context.params.items() if n not in ("as_json", "help")}
+    taken = {
+        name: parameter.default
+        for name, parameter in inspect.signature(getattr(pfltune, command)).parameters.items()
+        if name != "progress"
+    }
+    assert taken.keys() == options.keys()
+    if command == "compare":
+        options["methods"] = tuple(options["methods"].split(","))
+    assert {n: v for n, v in taken.items() if v} == {n: v for n, v in options.items() if v}
+
+
+BAD = {
+    "seeds": 0,
+    "seed": -1,
+    "workers": 0,
+    "threads": 2000,
+    "precision": "float16",
+    "device": "tpu",
+    "gpus_per_trial": -0.5,
+    "checkpoint_seconds": -1,
+    "checkpoint_rounds": 0,
+    "trial_limit": 0,
+}
+
+
+@pytest.mark.parametrize("door", ["command line", "python"])
+@pytest.mark.parametrize("name", list(BAD))
+@pytest.mark.parametrize("command", list(BEGUN))
+def test_a_value_that_is_not_possible_is_named_in_one_line(
+    command, name, door, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    if door == "python":
+        first = {"method": "fedavg"} if command == "tune" else {}
+        with pytest.raises(UserError) as ended:
+            getattr(pfltune, command)(**first, **{name: BAD[name]})
+        told = f"{ended.value}\n"
+    else:
+        first = ["fedavg"] if command == "tune" else []
+        words = ["pfltune", command, *first, f"--{name.replace('_', '-')}", str(BAD[name])]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit, match="2"):
+            pfltune.cli.main()
+        told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert str(BAD[name]) in told
+    assert not Path("results").exists()
+
+
+def test_what_is_none_is_not_given(call):
+    first = begin(call, "compare")
+    with pytest.raises(Halted, match="would run"):
+        pfltune.compare(None, resume=NAME, trials=None, workers=None, scenario=None)
+    assert read_record(first.folder).budget == first.plan.budget
+
+
+def test_an_option_that_there_is_none_of_is_named_with_those_there_are():
+    with pytest.raises(UserError, match=r"unknown key 'trails' \(did you mean 'trials'"):
+        pfltune.compare(trails=3)
+
+
 def test_every_command_that_goes_on_is_tested():
     assert {name for name in COMMANDS if "resume" in options_of(name)} == set(BEGUN)
+
+
+# ------------------------------------------------------------------ what is extended
+
+
+def refused(call, capsys, *arguments):
+    """The line by which a command is refused; what is there stays as it is."""
+    before = Path("results", NAME, "comparison.json").read_bytes()
+    capsys.readouterr()
+    assert call(*arguments) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert Path("results", NAME, "comparison.json").read_bytes() == before
+    return told
+
+
+def test_an_extended_comparison_is_what_it_was_and_more(call):
+    first = begin(call, "compare")
+    job = call("extend", NAME, "--methods", "fedrep,local", "--seeds", "4", "--trials", "9")
+    assert job.command == "compare"
+    assert job.plan.methods == ("fedavg", "local", "fedrep"), "each once, the new ones last"
+    assert job.plan.budget.generations == (3, 3, 3)
+    assert job.plan.budget == first.plan.budget.grown(4, 9, None)
+    kept = ("scenario", "computing", "asked")
+    assert {key: job.recorded()[key] for key in kept} == {
+        key: first.recorded()[key] for key in kept
+    }
+
+    record = read_record(job.folder)
+    assert record.journal == "journal-2.jsonl"
+    assert record.budget == job.plan.budget
+    assert set(record.spaces) == {"fedavg", "local", "fedrep"}
+    assert recorded(call("compare", "--resume", NAME)) == recorded(job)
+    again = call("extend", NAME, "--seeds", "4")
+    assert read_record(again.folder).journal == "journal-2.jsonl", "nothing more is asked for"
+    call("extend", NAME, "--generation", "3,3,3,2")
+    assert read_record(again.folder).journal == "journal-3.jsonl"
+    assert recorded(call("compare", "--resume", NAME)) != recorded(job)
+
+
+def test_what_touches_no_figure_may_be_given_when_extending(call):
+    begin(call, "compare")
+    job = call("extend", NAME, "--seeds", "4", "--workers", "2")
+    assert (job.asked.workers, job.asked.checkpoint_rounds) == (2, 2)
+
+
+def test_what_was_begun_by_tune_is_extended_with_what_it_holds(call):
+    begin(call, "tune")
+    job = call("extend", NAME, "--seeds", "4")
+    assert job.command == "tune"
+    assert call("tune", "--resume", NAME).plan == job.plan
+    job = call("extend", NAME, "--methods", "fedavg[lr=0.3],fedper")
+    assert job.command == "compare"
+    assert job.plan.fixed == {
+        "fedavg": {"lr": 0.2},
+        "fedavg[lr=0.3]": {"lr": 0.3},
+        "fedper": {},
+    }
+    assert call("compare", "--resume", NAME).plan == job.plan
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ([], "say what to add"),
+        (["--seeds", "1"], "there are 2 seeds; 1 would be fewer"),
+        (["--trials", "3"], "there are 6 search trials; 3 would be fewer"),
+        (["--trials", "7"], "whole generations of 3 give 9, 12, 15"),
+        (["--generation", "4,4"], "would not begin with them"),
+        (["--generation", "4"], "say with --trials"),
+        (["--generation", "4;4"], "neither a size"),
+        (["--methods", "fedper,fedper"], "methods named twice: fedper"),
+        (["--methods", "nobody"], "unknown method 'nobody'"),
+    ],
+)
+def test_what_cannot_be_added_is_one_line(call, capsys, asked, told):
+    begin(call, "compare")
+    assert told in refused(call, capsys, "extend", NAME, *asked)
+
+
+def test_only_what_is_there_and_is_no_study_can_be_extended(call, capsys):
+    begin(call, "sensitivity")
+    assert "is a sensitivity study" in refused(call, capsys, "extend", NAME, "--seeds", "3")
+    assert "there is nothing named 'other'" in refused(
+        call, capsys, "extend", "other", "--seeds", "3"
+    )
+
+
+def test_another_program_extends_only_if_it_is_accepted(call):
+    record = read_record(begin(call, "compare").folder)
+    grown = record.budget.grown(3, None, None)
+    source = {"fedavg": "1", "fedrep": "9"}
+    added = record.model_copy(
+        update={
+            "methods": (*record.methods, "fedrep"),
+            "budget": grown,
+            "program": PROGRAM.model_copy(update={"source": source}),
+        }
+    )
+    extended = record.extended(added, accept_new_code=False)
+    assert extended.program.source == source, "a method that was not there is no change"
+    assert (extended.id, extended.budget, extended.changes) == (record.id, grown, ())
+    other = added.model_copy(update={"program": PROGRAM.model_copy(update={"processor": "quill"})})
+    with pytest.raises(Exception, match="the processor was abacus, is quill"):
+        record.extended(other, accept_new_code=False)
+    assert len(record.extended(other, accept_new_code=True).changes) == 1
+    with pytest.raises(Exception, match="has fedrep by now"):
+        extended.extended(record, accept_new_code=False)
+
+
+def test_a_journal_of_its_own_has_no_name_and_no_seal_that_is_taken(call):
+    record = read_record(begin(call, "compare").folder)
+    more = record.model_copy(update={"budget": record.budget.grown(3, None, None)})
+    extended = record.extended(more, accept_new_code=False, taken=["journal-2.jsonl"])
+    assert extended.journal == "journal-3.jsonl"
+    assert len({extended.seal, record.seal, extended.seal_of("journal-2.jsonl")}) == 3

@@ -28,6 +28,7 @@ FORBIDDEN = {
     "running": ("studies", "report", "cli"),
     "studies": ("report", "cli"),
     "trials": ("search", "running", "studies", "report", "cli"),
+    "testing": ("search", "running", "studies", "report", "tracking", "cli"),
 }
 """What a room knows nothing of."""
 
@@ -92,7 +93,7 @@ def test_the_engine_names_no_method(path):
 
 @pytest.mark.parametrize("path", METHODS, ids=lambda path: path.name)
 def test_a_method_imports_only_what_methods_are_made_of(path):
-    allowed = [f"pfltune.{name}" for name in ("method", "knobs", "parts", "errors")]
+    allowed = [f"pfltune.{name}" for name in ("method", "figures", "knobs", "parts", "errors")]
     ours = [name for name in imports(path) if within(name, "pfltune") or name.startswith(".")]
     found = [
         name
@@ -126,6 +127,16 @@ def test_a_room_knows_nothing_of_those_above_it(above):
         for path in (PACKAGE / above).glob("**/*.py")
         for name in imports(path)
         if within(name, *names)
+    }
+    assert not found
+
+
+def test_what_to_try_knows_neither_ray_nor_mlflow():
+    found = {
+        (path.name, name)
+        for path in (PACKAGE / "search").glob("*.py")
+        for name in imports(path)
+        if within(name, "ray", "mlflow")
     }
     assert not found
 

@@ -298,7 +298,7 @@ def test_so_it_is_as_a_process(tmp_path):
         [PFLTUNE, *LINE],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=900,
         cwd=tmp_path,
         env={**os.environ, "MLFLOW_TRACKING_URI": STORES[0]},
     )

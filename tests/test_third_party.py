@@ -37,7 +37,7 @@ def run(*command, path=None, cwd=None):
         "COLUMNS": "200",  # no line is broken inside a word that is looked for
     }
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=400, cwd=cwd, env=environment, check=False
+        command, capture_output=True, text=True, timeout=900, cwd=cwd, env=environment, check=False
     )
 
 
@@ -165,3 +165,4 @@ def test_where_it_is_not_installed_its_name_is_a_mistake_in_one_line(tmp_path):
     done = run(PFLTUNE, "run", NAME, cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert re.match(rf"pfltune: .*{NAME!r}.*fedavg.*fedperfix.*\n\Z", done.stderr)
+    assert list(tmp_path.iterdir()) == []

@@ -10,10 +10,11 @@ from pydantic import Field
 
 from pfltune.devices import processor_name
 from pfltune.plugins import Plugin
-from pfltune.plugins import file_of as file_of
+from pfltune.plugins import file_of as plugin_file
 from pfltune.registry import find_method, short_name
 from pfltune.settings import Settings
 from pfltune.sources import code_digest, digest
+from pfltune.variants import parsed
 
 ENGINE = "pfltune itself"
 NUMERIC = (
@@ -21,8 +22,10 @@ NUMERIC = (
     *("pillow", "medmnist", "safetensors", "optuna"),
 )
 """Distributions whose version can move a figure or a suggestion."""
-SILENT = ("cli", "report", "tracking")
-"""Folders of pfltune whose code tells of figures and moves none."""
+SUGGESTING = ("pfltune", "optuna")
+"""Those of them that move no figure of a given trial: pfltune's own code has a digest."""
+SILENT = ("api.py", "cli", "report", "sweeps.py", "testing", "tracking", "trials")
+"""Folders and files of pfltune whose code tells of figures and moves none."""
 
 
 class Program(Settings):
@@ -102,8 +105,13 @@ def engine_digest(root: Path = Path(__file__).parent) -> str:
 
 
 def method_digest(reference: str) -> str:
-    """Of a method's module and of all modules that it imports, libraries left out."""
+    """Of a method's class, its module and all modules that it imports, libraries left out."""
     return code_digest(find_method(reference))
+
+
+def file_of(reference: str) -> Path | None:
+    """The file that a method or plugin is named by, whatever it holds; None for a name."""
+    return plugin_file(parsed(reference).base)
 
 
 def file_digest(path: Path) -> str:

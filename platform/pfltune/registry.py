@@ -1,20 +1,26 @@
-"""Finding methods: in pfltune.methods, in other installed packages, or in a file."""
+"""Finding methods: in pfltune.methods, in other installed packages, or in a file.
+
+A reference is a name or ``path/to/file.py:Class``, and may hold knobs in brackets, see
+:mod:`pfltune.variants`.
+"""
 
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pfltune.errors import UserError
 from pfltune.interface import check_interface
 from pfltune.isolation import in_a_line, restored
-from pfltune.knobs import checked_values
+from pfltune.knobs import Value, checked_values, written
 from pfltune.method import Method
 from pfltune.plugins import Seam, loaded
-from pfltune.plugins import short_name as short_name
+from pfltune.variants import Reference, check_agreement, parsed
 
 
 def available_methods() -> dict[str, type[Method]]:
@@ -28,30 +34,102 @@ def available_methods() -> dict[str, type[Method]]:
 
 
 def find_method(reference: str) -> type[Method]:
-    """The method class behind a name or ``path/to/file.py:Class``.
+    """The method class behind a reference, whatever it holds.
+
+    Raises:
+        UserError: there is none, it cannot be loaded, or it says what nothing would read.
+    """
+    cls = load_method(reference)
+    check_interface(cls)
+    return cls
+
+
+def load_method(reference: str) -> type[Method]:
+    """As :func:`find_method`, without a look at what the class says.
 
     Raises:
         UserError: there is none, or it cannot be loaded.
     """
-    return METHODS.find(reference)
+    return METHODS.find(parsed(reference).base)
+
+
+def reference_to(cls: type[Method]) -> str:
+    """The reference that finds a class: its name, or ``path/to/file.py:Class``.
+
+    Raises:
+        UserError: no other process could find it.
+    """
+    names = (name for name, known in available_methods().items() if known is cls)
+    if name := next(names, None):
+        return name
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    if cls.__module__ == "__main__" or file is None or cls.__qualname__ != cls.__name__:
+        raise UserError(
+            f"the class {cls.__qualname__} of {cls.__module__} can be found by no other process: "
+            "put it on the top level of a file of its own, and name it path/to/file.py:"
+            f"{cls.__name__}"
+        )
+    return f"{Path(file).resolve()}:{cls.__name__}"
 
 
 def make_method(reference: str, values: Mapping[str, object]) -> Method:
-    """A method with its hyperparameters; what ``values`` leaves out has its default.
+    """A method with its hyperparameters.
+
+    What neither ``values`` nor the reference says has its default.
 
     Raises:
         UserError: unknown method or knob, or a value that is not possible.
     """
     cls = find_method(reference)
-    checked: dict[str, Any] = dict(checked_values(cls, short_name(reference), values))
+    checked: dict[str, Any] = all_held(reference, values)
     code = restored(reference) if hasattr(cls, "__post_init__") else nullcontext()
     with code, in_a_line(f"{reference} cannot be made", inspect.getfile(cls)):
         return cls(**checked)
 
 
+def all_held(reference: str, values: Mapping[str, object]) -> dict[str, Value]:
+    """What a reference holds and ``values``, in the types of the method's knobs.
+
+    Raises:
+        UserError: a knob that does not exist or has no effect, a value that is not possible, or two
+            for one knob.
+    """
+    cls, known = find_method(reference), parsed(reference)
+    held = checked_values(cls, short_name(known.base), known.held)
+    every = checked_values(cls, short_name(known.base), {**held, **values})
+    check_agreement(reference, held, {knob: every[knob] for knob in values})
+    return every
+
+
+def canonical(reference: str) -> str:
+    """The one text of a variant, however it was written: knobs sorted, values as in a record.
+
+    Raises:
+        UserError: there is no such method, or it cannot hold this.
+    """
+    known = parsed(reference)
+    held = all_held(reference, {})
+    return str(Reference(known.base, {knob: written(value) for knob, value in held.items()}))
+
+
+def short_name(reference: str) -> str:
+    """What a method is called in tables: its name, or the class of a file in lower case.
+
+    What a reference holds follows in brackets.
+    """
+    return parsed(reference).name
+
+
 def title_of(cls: type[Method]) -> str:
     """How the method is written in a paper."""
     return cls.title or cls.__name__
+
+
+def reference_title(reference: str) -> str:
+    """The same with what a reference holds: ``FedPerfix (prefix=zero)``."""
+    held = parsed(reference).brackets.strip("[]")
+    title = title_of(find_method(reference))
+    return f"{title} ({held.replace(',', ', ')})" if held else title
 
 
 def _built_in() -> dict[str, Callable[[], type[Method]]]:
@@ -72,4 +150,4 @@ def _in_module(name: str) -> type[Method]:
     return METHODS.checked(next(iter(classes.values())), path)
 
 
-METHODS = Seam("method", "pfltune.methods", Method, _built_in, check_interface)
+METHODS = Seam("method", "pfltune.methods", Method, _built_in, lambda _: None)

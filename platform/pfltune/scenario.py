@@ -24,6 +24,7 @@ from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.setup import set_up
 from pfltune.isolation import contained, in_a_line, on_threads
 from pfltune.method import Method, Tensors
+from pfltune.metrics import AnyMetric, try_metrics
 from pfltune.plugins import Plugin, running
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, plain_yaml, read_yaml, validated
@@ -59,6 +60,9 @@ class Scenario(Settings):
     backbone: AnyBackbone
     warm_start: WarmStart | None = Field(None, description="recipe of weights: warm-start")
     protocol: Rounds
+    metrics: tuple[AnyMetric, ...] = Field(
+        (), description="what is told of each client beside accuracy: names or path.py:Class"
+    )
     published: dict[str, str] = Field(
         default_factory=dict, description="test accuracy in % that the paper prints, by method"
     )
@@ -82,8 +86,9 @@ class Scenario(Settings):
         return self
 
     def sections(self) -> tuple[Plugin, ...]:
-        """What a name stands for: data, partition, backbone and sampler."""
-        return self.data, self.partition, self.backbone, self.protocol.sampler
+        """What a name stands for: data, partition, backbone, sampler and metrics."""
+        one_each = (self.data, self.partition, self.backbone, self.protocol.sampler)
+        return (*one_each, *self.metrics)
 
     def strangers(self) -> tuple[Plugin, ...]:
         """Those of them that are none of pfltune's own."""
@@ -94,7 +99,8 @@ class Scenario(Settings):
         found = self.model_dump(mode="json")
         own = {name: getattr(self, name).by_content() for name in ("data", "partition", "backbone")}
         protocol = {**found["protocol"], "sampler": self.protocol.sampler.by_content()}
-        return {**found, **own, "protocol": protocol}
+        metrics = [metric.by_content() for metric in self.metrics]
+        return {**found, **own, "protocol": protocol, "metrics": metrics}
 
     @property
     def _recipe(self) -> WarmStart | None:
@@ -169,10 +175,11 @@ class Scenario(Settings):
         """Put each method on the bare backbone, so that a misfit shows before any training.
 
         Raises:
-            UserError: a method does not fit the backbone, or its own code fails there; a backbone
-                does not answer, or a sampler does not choose, as it must.
+            UserError: a method does not fit the backbone or its own code fails there; a backbone or
+                a metric does not answer, or a sampler does not choose, as it must.
         """
         dataset = self.dataset()
+        try_metrics(self.metrics, dataset.classes)
         channels = self.preprocessing.channels(dataset.channels)
         bare = self.backbone.try_out(dataset.classes, channels, self.data_seed)
         if self.protocol.sampler.is_strangers:
@@ -197,6 +204,7 @@ class Scenario(Settings):
             self.protocol,
             self.preprocessing,
             self._unseen(),
+            self.metrics,
         )
 
     def _reserve(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -39,6 +39,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, unreadable, too large, no YAML or no mapping.
     """
+    content = read_data(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold a mapping of settings, not {type(content).__name__}")
+    return content
+
+
+def read_data(path: Path) -> Any:
+    """What is in a YAML file, read safely.
+
+    Raises:
+        UserError: the file is missing, unreadable, too large or no YAML.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
@@ -49,10 +61,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid YAML: {error}") from error
     if len(data) > MOST_BYTES:
         raise UserError(f"{path} is no file of settings: it has more than {MOST_BYTES:,} bytes")
-    content = plain_yaml(text, str(path))
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a mapping of settings, not {type(content).__name__}")
-    return content
+    return plain_yaml(text, str(path))
 
 
 def plain_yaml(text: str, where: str) -> Any:

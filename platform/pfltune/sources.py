@@ -12,13 +12,16 @@ from types import ModuleType
 
 from pfltune.plugins import GROUPS, source_of
 
-LIBRARIES = frozenset(("site-packages", "dist-packages"))
-"""What folders of installed packages are called."""
+INSTALLED = {"site-packages", "dist-packages"}
+"""Folders of libraries; a virtual environment may look into those of another."""
 
 
 def code_digest(cls: type) -> str:
-    """Of the modules of a class and its bases, and all that they import; libraries left out."""
-    return digest(_sources(cls))
+    """Of a class: its name, its module, those of its bases and all that they import.
+
+    Libraries are left out.
+    """
+    return digest({"class": cls.__qualname__.encode(), **_sources(cls)})
 
 
 def digest(contents: Mapping[str, bytes]) -> str:
@@ -69,9 +72,7 @@ def _is_own(name: str, path: Path, packages: set[str]) -> bool:
         return name.startswith("pfltune.methods.")
     if top in sys.stdlib_module_names:
         return False
-    # One environment may look into another's folder, by a .pth file for instance.
-    is_installed = not LIBRARIES.isdisjoint(path.parts)
-    return not is_installed or top in packages
+    return not INSTALLED & {folder.name for folder in path.parents} or top in packages
 
 
 def _packages_with_plugins() -> set[str]:

@@ -12,12 +12,16 @@ from pfltune.cli.options import examples
 COMMANDS = {
     "compare": "Compare methods: equal search, fresh seeds, one table.",
     "tune": "Tune one method and show its best configuration.",
+    "extend": "Add methods, seeds or search trials to a comparison.",
     "run": "Run one federated trial, without Ray.",
     "sensitivity": "Keep each kind of layer personal in turn: where is the model sensitive?",
     "methods": "List the methods, or show one with its knobs.",
+    "check": "See whether a method keeps what every method must keep.",
     "payload": "Show what each method sends in a round.",
     "scenarios": "List the scenarios, or show all that happens in one.",
     "partition": "Draw the clients of a scenario: who holds how much of what.",
+    "trials": "List the trials that are kept, each found again by all that it depends on.",
+    "clean": "Remove kept trials that no comparison needs, after asking.",
     "report": "Write the report of past comparisons anew, also of several in one.",
     "ui": "Open the MLflow pages of past runs in a browser.",
 }

@@ -10,14 +10,11 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.job import asked_of, hardware_of, name_of, scenario_of, voice
-from pfltune.cli.resume import begun, repeated, see_files
-from pfltune.errors import Halted
+from pfltune.studies.options import METHODS
 
 if TYPE_CHECKING:
+    from pfltune.report.notebook import Results
     from pfltune.report.results import ComparisonResult
-
-DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
 
 
 @click.command(
@@ -26,14 +23,16 @@ DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
         "pfltune compare --methods fedperfix,fedavg,local --trials 12 --seeds 5",
         "pfltune compare -o protocol.rounds=30 --name digits-30-rounds",
         "pfltune compare --methods fedavg,local,my_method.py:MyMethod",
+        "pfltune compare -o partition.alpha=0.1,0.5,1.0 --name over-alpha",
+        "pfltune compare --methods 'fedperfix,fedperfix[prefix=zero]'",
         "pfltune compare --resume digits-30-rounds",
     )
 )
 @click.option(
     "--methods",
-    default=DEFAULT_METHODS,
+    default=",".join(METHODS),
     show_default=True,
-    help="Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas.",
+    help=options.METHODS_HELP,
 )
 @click.option(
     "--seeds",
@@ -44,7 +43,7 @@ DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
 )
 @options.scenario
 @options.pool
-def command(methods: str, **settings: Any) -> None:
+def command(results: Path, as_json: bool, **_: Any) -> None:
     """Compare methods on one scenario: equal search, fresh seeds, one table.
 
     Every method gets the same number of search trials on validation data, its published values
@@ -52,85 +51,45 @@ def command(methods: str, **settings: Any) -> None:
     that the search never used, and tested at the round that validation chose. The same settings
     give the same table, with one worker or many, undisturbed or killed and resumed.
     """
-    console = Console(markup=False, quiet=settings["as_json"])
-    asked = settings | {"methods": options.names(methods), "fixed": {}}
-    folder, result = compare_and_report("compare", asked, console)
-    if settings["as_json"]:
-        click.echo(json_of(folder, result))
-        conclude(folder, result)
+    given = options.given()
+    console = Console(markup=False, quiet=as_json)
+    console.print("Loading torch and timm")
+    from pfltune.api import compare, swept
+    from pfltune.cli.sweep import show_sweep, sweep_json
+    from pfltune.cli.view import Terminal
+    from pfltune.studies.sweep import sweep_of
+
+    if (sweep := sweep_of("compare", given)) is not None:
+        shown = sweep_json if as_json else partial(show_sweep, console)
+        swept(sweep, given, Terminal(console, shown))
         return
+
+    show = print_json if as_json else partial(show_comparison, console, results)
+    compare(progress=Terminal(console, show), **given)
+
+
+def show_comparison(console: Console, results: Path, found: "Results") -> None:
+    """The table, what has to be known of it, and where there is more."""
     from pfltune.cli.tables import print_table
     from pfltune.report.words import origin_note
 
-    print_table(console, result)
-    if note := origin_note(result):
+    print_table(console, found.result)
+    if note := origin_note(found.result):
         console.print(note, soft_wrap=True, highlight=False)
-    for method in result.methods:
+    for method in found.result.methods:
         for reason in method.failures:
             console.print(
                 f"{method.title}: failed trials: {reason}", soft_wrap=True, highlight=False
             )
-    show_where(console, folder, settings["results"])
-    conclude(folder, result)
+    show_where(console, found, results)
 
 
-def compare_and_report(
-    command: str, asked: dict[str, Any], console: Console
-) -> tuple[Path, "ComparisonResult"]:
-    """Check, run or resume, and report; returns the comparison's folder and its result.
-
-    Args:
-        command: that began it.
-        asked: its options, ``methods`` as a list, ``fixed`` as knobs by short name of the method;
-            those under an empty name are of the only one.
-        console: where to say what happens.
-    """
-    console.print("Loading torch and timm")
-    from pfltune.budget import Budget
-    from pfltune.cli.live import ComparisonProgress
-    from pfltune.registry import short_name
-    from pfltune.report.partition import write_partition
-    from pfltune.report.writer import write_report
-    from pfltune.running.session import run_session
-    from pfltune.settings import validated
-    from pfltune.studies.comparison import Comparison, first_methods, plan_methods
-    from pfltune.tracking.store import writable_folder
-
-    record = begun(command, asked)
-    see_files(record, asked["accept_new_code"])
-    settings = repeated(asked, record)
-    scenario = scenario_of(settings, record)
-    name = name_of(settings, scenario.name)
-    budget = validated(Budget, {key: settings[key] for key in Budget.model_fields}, "budget")
-    only = short_name(settings["methods"][0])
-    held = {method or only: knobs for method, knobs in settings["fixed"].items()}
-    plan, spaces = plan_methods(settings["methods"], budget, scenario.protocol, held)
-    hardware = hardware_of(settings, scenario, first_methods(spaces))
-    results = writable_folder(settings["results"])
-    comparison = Comparison(
-        name, scenario, plan, spaces, hardware, asked_of(settings), results, command
-    )
-    progress = ComparisonProgress(plan, console)
-    run_session(comparison, progress, voice(console), write_partition, settings["accept_new_code"])
-    console.print("Writing the report")
-    return comparison.folder, write_report(results, name)
+def print_json(found: "Results") -> None:
+    """Print what was found as one JSON object."""
+    click.echo(json.dumps(content_of(found.folder, found.result), indent=2))
 
 
-def conclude(folder: Path, result: "ComparisonResult") -> None:
-    """The end of a command, when its table has been shown: MLflow is given the report.
-
-    Raises:
-        TrackingError: it cannot be.
-        Halted: no method has a figure.
-    """
-    from pfltune.report.attachment import attach_report
-
-    attach_report(folder.parent, result, folder / "report", partial(click.echo, err=True))
-    if not result.confirmed:
-        raise Halted("no method has a figure: every trial failed")
-
-
-def json_of(folder: Path, result: "ComparisonResult") -> str:
+def content_of(folder: Path, result: "ComparisonResult") -> dict[str, Any]:
     """What a comparison found, for scripts: the rows of the table under MLflow's names."""
     rows = [
         {
@@ -138,24 +97,34 @@ def json_of(folder: Path, result: "ComparisonResult") -> str:
             "title": method.title,
             "best": method.best,
             "failures": list(method.failures),
+            "reused": method.reused,
             **method.summary(),
         }
         for method in result.methods
     ]
-    found = {
+    return {
         "name": result.name,
         "scenario": result.scenario,
         "id": result.id,
         "report": str(folder / "report" / "report.html"),
+        "reused": result.reused,
         "methods": rows,
     }
-    return json.dumps(found, indent=2)
 
 
-def show_where(console: Console, folder: Path, asked: Path) -> None:
-    """The last lines: the report, and the command for the MLflow pages."""
+def show_where(console: Console, found: "Results", asked: Path) -> None:
+    """The last lines: what was reused, the report, and the command for the MLflow pages."""
+    from pfltune.report.words import reuse_note
+
+    if note := reuse_note(found.result.trials):
+        console.print(note, soft_wrap=True, highlight=False)
+    show_report(console, found.folder)
+    flag = "" if asked == Path("results") else f" --results {shlex.quote(str(asked))}"
+    console.print(f"Browse: pfltune ui {found.name}{flag}", soft_wrap=True, highlight=False)
+
+
+def show_report(console: Console, folder: Path) -> None:
+    """Where the page is."""
     report = folder / "report" / "report.html"
     near = report.relative_to(Path.cwd()) if report.is_relative_to(Path.cwd()) else report
-    flag = "" if asked == Path("results") else f" --results {shlex.quote(str(asked))}"
     console.print(f"Report: {near}", soft_wrap=True, highlight=False)
-    console.print(f"Browse: pfltune ui {folder.name}{flag}", soft_wrap=True, highlight=False)

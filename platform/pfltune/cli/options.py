@@ -5,10 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from pfltune.errors import UserError
+from pfltune.studies.options import DEFAULTS, MOST_THREADS, RESULTS
 
-MOST_THREADS = 1024
+METHODS_HELP = (
+    "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
+    "brackets are held: fedperfix[prefix=zero]. A .yaml file is a list of such texts, or of "
+    "mappings with method, set (of knobs) and title."
+)
 
 
 def examples(*lines: str) -> str:
@@ -51,10 +57,32 @@ class GpuShare(click.ParamType):
         return share
 
 
+class GenerationSizes(click.ParamType):
+    """One size for all generations, or the size of each."""
+
+    name = "SIZE|SIZE,SIZE,…"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | tuple[int, ...]:
+        """``"4"`` as 4, ``"4,4,8"`` as (4, 4, 8).
+
+        Raises:
+            BadParameter: anything else.
+        """
+        if isinstance(value, int | tuple):
+            return value
+        try:
+            sizes = tuple(int(size) for size in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is neither a size, as 4, nor the size of each, as 4,4,8", param)
+        return sizes if len(sizes) > 1 else sizes[0]
+
+
 scenario = stacked(
     click.option(
         "--scenario",
-        default="digits",
+        default=DEFAULTS["scenario"],
         show_default=True,
         help="Name of a scenario (see `pfltune scenarios`) or path of a YAML file.",
     ),
@@ -86,7 +114,7 @@ device = click.option(
 threads = click.option(
     "--threads",
     type=click.IntRange(1, MOST_THREADS),
-    default=1,
+    default=DEFAULTS["threads"],
     show_default=True,
     help="CPU threads per trial; part of the record, since it moves the last bits.",
 )
@@ -94,7 +122,7 @@ threads = click.option(
 precision = click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
+    default=DEFAULTS["precision"],
     show_default=True,
     help="Of passes through the model; auto: the faster one by a short measurement, made once.",
 )
@@ -108,11 +136,18 @@ deterministic = click.option(
 results = click.option(
     "--results",
     type=click.Path(path_type=Path),
-    default=Path("results"),
-    envvar="PFLTUNE_RESULTS",
+    default=DEFAULTS["results"],
+    envvar=RESULTS,
     show_default=True,
     show_envvar=True,
-    help="Folder for the MLflow store, reports and checkpoints.",
+    help="Folder for the MLflow store, kept trials, reports and checkpoints.",
+)
+
+fresh = click.option(
+    "--fresh/--reuse",
+    default=False,
+    help="Train every trial, those too that were trained before: they are kept, and found again by "
+    "all that their figures depend on.  [default: reuse]",
 )
 
 name = click.option(
@@ -154,7 +189,7 @@ trial_options = stacked(
     click.option(
         "--checkpoint-seconds",
         type=click.FloatRange(min=0),
-        default=30.0,
+        default=DEFAULTS["checkpoint_seconds"],
         show_default=True,
         help="A trial's state is written after the first round that ends so long after the last.",
     ),
@@ -173,6 +208,20 @@ trial_options = stacked(
     ),
 )
 
+workers = click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_THREADS),
+    default=None,
+    help="Trials side by side; default: one per CPU core, or per GPU share.",
+)
+
+ray_address = click.option(
+    "--ray-address",
+    default=None,
+    metavar="local|auto|HOST:PORT",
+    help="Run on this Ray cluster instead of this machine alone (local, the default).",
+)
+
 hardware = stacked(
     name,
     resume,
@@ -180,30 +229,24 @@ hardware = stacked(
     click.option(
         "--seed",
         type=click.IntRange(min=0),
-        default=0,
+        default=DEFAULTS["seed"],
         show_default=True,
         help="Seed of everything.",
     ),
-    click.option(
-        "--workers",
-        type=click.IntRange(1, MOST_THREADS),
-        default=None,
-        help="Trials side by side; default: one per CPU core, or per GPU share.",
-    ),
+    workers,
     threads,
     device,
     precision,
     deterministic,
     gpus_per_trial,
-    click.option(
-        "--ray-address",
-        default=None,
-        metavar="local|auto|HOST:PORT",
-        help="Run on this Ray cluster instead of this machine alone (local, the default).",
-    ),
+    ray_address,
     trial_options,
+    fresh,
     results,
 )
+
+free = stacked(fresh, workers, gpus_per_trial, ray_address, trial_options, accept_new_code, results)
+"""What may be given anew to what is there, since it touches no figure."""
 
 as_json = click.option(
     "--json",
@@ -214,33 +257,31 @@ as_json = click.option(
 
 pool = stacked(
     click.option(
-        "--trials", type=int, default=8, show_default=True, help="Search trials per method."
+        "--trials",
+        type=int,
+        default=DEFAULTS["trials"],
+        show_default=True,
+        help="Search trials per method; as many as the generations give where --generation names "
+        "the size of each.",
     ),
     click.option(
         "--generation",
-        type=int,
-        default=4,
+        type=GenerationSizes(),
+        default=DEFAULTS["generation"],
         show_default=True,
-        help="Trials suggested together; they are halved among themselves.",
+        help="Trials suggested together, which are halved among themselves; one size for all "
+        "generations, or the size of each, e.g. 4,4,8.",
     ),
     click.option(
-        "--eta", type=int, default=3, show_default=True, help="One of ETA goes on at each rung."
+        "--eta",
+        type=int,
+        default=DEFAULTS["eta"],
+        show_default=True,
+        help="One of ETA goes on at each rung.",
     ),
     hardware,
     as_json,
 )
-
-
-def names(text: str) -> list[str]:
-    """``"fedavg, local"`` as ``["fedavg", "local"]``.
-
-    Raises:
-        UserError: there is none.
-    """
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    if not found:
-        raise UserError("--methods is empty; `pfltune methods` lists what there is")
-    return found
 
 
 def key_values(texts: Sequence[str]) -> dict[str, str]:
@@ -256,16 +297,12 @@ def key_values(texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def pick_device(asked: str | None, gpus: int) -> str:
-    """The device asked for, or the GPU where there is one.
-
-    Raises:
-        UserError: unknown, or a GPU where there is none.
-    """
-    if asked is None:
-        return "cuda" if gpus else "cpu"
-    if asked not in ("cpu", "cuda"):
-        raise UserError(f"unknown device {asked!r}; choose from: cpu, cuda")
-    if asked == "cuda" and not gpus:
-        raise UserError("--device cuda: there is no GPU; choose from: cpu")
-    return asked
+def given() -> dict[str, Any]:
+    """What the user gave to the present command, by name, but for what is about its printing."""
+    context = click.get_current_context()
+    not_given = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    return {
+        name: value
+        for name, value in context.params.items()
+        if name != "as_json" and context.get_parameter_source(name) not in not_given
+    }

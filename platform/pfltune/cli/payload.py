@@ -36,9 +36,16 @@ def command(model: str, classes: int, image_size: int, methods: str | None) -> N
     from pfltune.federation.payload import MB
     from pfltune.federation.traffic import traffic
     from pfltune.method import Method
-    from pfltune.registry import available_methods, find_method, make_method, title_of
+    from pfltune.method_list import method_list
+    from pfltune.registry import (
+        available_methods,
+        canonical,
+        find_method,
+        make_method,
+        reference_title,
+    )
 
-    chosen = options.names(methods) if methods is not None else list(available_methods())
+    chosen = available_methods() if methods is None else method_list([methods]).references
     backbone = TimmBackbone.model_validate({"model": model, "image_size": image_size})
     bare = backbone.build(classes, channels=3, seed=0)
     everything = traffic(Method(), copy.deepcopy(bare)).up_bytes
@@ -51,7 +58,7 @@ def command(model: str, classes: int, image_size: int, methods: str | None) -> N
         sent = traffic(make_method(name, {}), copy.deepcopy(bare))
         cls = find_method(name)
         table.add_row(
-            title_of(cls),
+            reference_title(canonical(name)),
             f"{sent.up:,}",
             f"{sent.up_bytes / MB:.3f}",
             f"{100 * sent.up_bytes / everything:.2f} %",

@@ -10,7 +10,8 @@ from pfltune.data.split import ClientSplit
 from pfltune.devices import brought_over, moved
 from pfltune.federation.channel import Channel
 from pfltune.federation.crew import Crew
-from pfltune.federation.evaluation import Counts, Evaluation
+from pfltune.federation.evaluation import Evaluation
+from pfltune.federation.measuring import Measuring
 from pfltune.federation.meter import Totals
 from pfltune.federation.work import ClientWork
 from pfltune.method import Tensors
@@ -22,9 +23,11 @@ class Evaluator:
 
     Attributes:
         crew: its clients.
+        measuring: what is asked of their answers.
     """
 
     crew: Crew
+    measuring: Measuring
 
     def seen(
         self, server: Tensors, personal: Sequence[Tensors], round_number: int, totals: Totals
@@ -45,7 +48,7 @@ class Evaluator:
         found = []
         for work, tensors in self.crew.at_work(clients, "adaptation", round_number, model):
             totals.adaptation_steps += work.steps
-            found.append(self._hits(work.client, tensors))
+            found.append(self._measured(work, tensors))
         return self._together(clients, found)
 
     def unseen(self, server: Tensors, personal: Sequence[Tensors], round_number: int) -> Evaluation:
@@ -61,7 +64,7 @@ class Evaluator:
         for client in clients:
             own = self._personalised(client, server, personal[client], round_number)
             work = self.crew.work(client, "adaptation", round_number)
-            found.append(self._hits(client, self.crew.model(work, server, own, aside)))
+            found.append(self._measured(work, self.crew.model(work, server, own, aside)))
         return self._together(clients, found)
 
     def _personalised(
@@ -72,20 +75,19 @@ class Evaluator:
             personal = self.crew.trained(work, server, personal, Channel(Totals())).personal
         return personal
 
-    def _hits(self, client: int, tensors: Tensors) -> Tensor:
-        """Hits in each part that the trial was given, validation first, on the device."""
-        parts = _parts(self.crew.federation.clients[client])
+    def _measured(self, work: ClientWork, tensors: Tensors) -> Tensor:
+        """Hits and metrics in each part that the trial was given, on the device."""
+        parts = _parts(self.crew.federation.clients[work.client])
         samples = moved(torch.cat(parts), self.crew.device)
-        hits = self.crew.trainer.correct(tensors, samples)
-        return torch.stack([piece.sum() for piece in hits.split([len(part) for part in parts])])
+        answers = self.crew.trainer.answers(tensors, samples)
+        where = f"client {work.client}, round {work.round}"
+        return self.measuring.row(*answers, [len(part) for part in parts], where)
 
-    def _together(self, clients: Sequence[int], hits: list[Tensor]) -> Evaluation:
-        """Per-client hits as one evaluation, brought over from the device at once."""
+    def _together(self, clients: Sequence[int], found: list[Tensor]) -> Evaluation:
+        """What was measured of clients as one evaluation, brought over from the device at once."""
         splits = (self.crew.federation.clients[client] for client in clients)
         sizes = [[len(part) for part in _parts(split)] for split in splits]
-        columns = zip(zip(*brought_over(hits), strict=True), zip(*sizes, strict=True), strict=True)
-        val, *test = (Counts(found, samples) for found, samples in columns)
-        return Evaluation(tuple(clients), val, test[0] if test else None)
+        return self.measuring.evaluation(clients, brought_over(found), sizes)
 
 
 def _parts(split: ClientSplit) -> list[Tensor]:

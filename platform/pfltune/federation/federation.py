@@ -14,6 +14,7 @@ from pfltune.data.images import Preprocessing
 from pfltune.data.split import ClientSplit
 from pfltune.federation.sampling import AnySampler, Sampling, Uniform
 from pfltune.method import Tensors
+from pfltune.metrics import Metric
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings
 
@@ -48,6 +49,7 @@ class Federation:
         protocol: rounds, sampling and local training.
         preprocessing: what happens to a batch of images.
         unseen: clients that never train with the others; see :attr:`Rounds.personalise_rounds`.
+        metrics: what is computed beside accuracy, see :mod:`pfltune.metrics`.
     """
 
     dataset: Dataset
@@ -57,6 +59,7 @@ class Federation:
     protocol: Rounds
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     unseen: frozenset[int] = frozenset()
+    metrics: tuple[Metric, ...] = ()
 
     @cached_property
     def seen(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pfltune import figures
 from pfltune.federation.payload import MB
 
 
@@ -24,9 +25,9 @@ class Totals:
     def since(self, before: "Totals") -> dict[str, float]:
         """The figures of a round: its own bytes, and what has been spent up to its end."""
         return {
-            "comm/up_mb": (self.up - before.up) / MB,
-            "comm/down_mb": (self.down - before.down) / MB,
-            "comm/total_mb": (self.up + self.down) / MB,
-            "train/steps": float(self.steps),
-            "time/total_s": self.seconds,
+            figures.UP.name: (self.up - before.up) / MB,
+            figures.DOWN.name: (self.down - before.down) / MB,
+            figures.TOTAL.name: (self.up + self.down) / MB,
+            figures.STEPS.name: float(self.steps),
+            figures.SECONDS.name: self.seconds,
         }

@@ -6,7 +6,9 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 
 import torch
+from torch import Tensor
 
+from pfltune import figures
 from pfltune.data.images import Images
 from pfltune.devices import moved
 from pfltune.errors import UserError, noted
@@ -19,9 +21,12 @@ from pfltune.federation.evaluation import Evaluation, Selection
 from pfltune.federation.federation import Federation
 from pfltune.federation.footprint import personal_parameters, sent_once
 from pfltune.federation.health import Health
+from pfltune.federation.hindrance import Hindrance
 from pfltune.federation.local import LocalTrainer
+from pfltune.federation.measuring import Measuring
 from pfltune.federation.memory import peak_mb, reset_peak
 from pfltune.federation.meter import Totals
+from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
 from pfltune.federation.setup import set_up
 from pfltune.federation.states import PersonalStates
@@ -105,7 +110,7 @@ class FederatedTrial:
         )
         self._cohort = Cohort(setup.model, self.compute.cohort)
         self._crew = Crew(self.method, federation, self._trainer, self._cohort, self.device)
-        self._evaluator = Evaluator(self._crew)
+        self._evaluator = Evaluator(self._crew, Measuring(federation.metrics))
         self.server = setup.server
         self.personal = PersonalStates(
             setup.first_state, clients, self.device, self.compute.state_mb
@@ -115,6 +120,11 @@ class FederatedTrial:
     def finished(self) -> bool:
         """Whether all rounds of the protocol have run."""
         return self.round >= self.federation.protocol.rounds
+
+    @property
+    def hindrances(self) -> list[Hindrance]:
+        """Why clients that were to train at once did not; see :attr:`Compute.cohort`."""
+        return self._cohort.hindrances
 
     def run(self) -> Iterator[RoundReport]:
         """The remaining rounds, one report each."""
@@ -134,7 +144,8 @@ class FederatedTrial:
         began, cpu_began = time.perf_counter(), time.process_time()
         self.round += 1
         before, health = Totals(**asdict(self.totals)), Health(self.device)
-        updates = self._updates(health)
+        told: list[list[Tensor]] = []
+        updates = self._updates(health, told)
         with noted(f"aggregation, round {self.round}"):
             self.server = self.method.aggregate(self.server, updates)
         for _ in updates:  # a method may ignore uploads; the clients train all the same
@@ -143,16 +154,17 @@ class FederatedTrial:
         seconds = time.perf_counter() - began
         self.totals.seconds += seconds
         metrics = self.totals.since(before) | {
-            "memory/peak_mb": peak_mb(self.device),
-            "train/loss": loss,
-            "time/round_s": seconds,
+            figures.PEAK.name: peak_mb(self.device),
+            figures.LOSS.name: loss,
+            figures.ROUND_SECONDS.name: seconds,
         }
+        metrics |= own_figures(self.method, told)
         if self.federation.protocol.evaluates(self.round):
             metrics |= self._evaluate_round()
         if self.finished and self.federation.unseen:
             metrics |= self._meet_unseen()
         self.totals.cpu_seconds += time.process_time() - cpu_began
-        metrics["time/cpu_s"] = self.totals.cpu_seconds
+        metrics[figures.CPU_SECONDS.name] = self.totals.cpu_seconds
         return RoundReport(self.round, metrics)
 
     def sampled_clients(self, round_number: int) -> list[int]:
@@ -177,10 +189,10 @@ class FederatedTrial:
             sample = moved(self.federation.clients[0].train[:1], self.device)
             bare = (self.method, self.federation, self.seed, self._trainer.model, self.roles)
             return {
-                "compute/gflops": self._trainer.forward_flops(model, sample) / 1e9,
-                "params/shared": float(_size(down)),
-                "params/personal": float(_size(stays)),
-                "comm/setup_mb": broadcast_mb(sent_once(*bare), len(self.personal)),
+                figures.GFLOPS.name: self._trainer.forward_flops(model, sample) / 1e9,
+                figures.SHARED.name: float(_size(down)),
+                figures.PERSONAL.name: float(_size(stays)),
+                figures.SETUP.name: broadcast_mb(sent_once(*bare), len(self.personal)),
             }
 
     def _contained(self) -> AbstractContextManager[None]:
@@ -188,7 +200,7 @@ class FederatedTrial:
         seed = derive(self.seed, "process", self.round)
         return contained(type(self.method).__name__, self.compute.process(), seed)
 
-    def _updates(self, health: Health) -> Iterator[Update]:
+    def _updates(self, health: Health, told: list[list[Tensor]]) -> Iterator[Update]:
         """What the server receives in this round, client by client; each keeps its own part."""
         channel = Channel(self.totals, self.roles.personal)
         clients = sorted(self.sampled_clients(self.round))  # a fixed order of summation
@@ -199,6 +211,8 @@ class FederatedTrial:
             self.trained[work.client] = self.round
             self.totals.steps += work.steps
             health.add(work.losses, update)
+            with work.named():
+                told.append(own_numbers(self.method, update, self.device))
             yield Update(received, {}, update.weight, work.client)
 
     def _evaluate_round(self) -> dict[str, float]:
@@ -208,10 +222,10 @@ class FederatedTrial:
         if self.federation.unseen and self.selection.round == self.round:
             self.selected_server = {name: t.clone() for name, t in self.server.items()}
         return evaluation.metrics() | {
-            "val/best_accuracy": self.selection.accuracy,
-            "time/evaluation_s": time.perf_counter() - began,
-            "comm/evaluation_mb": self.totals.evaluation_down / MB,
-            "train/adaptation_steps": float(self.totals.adaptation_steps),
+            figures.BEST_VAL.name: self.selection.accuracy,
+            figures.EVALUATION_SECONDS.name: time.perf_counter() - began,
+            figures.EVALUATION.name: self.totals.evaluation_down / MB,
+            figures.ADAPTATION_STEPS.name: float(self.totals.adaptation_steps),
         }
 
     def _evaluate(self, totals: Totals) -> Evaluation:
@@ -221,7 +235,7 @@ class FederatedTrial:
         """How clients that were never trained with fare on the server's state that was selected."""
         states = (self.selected_server, self.personal)
         evaluation = self._evaluator.unseen(*states, self.selection.round)
-        return {f"unseen/{name}": value for name, value in evaluation.metrics().items()}
+        return {figures.unseen(name): value for name, value in evaluation.metrics().items()}
 
 
 def _check_sampling(federation: Federation) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pfltune.report.analysis import Analysis
-from pfltune.report.results import ComparisonResult, MethodResult
+from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial, count_reused
 from pfltune.report.statistics import ALPHA
 from pfltune.text import count, plain
 
@@ -18,8 +18,9 @@ def status(result: ComparisonResult) -> str:
 
 
 def origin_note(result: ComparisonResult) -> str:
-    """That not all trials are of one program, or that a part of the journal is left out."""
-    sentences = [
+    """Where rows come from, that some are left out, or not all of one program, or damaged."""
+    sentences = [plain(remark) for remark in result.remarks]
+    sentences += [
         f"Not all trials were made by one program: from {plain(change.at)} on, "
         f"{plain('; '.join(change.differences))}."
         for change in result.changes
@@ -27,6 +28,19 @@ def origin_note(result: ComparisonResult) -> str:
     if result.damage:
         sentences.append(f"{plain(result.damage)}; what stands before it is shown.")
     return " ".join(sentences)
+
+
+def reuse_note(trials: Sequence[ToldTrial]) -> str:
+    """How many of these trials were known before, wholly or as far as that went; empty if none."""
+    reused = count_reused(trials)
+    if not reused:
+        return ""
+    were = "was" if reused == 1 else "were"
+    return (
+        f"{reused:,} of {count(len(trials), 'trial')} {were} known from before and reused: "
+        "the same code, data, knobs and seed give the same figures; seconds and memory are those "
+        "of that time"
+    )
 
 
 def accuracy_note(results: Sequence[ComparisonResult]) -> str:
@@ -48,7 +62,7 @@ def accuracy_note(results: Sequence[ComparisonResult]) -> str:
 
 def planned_seeds(result: ComparisonResult) -> int:
     """Confirmation seeds of each method, if none fails."""
-    return int(result.settings["budget"]["seeds"])
+    return result.budget.seeds
 
 
 def seeds_of(methods: Sequence[MethodResult]) -> str:
@@ -163,12 +177,12 @@ def communication_note(analysis: Analysis) -> str:
 
 def start_weights(result: ComparisonResult) -> str:
     """Where every method's start weights come from."""
-    scenario = result.settings["scenario"]
-    source, recipe = scenario["backbone"]["weights"], scenario["warm_start"]
-    if source != "warm-start":
+    scenario = result.record.scenario
+    source, recipe = scenario.backbone.weights, scenario.warm_start
+    if source != "warm-start" or recipe is None:
         return "random, by seed" if source == "random" else source
     return (
-        f"trained for {recipe['epochs']} epochs on {recipe['share']:.0%} of the data set, "
+        f"trained for {recipe.epochs} epochs on {recipe.share:.0%} of the data set, "
         "set aside and given to no client"
     )
 

@@ -1,0 +1,209 @@
+"""From the options that were given to the job that they ask for, all of it checked."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pfltune.budget import Budget
+from pfltune.errors import UserError
+from pfltune.method import Method
+from pfltune.method_list import MethodList, method_list
+from pfltune.record import Asked, Record, Sensitivity
+from pfltune.registry import canonical, short_name
+from pfltune.running.folder_lock import checked_name
+from pfltune.running.hardware import Hardware, pick_device
+from pfltune.running.pool import cluster, this_machine
+from pfltune.scenario import Scenario, load_scenario, overridden
+from pfltune.settings import validated
+from pfltune.studies.comparison import Comparison, first_methods, plan_methods, together
+from pfltune.studies.options import FreeOptions, defaults, override_texts, results_folder
+from pfltune.studies.resume import HERE, begun, check_files, completed, known, see_files
+from pfltune.studies.sensitivity import Study, study_methods, study_plan
+from pfltune.tracking.store import writable_folder
+
+
+def comparison(
+    command: str, given: Mapping[str, Any], sweep: str = "", like: Record | None = None
+) -> Comparison:
+    """The comparison, or the search of one method, that options ask for; new or to go on.
+
+    Args:
+        command: ``compare`` or ``tune``.
+        given: the options that were given. ``methods`` are references, ``fixed`` are knobs by
+            short name of the method; those under an empty name are of the only one.
+        sweep: the name of the sweep of which it is a cell.
+        like: the record of a cell that has begun, whose options hold for one that has not.
+
+    Raises:
+        UserError: something of it is not possible.
+    """
+    record, settings = _completed(command, given, like)
+    scenario = scenario_of(given, record, settings)
+    named = method_list(given["methods"]) if "methods" in given else MethodList(settings["methods"])
+    job = _comparison(
+        command,
+        name_of(given, scenario.name),
+        scenario,
+        named,
+        budget_of(given, settings),
+        settings,
+        results_folder(given),
+    )
+    return replace(job, sweep=sweep)
+
+
+def extension(given: Mapping[str, Any]) -> Comparison:
+    """The comparison that is there with what is to be added to it.
+
+    Args:
+        given: the options that were given, ``name`` among them. ``methods`` are references.
+
+    Raises:
+        UserError: something of it is not possible, or nothing is to be added.
+    """
+    if not given.keys() & {"methods", "seeds", "trials", "generation"}:
+        raise UserError("say what to add: --methods, --seeds, --trials or --generation")
+    results = results_folder(given)
+    record = known(given["name"], results)
+    if not isinstance(record.budget, Budget):
+        raise UserError(f"{record.name} is a sensitivity study; it cannot be extended")
+    budget = record.budget.grown(*(given.get(key) for key in ("seeds", "trials", "generation")))
+    named = method_list(given["methods"]) if "methods" in given else MethodList(())
+    methods = together(record.methods, named.references)
+    brought = record.scenario.strangers()
+    check_files(record, methods, brought, bool(given.get("accept_new_code")))
+    free = {key: value for key, value in given.items() if key in get_type_hints(FreeOptions)}
+    command = "compare" if len(methods) > len(record.methods) else record.command
+    # What a comparison was begun with --fresh has trained is known to it.
+    known_too = {"fresh": False, **free}
+    settings = completed(known_too, record, {"methods": (), **defaults("compare"), "fixed": {}})
+    scenario = scenario_of(free, record, settings)
+    every = replace(named, references=methods)
+    job = _comparison(command, record.name, scenario, every, budget, settings, results)
+    return replace(job, extends=True)
+
+
+def _comparison(
+    command: str,
+    name: str,
+    scenario: Scenario,
+    named: MethodList,
+    budget: Budget,
+    settings: Mapping[str, Any],
+    results: Path,
+) -> Comparison:
+    only = short_name(canonical(named.references[0]))
+    held = {method or only: knobs for method, knobs in settings["fixed"].items()}
+    plan, spaces = plan_methods(list(named.references), budget, scenario.protocol, held)
+    return Comparison(
+        name=name,
+        command=command,
+        scenario=scenario,
+        plan=plan,
+        hardware=hardware_of(settings, scenario, first_methods(spaces)),
+        asked=asked_of(settings),
+        results=writable_folder(results),
+        spaces=spaces,
+        titles={short_name(canonical(m)): title for m, title in named.titles.items()},
+    )
+
+
+def budget_of(given: Mapping[str, Any], settings: Mapping[str, Any]) -> Budget:
+    """What the options say that each method may spend; a part that is given stands by itself.
+
+    Raises:
+        UserError: it is not possible.
+    """
+    wanted = {key: settings[key] for key in ("trials", "generation", "eta", "seeds", "seed")}
+    if isinstance(wanted["generation"], tuple) and "trials" not in given:
+        wanted["trials"] = None
+    elif isinstance(wanted["generation"], tuple) and "generation" not in given:
+        wanted["generation"] = wanted["generation"][0]
+    return validated(Budget, wanted, "budget")
+
+
+def study(given: Mapping[str, Any]) -> Study:
+    """The sensitivity study that options ask for, new or to go on.
+
+    Raises:
+        UserError: something of it is not possible.
+    """
+    command = "sensitivity"
+    record, settings = _completed(command, given)
+    scenario = scenario_of(given, record, settings)
+    wanted = {key: settings[key] for key in Sensitivity.model_fields}
+    budget = validated(Sensitivity, wanted, command)
+    return Study(
+        name=name_of(given, f"{scenario.name}-{command}"),
+        command=command,
+        scenario=scenario,
+        plan=study_plan(budget, scenario.protocol),
+        hardware=hardware_of(settings, scenario, study_methods(budget.lr)),
+        asked=asked_of(settings),
+        results=writable_folder(results_folder(given)),
+        budget=budget,
+    )
+
+
+def _completed(
+    command: str, given: Mapping[str, Any], like: Record | None = None
+) -> tuple[Record | None, dict[str, Any]]:
+    """What goes on, and all settings of the job."""
+    record = begun(command, given, results_folder(given))
+    known = record or like
+    see_files(given, known)
+    return record, completed(given, known, {"methods": (), **defaults(command), "fixed": {}})
+
+
+def scenario_of(
+    given: Mapping[str, Any], record: Record | None, settings: Mapping[str, Any]
+) -> Scenario:
+    """The scenario that the options name or are; what they leave open is as in the record."""
+    overrides = override_texts(settings["overrides"])
+    if record is not None and "scenario" not in given:
+        return overridden(record.scenario, overrides)
+    chosen = settings["scenario"]
+    if isinstance(chosen, Scenario):
+        return overridden(chosen, overrides)
+    return load_scenario(str(chosen), overrides)
+
+
+def name_of(given: Mapping[str, Any], default: str) -> str:
+    """The name that was given, or one made of the time.
+
+    Raises:
+        UserError: it cannot be the name of a folder.
+    """
+    made = f"{default}-{datetime.now():%Y%m%d-%H%M%S}"
+    return checked_name(given.get("resume") or given.get("name") or made)
+
+
+def hardware_of(
+    settings: Mapping[str, Any], scenario: Scenario, methods: Iterable[Method]
+) -> Hardware:
+    """What the options say of hardware, with what they leave open measured."""
+    address = settings["ray_address"] if settings["ray_address"] != HERE else None
+    if address and settings["workers"]:
+        raise UserError(
+            f"--workers {settings['workers']} is for this machine alone; with --ray-address as "
+            "many trials run as the cluster has room for"
+        )
+    machines = cluster(address) if address else this_machine()
+    return Hardware.choose(
+        scenario,
+        methods,
+        machines,
+        settings["workers"],
+        settings["threads"],
+        pick_device(settings["device"], machines.gpus),
+        settings["gpus_per_trial"],
+        settings["precision"],
+        settings["deterministic"],
+    )
+
+
+def asked_of(settings: Mapping[str, Any]) -> Asked:
+    """The options that touch no figure, for the record."""
+    return validated(Asked, {key: settings[key] for key in Asked.model_fields}, "options")
