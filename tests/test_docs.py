@@ -37,6 +37,7 @@ INDENTED = re.compile(r"^ {4,}(pfltune .*?)(?:  +#.*)?$", re.MULTILINE)
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 METRIC = re.compile(r"^class (\w+)\(Metric\)", re.MULTILINE)
 METHOD = re.compile(r"^class (\w+)\(Method\)", re.MULTILINE)
+PLUGIN = re.compile(r"^class \w+\((?:DataSource|Partition|Sampler|Backbone)\)", re.MULTILINE)
 REPEATABLE = ("pfltune methods ", "pfltune partition ", "pfltune check ")
 SHORT = "rounds: 2, evaluate_every: 1, sampled_clients: 4, local_epochs: 1, batch_size: 32"
 
@@ -60,9 +61,10 @@ def blocks(page: Path) -> list[Block]:
 ALL = [block for page in PAGES for block in blocks(page)]
 PYTHON = [block for block in ALL if block.language == "python"]
 METHODS = [block for block in PYTHON if block.title and METHOD.search(block.text)]
+PLUGINS = [block for block in PYTHON if block.title and PLUGIN.search(block.text)]
 TESTS = [block for block in PYTHON if block.title.startswith("test_")]
 METRICS = [block for block in PYTHON if block.title and METRIC.search(block.text)]
-NO_SCRIPT = [*METHODS, *TESTS, *METRICS]
+NO_SCRIPT = [*METHODS, *TESTS, *METRICS, *PLUGINS]
 SCRIPTS = [block for block in PYTHON if block.title and block not in NO_SCRIPT]
 CALLS = [block for block in PYTHON if not block.title and block.page.name != "README.md"]
 SHELL = [(b.page, line) for b in ALL if b.language == "sh" for line in b.text.splitlines()]
@@ -111,7 +113,8 @@ def test_every_command_in_the_docs_is_one(page, line, beside):
     if asked.get("knobs") and ".py:" not in asked["method"]:
         make_method(asked["method"], key_values(asked["knobs"]))
     ground = asked.get("scenario") or asked.get("name")
-    if "overrides" in asked and ground and not ground.endswith(".yaml"):
+    code = any(".py:" in override for override in asked.get("overrides") or ())
+    if "overrides" in asked and ground and not ground.endswith(".yaml") and not code:
         load_scenario(ground, asked["overrides"])
 
 
@@ -212,6 +215,21 @@ def test_every_python_call_in_the_docs_runs(block, beside, monkeypatch, capsys):
     chosen, accuracies = last.split(maxsplit=1)
     assert chosen in ("1", "2")
     assert accuracies.count(",") == 9  # ten clients
+
+
+@pytest.mark.parametrize("block", PLUGINS, ids=str)
+def test_what_a_page_plugs_into_a_scenario_trains_as_its_commands_say(block, beside, run_trial):
+    beside(block.page)
+    lines = [line for page, line in SHELL if page == block.page and line.startswith("pfltune ")]
+    using = [parsed(line).params for line in lines]
+    using = [a for a in using if any(f"{block.title}:" in o for o in a.get("overrides") or ())]
+    assert using
+    for asked in using:
+        ground = asked.get("scenario") or asked["name"]
+        scenario = load_scenario(ground, [*asked["overrides"], "warm_start.epochs=1"])
+        scenario.check([make_method("fedper", {})])
+        done = run_trial(make_method("fedper", {}), scenario.build(), rounds=1)
+        assert done.metrics[0]["comm/up_mb"] > 0
 
 
 @pytest.mark.parametrize("block", [b for b in ALL if b.language == "py"], ids=str)

@@ -68,7 +68,7 @@ def refused(*overrides: str, act=lambda scenario: scenario.check([Method()])) ->
 def edited(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new, 1))
 
 
 def test_a_ground_of_strangers_code_trains(ground):

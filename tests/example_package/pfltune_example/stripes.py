@@ -18,6 +18,5 @@ class Stripes(DataSource):
         y, x = np.mgrid[:8, :8]
         lines = np.stack([y, x, x + y])[labels] % 4 < 2
         gray = 120 * lines + rng.integers(0, 120, lines.shape)
-        return Decoded(
-            ("lying", "standing", "leaning"), [Chunk(gray.astype(np.uint8)[:, None], labels)]
-        )
+        images = gray.astype(np.uint8)[:, None]
+        return Decoded(("lying", "standing", "leaning"), [Chunk(images, labels)])
