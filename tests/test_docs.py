@@ -24,11 +24,11 @@ from pfltune.cli.app import root
 from pfltune.cli.options import key_values
 from pfltune.data.census import take_census
 from pfltune.federation.trial import FederatedTrial
+from pfltune.method_list import method_list
 from pfltune.registry import find_method, make_method
 from pfltune.scenario import load_scenario
 from pfltune.search.plan import Plan
 from pfltune.search.space import load_space
-from pfltune.studies.options import names
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -106,8 +106,9 @@ def test_every_command_in_the_docs_is_one(page, line, beside):
     if "metrics=" in line and ".py:" in line:
         beside(next(each for each in PAGES if each.name == page))
     asked = parsed(line).params
-    named = [*names(asked.get("methods") or "fedavg"), *filter(None, [asked.get("method")])]
-    for method in named:
+    texts = [asked.get("methods") or "fedavg", asked.get("method") or "fedavg"]
+    texts = [text for text in texts if not text.endswith(".yaml")]
+    for method in method_list(texts).references if texts else ():
         if ".py:" not in method:
             find_method(method)
     if asked.get("knobs") and ".py:" not in asked["method"]:
@@ -293,7 +294,7 @@ def test_every_metric_file_in_the_docs_is_told_of_every_client(block, beside, fe
 
 def test_the_rounds_that_the_protocol_counts_are_those_of_a_comparison():
     methods = parsed("pfltune compare").params["methods"]
-    plan = Plan(tuple(names(methods)), Budget(), load_scenario("digits").protocol)
+    plan = Plan(method_list([methods]).references, Budget(), load_scenario("digits").protocol)
     assert plan.search_rounds() == 44
     assert plan.total_rounds() == 444
     assert "of 444 rounds" in (DOCS / "protocol.md").read_text()

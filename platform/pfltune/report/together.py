@@ -1,6 +1,7 @@
 """Several comparisons on one ground as if they had been one, and rows that are left out."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from pfltune.errors import UserError, unknown
 from pfltune.knobs import written
 from pfltune.program import ENGINE, Program
 from pfltune.record import Record
+from pfltune.registry import short_name
 from pfltune.report.results import (
     TEST,
     ComparisonResult,
@@ -87,7 +89,10 @@ def together(results: Sequence[ComparisonResult]) -> ComparisonResult:
 
 
 def _is_named(wanted: str, name: str, title: str) -> bool:
-    return wanted.lower() in (name.lower(), title.lower())
+    spelled = {wanted.lower()}
+    with suppress(UserError):  # a title may have brackets that hold no knobs
+        spelled.add(short_name(wanted).lower())
+    return bool(spelled & {name.lower(), title.lower()})
 
 
 def _without(result: ComparisonResult, names: Collection[str]) -> ComparisonResult:
