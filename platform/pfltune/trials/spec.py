@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import Field
+
 from pfltune.federation.fingerprint import given_in
 from pfltune.knobs import Value
 from pfltune.program import ENGINE, SUGGESTING, Program
@@ -32,7 +34,7 @@ class TrialSpec(Settings):
     format: Literal[1] = 1
     engine: str
     code: str
-    plugins: Mapping[str, str]
+    plugins: Mapping[str, str] = Field(default_factory=dict)
     versions: Mapping[str, str]
     processor: str
     data: Mapping[str, str]
