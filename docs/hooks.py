@@ -5,28 +5,35 @@ file under ``hooks``.
 """
 
 import inspect
+import json
 import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, get_args
 
 import annotated_types
 import click
+import jupytext
 import yaml
 from gallery import gallery
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pfltune.cli.app import COMMANDS, root
-from pfltune.data.partitions import PARTITIONS
+from pfltune.data.partitions import PARTITIONS, Partition
+from pfltune.figures import FIGURES, Figure
 from pfltune.knobs import Knob, knobs_of
 from pfltune.method import Method
+from pfltune.record import Record
 from pfltune.registry import available_methods, title_of
 from pfltune.scenario import Scenario, load_scenario, scenario_files
+from pfltune.settings import NamesItsModel
 
 MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):(?=`|<code>)")
 ARXIV = re.compile(r"\barXiv (\d{4}\.\d{5})")
+NOTEBOOK = Path(__file__).parent / "notebooks" / "first-comparison.py"
 BOUNDS = {
     annotated_types.Ge: ("≥", "ge"),
     annotated_types.Gt: (">", "gt"),
@@ -80,6 +87,50 @@ def commands() -> str:
     return _pieces(*map(_command, COMMANDS))
 
 
+def notebook() -> str:
+    """The cells of the notebook of a first comparison, without what they show."""
+    cells = jupytext.read(NOTEBOOK).cells
+    code = (cell.cell_type == "code" for cell in cells)
+    return _pieces(
+        *(
+            f"```python\n{cell.source}\n```" if is_code else cell.source
+            for cell, is_code in zip(cells, code, strict=True)
+        )
+    )
+
+
+def record() -> str:
+    """The schema of comparison.json, which every job writes."""
+    schema = json.dumps(Record.model_json_schema(), indent=2)
+    told = _attributes(Record)
+    rows = [[f"`{name}`", told[name]] for name in Record.model_fields]
+    return _pieces(
+        _table(["key", "what"], rows),
+        _folded("JSON schema of comparison.json", f"```json\n{schema}\n```"),
+    )
+
+
+def figures() -> str:
+    """A table of pfltune's own figures, and one of those that methods add."""
+    of_methods = [
+        [f"[{title_of(cls)}](methods.md#{name})", *_figure(figure)]
+        for name, cls in available_methods().items()
+        for figure in cls.own_figures
+    ]
+    heads = ["figure", "what", "unit", "better", "when", "repeats"]
+    return _pieces(
+        _table(heads, map(_figure, FIGURES.values())),
+        "## Of methods { #of-methods }",
+        _table(["method", *heads], of_methods),
+    )
+
+
+def _figure(figure: Figure) -> list[str]:
+    repeats = "yes" if figure.repeats else "no"
+    name = f"`{figure.name}`"
+    return [name, figure.words, figure.unit, figure.better, figure.when, repeats]
+
+
 def _method(name: str, cls: type[Method]) -> str:
     space = files("pfltune.search_spaces").joinpath(f"{name}.yaml")
     searched = f'```yaml title="search_spaces/{name}.yaml"\n{space.read_text()}```'
@@ -116,7 +167,10 @@ def _scenario(name: str) -> str:
     ]
     published = [[f"[`{m}`](methods.md#{m})", value] for m, value in scenario.published.items()]
     complete = yaml.safe_dump(
-        scenario.model_dump(exclude_none=True), sort_keys=False, width=90, allow_unicode=True
+        scenario.model_dump(mode="json", exclude_none=True),
+        sort_keys=False,
+        width=90,
+        allow_unicode=True,
     )
     return _pieces(
         f"## {name} {{ #{name} }}",
@@ -153,7 +207,11 @@ def _inline(setting: Sequence[str]) -> str:
 
 
 def _model_in(field: FieldInfo) -> type[BaseModel] | None:
-    """The section that a field is; None for a plain value and for the partition's union."""
+    """The section that a field is; None for a plain value and for the partition with its kinds."""
+    named = [m for m in field.metadata if isinstance(m, NamesItsModel)]
+    if named:
+        (model,) = named[0].models({})
+        return None if model is Partition else model
     options = [field.annotation, *get_args(field.annotation)]
     models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
     return models[0] if len(models) == 1 else None
@@ -175,6 +233,13 @@ def _command(name: str) -> str:
         _table(["option", "what"], rows),
         f"```sh\n{inspect.cleandoc(examples)}\n```",
     )
+
+
+def _attributes(cls: type) -> dict[str, str]:
+    """What the docstring of a class says of each of its attributes."""
+    section = (inspect.getdoc(cls) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    found = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", section, re.MULTILINE)
+    return {name: " ".join(words.split()) for name, words in found}
 
 
 def _doc(cls: type) -> str:
@@ -211,5 +276,8 @@ PARTS = {
     "scenarios": scenarios,
     "settings": settings,
     "commands": commands,
+    "figures": figures,
     "gallery": gallery,
+    "notebook": notebook,
+    "record": record,
 }

@@ -1,18 +1,20 @@
 """What the tests share: one thread, and a federation small enough to train in a blink."""
 
 import os
+import pickle
+import shutil
+import sys
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-from pfltune.backbones import Backbone
-from pfltune.data.dataset import Dataset
-from pfltune.data.split import ClientSplit
-from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.trial import FederatedTrial
+from pfltune.figures import repeats
+from pfltune.testing import runs
+from pfltune.testing.ground import tiny_federation
 
 # A busy machine is no failure, and every machine tries the same examples.
 settings.register_profile(
@@ -24,21 +26,7 @@ settings.register_profile(
 )
 settings.load_profile("pfltune")
 
-TINY_VIT = Backbone(
-    model="vit_tiny_patch16_224", image_size=8, patch_size=4, width=16, depth=2, heads=2
-)
-CLASSES = 3
-
-
-class Sizes(NamedTuple):
-    """Numbers of samples of one client."""
-
-    train: int
-    val: int
-    test: int
-
-
-SKEWED = (Sizes(5, 3, 4), Sizes(9, 4, 3), Sizes(14, 5, 6), Sizes(22, 6, 5))
+SLOW_S = 3600
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,58 +35,98 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_data_folder(tmp_path_factory):
-    """What tests keep of data, start weights and measurements is not the user's."""
-    os.environ["PFLTUNE_DATA"] = str(tmp_path_factory.mktemp("data"))
+def pytest_collection_modifyitems(items):
+    """Files that start whole commands come first, so that no worker begins one at the very end.
+
+    Such a test has time enough on a machine that does much else: it may run several commands, each
+    of which has a generous end of its own.
+    """
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    for item in slow:
+        item.add_marker(pytest.mark.timeout(SLOW_S))
+    files = {item.path for item in slow}
+    items.sort(key=lambda item: item.path not in files)
 
 
 @pytest.fixture(scope="session")
-def reference(tmp_path_factory):
+def everyones(request, tmp_path_factory):
+    """A folder that all workers of this run of the tests have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if hasattr(request.config, "workerinput") else own
+
+
+@pytest.fixture(scope="session")
+def made_once(everyones, tmp_path_factory):
+    """``made_once(name, make)``: what ``make(folder)`` gave the first worker that asked for it.
+
+    The others read it and must leave what lies in the folder as it is.
+    """
+
+    def once(name, make):
+        kept = everyones / f"{name}.pickle"
+        with FileLock(everyones / f"{name}.lock"):
+            if not kept.exists():
+                kept.write_bytes(pickle.dumps(make(tmp_path_factory.mktemp(name))))
+        return pickle.loads(kept.read_bytes())
+
+    return once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_data_folder(everyones):
+    """What tests keep of data, start weights and measurements is not the user's."""
+    os.environ["PFLTUNE_DATA"] = str(everyones / "data")
+
+
+@pytest.fixture
+def called(monkeypatch, capsys):
+    """``called(*arguments)``: exit code, output and errors of a command line in this process."""
+    import pfltune.cli
+
+    def call(*arguments):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.setattr(sys, "argv", ["pfltune", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            pfltune.cli.main()
+        printed = capsys.readouterr()
+        return stop.value.code or 0, printed.out, printed.err
+
+    yield call
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def reference(made_once):
     """The small comparison of tests/chaos, which nobody has disturbed."""
     from chaos.reference import undisturbed
 
-    return undisturbed(tmp_path_factory.mktemp("undisturbed"))
+    return made_once("undisturbed", undisturbed)
 
 
-def tiny_federation(clients=SKEWED, *, backbone=TINY_VIT, weights=None, **protocol):
-    """A federation of random 8×8 images; client c mostly holds class c mod 3.
+@pytest.fixture(scope="session")
+def cold_store(made_once):
+    """``cold_store(results)``: an empty MLflow store in a results folder.
 
-    Args:
-        clients: (train, val, test) sizes, one per client.
-        backbone: the architecture.
-        weights: start weights, or None for random ones.
-        protocol: fields of Rounds that differ from 3 rounds, 2 sampled clients (or 1 if there is
-            only one), 1 local epoch and batches of 8.
+    It is a copy of one that was made once: the tables take MLflow seconds.
     """
-    clients = [Sizes(*sizes) for sizes in clients]
-    total = sum(map(sum, clients))
-    rng = torch.Generator().manual_seed(20_240)
-    images = torch.randint(0, 256, (total, 1, 8, 8), generator=rng).to(torch.uint8)
-    own = torch.cat([torch.full((sum(s),), c % CLASSES) for c, s in enumerate(clients)])
-    anything = torch.randint(0, CLASSES, (total,), generator=rng)
-    labels = torch.where(torch.rand(total, generator=rng) < 0.6, own, anything)
-    # Each class is brighter than the one before, so that there is something to learn.
-    images = images // 2 + (labels * 60).to(torch.uint8).view(-1, 1, 1, 1)
-    pieces = torch.arange(total).split([size for sizes in clients for size in sizes])
-    splits = tuple(
-        ClientSplit(*pieces[3 * number : 3 * number + 3]) for number in range(len(clients))
-    )
-    rules = {
-        "rounds": 3,
-        "sampled_clients": min(2, len(clients)),
-        "local_epochs": 1,
-        "batch_size": 8,
-        **protocol,
-    }
-    names = tuple(f"class {number}" for number in range(CLASSES))
-    dataset = Dataset("tiny", images, labels, names)
-    return Federation(dataset, splits, backbone, weights, Rounds(**rules))
+    from pfltune.tracking import own_store
+    from pfltune.tracking.store import Store
+
+    def make(folder):
+        own_store.make(folder / own_store.FILE)
+        return folder / own_store.FILE
+
+    def copied(results):
+        results.mkdir(parents=True, exist_ok=True)
+        shutil.copy(made_once("cold", make), results / own_store.FILE)
+        return Store(results)
+
+    return copied
 
 
 @pytest.fixture(scope="session")
 def make_federation():
-    """The factory of tiny federations, see :func:`tiny_federation`."""
+    """The factory of tiny federations, see :func:`pfltune.testing.ground.tiny_federation`."""
     return tiny_federation
 
 
@@ -128,7 +156,7 @@ class Finished:
 @pytest.fixture(scope="session")
 def reproducible():
     """The metrics of a report that a second run must repeat: all but seconds and memory."""
-    return without_measurements
+    return runs.repeatable
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +166,7 @@ def run_trial(federation):
     def run(method, ground=federation, *, seed=0, rounds=None):
         trial = FederatedTrial(method, ground, seed)
         todo = ground.protocol.rounds if rounds is None else rounds
-        return Finished(trial, [without_measurements(trial.step().metrics) for _ in range(todo)])
+        return Finished(trial, [runs.repeatable(trial.step().metrics) for _ in range(todo)])
 
     return run
 
@@ -147,31 +175,15 @@ def run_trial(federation):
 def state_of():
     """``state_of(trial)`` copies the server's and all clients' tensors into one dictionary."""
 
-    def copy(trial):
-        state = {f"server/{name}": tensor.clone() for name, tensor in trial.server.items()}
-        for client, personal in enumerate(trial.personal):
-            state |= {f"client{client}/{name}": t.clone() for name, t in personal.items()}
-        return state
-
-    return copy
+    return runs.state_of
 
 
 @pytest.fixture(scope="session")
 def differing():
     """``differing(a, b)`` names the tensors that are not the same to the last bit."""
 
-    def names(a, b):
-        return sorted(
-            name
-            for name in a.keys() | b.keys()
-            if name not in a
-            or name not in b
-            or a[name].dtype != b[name].dtype
-            or not torch.equal(a[name], b[name])
-        )
-
-    return names
+    return runs.differing
 
 
 def without_measurements(metrics):
-    return {name: v for name, v in metrics.items() if not name.startswith(("time/", "memory/"))}
+    return {name: v for name, v in metrics.items() if repeats(name)}

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import quote
 import comparisons
 import numpy as np
 import pytest
+from ports import free_port
 
 from pfltune.report.attachment import attach_report
 from pfltune.report.writer import write_report
@@ -24,17 +24,16 @@ pytestmark = [
     pytest.mark.skipif(DRIVER is None, reason="no chromedriver; `make debian` installs it"),
 ]
 PFLTUNE = str(Path(sys.executable).with_name("pfltune"))
-WAIT_S = 120
+WAIT_S = 300
 # MLflow asks itself for a user, whom a server without log-in does not know.
 MLFLOWS_OWN = ("mlflow/users/current",)
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(cold_store, tmp_path_factory):
     """Three methods, four seeds, eight clients, written by the mirror and reported."""
     folder = tmp_path_factory.mktemp("browser") / "results"
-    folder.mkdir()
-    store, rng = Store(folder), np.random.default_rng(0)
+    store, rng = cold_store(folder), np.random.default_rng(0)
     methods = {
         name: comparisons.Fake(title, level + 0.1 * rng.random((4, 8)), up_mb=size)
         for name, title, level, size in (
@@ -116,10 +115,7 @@ def test_a_click_on_a_heading_sorts_the_table(results, browser):
 
 @pytest.fixture(scope="module")
 def served(results):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [PFLTUNE, "ui", "pages", "--port", port, "--results", str(results)]
+    command = [PFLTUNE, "ui", "pages", "--port", str(free_port()), "--results", str(results)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     told = server.stdout.readline().split()
     try:
@@ -129,7 +125,7 @@ def served(results):
         yield told[2]
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(WAIT_S)
 
 
 def test_mlflow_opens_with_methods_accuracy_and_megabytes(served, browser):

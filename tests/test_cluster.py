@@ -10,7 +10,7 @@ from chaos.disturb import PFLTUNE, Running, Sitting
 from chaos.outcome import assert_whole, outcome_of
 from chaos.reference import NAME, OPTIONS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 NODES = 2
 STORE_BYTES = 150 * 2**20

@@ -70,7 +70,7 @@ def test_a_loop_of_ones_own_around_fits_draws_as_it_would_alone(ground, state_of
     torch.testing.assert_close(*states, rtol=0, atol=1e-5)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(300)
 def test_a_client_that_catches_the_failure_of_another_does_not_block_the_trial(ground):
     class Catching(Method):
         def train(self, work, down, personal):

@@ -586,7 +586,7 @@ def test_two_processes_at_once_decode_once(file, root, tmp_path, monkeypatch):
     for process in children:
         process.start()
     for process in children:
-        process.join(30)
+        process.join(300)
         assert process.exitcode == 0
     assert decodings.value == 1
     assert len(entries(root)) == 1

@@ -239,7 +239,7 @@ def serving(behaviour, log=None):
                 log.append(self.path)
             self.do_HEAD()
             if behaviour == "silent":
-                done.wait(20)
+                done.wait(300)
             content = {"short": CONTENT[:5], "other": CONTENT[::-1]}.get(behaviour, CONTENT)
             self.wfile.write(content)
 

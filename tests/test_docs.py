@@ -1,7 +1,14 @@
 """Examples in the docs are what they say: commands exist, code runs, files are accepted."""
 
+import ast
+import inspect
+import json
 import re
 import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +18,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 
+import pfltune
 from pfltune.budget import Budget
 from pfltune.cli.app import root
 from pfltune.cli.options import key_values
@@ -27,8 +35,10 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 INDENTED = re.compile(r"^ {4,}(pfltune .*?)(?:  +#.*)?$", re.MULTILINE)
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+METRIC = re.compile(r"^class (\w+)\(Metric\)", re.MULTILINE)
 METHOD = re.compile(r"^class (\w+)\(Method\)", re.MULTILINE)
-REPEATABLE = ("pfltune methods ", "pfltune partition ")
+PLUGIN = re.compile(r"^class \w+\((?:DataSource|Partition|Sampler|Backbone)\)", re.MULTILINE)
+REPEATABLE = ("pfltune methods ", "pfltune partition ", "pfltune check ")
 SHORT = "rounds: 2, evaluate_every: 1, sampled_clients: 4, local_epochs: 1, batch_size: 32"
 
 
@@ -51,7 +61,11 @@ def blocks(page: Path) -> list[Block]:
 ALL = [block for page in PAGES for block in blocks(page)]
 PYTHON = [block for block in ALL if block.language == "python"]
 METHODS = [block for block in PYTHON if block.title and METHOD.search(block.text)]
-SCRIPTS = [block for block in PYTHON if block.title and block not in METHODS]
+PLUGINS = [block for block in PYTHON if block.title and PLUGIN.search(block.text)]
+TESTS = [block for block in PYTHON if block.title.startswith("test_")]
+METRICS = [block for block in PYTHON if block.title and METRIC.search(block.text)]
+NO_SCRIPT = [*METHODS, *TESTS, *METRICS, *PLUGINS]
+SCRIPTS = [block for block in PYTHON if block.title and block not in NO_SCRIPT]
 CALLS = [block for block in PYTHON if not block.title and block.page.name != "README.md"]
 SHELL = [(b.page, line) for b in ALL if b.language == "sh" for line in b.text.splitlines()]
 PRINTED = [
@@ -85,10 +99,12 @@ def parsed(line: str) -> click.Context:
 
 
 @pytest.mark.parametrize(("page", "line"), commands())
-def test_every_command_in_the_docs_is_one(page, line):
+def test_every_command_in_the_docs_is_one(page, line, beside):
     """Parsed, not run; and the methods, knobs and settings that it names exist."""
     if "…" in line or line.split()[1].startswith("-"):
         pytest.skip("an abbreviation, or a help text")
+    if "metrics=" in line and ".py:" in line:
+        beside(next(each for each in PAGES if each.name == page))
     asked = parsed(line).params
     texts = [asked.get("methods") or "fedavg", asked.get("method") or "fedavg"]
     texts = [text for text in texts if not text.endswith(".yaml")]
@@ -98,7 +114,8 @@ def test_every_command_in_the_docs_is_one(page, line):
     if asked.get("knobs") and ".py:" not in asked["method"]:
         make_method(asked["method"], key_values(asked["knobs"]))
     ground = asked.get("scenario") or asked.get("name")
-    if "overrides" in asked and ground and not ground.endswith(".yaml"):
+    code = any(".py:" in override for override in asked.get("overrides") or ())
+    if "overrides" in asked and ground and not ground.endswith(".yaml") and not code:
         load_scenario(ground, asked["overrides"])
 
 
@@ -201,6 +218,41 @@ def test_every_python_call_in_the_docs_runs(block, beside, monkeypatch, capsys):
     assert accuracies.count(",") == 9  # ten clients
 
 
+@pytest.mark.parametrize("block", PLUGINS, ids=str)
+def test_what_a_page_plugs_into_a_scenario_trains_as_its_commands_say(block, beside, run_trial):
+    beside(block.page)
+    lines = [line for page, line in SHELL if page == block.page and line.startswith("pfltune ")]
+    using = [parsed(line).params for line in lines]
+    using = [a for a in using if any(f"{block.title}:" in o for o in a.get("overrides") or ())]
+    assert using
+    for asked in using:
+        ground = asked.get("scenario") or asked["name"]
+        scenario = load_scenario(ground, [*asked["overrides"], "warm_start.epochs=1"])
+        scenario.check([make_method("fedper", {})])
+        done = run_trial(make_method("fedper", {}), scenario.build(), rounds=1)
+        assert done.metrics[0]["comm/up_mb"] > 0
+
+
+@pytest.mark.parametrize("block", [b for b in ALL if b.language == "py"], ids=str)
+def test_what_a_call_in_the_docs_passes_is_taken(block):
+    """These take minutes, so they are read, not run."""
+    calls = [node for node in ast.walk(ast.parse(block.text)) if isinstance(node, ast.Call)]
+    named = [(c, c.func.attr) for c in calls if isinstance(c.func, ast.Attribute)]
+    assert named or "found" in block.text
+    for call, name in named:
+        taken = inspect.signature(getattr(pfltune, name)).parameters
+        assert [each.arg for each in call.keywords if each.arg not in taken] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", TESTS, ids=str)
+def test_every_test_file_in_the_docs_passes(block, beside):
+    folder = beside(block.page)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", block.title]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("block", SCRIPTS, ids=str)
 def test_what_the_scripts_in_the_docs_write_is_dealt_and_trained(block, beside, run_trial):
     """The scenarios of the page, its own and built-in ones with the file, accept it."""
@@ -221,6 +273,23 @@ def test_what_the_scripts_in_the_docs_write_is_dealt_and_trained(block, beside, 
         assert len(census.csv().splitlines()) == 1 + 3 * scenario.partition.clients
     done = run_trial(make_method("fedper", {}), scenarios[0].build(), rounds=1)
     assert done.metrics[0]["comm/up_mb"] > 0
+
+
+@pytest.mark.parametrize("block", METRICS, ids=str)
+def test_every_metric_file_in_the_docs_is_told_of_every_client(block, beside, federation):
+    """Under the names that its page promises, by a scenario that names it as the page does."""
+    beside(block.page)
+    (written,) = (b.text for b in blocks(block.page) if b.language == "yaml")
+    named = yaml.safe_load(written)["metrics"]
+    scenario = load_scenario("digits", [f"metrics={json.dumps(named)}"])
+    scenario.check([])
+    ground = replace(federation, metrics=scenario.metrics)
+    (report,) = islice(FederatedTrial(make_method("fedper", {}), ground, seed=0).run(), 1)
+    page = block.page.read_text()
+    assert "`val/brier_worst_decile`" in page
+    assert "`test/brier`" in page
+    assert {"val/brier", "val/brier_std", "val/brier_worst_decile"} <= report.metrics.keys()
+    assert {"test/brier", "test/balanced_accuracy"} <= report.metrics.keys()
 
 
 def test_the_rounds_that_the_protocol_counts_are_those_of_a_comparison():

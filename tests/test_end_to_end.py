@@ -1,11 +1,9 @@
 """The real thing, small: Ray, Optuna, MLflow and the report, as a user starts them."""
 
-import csv
 import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -14,64 +12,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-import pfltune.cli
+from chaos.outcome import outcome_of
+from chaos.reference import NAME, OPTIONS
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 
 PFLTUNE = str(Path(sys.executable).parent / "pfltune")
 SHORT = ["-o", "protocol.rounds=4", "-o", "warm_start.epochs=2"]
-SMALL = [*SHORT, "--trials", "4", "--generation", "2", "--eta", "2", "--seeds", "2"]
-UNSTABLE = '''
-from dataclasses import dataclass
-
-from pfltune import Method, knob
+PATIENCE_S = 900
 
 
-@dataclass(frozen=True, kw_only=True)
-class Unstable(Method):
-    """A stranger's method: one of its modes diverges, one crashes."""
-
-    mode: str = knob("diverge", choices=("diverge", "crash", "work"), doc="what happens")
-
-    def objective(self, loss, params, anchor):
-        if self.mode == "crash":
-            raise ZeroDivisionError("a stranger's bug")
-        return float("nan") * loss(params) if self.mode == "diverge" else loss(params)
-'''
-SPACE = """
-search:
-  mode: {choices: [diverge, crash, work]}
-start: [{mode: diverge}, {mode: crash}]
-"""
-CLOCKS = ("time/", "memory/")
-
-
-def compare(folder: Path, workers: int) -> Path:
-    """Run a small comparison as a process; returns its results folder."""
-    (folder / "unstable.py").write_text(UNSTABLE)
-    (folder / "unstable.yaml").write_text(SPACE)
-    methods = f"fedperfix,fedavg,{folder / 'unstable.py'}:Unstable"
-    command = [PFLTUNE, "compare", *SMALL, "--methods", methods, "--name", "small"]
-    command += ["--workers", str(workers)]
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory):
+    """The results of the comparison of tests/chaos on one worker."""
+    folder = tmp_path_factory.mktemp("one")
+    command = [PFLTUNE, "compare", *OPTIONS, "--name", NAME]
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=400, cwd=folder, env=environment
+        [*command, "--workers", "1"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        cwd=folder,
+        env=environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "stdout.txt").write_text(done.stdout)
     assert "Traceback" not in done.stderr
     return folder / "results"
-
-
-@pytest.fixture(scope="module")
-def one_worker(tmp_path_factory):
-    return compare(tmp_path_factory.mktemp("one"), workers=1)
-
-
-@pytest.fixture(scope="module")
-def two_workers(tmp_path_factory):
-    return compare(tmp_path_factory.mktemp("two"), workers=2)
 
 
 @pytest.fixture(scope="module")
@@ -107,32 +76,19 @@ def of(runs, **tags):
     return [run for run in runs if all(run["tags"].get(k) == v for k, v in tags.items())]
 
 
-def without_clocks(runs):
-    """What two runs of the same comparison must have in common, in a fixed order."""
-    kept = []
-    for run in runs:
-        identity = tuple(run["tags"].get(k, "") for k in ("method", "stage", "trial", "seed"))
-        history = {n: sorted(h) for n, h in run["history"].items() if not n.startswith(CLOCKS)}
-        kept.append((identity, run["tags"].get("outcome"), run["params"], history))
-    return sorted(kept, key=lambda entry: entry[0])
-
-
-def test_one_worker_and_two_give_the_same_trials_survivors_and_table(one_worker, two_workers):
+def test_one_worker_and_two_give_the_same_trials_survivors_and_table(one_worker, reference):
     """Two comparisons with the same seeds agree in every metric of every run, to the last digit."""
-    first, second = read_runs(one_worker), read_runs(two_workers)
-    assert without_clocks(first) == without_clocks(second)
-
-    def table(results):
-        with (results / "small" / "report" / "table.csv").open() as file:
-            rows = list(csv.DictReader(file))
-        return [{k: v for k, v in row.items() if not k.startswith(CLOCKS)} for row in rows]
-
-    assert table(one_worker) == table(two_workers)
-    assert len(table(one_worker)) == 6
+    told = (one_worker.parent / "stdout.txt").read_text()
+    ways = [int(re.search(r"(\d+) trials? side by side", t)[1]) for t in (told, reference.output)]
+    assert ways[0] == 1 < ways[1]
+    found = outcome_of(one_worker, NAME)
+    assert found.runs == reference.outcome.runs
+    assert found.table == reference.outcome.table
+    assert len(found.table) == 4
 
 
 def test_every_method_gets_the_same_budget(runs):
-    for method in ("fedperfix", "fedavg", "unstable"):
+    for method in ("fedperfix", "fedavg"):
         assert len(of(runs, method=method, stage="search")) == 4
         assert len(of(runs, method=method, stage="confirm")) == 2
         assert len(of(runs, method=method, stage="summary")) == 1
@@ -169,21 +125,11 @@ def test_confirmation_uses_fresh_seeds_the_same_for_all_methods(runs):
     assert len(search) == 1
     seeds = {
         method: sorted(run["tags"]["seed"] for run in of(runs, method=method, stage="confirm"))
-        for method in ("fedperfix", "fedavg", "unstable")
+        for method in ("fedperfix", "fedavg")
     }
-    assert seeds["fedperfix"] == seeds["fedavg"] == seeds["unstable"]
+    assert seeds["fedperfix"] == seeds["fedavg"]
     assert len(set(seeds["fedavg"])) == 2
     assert not search & set(seeds["fedavg"])
-
-
-def test_a_diverged_and_a_crashed_trial_are_failed_runs_with_their_reason(runs):
-    (diverged,) = of(runs, method="unstable", stage="search", trial="0")
-    (crashed,) = of(runs, method="unstable", stage="search", trial="1")
-    assert (diverged["status"], crashed["status"]) == ("FAILED", "FAILED")
-    assert "loss was nan in round 1" in diverged["tags"]["failure"]
-    assert set(diverged["metrics"]) == {"rounds"}, "no figure that nobody measured"
-    failure = crashed["tags"]["failure"]
-    assert re.fullmatch(r"ZeroDivisionError: a stranger's bug \(client \d, round 1\)", failure)
 
 
 def test_runs_are_nested_tagged_and_closed(runs):
@@ -253,24 +199,21 @@ def test_a_script_gets_the_table_as_json(one_worker):
     lines = (one_worker / "small" / "journal.jsonl").read_text()
     command = [PFLTUNE, "compare", "--resume", "small", "--json"]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=400, cwd=one_worker.parent
+        command, capture_output=True, text=True, timeout=PATIENCE_S, cwd=one_worker.parent
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     rows = {row["method"]: row for row in found["methods"]}
-    assert rows.keys() == {"fedperfix", "fedavg", "unstable"}
+    assert rows.keys() == {"fedperfix", "fedavg"}
     assert 0 < rows["fedperfix"]["comm/total_mb"] < rows["fedavg"]["comm/total_mb"]
     assert 0 < rows["fedavg"]["test/accuracy"] < 1
     assert (one_worker / "small" / "journal.jsonl").read_text() == lines
 
 
-def test_a_taken_name_is_refused(one_worker, monkeypatch, capsys):
+def test_a_taken_name_is_refused(one_worker, called):
     arguments = ["compare", "--methods", "fedavg", "--name", "small"]
-    monkeypatch.setattr(sys, "argv", ["pfltune", *arguments, "--results", str(one_worker)])
-    with pytest.raises(SystemExit) as stop:
-        pfltune.cli.main()
-    assert stop.value.code == 2
-    told = capsys.readouterr().err
+    code, _, told = called(*arguments, "--results", str(one_worker))
+    assert code == 2
     assert "small" in told
     assert told.count("\n") == 1
 
@@ -279,7 +222,7 @@ def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
     command = [PFLTUNE, "tune", "fedperfix", "--set", "prefix=tokens", "--trials", "2", *SHORT]
     command += ["--name", "tuned", "--workers", "1"]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=400, cwd=one_worker.parent
+        command, capture_output=True, text=True, timeout=PATIENCE_S, cwd=one_worker.parent
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Best of 2 search trials" in done.stdout
@@ -289,7 +232,11 @@ def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
     assert "bottleneck" not in again
     words = shlex.split(again.removeprefix("Again:"))
     ran = subprocess.run(
-        [PFLTUNE, *words[1:]], capture_output=True, text=True, timeout=400, cwd=one_worker.parent
+        [PFLTUNE, *words[1:]],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        cwd=one_worker.parent,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (found,) = re.findall(r"fresh seed .*test (\d+\.\d+) %", done.stdout)
@@ -297,14 +244,12 @@ def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
 
 
 def test_the_ui_serves_the_store_on_this_machine_only(one_worker):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    address = f"http://127.0.0.1:{free_port()}"
     command = [PFLTUNE, "ui", "--port", address.rpartition(":")[2]]
     server = subprocess.Popen(command, cwd=one_worker.parent, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout.readline().startswith(f"MLflow on {address}")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 with urllib.request.urlopen(address, timeout=5) as answer:
@@ -315,4 +260,4 @@ def test_the_ui_serves_the_store_on_this_machine_only(one_worker):
                 time.sleep(1)
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(PATIENCE_S)

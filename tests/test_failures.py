@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ports import free_port
 from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
 
@@ -113,7 +113,7 @@ class Failing(Method):
 REASONS = {
     "diverge": "loss was nan in round 1",
     "crash": "ZeroDivisionError: a stranger's [/bug]",
-    "take for ever": "it took longer than the 20 s allowed",
+    "take for ever": "it took longer than the 45 s allowed",
     "lack memory": "it failed 4 times without getting further: MemoryError: no room for a stranger",
 }
 WORKING = ("work", "die once", "lack GPU memory once")
@@ -126,9 +126,7 @@ class MlflowServer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.uri = f"http://somebody:secret-word@127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -179,7 +177,7 @@ def answers(address: str) -> bool:
         return False
 
 
-def patiently(condition, complaint: str, seconds: float = 200.0) -> None:
+def patiently(condition, complaint: str, seconds: float = 600.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, complaint
@@ -227,7 +225,7 @@ class Story:
 
     def sit(self, *arguments: str, meanwhile=None) -> Sitting:
         command = [PFLTUNE, "compare", *arguments, "--workers", "2"]
-        command += ["--trial-limit", "20", "--checkpoint-rounds", "1"]
+        command += ["--trial-limit", "45", "--checkpoint-rounds", "1"]
         out, err = self.folder / "out.txt", self.folder / "err.txt"
         environment = {**os.environ, "MLFLOW_TRACKING_URI": self.server.uri}
         with out.open("w") as stdout, err.open("w") as stderr:
@@ -237,7 +235,7 @@ class Story:
             try:
                 if meanwhile:
                     meanwhile(process, out)
-                process.wait(300)
+                process.wait(900)
             finally:
                 process.kill()
         return Sitting(process.returncode, out.read_text(), err.read_text())
@@ -311,6 +309,7 @@ class TestStory:
         assert run["status"] == "FAILED"
         assert run["tags"]["outcome"] == "failed"
         assert REASONS[mode] in run["tags"]["failure"]
+        assert set(run["history"]) == {"rounds"}, "no figure that nobody measured"
         page = (story.folder / "results" / "broken" / "report" / "report.html").read_text()
         assert REASONS[mode] in page.replace("&#39;", "'")
         assert REASONS[mode] in story.resumed.out.replace("\n", " ")
@@ -326,6 +325,12 @@ class TestStory:
         assert figures(survivor) == figures(story.run_of("work"))
         tried = int((story.folder / mode).read_text())
         assert tried >= ROUNDS + 1, "it did fail, and had to do a round again"
+
+    def test_an_error_in_a_methods_code_is_told_with_its_client_and_round(self, story):
+        failure = story.run_of("crash")["tags"]["failure"]
+        assert re.fullmatch(
+            r"ZeroDivisionError: a stranger's \[/bug\] \(client \d, round 1\)", failure
+        )
 
     def test_the_best_of_the_others_is_confirmed(self, story):
         (confirmed,) = (run for run in story.runs if run["tags"]["stage"] == "confirm")

@@ -50,11 +50,21 @@ def environment(place):
     return {**os.environ, "PFLTUNE_DATA": str(place / "data")}
 
 
-def call(place, *arguments):
-    return subprocess.run(
-        [PFLTUNE, *arguments],
-        capture_output=True, text=True, timeout=400, cwd=place, env=environment(place),
-    )  # fmt: skip
+@pytest.fixture
+def call(place, called, monkeypatch):
+    """``call(*arguments)``: exit code, output and errors; what trains is a process."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PFLTUNE_DATA", str(place / "data"))
+
+    def run(*arguments):
+        if arguments[0] not in ("compare", "run"):
+            return called(*arguments)
+        done = subprocess.run(
+            [PFLTUNE, *arguments], capture_output=True, text=True, timeout=900, cwd=place
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
 
 
 def harmed(place):
@@ -74,7 +84,7 @@ def harmed(place):
     return sorted(wanted - kept), folders
 
 
-def test_all_commands_leave_what_is_not_theirs(place):
+def test_all_commands_leave_what_is_not_theirs(place, call):
     commands = [
         ([*COMPARE, "--name", "mine", "--checkpoints", "elsewhere"], 0),
         (["compare", "--resume", "mine"], 0),
@@ -88,8 +98,8 @@ def test_all_commands_leave_what_is_not_theirs(place):
         (["run", "local", *QUICK], 0),
     ]
     for arguments, code in commands:
-        done = call(place, *arguments)
-        assert done.returncode == code, (arguments, done.stdout, done.stderr)
+        found, *said = call(*arguments)
+        assert found == code, (arguments, *said)
         lost, folders = harmed(place)
         assert lost == [], arguments
         assert "elsewhere/mine/checkpoints" not in folders, "what is ours goes in the end"
@@ -109,6 +119,6 @@ def test_an_interrupted_one_does_too_and_goes_on(place):
         theirs = next(checkpoints.rglob("round-*.json")).parent / "notes.txt"
         theirs.write_text("put here meanwhile")
         running.send_signal(signal.SIGINT)
-        running.wait(200)
+        running.wait(900)
     assert harmed(place)[0] == []
     assert theirs.read_text() == "put here meanwhile"

@@ -150,7 +150,7 @@ def test_threads_logs_and_finalizers_print_no_secret(monkeypatch):
 def test_a_stream_that_takes_ascii_only_ends_no_command():
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "100"}
     done = subprocess.run(
-        [PFLTUNE, "methods"], env=environment, capture_output=True, timeout=300, check=False
+        [PFLTUNE, "methods"], env=environment, capture_output=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
@@ -160,7 +160,7 @@ def test_a_reader_that_has_read_enough_ends_a_command_quietly():
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [PFLTUNE, "methods"], stdout=writer, stderr=subprocess.PIPE, timeout=300, check=False
+        [PFLTUNE, "methods"], stdout=writer, stderr=subprocess.PIPE, timeout=900, check=False
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -35,15 +34,7 @@ HELD = np.array([[[4, 3], [1, 2]], [[5, 6], [7, 8]]])  # clients, parts, classes
 DATA = dataset_input(
     "digits", "c0ffee", RECIPE, Census(("train", "val"), ("0", "1"), (), HELD, HELD[..., :0])
 )
-PATIENCE = 200.0  # of a machine that is busy with other work
-
-
-@pytest.fixture(scope="module")
-def cold(local, tmp_path_factory):
-    """An empty store, made once: the tables take MLflow seconds."""
-    folder = tmp_path_factory.mktemp("cold")
-    Store(folder).reachable()
-    return folder / "mlflow.db"
+PATIENCE = 600.0  # of a machine that is busy with other work
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,15 +45,12 @@ def local():
 
 
 @pytest.fixture
-def new_store(cold, tmp_path):
+def new_store(cold_store, tmp_path):
     """``new_store()`` is a Store with a database of its own."""
     numbers = count()
 
     def make():
-        folder = tmp_path / f"results-{next(numbers)}"
-        folder.mkdir()
-        shutil.copy(cold, folder / "mlflow.db")
-        return Store(folder)
+        return cold_store(tmp_path / f"results-{next(numbers)}")
 
     return make
 
@@ -204,11 +192,9 @@ def history(client, run, key):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cold, tmp_path_factory):
+def undisturbed(cold_store, tmp_path_factory):
     """What is in the store when nothing goes wrong."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    shutil.copy(cold, folder / "mlflow.db")
-    store = Store(folder)
+    store = cold_store(tmp_path_factory.mktemp("undisturbed"))
     tell_all(mirror_in(store))
     return content(store)
 
@@ -303,16 +289,24 @@ def test_a_round_after_the_end_of_its_trial_is_left_out(store, undisturbed):
     assert content(store) == undisturbed
 
 
-def number_of_calls(store):
+@pytest.fixture(scope="module")
+def calls(cold_store, tmp_path_factory):
+    """The names of all calls to MLflow's client, in order."""
+    store = cold_store(tmp_path_factory.mktemp("calls"))
     store.client = Faulty(store.client, lambda *_: None)
     tell_all(mirror_in(store))
-    return len(store.client.calls)
+    return store.client.calls
 
 
 @pytest.mark.parametrize("afterwards", [False, True], ids=["not done", "answer lost"])
-def test_any_one_call_may_fail(new_store, undisturbed, afterwards):
-    """The same mirror goes on, and the store is what it would have been."""
-    for number in range(number_of_calls(new_store())):
+def test_any_one_call_may_fail(new_store, undisturbed, calls, afterwards):
+    """The same mirror goes on, and the store is what it would have been.
+
+    What only reads has no work that could be done although its answer is lost.
+    """
+    for number, name in enumerate(calls):
+        if afterwards and name.startswith(("get_", "search_")):
+            continue
         store, told = new_store(), []
         fault = once(number, afterwards, MlflowException("no luck"))
         store.client = Faulty(store.client, fault)
@@ -321,12 +315,14 @@ def test_any_one_call_may_fail(new_store, undisturbed, afterwards):
         assert len(told) == 2, told
 
 
-@pytest.mark.parametrize("afterwards", [False, True], ids=["before", "after"])
-def test_the_process_may_be_killed_at_any_call(new_store, undisturbed, afterwards):
-    """The next session's mirror brings the store to what it would have been."""
-    for number in range(number_of_calls(new_store())):
+def test_the_process_may_be_killed_at_any_call(new_store, undisturbed, calls):
+    """The next session's mirror brings the store to what it would have been.
+
+    A kill after a call leaves what one before the next call does; after the last, all is told.
+    """
+    for number in range(len(calls)):
         store = new_store()
-        store.client = Faulty(store.client, once(number, afterwards, Gone()))
+        store.client = Faulty(store.client, once(number, False, Gone()))
         with pytest.raises(TrackingError):
             tell_all(mirror_in(store))
         tell_all(mirror_in(Store(store.results)))
@@ -453,7 +449,7 @@ def test_closing_does_not_give_up_while_something_is_written(store, undisturbed,
 def test_closing_gives_up_on_a_call_that_never_returns(store, monkeypatch):
     monkeypatch.setattr(mirror_module, "STUCK_SECONDS", 0.3)
     release = threading.Event()
-    store.client = Faulty(store.client, lambda *_: release.wait(20))
+    store.client = Faulty(store.client, lambda *_: release.wait(PATIENCE))
     with pytest.raises(TrackingError, match="no answer"):
         mirror_in(store).close(0.1)
     release.set()
@@ -678,13 +674,13 @@ for number in range(1, 51):
 for trial in range(5):
     mirror.put(TrialEnded(f"m-search-{trial}", "stopped early", 50))
 mirror.put(MethodEnded("m", {"lr": 0.1}))
-mirror.close(120)
+mirror.close(600)
 """
 
 
 @pytest.mark.slow
 def test_processes_that_start_at_once_share_a_cold_store(tmp_path):
-    names = [f"experiment-{number}" for number in range(8)]
+    names = [f"experiment-{number}" for number in range(4)]
     results = tmp_path / "results"
     writers = [
         subprocess.Popen(
@@ -696,7 +692,7 @@ def test_processes_that_start_at_once_share_a_cold_store(tmp_path):
         for name in names
     ]
     for writer in writers:
-        said, _ = writer.communicate(timeout=300)
+        said, _ = writer.communicate(timeout=900)
         assert writer.returncode == 0, said
     for name in names:
         runs = content(Store(results), name)

@@ -18,15 +18,15 @@ from pfltune.running.pool import worker_pool
 from pfltune.running.ray_folder import MARK, OWNER, end_leftovers, marked, ray_folder
 
 LISTEN = "0A"
-PATIENCE_S = 60.0
-SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
+PATIENCE_S = 300.0
+SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(3600)"]
 OWNER_OF_RAY = """
 import os, signal, time
 from pfltune.running.pool import worker_pool
 with worker_pool(1, 1) as wait:
     wait()
     print(os.environ["PFLTUNE_SESSION"], flush=True)
-    time.sleep(600)
+    time.sleep(3600)
 """
 
 
@@ -195,7 +195,7 @@ def stranger(address, **variables):
     """What Ray's head says to a client of another environment."""
     client = (
         "import sys; from ray._raylet import GcsClient\n"
-        "try: print('answered', GcsClient(sys.argv[1]).get_all_node_info(timeout=30))\n"
+        "try: print('answered', GcsClient(sys.argv[1]).get_all_node_info(timeout=300))\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
     plain = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
@@ -204,7 +204,7 @@ def stranger(address, **variables):
         env=plain | variables,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     ).stdout
 

@@ -52,11 +52,10 @@ METHODS = {
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(cold_store, tmp_path_factory):
     """A comparison of four methods, one without a confirmed run, and its report."""
     results = tmp_path_factory.mktemp("report") / "results"
-    results.mkdir()
-    store = Store(results)
+    store = cold_store(results)
     comparisons.record(store, "one", METHODS)
     folder = results / "one" / "report"
     result = write_report(results, "one")
@@ -299,11 +298,10 @@ def test_a_reference_that_was_not_confirmed_is_none(written):
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
+def running(cold_store, tmp_path_factory):
     """Two methods; the second has no confirmed run yet."""
     results = tmp_path_factory.mktemp("running") / "results"
-    results.mkdir()
-    store = Store(results)
+    store = cold_store(results)
     methods = {name: METHODS[name] for name in ("fedrep", "local")}
     unfinished = [f"local-confirm-{index}" for index in range(3)] + ["local-search-2"]
     comparisons.record(store, "half", methods, over=False, leave_out=unfinished)
@@ -325,10 +323,9 @@ def test_a_running_comparison_is_reported_as_partial_and_left_alone(running, tmp
 
 
 def test_a_comparison_without_any_confirmed_run_has_a_page_all_the_same(tmp_path):
-    store = Store(tmp_path)
-    comparisons.record(
-        store, "none", {"broken": METHODS["broken"]}, over=False, leave_out=["broken-search-0"]
-    )
+    methods = {"broken": METHODS["broken"]}
+    unfinished = {"over": False, "leave_out": ["broken-search-0"], "mirrored": False}
+    comparisons.record(Store(tmp_path), "none", methods, **unfinished)
     write_report(tmp_path, "none", tmp_path / "report")
     html = (tmp_path / "report" / "report.html").read_text()
     html5lib.HTMLParser(strict=True).parse(html)
@@ -352,11 +349,10 @@ def test_only_comparisons_are_read(written, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory):
+def three(cold_store, tmp_path_factory):
     """The same methods in three scenarios; in the last, one of them is missing."""
     results = tmp_path_factory.mktemp("three") / "results"
-    results.mkdir()
-    store = Store(results)
+    store = cold_store(results)
     names = ("fedrep", "fedavg", "local", "ditto")
     for place, scenario in enumerate(("digits", "blood", "cifar10")):
         methods = {
@@ -514,8 +510,8 @@ class Away:
         return getattr(self._client, name)
 
 
-def test_a_report_waits_for_mlflow_and_says_so_once(tmp_path, monkeypatch):
-    comparisons.record(Store(tmp_path), "one", METHODS)
+def test_a_report_waits_for_mlflow_and_says_so_once(cold_store, tmp_path, monkeypatch):
+    comparisons.record(cold_store(tmp_path), "one", METHODS)
     result, told = write_report(tmp_path, "one"), []
     client = Away(Store(tmp_path).client, times=3)
     monkeypatch.setattr(Store, "client", property(lambda store: client))

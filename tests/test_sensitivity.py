@@ -36,7 +36,7 @@ def test_the_figure_shows_each_part_once():
 @pytest.mark.slow
 def test_every_part_is_trained_and_told(tmp_path):
     command = [PFLTUNE, "sensitivity", *SHORT, "--name", "study", "--workers", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "13 of 13" in done.stdout
     report = tmp_path / "results" / "study" / "report"

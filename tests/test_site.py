@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 DRIVER = shutil.which("chromedriver")
-WAIT_S = 60
+WAIT_S = 300
 NO_NETWORK = """
 import socket
 
@@ -76,7 +76,7 @@ def site(offline, tmp_path_factory):
     folder = tmp_path_factory.mktemp("built") / "site"
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(
-        build, cwd=ROOT, env=offline, capture_output=True, text=True, timeout=400, check=False
+        build, cwd=ROOT, env=offline, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

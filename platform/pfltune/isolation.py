@@ -86,9 +86,9 @@ def contained(
 
 
 @contextmanager
-def restored(whose: str) -> Iterator[None]:
-    """As :func:`contained`, on whatever settings there are: for code that no figure comes from."""
-    with contained(whose, _settings()):
+def restored(whose: str, seed: int | None = None) -> Iterator[None]:
+    """As :func:`contained`, on whatever settings there are: for code that is not a trial's own."""
+    with contained(whose, _settings(), seed):
         yield
 
 
@@ -122,6 +122,21 @@ def in_a_line(whose: str, file: str | None = None) -> Iterator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         at = next((f" (line {f.lineno})" for f in reversed(frames) if f.filename == file), "")
         raise UserError(f"{whose}: {told(error)}{at}") from error
+
+
+def snapshot() -> dict[str, Any]:
+    """What the whole process has now, by name: settings and states of global generators.
+
+    Settings that libraries change by themselves are left out.
+    """
+    loud = {name: value for name, value in _settings().items() if name not in QUIET}
+    cpu, _, numpys, pythons = _generators()
+    return {
+        **loud,
+        "torch's global generator": cpu.numpy().tobytes(),
+        "numpy's global generator": (numpys[1].tobytes(), *numpys[2:]),
+        "Python's global generator": pythons,
+    }
 
 
 def _settings() -> dict[str, Any]:

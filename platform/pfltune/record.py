@@ -16,12 +16,13 @@ from pydantic import Field, model_validator
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
+from pfltune.figures import Measure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.program import ENGINE, Program
 from pfltune.registry import short_name
 from pfltune.scenario import Scenario
-from pfltune.settings import Settings, validated
+from pfltune.settings import RECORDED, Settings, validated
 from pfltune.storage import open_storage
 from pfltune.tracking.journal import JOURNAL
 
@@ -33,6 +34,7 @@ LARGEST = 64 * 1024 * 1024
 
 UNSETTLED = {
     *("id", "asked", "program", "changes", "titles", "methods", "limits", "defaults", "journal"),
+    "measures",
 }
 """Parts that decide no figure by themselves."""
 Limits = tuple[float | None, float | None]
@@ -117,6 +119,7 @@ class Record(Settings):
         defaults: what each knob is where nothing is asked for, by short name and knob.
         computing: how trials compute.
         asked: what touches no figure.
+        measures: what is told of each client beside accuracy, in words.
         program: the code that made it.
         changes: when it was made by other code from then on.
         data: digests of images, labels, clients and start weights.
@@ -139,6 +142,7 @@ class Record(Settings):
     defaults: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
     computing: Computing
     asked: Asked = Asked()
+    measures: tuple[Measure, ...] = ()
     program: Program
     changes: tuple[Change, ...] = ()
     data: Mapping[str, str]
@@ -193,8 +197,9 @@ class Record(Settings):
         at = datetime.now().astimezone().isoformat(timespec="seconds")
         new = (Change(at=at, differences=tuple(found)),) if found else ()
         update = {"asked": now.asked, "program": now.program, "changes": (*self.changes, *new)}
-        # A method's file may lie elsewhere now; what is in it was compared.
-        return self.model_copy(update={**update, "methods": now.methods})
+        # A file of code may lie elsewhere now; what is in it was compared.
+        elsewhere = {"methods": now.methods, "scenario": now.scenario}
+        return self.model_copy(update={**update, **elsewhere})
 
     def extended(
         self, now: "Record", accept_new_code: bool, taken: Collection[str] = ()
@@ -257,7 +262,7 @@ def read_record(folder: Path) -> Record | None:
     if not isinstance(content, dict):
         raise _damaged(path, "no mapping")
     try:
-        return validated(Record, content, "comparison.json")
+        return validated(Record, content, "comparison.json", context=RECORDED)
     except (UserError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
 
@@ -275,7 +280,7 @@ def _settled(record: Record) -> dict[str, Any]:
     """What decides the figures, flat."""
     kept = record.model_dump(mode="json", exclude=UNSETTLED)
     names = [short_name(method) for method in record.methods]
-    return dict(_flat({**kept, "methods": names}))
+    return dict(_flat({**kept, "methods": names, "scenario": record.scenario.by_content()}))
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

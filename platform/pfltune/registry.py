@@ -4,7 +4,6 @@ A reference is a name or ``path/to/file.py:Class``, and may hold knobs in bracke
 :mod:`pfltune.variants`.
 """
 
-import hashlib
 import importlib
 import inspect
 import pkgutil
@@ -12,19 +11,16 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from pfltune.errors import UserError, unknown
+from pfltune.errors import UserError
 from pfltune.interface import check_interface
 from pfltune.isolation import in_a_line, restored
 from pfltune.knobs import Value, checked_values, written
 from pfltune.method import Method
+from pfltune.plugins import Seam, loaded
 from pfltune.variants import Reference, check_agreement, parsed
-
-ENTRY_POINTS = "pfltune.methods"
 
 
 def available_methods() -> dict[str, type[Method]]:
@@ -34,32 +30,27 @@ def available_methods() -> dict[str, type[Method]]:
         UserError: a module without exactly one public method, an entry point that cannot be loaded
             or has the name of another method.
     """
-    return {name: find_method(name) for name in sorted([*_built_in(), *_entry_points()])}
+    return {name: find_method(name) for name in sorted(METHODS.names())}
 
 
 def find_method(reference: str) -> type[Method]:
     """The method class behind a reference, whatever it holds.
 
     Raises:
+        UserError: there is none, it cannot be loaded, or it says what nothing would read.
+    """
+    cls = load_method(reference)
+    check_interface(cls)
+    return cls
+
+
+def load_method(reference: str) -> type[Method]:
+    """As :func:`find_method`, without a look at what the class says.
+
+    Raises:
         UserError: there is none, or it cannot be loaded.
     """
-    reference = parsed(reference).base
-    if ".py:" in reference:
-        path, _, name = reference.rpartition(":")
-        module = _load_file(Path(path))
-        if not hasattr(module, name):
-            raise unknown(f"class in {path}", name, _methods_in(module))
-        return _checked_class(getattr(module, name), reference)
-    built_in, entries = _built_in(), _entry_points()
-    if reference in entries:
-        entry = entries[reference]
-        if reference in built_in:
-            raise UserError(f"method {reference!r} of {entry.value} has the name of another one")
-        return _checked_class(_loaded(entry.load, entry.value, entry.module), entry.value)
-    if reference not in built_in:
-        raise unknown("method", reference, [*built_in, *entries])
-    name = f"pfltune.methods.{reference}"
-    return _only_method(_loaded(partial(importlib.import_module, name), name, name))
+    return METHODS.find(parsed(reference).base)
 
 
 def reference_to(cls: type[Method]) -> str:
@@ -141,78 +132,22 @@ def reference_title(reference: str) -> str:
     return f"{title} ({held.replace(',', ', ')})" if held else title
 
 
-def _built_in() -> list[str]:
+def _built_in() -> dict[str, Callable[[], type[Method]]]:
     package = importlib.import_module("pfltune.methods")
     names = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return [name for name in names if not name.startswith("_")]
+    return {name: partial(_in_module, name) for name in names if not name.startswith("_")}
 
 
-def _entry_points() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
-
-
-def _loaded(load: Callable[[], Any], where: str, module: str = "") -> Any:
-    """What ``load`` returns; whatever a stranger's code raises or changes stays here.
-
-    Args:
-        load: imports something.
-        where: what is imported, for people.
-        module: its name, if nothing is run where a module of that name has been imported.
-    """
-    code = nullcontext() if module in sys.modules else restored(where)
-    with code, in_a_line(f"{where} cannot be imported"):
-        return load()
-
-
-def _methods_in(module: ModuleType) -> dict[str, type[Method]]:
-    return {
-        name: cls
-        for name, cls in inspect.getmembers(module, inspect.isclass)
-        if issubclass(cls, Method) and cls.__module__ == module.__name__ and name[0] != "_"
-    }
-
-
-def _only_method(module: ModuleType) -> type[Method]:
-    classes = _methods_in(module)
+def _in_module(name: str) -> type[Method]:
+    """The one public method of a module of ``pfltune.methods``."""
+    path = f"pfltune.methods.{name}"
+    module = loaded(partial(importlib.import_module, path), path, path)
+    classes = METHODS.classes_in(module)
     if len(classes) != 1:
         raise UserError(
-            f"{module.__name__} must hold one public method class, it holds: "
-            f"{', '.join(classes) or 'none'}"
+            f"{path} must hold one public method class, it holds: {', '.join(classes) or 'none'}"
         )
-    return _checked_class(next(iter(classes.values())), module.__name__)
+    return METHODS.checked(next(iter(classes.values())), path)
 
 
-def _checked_class(found: object, where: str) -> type[Method]:
-    if not (isinstance(found, type) and issubclass(found, Method)):
-        raise UserError(f"{where} is not a subclass of pfltune.Method")
-    check_interface(found)
-    return found
-
-
-def _load_file(path: Path) -> ModuleType:
-    """The module in a file, by its content: one that was edited is another module."""
-    try:
-        source = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise UserError(f"there is no method file {str(path)!r}") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    digest = hashlib.blake2b(source, digest_size=16).hexdigest()
-    name = f"pfltune_file_{path.stem}_{digest}"
-    known = sys.modules.get(name)
-    if known is not None and known.__file__ == str(path):
-        return known
-    module = ModuleType(name)
-    module.__file__ = str(path)
-    sys.modules[name] = module  # dataclasses and inspect look there for a class's module
-    try:
-        _loaded(partial(_execute, source, module), str(path))
-    except UserError:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _execute(source: bytes, module: ModuleType) -> None:
-    # What was hashed is what runs: Python's own loader would read the file, or its cache, again.
-    exec(compile(source, str(module.__file__), "exec"), vars(module))
+METHODS = Seam("method", "pfltune.methods", Method, _built_in, lambda _: None)

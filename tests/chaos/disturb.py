@@ -16,7 +16,7 @@ from chaos.victims import Process, Victims, alive, end, told
 
 PFLTUNE = str(Path(sys.executable).parent / "pfltune")
 LOOK_S = 0.02
-PATIENCE_S = 600.0
+PATIENCE_S = 1200.0
 """How long a sitting may take, and how long a driver may take to end once it should."""
 ORPHANS_S = 5.0
 """How long processes of Ray may outlive their driver."""
@@ -262,8 +262,8 @@ class Running:
         """What it has printed so far."""
         return self._out.read_text()
 
-    def ended(self) -> Sitting:
-        """Wait for the end of the process and of all that it has started."""
+    def ended(self, orphans_s: float = ORPHANS_S) -> Sitting:
+        """Wait for the end of the process, and so long for the end of all that it has started."""
         sitting, began = self.sitting, time.monotonic()
         self.victims.look()
         try:
@@ -276,7 +276,7 @@ class Running:
         sitting.seconds = time.monotonic() - self._began
         sitting.output, sitting.errors = self.output(), self._err.read_text()
         waited = time.monotonic()
-        while (left := self.victims.left_over()) and time.monotonic() - waited < ORPHANS_S:
+        while (left := self.victims.left_over()) and time.monotonic() - waited < orphans_s:
             time.sleep(0.2)
         sitting.left_over = [told(process) for process in left]
         return sitting

@@ -32,7 +32,7 @@ def command(model: str, classes: int, image_size: int, methods: str | None) -> N
     One client's messages with the methods' default knobs: numbers, and bytes as safetensors
     (10^6 bytes = 1 MB). The share is that of FedAvg's upload on the same backbone.
     """
-    from pfltune.backbones import Backbone
+    from pfltune.backbones import TimmBackbone
     from pfltune.federation.payload import MB
     from pfltune.federation.traffic import traffic
     from pfltune.method import Method
@@ -46,7 +46,7 @@ def command(model: str, classes: int, image_size: int, methods: str | None) -> N
     )
 
     chosen = available_methods() if methods is None else method_list([methods]).references
-    backbone = Backbone.model_validate({"model": model, "image_size": image_size})
+    backbone = TimmBackbone.model_validate({"model": model, "image_size": image_size})
     bare = backbone.build(classes, channels=3, seed=0)
     everything = traffic(Method(), copy.deepcopy(bare)).up_bytes
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

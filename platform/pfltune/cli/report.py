@@ -13,6 +13,7 @@ from pfltune.errors import Halted, UserError
 
 if TYPE_CHECKING:
     from pfltune.report.results import ComparisonResult
+    from pfltune.sweeps import Sweep
 
 LONGEST_NAME = 100
 
@@ -95,7 +96,12 @@ def _report_one(
 ) -> Path:
     from pfltune.report.attachment import attach_report
     from pfltune.report.writer import write_report
+    from pfltune.sweeps import read_sweep
 
+    if (sweep := read_sweep(results / name)) is not None:
+        if left_out:
+            raise UserError(f"{name} is a sweep: --without is for its cells, one by one")
+        return _report_sweep(results, sweep, out, reference, target)
     result = write_report(results, name, out, reference, target, left_out)
     _show(result, [result])
     if out is None:
@@ -103,6 +109,18 @@ def _report_one(
     if result.damage:
         raise Halted(f"{result.damage}; the report has what stands before it")
     return out or results / name / "report"
+
+
+def _report_sweep(
+    results: Path, sweep: "Sweep", out: Path | None, reference: str | None, target: float | None
+) -> Path:
+    from pfltune.cli.tables import print_sweep
+    from pfltune.report.sweep import read_sweep_result, write_sweep
+
+    found = read_sweep_result(results, sweep, reference=reference, target=target)
+    folder = write_sweep(found, results, out)
+    print_sweep(Console(markup=False), found)
+    return folder
 
 
 def _report_several(
@@ -119,7 +137,11 @@ def _report_several(
     from pfltune.report.side_by_side import rank_note, side_by_side, write_scenarios
     from pfltune.report.together import together, why_apart, without
     from pfltune.report.writer import INSTEAD, write_files
+    from pfltune.sweeps import read_sweep
 
+    for name in names:
+        if read_sweep(results / name) is not None:
+            raise UserError(f"{name} is a sweep; report it by itself, or name its cells")
     found = without([read_results(results, name) for name in names], left_out)
     joined = "+".join(names)
     short = joined if len(joined) <= LONGEST_NAME else f"{names[0]}+{len(names) - 1}-others"

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pfltune import figures
 from pfltune.budget import Budget
 from pfltune.errors import UserError, unknown
+from pfltune.figures import Figure, Measure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.record import RECORD, Change, Record, Sensitivity, read_record
@@ -16,16 +18,27 @@ from pfltune.registry import short_name
 from pfltune.text import plain
 from pfltune.ties import settled
 from pfltune.tracking.endings import final_figures
-from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import (
+    Event,
+    MeasuredDict,
+    MethodEnded,
+    RoundDone,
+    TrialEnded,
+    TrialStarted,
+)
 from pfltune.tracking.journal import Journal
 
 Curve = list[tuple[int, float]]
 
-CURVES = ("val/accuracy", "test/accuracy", "comm/total_mb")
-SCORE = "val/best_accuracy"
-TEST, VAL = "selected/test_accuracy", "selected/val_accuracy"
+CURVES = (figures.VAL.name, figures.TEST.name, figures.TOTAL.name)
+SCORE = figures.BEST_VAL.name
+TEST, VAL = figures.SELECTED_TEST.name, figures.SELECTED_VAL.name
+MEANS = (
+    *(figures.TOTAL, figures.SETUP, figures.SHARED, figures.PERSONAL, figures.STEPS),
+    *(figures.ADAPTATION_STEPS, figures.SECONDS, figures.PEAK),
+)
 # Only with unseen clients, and only since it is counted.
-SOMETIMES = ("unseen/test/accuracy", "compute/gflops")
+SOMETIMES = (figures.UNSEEN_TEST.name, figures.GFLOPS.name)
 
 
 @dataclass(frozen=True)
@@ -35,10 +48,11 @@ class ConfirmedRun:
     Attributes:
         seed: its seed.
         metrics: the last value of every metric; ``selected/…`` are those of the chosen round.
-        curves: (round, value) of ``val/accuracy``, ``test/accuracy`` and ``comm/total_mb``.
+        curves: (round, value) of the figures in ``CURVES``.
         val, test: accuracy of every client in the chosen round, in [0, 1], in the order of
             ``clients``.
         clients: indices of these clients in the partition; empty stands for all, in their order.
+        measured: what the scenario's metrics gave for each of them.
     """
 
     seed: int
@@ -47,6 +61,7 @@ class ConfirmedRun:
     val: tuple[float, ...] = ()
     test: tuple[float, ...] = ()
     clients: tuple[int, ...] = ()
+    measured: tuple[MeasuredDict, ...] = ()
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -114,6 +129,11 @@ class MethodResult:
     trials: "tuple[ToldTrial, ...]" = ()
 
     @property
+    def reused(self) -> int:
+        """Trials that were known from before, wholly or as far as that went."""
+        return count_reused(self.trials)
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """Of the confirmation trials, in their order."""
         return tuple(run.seed for run in self.runs)
@@ -138,6 +158,10 @@ class MethodResult:
         values = self.values(metric)
         return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
+    def per_round(self, figure: Figure) -> float:
+        """What a figure that adds up comes to in a round, mean over seeds."""
+        return self.mean(figure.name) / self.mean(figures.ROUNDS.name)
+
     def values(self, metric: str) -> list[float]:
         """One value per seed."""
         return [run.metrics[metric] for run in self.runs]
@@ -152,21 +176,26 @@ class MethodResult:
             if all(name in run.metrics for run in self.runs)
         }
         if len(self.runs) > 1:
-            sometimes["test/accuracy_std_seeds"] = self.std(TEST)
+            sometimes[figures.TEST_STD_SEEDS.name] = self.std(TEST)
         return sometimes | {
-            "test/accuracy": self.mean(TEST),
-            "test/accuracy_std": self.mean("selected/test_accuracy_std"),
-            "test/accuracy_worst_decile": self.mean("selected/test_accuracy_worst_decile"),
-            "val/accuracy": self.mean(VAL),
-            "comm/mb_per_round": self.mean("comm/total_mb") / self.mean("rounds"),
-            "comm/total_mb": self.mean("comm/total_mb"),
-            "comm/setup_mb": self.mean("comm/setup_mb"),
-            "params/shared": self.mean("params/shared"),
-            "params/personal": self.mean("params/personal"),
-            "train/steps": self.mean("train/steps"),
-            "train/adaptation_steps": self.mean("train/adaptation_steps"),
-            "time/total_s": self.mean("time/total_s"),
-            "memory/peak_mb": self.mean("memory/peak_mb"),
+            figures.TEST.name: self.mean(TEST),
+            figures.TEST_STD.name: self.mean(figures.SELECTED_TEST_STD.name),
+            figures.TEST_WORST.name: self.mean(figures.SELECTED_TEST_WORST.name),
+            figures.VAL.name: self.mean(VAL),
+            figures.MB_PER_ROUND.name: self.per_round(figures.TOTAL),
+            **{figure.name: self.mean(figure.name) for figure in MEANS},
+            **self._others(),
+        }
+
+    def _others(self) -> dict[str, float]:
+        """Those that the scenario's metrics and the method itself have added."""
+        everywhere = set.intersection(*(set(run.metrics) for run in self.runs))
+        return {
+            _short(name): self.mean(name)
+            for name in self.runs[0].metrics
+            if name in everywhere
+            and name not in figures.FIGURES
+            and name.startswith((figures.SELECTED, figures.OF_METHOD))
         }
 
 
@@ -182,6 +211,7 @@ class ComparisonResult:
         methods: the rows; those without a finished confirmation trial come last.
         changes: when it was made by other code from then on.
         damage: what is wrong with its journal, whose rest is left out; empty if nothing is.
+        measures: what is told of each client beside accuracy.
         budgets: what methods could spend that were given another budget than the record's, by
             short name.
         remarks: sentences on where its rows come from, or that some are left out.
@@ -194,6 +224,7 @@ class ComparisonResult:
     methods: tuple[MethodResult, ...]
     changes: tuple[Change, ...] = ()
     damage: str = ""
+    measures: tuple[Measure, ...] = ()
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
@@ -218,6 +249,16 @@ class ComparisonResult:
     def ended(self) -> int:
         """Trials that have ended."""
         return sum(method.ended for method in self.methods)
+
+    @property
+    def reused(self) -> int:
+        """Trials that were known from before, of all methods."""
+        return count_reused(self.trials)
+
+    @property
+    def trials(self) -> "tuple[ToldTrial, ...]":
+        """All that have begun."""
+        return tuple(trial for method in self.methods for trial in method.trials)
 
     @property
     def planned(self) -> int:
@@ -264,6 +305,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
         ranked(methods),
         record.changes,
         journal.damage or "",
+        record.measures,
     )
 
 
@@ -323,6 +365,11 @@ class ToldTrial:
         return [(r.round, r.metrics[metric]) for r in self.rounds if metric in r.metrics]
 
 
+def count_reused(trials: "Iterable[ToldTrial]") -> int:
+    """How many of these trials were known from before, wholly or as far as that went."""
+    return sum(trial.started.reused for trial in trials)
+
+
 def told_trials(events: Iterable[Event]) -> tuple[list[ToldTrial], dict[str, MethodEnded]]:
     """The trials of a journal by index within their method, and how its methods ended."""
     trials: dict[str, ToldTrial] = {}
@@ -360,7 +407,7 @@ def _method(
         runs=tuple(map(_confirmed, confirmed)),
         search_trials=len(searched),
         failed_trials=len(failed),
-        search_steps=sum(trial.metrics.get("train/steps", 0.0) for trial in searched),
+        search_steps=sum(trial.metrics.get(figures.STEPS.name, 0.0) for trial in searched),
         failures=tuple(sorted({plain(ended.failure) or "unknown" for ended in failed})),
         searched=tuple(map(_searched, searched)),
         ended=sum(trial.ended is not None for trial in trials),
@@ -379,7 +426,16 @@ def _confirmed(trial: ToldTrial) -> ConfirmedRun:
         val=tuple(val),
         test=tuple(test),
         clients=tuple(selected.get("clients", ())) if selected else (),
+        measured=tuple(selected.get("metrics", ())) if selected else (),
     )
+
+
+def _short(name: str) -> str:
+    """A figure of the chosen round as it is called where no other round is told of."""
+    for part in figures.PARTS:
+        if name.startswith(figures.selected(part, "")):
+            return figures.on(part, name.removeprefix(figures.selected(part, "")))
+    return name
 
 
 def _searched(trial: ToldTrial) -> SearchedRun:

@@ -33,6 +33,7 @@ class Job(ABC):
         hardware: what it runs on.
         asked: what touches no figure.
         results: the results folder.
+        sweep: the name of the sweep of which it is a cell, which resumes it; empty if of none.
         extends: whether it may ask for more than what is there, whose record then asks for it too.
     """
 
@@ -43,6 +44,7 @@ class Job(ABC):
     hardware: Hardware
     asked: Asked
     results: Path
+    sweep: str = ""
     extends: bool = False
 
     @property
@@ -113,6 +115,18 @@ class Voice:
 
     tell: Callable[[str], object]
     warn: Callable[[str], object]
+
+
+def once(tell: Callable[[str], object]) -> Callable[[str], None]:
+    """Tells each line the first time only, where several jobs say the same."""
+    told: set[str] = set()
+
+    def tell_once(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            tell(line)
+
+    return tell_once
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice)
             did not begin like this.
     """
     before = read_record(job.folder)
-    program = Program.of(job.plan.methods, job.hardware.compute.device)
+    device, brought = job.hardware.compute.device, job.scenario.strangers()
+    program = Program.of(job.plan.methods, device, brought)
     parts = {**job.recorded(), "program": program, "data": fingerprint(federation)}
     if before is None:
         record = Record.model_validate(parts)
@@ -106,7 +107,8 @@ def open_mirror(
 ) -> Mirror:
     """A mirror of the journal in MLflow, with the partition drawn beside it."""
     census = take_census(federation.dataset, federation.clients)
-    recipe = job.scenario.model_dump(include={"data", "partition", "split", "data_seed"})
+    settings = job.scenario.by_content()
+    recipe = {name: settings[name] for name in ("data", "partition", "split", "data_seed")}
     with published(job.folder, record.owner, "move it away") as draft:
         files = [path.name for path in draw(job.scenario, census, draft, voice.tell)]
     return Mirror(
@@ -118,7 +120,7 @@ def open_mirror(
         artifacts={RECORD: record.text()},
         files=[job.folder / name for name in files],
         on_trouble=voice.tell,
-        data=dataset_input(job.scenario.data.name, record.data["clients"], recipe, census),
+        data=dataset_input(federation.dataset.name, record.data["clients"], recipe, census),
         settle=journal.sync,
         sitting=record.journal,
     )

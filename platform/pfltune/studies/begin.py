@@ -24,21 +24,25 @@ from pfltune.studies.sensitivity import Study, study_methods, study_plan
 from pfltune.tracking.store import writable_folder
 
 
-def comparison(command: str, given: Mapping[str, Any]) -> Comparison:
+def comparison(
+    command: str, given: Mapping[str, Any], sweep: str = "", like: Record | None = None
+) -> Comparison:
     """The comparison, or the search of one method, that options ask for; new or to go on.
 
     Args:
         command: ``compare`` or ``tune``.
         given: the options that were given. ``methods`` are references, ``fixed`` are knobs by
             short name of the method; those under an empty name are of the only one.
+        sweep: the name of the sweep of which it is a cell.
+        like: the record of a cell that has begun, whose options hold for one that has not.
 
     Raises:
         UserError: something of it is not possible.
     """
-    record, settings = _completed(command, given)
+    record, settings = _completed(command, given, like)
     scenario = scenario_of(given, record, settings)
     named = method_list(given["methods"]) if "methods" in given else MethodList(settings["methods"])
-    return _comparison(
+    job = _comparison(
         command,
         name_of(given, scenario.name),
         scenario,
@@ -47,6 +51,7 @@ def comparison(command: str, given: Mapping[str, Any]) -> Comparison:
         settings,
         results_folder(given),
     )
+    return replace(job, sweep=sweep)
 
 
 def extension(given: Mapping[str, Any]) -> Comparison:
@@ -67,7 +72,8 @@ def extension(given: Mapping[str, Any]) -> Comparison:
     budget = record.budget.grown(*(given.get(key) for key in ("seeds", "trials", "generation")))
     named = method_list(given["methods"]) if "methods" in given else MethodList(())
     methods = together(record.methods, named.references)
-    check_files(record, methods, bool(given.get("accept_new_code")))
+    brought = record.scenario.strangers()
+    check_files(record, methods, brought, bool(given.get("accept_new_code")))
     free = {key: value for key, value in given.items() if key in get_type_hints(FreeOptions)}
     command = "compare" if len(methods) > len(record.methods) else record.command
     # What a comparison was begun with --fresh has trained is known to it.
@@ -141,11 +147,14 @@ def study(given: Mapping[str, Any]) -> Study:
     )
 
 
-def _completed(command: str, given: Mapping[str, Any]) -> tuple[Record | None, dict[str, Any]]:
+def _completed(
+    command: str, given: Mapping[str, Any], like: Record | None = None
+) -> tuple[Record | None, dict[str, Any]]:
     """What goes on, and all settings of the job."""
     record = begun(command, given, results_folder(given))
-    see_files(given, record)
-    return record, completed(given, record, {"methods": (), **defaults(command), "fixed": {}})
+    known = record or like
+    see_files(given, known)
+    return record, completed(given, known, {"methods": (), **defaults(command), "fixed": {}})
 
 
 def scenario_of(

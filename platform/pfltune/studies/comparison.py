@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pfltune.budget import Budget
@@ -11,6 +10,7 @@ from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.knobs import knobs_of
 from pfltune.method import Method
+from pfltune.plugins import absolute
 from pfltune.registry import (
     all_held,
     canonical,
@@ -139,9 +139,6 @@ def _limits(method: str) -> dict[str, list[float | None]]:
 
 
 def _absolute(method: str) -> str:
-    """A method's file by its absolute path: workers run in other folders."""
-    if ".py:" not in parsed(method).base:
-        return method
+    """A method's file by its absolute path, whatever is held: workers run in other folders."""
     known = parsed(method)
-    path, _, cls = known.base.rpartition(":")
-    return str(Reference(f"{Path(path).resolve()}:{cls}", known.held))
+    return str(Reference(absolute(known.base), known.held))

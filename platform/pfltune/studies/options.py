@@ -38,7 +38,7 @@ class FreeOptions(TypedDict, total=False):
             last time.
         checkpoint_rounds: and after so many rounds.
         trial_limit: seconds that the rounds of a trial may take in all.
-        fresh: train every trial, those too that are known.
+        fresh: train every trial, those too that were trained before and kept.
         results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
     """
 

@@ -13,6 +13,7 @@ from typing import Any
 from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
 from pfltune.errors import ForeignExperiment
+from pfltune.figures import SELECTED
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL
@@ -310,7 +311,7 @@ def _final_metrics(event: TrialEnded) -> list[Metric]:
     """Those of the chosen round stand at that round."""
     chosen = int(event.selected["round"]) if event.selected else event.round
     return [
-        Metric(name, value, event.time, chosen if name.startswith("selected/") else event.round)
+        Metric(name, value, event.time, chosen if name.startswith(SELECTED) else event.round)
         for name, value in final_figures(event).items()
     ]
 

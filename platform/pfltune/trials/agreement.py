@@ -2,22 +2,20 @@
 
 from typing import Literal
 
+from pfltune.figures import repeats
 from pfltune.trials.stored import StoredRound, StoredTrial
-
-MEASURED = ("time/", "memory/")
-"""How the names of figures begin that no two trainings share."""
 
 Answer = Literal["less", "more", "other"]
 
 
-def held_against(new: StoredTrial, old: StoredTrial, repeats: bool = True) -> Answer:
+def held_against(new: StoredTrial, old: StoredTrial, exact: bool = True) -> Answer:
     """``more`` if the new one says all that the old one says, and more; ``other`` if they differ.
 
     Args:
         new, old: two trainings with the same specification.
-        repeats: whether their figures must be the same to the last bit.
+        exact: whether their figures must be the same to the last bit.
     """
-    if repeats and not _agree(new, old):
+    if exact and not _agree(new, old):
         return "other"
     return "more" if _extent(new) > _extent(old) else "less"
 
@@ -39,5 +37,5 @@ def _extent(trial: StoredTrial) -> tuple[int, bool, bool]:
 
 def _bits(done: StoredRound) -> tuple[int, str, dict[str, str]]:
     """What must be equal, as texts: NaN equals itself there, and every bit of a float counts."""
-    figures = {n: repr(v) for n, v in done.metrics.items() if not n.startswith(MEASURED)}
+    figures = {n: repr(v) for n, v in done.metrics.items() if repeats(n)}
     return (done.round, repr(done.score), figures)

@@ -64,8 +64,8 @@ def unneeded(results: Path) -> list[Listed]:
     Raises:
         UserError: something cannot be read.
     """
+    listed = list(TrialStore(results).listed())
     needs = Needs.of(results)
-    listed = TrialStore(results).listed()
     return [each for each in listed if each.entry is None or not needs.has(each.entry)]
 
 
