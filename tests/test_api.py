@@ -145,10 +145,9 @@ def test_a_class_stands_for_its_name_or_its_file(tmp_path):
 
 
 def test_no_call_exits_and_a_stop_says_how_it_goes_on():
-    job = type("Job", (), {"command": "compare", "name": "one"})
-    with pytest.raises(Halted, match=r"sys\.exit\(3\)"), resumable(job):
+    with pytest.raises(Halted, match=r"sys\.exit\(3\)"), resumable("compare", "one"):
         sys.exit(3)
-    with pytest.raises(KeyboardInterrupt) as stopped, resumable(job):
+    with pytest.raises(KeyboardInterrupt) as stopped, resumable("compare", "one"):
         raise KeyboardInterrupt
     assert "pfltune.compare(resume='one')" in stopped.value.__notes__[0]
 

@@ -143,8 +143,9 @@ def test_the_defaults_of_the_command_line_are_those_of_the_budget():
     from pfltune.budget import Budget
     from pfltune.cli.compare import command
 
-    shown = {option.name: option.default for option in command.params}
-    assert {name: shown[name] for name in Budget.model_fields} == Budget().model_dump()
+    names = ("trials", "generation", "eta", "seeds", "seed")
+    shown = {option.name: option.default for option in command.params if option.name in names}
+    assert Budget.model_validate(shown) == Budget.model_validate({})
 
 
 def test_methods_lists_every_method_with_its_paper(monkeypatch, capsys):

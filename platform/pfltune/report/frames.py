@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from pfltune import figures
 from pfltune.report.analysis import Analysis
 from pfltune.report.results import ToldTrial
 from pfltune.report.sensitivity import NAMES, Cells
@@ -89,13 +90,14 @@ def cells_frame(cells: Cells) -> pd.DataFrame:
         {
             "personal": part,
             "seeds": len(cells[part].accuracies),
-            "test/accuracy": cells[part].mean,
-            "test/accuracy_std_seeds": cells[part].std,
-            "comm/mb_per_round": cells[part].mb_per_round,
+            figures.TEST.name: cells[part].mean,
+            figures.TEST_STD_SEEDS.name: cells[part].std,
+            figures.MB_PER_ROUND.name: cells[part].mb_per_round,
         }
         for part in both
     ]
-    heads = ("personal", "seeds", "test/accuracy", "test/accuracy_std_seeds", "comm/mb_per_round")
+    names = (figures.TEST, figures.TEST_STD_SEEDS, figures.MB_PER_ROUND)
+    heads = ("personal", "seeds", *(figure.name for figure in names))
     return pd.DataFrame(rows, columns=list(heads)).set_index("personal")
 
 

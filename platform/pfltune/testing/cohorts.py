@@ -7,6 +7,7 @@ from torch import Tensor
 from pfltune.federation.federation import Federation
 from pfltune.federation.hindrance import Hindrance
 from pfltune.federation.trial import FederatedTrial
+from pfltune.figures import LOSS
 from pfltune.testing.broken import Broken
 from pfltune.testing.ground import small_federation
 from pfltune.testing.runs import Figures, other_figures, run, state_of, trial_of
@@ -23,7 +24,7 @@ def trains_at_once_as_one_by_one(subject: Subject) -> None:
     far = _farther(state_of(together), state_of(alone))
     figures = other_figures([_no_loss(f) for f in found], [_no_loss(f) for f in expected])
     losses = zip(found, expected, strict=True)
-    moved = any(abs(a["train/loss"] - b["train/loss"]) >= TOLERANCE for a, b in losses)
+    moved = any(abs(a[LOSS.name] - b[LOSS.name]) >= TOLERANCE for a, b in losses)
     if far or figures or moved:
         raise Broken(
             "tensors and figures of clients one by one, up to rounding",
@@ -63,4 +64,4 @@ def _farther(found: dict[str, Tensor], expected: dict[str, Tensor]) -> str:
 
 
 def _no_loss(figures: Figures) -> Figures:
-    return {name: value for name, value in figures.items() if name != "train/loss"}
+    return {name: value for name, value in figures.items() if name != LOSS.name}

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from pfltune.figures import ADAPTATION_STEPS, BEST_VAL, EVALUATION, TEST, VAL, tells_of_test
 from pfltune.testing.broken import Broken
 from pfltune.testing.ground import ROUNDS, small_federation
 from pfltune.testing.runs import (
@@ -17,7 +18,8 @@ from pfltune.testing.runs import (
 )
 from pfltune.testing.subject import Subject
 
-RUNNING = {"val/best_accuracy", "comm/evaluation_mb", "train/adaptation_steps"}
+ACCURACIES = {VAL.name, TEST.name}
+RUNNING = {figure.name for figure in (BEST_VAL, EVALUATION, ADAPTATION_STEPS)}
 """Figures about the evaluations made so far: fewer evaluations, other figures."""
 
 
@@ -42,7 +44,7 @@ def trains_alike_however_often_evaluated(subject: Subject) -> None:
     """Evaluating less often does not change what is trained"""
     rarely = run(trial_of(subject, small_federation(evaluate_every=ROUNDS)))
     often = straight(subject).metrics
-    told = [name for few in rarely[:-1] for name in few if name.startswith(("val/", "test/"))]
+    told = [name for few in rarely[:-1] for name in few if name in ACCURACIES]
     if told:
         raise Broken("no accuracy in a round without evaluation", some(told), "report none")
     known = [{n: full[n] for n in few} for few, full in zip(rarely[:-1], often, strict=False)]
@@ -62,10 +64,10 @@ def needs_no_test_data(subject: Subject) -> None:
     trial = trial_of(subject, small_federation().without_test())
     blind = run(trial, rounds=2)
     full = straight(subject).metrics[:2]
-    leaked = [name for seen in blind for name in seen if name.startswith("test/")]
+    leaked = [name for seen in blind for name in seen if tells_of_test(name)]
     if leaked or trial.evaluate().test is not None:
         raise Broken("no test figures where no test data were given", some(leaked), "report none")
-    known = [{n: v for n, v in of.items() if not n.startswith("test/")} for of in full]
+    known = [{n: v for n, v in of.items() if not tells_of_test(n)} for of in full]
     if figures := other_figures(blind, known):
         raise Broken(
             "the same training with test data and without",

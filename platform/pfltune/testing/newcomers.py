@@ -4,12 +4,13 @@ from dataclasses import replace
 
 from pfltune.federation.federation import Federation
 from pfltune.federation.trial import FederatedTrial
+from pfltune.figures import UNSEEN
 from pfltune.testing.broken import Broken
 from pfltune.testing.ground import small_federation
 from pfltune.testing.runs import Figures, differing, run, some, state_of, trial_of
 from pfltune.testing.subject import Subject
 
-UNSEEN = frozenset({1, 3})
+NEWCOMERS = frozenset({1, 3})
 
 
 class _Blind(FederatedTrial):
@@ -23,7 +24,7 @@ def meets_unseen_clients(subject: Subject) -> None:
     """Unseen clients are met in the last round, and change nothing"""
     trial = trial_of(subject, _ground())
     reports = run(trial)
-    told = [any(name.startswith("unseen/") for name in report) for report in reports]
+    told = [any(name.startswith(UNSEEN) for name in report) for report in reports]
     if told != [False] * (len(told) - 1) + [True]:
         raise Broken("unseen clients in the last round only", f"{told}", "report none", "train")
     blind = _Blind(subject.make(), _ground(), 0)
@@ -38,4 +39,4 @@ def meets_unseen_clients(subject: Subject) -> None:
 
 
 def _ground() -> Federation:
-    return replace(small_federation(), unseen=UNSEEN)
+    return replace(small_federation(), unseen=NEWCOMERS)

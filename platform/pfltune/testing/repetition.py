@@ -3,6 +3,7 @@
 from unittest.mock import patch
 
 from pfltune.federation.trial import FederatedTrial
+from pfltune.figures import STEPS, VAL
 from pfltune.testing.broken import Broken
 from pfltune.testing.ground import ROUNDS, small_federation
 from pfltune.testing.runs import (
@@ -21,7 +22,7 @@ from pfltune.testing.subject import Subject
 def trains(subject: Subject) -> None:
     """A trial runs to its end on finite numbers, and is evaluated"""
     last = straight(subject).metrics[-1]
-    if not last["train/steps"] or "val/accuracy" not in last:
+    if not last[STEPS.name] or VAL.name not in last:
         raise Broken(
             "local steps in each round",
             "none",

@@ -11,6 +11,7 @@ from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Federation
 from pfltune.federation.trial import FederatedTrial
+from pfltune.figures import repeats
 from pfltune.method import Method, Tensors
 from pfltune.testing.ground import small_federation
 from pfltune.testing.subject import Subject
@@ -162,7 +163,7 @@ def differing(a: Tensors, b: Tensors) -> list[str]:
 
 def repeatable(metrics: Figures) -> Figures:
     """The figures that a second run must repeat: all but seconds and memory."""
-    return {name: v for name, v in metrics.items() if not name.startswith(("time/", "memory/"))}
+    return {name: v for name, v in metrics.items() if repeats(name)}
 
 
 def other_figures(found: list[Figures], expected: list[Figures]) -> str:

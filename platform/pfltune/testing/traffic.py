@@ -5,6 +5,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pfltune.federation.trial import FederatedTrial
+from pfltune.figures import DOWN, EVALUATION, TOTAL, UP
 from pfltune.isolation import restored
 from pfltune.method import Tensors
 from pfltune.testing.broken import Broken
@@ -21,7 +22,7 @@ def counts_what_travels(subject: Subject) -> None:
     ):
         down, up = sum(serialised(s.down) for s in sent), sum(serialised(s.upload) for s in sent)
         total += down + up
-        counted = tuple(round(metrics[f"comm/{name}_mb"] * 1e6) for name in ("down", "up", "total"))
+        counted = tuple(round(metrics[figure.name] * 1e6) for figure in (DOWN, UP, TOTAL))
         clients = small_federation().protocol.sampled_clients
         if counted != (down, up, total) or len(sent) != clients:
             raise Broken(
@@ -41,7 +42,7 @@ def counts_what_evaluation_needs(subject: Subject) -> None:
     clients = range(len(trial.federation.clients))
     with restored(subject.name):
         needed = sum(serialised(trial.method.download(trial.server, c)) for c in clients)
-    counted = round(metrics["comm/evaluation_mb"] * 1e6)
+    counted = round(metrics[EVALUATION.name] * 1e6)
     if counted != needed:
         raise Broken(
             f"{counted} bytes, as the evaluation has counted",
