@@ -10,13 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfltune.federation.checkpoint import DAMAGE, Checkpoints, _sealed, _unsealed
+from pfltune.federation.checkpoint import DAMAGE, Checkpoints
 from pfltune.federation.compute import Compute
 from pfltune.federation.trial import FederatedTrial
 from pfltune.methods.ditto import Ditto
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedper import FedPer
 from pfltune.methods.fedperfix import FedPerfix
+from pfltune.seal import sealed, unsealed
 from pfltune.storage import Folder
 
 pytestmark = pytest.mark.thorough
@@ -382,10 +383,10 @@ def test_damage_to_both_leads_back_to_the_start(which, how, saved, start, straig
 @pytest.mark.parametrize("bit", range(8))
 def test_no_bit_of_a_manifest_can_change_unnoticed(bit, saved):
     data = saved[-1]["round-00000003.json"]
-    assert _unsealed(data)["round"] == 3
+    assert unsealed(data)["round"] == 3
     for at in range(len(data)):
         with pytest.raises(DAMAGE):
-            _unsealed(flipped(data, at, 1 << bit))
+            unsealed(flipped(data, at, 1 << bit))
 
 
 MISFITS = [
@@ -425,7 +426,7 @@ def test_a_manifest_that_is_none_is_passed_over(text, saved, start):
 def test_a_whole_manifest_of_another_kind_is_passed_over(key, value, saved, start):
     content = json.loads(saved[-1]["round-00000003.json"])
     del content["digest"]
-    files = {**saved[-1], "round-00000009.json": _sealed({**content, key: value})}
+    files = {**saved[-1], "round-00000009.json": sealed({**content, key: value})}
     trial = start()
     assert len(Checkpoints(Memory(files)).load(trial)) == 3
     assert trial.round == 3

@@ -157,6 +157,11 @@ def knobs_of(owner: type) -> dict[str, Knob]:
     return found
 
 
+def defaults_of(owner: type) -> dict[str, Value]:
+    """What each knob of a method class is where nothing else is asked for."""
+    return {name: each.default for name, each in knobs_of(owner).items()}
+
+
 def checked_values(owner: type, name: str, values: Mapping[str, object]) -> dict[str, Value]:
     """``values`` in the types of ``owner``'s knobs.
 
@@ -169,7 +174,7 @@ def checked_values(owner: type, name: str, values: Mapping[str, object]) -> dict
         if key not in knobs:
             raise unknown(f"knob of {name}", key, knobs)
     given = {key: knobs[key].check(value, name) for key, value in values.items()}
-    complete = {key: each.default for key, each in knobs.items()} | given
+    complete = defaults_of(owner) | given
     for key in given:
         if not knobs[key].applies(complete):
             raise UserError(

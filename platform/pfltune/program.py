@@ -21,7 +21,9 @@ NUMERIC = (
     *("pillow", "medmnist", "safetensors", "optuna"),
 )
 """Distributions whose version can move a figure or a suggestion."""
-SILENT = ("cli", "report", "tracking")
+SUGGESTING = ("pfltune", "optuna")
+"""Those of them that move no figure of a given trial: pfltune's own code has a digest."""
+SILENT = ("cli", "report", "tracking", "trials")
 """Folders of pfltune whose code tells of figures and moves none."""
 
 
@@ -83,8 +85,8 @@ def engine_digest(root: Path = Path(__file__).parent) -> str:
 
 
 def method_digest(reference: str) -> str:
-    """Of a method's module and of all modules that it imports, libraries left out."""
-    return _digest(_sources(reference))
+    """Of a method's class, its module and all modules that it imports, libraries left out."""
+    return _digest(_sources(reference), find_method(reference).__qualname__)
 
 
 def file_of(reference: str) -> Path | None:
@@ -160,8 +162,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _digest(files: Mapping[str, Path]) -> str:
-    whole = hashlib.blake2b(digest_size=16)
+def _digest(files: Mapping[str, Path], whose: str = "") -> str:
+    whole = hashlib.blake2b(whose.encode(), digest_size=16)
     for name, path in sorted(files.items()):
         content = path.read_bytes()
         whole.update(f"{name} {len(content)};".encode())

@@ -42,6 +42,7 @@ class Asked(Settings):
         checkpoints: folder or address of checkpoints; None for the comparison's own folder.
         checkpoint_seconds, checkpoint_rounds: how often they are written.
         trial_limit: seconds that the rounds of a trial may take in all.
+        fresh: whether every trial is trained, those too that are known.
     """
 
     workers: int | None = Field(None, ge=1)
@@ -51,6 +52,7 @@ class Asked(Settings):
     checkpoint_seconds: float = Field(30.0, ge=0)
     checkpoint_rounds: int | None = Field(None, ge=1)
     trial_limit: float | None = Field(None, gt=0)
+    fresh: bool = False
 
 
 class Computing(Settings):
@@ -106,6 +108,7 @@ class Record(Settings):
         budget: of the search and the confirmation, or of the study.
         spaces: what was searched, by short name.
         limits: lowest and highest value that each knob can have, by short name and knob.
+        defaults: what each knob is where nothing is asked for, by short name and knob.
         computing: how trials compute.
         asked: what touches no figure.
         program: the code that made it.
@@ -126,6 +129,7 @@ class Record(Settings):
     limits: Mapping[str, Mapping[str, tuple[float | None, float | None]]] = Field(
         default_factory=dict
     )
+    defaults: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
     computing: Computing
     asked: Asked = Asked()
     program: Program
@@ -226,9 +230,9 @@ def _some(texts: list[str]) -> str:
 
 def _settled(record: Record) -> dict[str, Any]:
     """What decides the figures, flat."""
-    kept = record.model_dump(
-        mode="json", exclude={"id", "asked", "program", "changes", "titles", "methods", "limits"}
-    )
+    of_the_code = {"program", "titles", "limits", "defaults"}
+    beside = {"id", "asked", "changes", "methods", *of_the_code}
+    kept = record.model_dump(mode="json", exclude=beside)
     names = [short_name(method) for method in record.methods]
     return dict(_flat({**kept, "methods": names}))
 

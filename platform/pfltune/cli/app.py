@@ -18,6 +18,8 @@ COMMANDS = {
     "payload": "Show what each method sends in a round.",
     "scenarios": "List the scenarios, or show all that happens in one.",
     "partition": "Draw the clients of a scenario: who holds how much of what.",
+    "trials": "List the trials that are kept, each found again by all that it depends on.",
+    "clean": "Remove kept trials that no comparison needs, after asking.",
     "report": "Write the report of past comparisons anew, also of several in one.",
     "ui": "Open the MLflow pages of past runs in a browser.",
 }

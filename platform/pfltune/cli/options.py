@@ -112,7 +112,14 @@ results = click.option(
     envvar="PFLTUNE_RESULTS",
     show_default=True,
     show_envvar=True,
-    help="Folder for the MLflow store, reports and checkpoints.",
+    help="Folder for the MLflow store, kept trials, reports and checkpoints.",
+)
+
+fresh = click.option(
+    "--fresh/--reuse",
+    default=False,
+    help="Train every trial, those too that were trained before: they are kept, and found again by "
+    "all that their figures depend on.  [default: reuse]",
 )
 
 name = click.option(
@@ -202,6 +209,7 @@ hardware = stacked(
         help="Run on this Ray cluster instead of this machine alone (local, the default).",
     ),
     trial_options,
+    fresh,
     results,
 )
 

@@ -1,6 +1,9 @@
 """``pfltune run``."""
 
 import inspect
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,8 +12,14 @@ from rich.console import Console
 from pfltune.cli import options
 
 if TYPE_CHECKING:
-    from pfltune.federation.trial import FederatedTrial, RoundReport
+    from pfltune.federation.compute import Compute
+    from pfltune.federation.federation import Federation
     from pfltune.method import Method
+    from pfltune.scenario import Scenario
+    from pfltune.trials.entry import Entry
+    from pfltune.trials.spec import TrialSpec
+    from pfltune.trials.store import TrialStore
+    from pfltune.trials.stored import StoredTrial
 
 
 @click.command(
@@ -29,6 +38,8 @@ if TYPE_CHECKING:
 @options.device
 @options.precision
 @options.deterministic
+@options.fresh
+@options.results
 def command(
     method: str,
     scenario: str,
@@ -39,46 +50,111 @@ def command(
     device: str | None,
     precision: Any,
     deterministic: bool,
+    fresh: bool,
+    results: Path,
 ) -> None:
     """Run one federated trial of METHOD without Ray and print its rounds.
 
     METHOD is a name (see `pfltune methods`) or path/to/file.py:Class. Knobs that are not set have
     their published defaults. The result is the test accuracy at the round with the best validation
-    accuracy.
+    accuracy. A trial that was trained before, here or in a comparison, is shown and not trained
+    again.
     """
     values = options.key_values(knobs)
-    from pfltune.federation.trial import FederatedTrial
-    from pfltune.isolation import in_a_line
     from pfltune.registry import make_method, title_of
     from pfltune.running.hardware import choose_compute, precision_for
     from pfltune.running.pool import this_machine
     from pfltune.scenario import load_scenario
+    from pfltune.trials.store import TrialStore
 
     chosen = make_method(method, values)
-    title = title_of(type(chosen))
+    store = TrialStore(results)
+    store.check()
     chosen_scenario = load_scenario(scenario, overrides)
     chosen_scenario.check([chosen])
     chosen_device = options.pick_device(device, this_machine().gpus)
     asked = precision_for([chosen], precision)
     compute = choose_compute(chosen_scenario, threads, chosen_device, asked, deterministic)
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     federation = chosen_scenario.build(threads)
     for note in chosen_scenario.notes():
-        console.print(note, soft_wrap=True)
-    with in_a_line(title, inspect.getfile(type(chosen))):
-        trial = FederatedTrial(chosen, federation, seed, compute)
-        console.print(f"{title}, seed {seed}: {_knobs(chosen)}", soft_wrap=True)
-        console.print(_sizes(trial), soft_wrap=True)
+        console.print(note)
+    console.print(f"{title_of(type(chosen))}, seed {seed}: {_knobs(chosen)}")
+    spec = _spec(method, chosen, federation, compute, seed)
+    known = None if fresh else store.find(spec.key)
+    if known is not None and known.trial.outcome == "finished":
+        trial = known.trial
+        console.print(_sizes(trial.rounds[-1].metrics, federation, compute))
+        for done in trial.rounds:
+            console.print(_line(done.round, done.metrics))
+        _show_end(console, trial, federation)
+        console.print(_origin(known))
+        return
+    trial = _train(console, chosen, federation, compute, seed)
+    _show_end(console, trial, federation)
+    _keep(store, spec, trial, method, chosen_scenario)
+
+
+def _spec(
+    reference: str, method: "Method", federation: "Federation", compute: "Compute", seed: int
+) -> "TrialSpec":
+    """All that the trial's figures depend on: it is one of a confirmation."""
+    from pfltune.federation.fingerprint import fingerprint
+    from pfltune.knobs import knobs_of
+    from pfltune.program import Program
+    from pfltune.record import Computing
+    from pfltune.registry import short_name
+    from pfltune.trials.spec import TrialSpec
+
+    program = Program.of([reference], compute.device)
+    values = {name: getattr(method, name) for name in knobs_of(type(method))}
+    computing = Computing(**{name: getattr(compute, name) for name in Computing.model_fields})
+    ground = (program, fingerprint(federation), computing)
+    return TrialSpec.made(*ground, "confirm", short_name(reference), values, seed)
+
+
+def _train(
+    console: Console, method: "Method", federation: "Federation", compute: "Compute", seed: int
+) -> "StoredTrial":
+    from pfltune.federation.trial import FederatedTrial
+    from pfltune.isolation import in_a_line
+    from pfltune.registry import title_of
+    from pfltune.trials.stored import StoredTrial
+    from pfltune.trials.training import round_of, selected_of
+
+    rounds = []
+    with in_a_line(title_of(type(method)), inspect.getfile(type(method))):
+        trial = FederatedTrial(method, federation, seed, compute)
+        console.print(_sizes(trial.footprint(), federation, compute))
         for report in trial.run():
-            console.print(_line(report))
-    console.print(_result(trial))
-    if federation.unseen:
-        accuracy = 100 * report.metrics["unseen/test/accuracy"]
-        console.print(
-            f"{len(federation.unseen)} unseen clients: test accuracy {accuracy:.2f} % after "
-            f"personalisation on the server's state of round {trial.selection.round}",
-            soft_wrap=True,
-        )
+            rounds.append(round_of(trial, report))
+            console.print(_line(report.round, report.metrics))
+    return StoredTrial(tuple(rounds), "finished", selected=selected_of(trial))
+
+
+def _keep(
+    store: "TrialStore", spec: "TrialSpec", trial: "StoredTrial", method: str, scenario: "Scenario"
+) -> None:
+    """For whoever asks for the same trial; that it cannot be kept costs time, no more."""
+    from pfltune.registry import short_name
+    from pfltune.trials.entry import Entry, Origin
+    from pfltune.trials.kept import keep
+
+    at = datetime.now().astimezone().isoformat(timespec="seconds")
+    name = short_name(method)
+    origin = Origin(method=name, scenario=scenario.name, comparison="", name="", at=at)
+    try:
+        told = keep(store, Entry(spec=spec, origin=origin, trial=trial), f"this trial of {name}")
+    except OSError as error:
+        told = f"The trial could not be kept for the next time: {error}"
+    if told:
+        click.echo(told, err=True)
+
+
+def _origin(known: "Entry") -> str:
+    return (
+        f"Trained before (by {known.origin.told}, {known.origin.at}) and not again; --fresh does it"
+    )
 
 
 def _knobs(method: "Method") -> str:
@@ -90,31 +166,37 @@ def _knobs(method: "Method") -> str:
     return " ".join(f"{n}={written(v)}" for n, v in values.items() if knobs[n].applies(values))
 
 
-def _sizes(trial: "FederatedTrial") -> str:
-    sizes, compute = trial.footprint(), trial.compute
+def _sizes(m: Mapping[str, float], federation: "Federation", compute: "Compute") -> str:
     return (
-        f"{sizes['params/shared']:,.0f} shared and {sizes['params/personal']:,.0f} personal "
-        f"parameters on {compute.device} in {compute.precision}; {len(trial.personal)} clients"
+        f"{m['params/shared']:,.0f} shared and {m['params/personal']:,.0f} personal parameters "
+        f"on {compute.device} in {compute.precision}; {len(federation.clients)} clients"
     )
 
 
-def _line(report: "RoundReport") -> str:
-    m = report.metrics
+def _line(number: int, m: Mapping[str, float]) -> str:
     accuracies = (
         f"val {100 * m['val/accuracy']:6.2f} %  test {100 * m['test/accuracy']:6.2f} %"
         if "val/accuracy" in m
         else " " * 27
     )
     return (
-        f"round {report.round:3d}  loss {m['train/loss']:7.4f}  {accuracies}  "
+        f"round {number:3d}  loss {m['train/loss']:7.4f}  {accuracies}  "
         f"{m['comm/total_mb']:9.3f} MB  {m['time/total_s']:6.1f} s"
     )
 
 
-def _result(trial: "FederatedTrial") -> str:
-    test = trial.selection.evaluation.metrics()
-    return (
-        f"test accuracy {100 * test['test/accuracy']:.2f} % (std over clients "
-        f"{100 * test['test/accuracy_std']:.2f}) at round {trial.selection.round}, chosen on "
-        "validation"
+def _show_end(console: Console, trial: "StoredTrial", federation: "Federation") -> None:
+    from pfltune.federation.evaluation import summary
+
+    assert trial.selected is not None
+    number, test = trial.selected["round"], summary(trial.selected["test"])
+    console.print(
+        f"test accuracy {100 * test['accuracy']:.2f} % (std over clients "
+        f"{100 * test['accuracy_std']:.2f}) at round {number}, chosen on validation"
     )
+    if federation.unseen:
+        accuracy = 100 * trial.rounds[-1].metrics["unseen/test/accuracy"]
+        console.print(
+            f"{len(federation.unseen)} unseen clients: test accuracy {accuracy:.2f} % after "
+            f"personalisation on the server's state of round {number}"
+        )

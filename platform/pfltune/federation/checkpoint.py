@@ -1,10 +1,8 @@
 """A trial's state after a round, kept to the last bit: safetensors and JSON, no pickle."""
 
-import json
 import logging
 import re
 from dataclasses import asdict
-from hashlib import blake2b
 from typing import Any
 
 from safetensors import SafetensorError
@@ -13,6 +11,7 @@ from safetensors.torch import load, save
 from pfltune.federation.evaluation import Counts, Evaluation, Selection
 from pfltune.federation.trial import FederatedTrial, Totals
 from pfltune.method import Tensors
+from pfltune.seal import digest, sealed, unsealed
 from pfltune.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -73,7 +72,7 @@ class Checkpoints:
             "files": files,
             "clients": trial.trained,
         }
-        self._storage.write(manifest, _sealed(content))
+        self._storage.write(manifest, sealed(content))
         previous, self._newest = self._newest, {manifest: "", **files}
         self.round = trial.round
         for name in self._names():
@@ -113,7 +112,7 @@ class Checkpoints:
         return sorted(ours, key=lambda name: order[name.partition("-")[0]])
 
     def _restore(self, trial: FederatedTrial, manifest: str) -> History:
-        content = _unsealed(self._storage.read(manifest))
+        content = unsealed(self._storage.read(manifest))
         reached, files = content["round"], content["files"]
         history = [dict(entry) for entry in content["history"]]
         totals, selection = Totals(**content["totals"]), _selection(content["selection"])
@@ -136,11 +135,11 @@ class Checkpoints:
         # Copies, since two tensors may share memory, which safetensors cannot express.
         data = save({n: t.to("cpu", copy=True).contiguous() for n, t in state.items()})
         self._storage.write(name, data)
-        return _digest(data)
+        return digest(data)
 
     def _tensors(self, name: str, files: dict[str, str], trial: FederatedTrial) -> Tensors:
         data = self._storage.read(name)
-        if _digest(data) != files[name]:
+        if digest(data) != files[name]:
             raise ValueError(f"{name} is not what was written")
         # Copies into memory that torch has aligned: the last bits may depend on it.
         return {n: t.to(trial.device, copy=True) for n, t in load(data).items()}
@@ -171,21 +170,3 @@ def _selection(content: dict[str, Any]) -> Selection:
 
 def _counts(content: dict[str, Any]) -> Counts:
     return Counts(tuple(content["hits"]), tuple(content["samples"]))
-
-
-def _sealed(content: dict[str, Any]) -> bytes:
-    """As JSON with the digest of itself; floats come back to the last bit, NaN and inf too."""
-    digest = _digest(json.dumps(content).encode())
-    return json.dumps({**content, "digest": digest}).encode()
-
-
-def _unsealed(data: bytes) -> dict[str, Any]:
-    content = json.loads(data)
-    del content["digest"]
-    if _sealed(content) != data:
-        raise ValueError("it is not what was written")
-    return content
-
-
-def _digest(data: bytes) -> str:
-    return blake2b(data, digest_size=16).hexdigest()

@@ -2,34 +2,51 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from pfltune.data.split import ClientSplit
 from pfltune.federation.federation import Federation
+
+CLIENTS, SEARCHED = "clients", "clients without test"
 
 
 def fingerprint(federation: Federation) -> dict[str, str]:
     """Digests of images, labels, clients, start weights, and of all else that a trial follows.
 
     Two federations with the same digests give the same trials. Where the start weights were read
-    from is none of it: they are there themselves.
+    from is none of it: they are there themselves. The clients are there a second time, as a search
+    trial is given them, see :func:`given_in`.
     """
     data, weights = federation.dataset, federation.weights or {}
     parts: dict[str, Iterable[Tensor]] = {
         "images": [data.images],
         "labels": [data.labels],
-        "clients": (
-            part
-            for client in federation.clients
-            for part in (client.train, client.val, client.test)
-            if part is not None
-        ),
+        CLIENTS: _indices(federation.clients),
+        SEARCHED: _indices(federation.without_test().clients),
         "start weights": [weights[name] for name in sorted(weights)],
     }
     found = {name: _digest(tensors) for name, tensors in parts.items()}
     return {**found, "rules": hashlib.blake2b(_rules(federation), digest_size=16).hexdigest()}
+
+
+def given_in(stage: Literal["search", "confirm"], data: Mapping[str, str]) -> dict[str, str]:
+    """The digests of what a trial is given in a stage: no test indices in the search.
+
+    Args:
+        stage: of the trial.
+        data: what :func:`fingerprint` found.
+    """
+    given = {name: found for name, found in data.items() if name not in (CLIENTS, SEARCHED)}
+    return given | {CLIENTS: data[SEARCHED if stage == "search" else CLIENTS]}
+
+
+def _indices(clients: Iterable[ClientSplit]) -> Iterator[Tensor]:
+    for client in clients:
+        yield from (p for p in (client.train, client.val, client.test) if p is not None)
 
 
 def _rules(federation: Federation) -> bytes:

@@ -18,7 +18,7 @@ from pfltune.storage import is_partial, open_storage
 
 LOCK, OWNER = ".lock", ".owner"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-TAKEN = ("artifacts", "mlflow.db", "partitions")
+TAKEN = ("artifacts", "mlflow.db", "partitions", "trials")
 """What else is in the results folder."""
 
 

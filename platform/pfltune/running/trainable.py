@@ -18,6 +18,7 @@ from pfltune.running.private_api import TrainingResult
 from pfltune.running.trial_options import TrialOptions
 from pfltune.search.candidate import SCORE, Candidate
 from pfltune.storage import open_storage
+from pfltune.trials.training import selected_of
 
 
 class FederatedTrainable(tune.Trainable):
@@ -133,18 +134,8 @@ class FederatedTrainable(tune.Trainable):
     def _concluded(self, trial: FederatedTrial, result: dict[str, Any]) -> dict[str, Any]:
         if not trial.finished:
             return result
-        chosen, evaluation = trial.selection, trial.selection.evaluation
-        samples = {"val": evaluation.on_val.samples}
-        if evaluation.on_test is not None:
-            samples["test"] = evaluation.on_test.samples
-        selected = {
-            "round": chosen.round,
-            "clients": list(evaluation.clients),
-            "val": list(evaluation.val),
-            "test": list(evaluation.test or ()),
-            "samples": {part: list(counts) for part, counts in samples.items()},
-        }
-        return {**result, **trial.footprint(), "done": True, "selected": selected}
+        end = {"done": True, "selected": selected_of(trial)}
+        return {**result, **trial.footprint(), **end}
 
     def _failure(self, reason: str) -> dict[str, Any]:
         reached = self._trial.round if self._trial else 0

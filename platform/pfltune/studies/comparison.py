@@ -8,7 +8,7 @@ from typing import Any
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
-from pfltune.knobs import Value, checked_values, knobs_of
+from pfltune.knobs import Value, checked_values, defaults_of, knobs_of
 from pfltune.method import Method
 from pfltune.record import Asked
 from pfltune.registry import find_method, make_method, short_name, title_of
@@ -70,6 +70,7 @@ class Comparison:
             "computing": self.hardware.computing(),
             "asked": self.asked,
             "limits": {short_name(m): _limits(m) for m in self.plan.methods},
+            "defaults": {short_name(m): defaults_of(find_method(m)) for m in self.plan.methods},
         }
 
     def announcement(self) -> str:

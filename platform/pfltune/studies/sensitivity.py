@@ -11,11 +11,11 @@ from typing import Any
 
 from pfltune.budget import Budget
 from pfltune.federation.federation import Federation
-from pfltune.knobs import Value
+from pfltune.knobs import Value, defaults_of
 from pfltune.method import Method
 from pfltune.ranking import Outcome
 from pfltune.record import Asked, Sensitivity
-from pfltune.registry import make_method
+from pfltune.registry import find_method, make_method
 from pfltune.running.hardware import Hardware
 from pfltune.running.trial_options import TrialOptions
 from pfltune.scenario import Scenario
@@ -86,6 +86,7 @@ class Study:
             "budget": self.budget,
             "computing": self.hardware.computing(),
             "asked": self.asked,
+            "defaults": {METHOD: defaults_of(find_method(METHOD))},
         }
 
     def announcement(self) -> str:

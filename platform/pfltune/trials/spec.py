@@ -1,0 +1,120 @@
+"""All that the figures of a trial depend on, and the key that is made of it."""
+
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+from pfltune.federation.fingerprint import given_in
+from pfltune.knobs import Value
+from pfltune.program import ENGINE, SUGGESTING, Program
+from pfltune.record import Computing, Record
+from pfltune.registry import short_name
+from pfltune.seal import digest
+from pfltune.settings import Settings
+
+
+class TrialSpec(Settings):
+    """Two trials with the same specification have the same figures.
+
+    Attributes:
+        format: of what a key is made of.
+        engine, code: digests of pfltune's own code and of the method's.
+        versions: of the libraries that can move a figure, and of Python.
+        processor: its name and the vector instructions in use.
+        data: digests of what the trial is given.
+        stage: a search trial is given no test indices.
+        knobs: of the method, all of them.
+        seed: of the federated trial.
+        computing: threads, device, precision, clients at once.
+    """
+
+    format: Literal[1] = 1
+    engine: str
+    code: str
+    versions: Mapping[str, str]
+    processor: str
+    data: Mapping[str, str]
+    stage: Literal["search", "confirm"]
+    knobs: Mapping[str, Value]
+    seed: int
+    computing: Computing
+
+    @classmethod
+    def of(
+        cls,
+        record: Record,
+        stage: Literal["search", "confirm"],
+        method: str,
+        knobs: Mapping[str, Value],
+        seed: int,
+    ) -> "TrialSpec":
+        """That of a trial of a comparison; runs none of the method's code.
+
+        Args:
+            record: of the comparison.
+            stage: of the trial.
+            method: reference of one of its methods.
+            knobs: those that are not as the method has them by default, others too.
+            seed: of the trial.
+
+        Raises:
+            KeyError: the record does not know the method, or pfltune wrote it before it kept
+                trials.
+        """
+        name = short_name(method)
+        defaults = record.defaults[name]
+        given = {**defaults, **record.fixed.get(name, {}), **knobs}
+        # 1 is 1.0 where it is a number, not where it is a count.
+        complete = {knob: type(defaults[knob])(value) for knob, value in given.items()}
+        made_with = (record.program, record.data, record.computing)
+        return cls.made(*made_with, stage, name, complete, seed)
+
+    @classmethod
+    def made(
+        cls,
+        program: Program,
+        data: Mapping[str, str],
+        computing: Computing,
+        stage: Literal["search", "confirm"],
+        name: str,
+        knobs: Mapping[str, Value],
+        seed: int,
+    ) -> "TrialSpec":
+        """That of a trial without a comparison.
+
+        Args:
+            program: that it is of, with the method's code.
+            data: digests of the federation.
+            computing: how it computes.
+            stage: of the trial.
+            name: short name of the method.
+            knobs: all of them, in their types.
+            seed: of the trial.
+        """
+        return cls(
+            engine=program.source[ENGINE],
+            code=program.source[name],
+            versions={n: v for n, v in program.versions.items() if n not in SUGGESTING},
+            processor=program.processor,
+            data=given_in(stage, data),
+            stage=stage,
+            knobs=knobs,
+            seed=seed,
+            computing=computing,
+        )
+
+    @property
+    def key(self) -> str:
+        """32 hexadecimal digits; the same for equal specifications and for no others."""
+        return digest(json.dumps(self.model_dump(), sort_keys=True).encode())
+
+    @property
+    def repeats(self) -> bool:
+        """Whether its figures come again to the last bit."""
+        return self.computing.device == "cpu" or self.computing.deterministic
+
+    @property
+    def ground(self) -> "TrialSpec":
+        """What it has in common with the other trials of its method in a comparison."""
+        data = {name: found for name, found in self.data.items() if name != "clients"}
+        return self.model_copy(update={"data": data, "stage": "confirm", "knobs": {}, "seed": 0})
