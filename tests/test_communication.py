@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pfltune.errors import UserError
+from pfltune.federation.federation import Rounds
 from pfltune.report.communication import (
     Reached,
     accuracy_by_mb,
@@ -84,4 +85,4 @@ def test_a_client_has_its_share_of_a_round():
     """12 MB in 4 rounds of 3 sampled clients: 1 MB each."""
     run = ConfirmedRun(0, {"comm/total_mb": 12.0, "rounds": 4.0}, {})
     one = MethodResult("a", "A", {}, (run,), 0, 0, 0.0, ())
-    assert per_client(one, {"scenario": {"protocol": {"sampled_clients": 3}}}) == 1.0
+    assert per_client(one, Rounds(rounds=4, sampled_clients=3, local_epochs=1, batch_size=8)) == 1.0

@@ -13,13 +13,14 @@ from click.testing import CliRunner
 
 from pfltune.budget import Budget
 from pfltune.cli.app import root
-from pfltune.cli.options import key_values, names
+from pfltune.cli.options import key_values
 from pfltune.data.census import take_census
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import find_method, make_method
 from pfltune.scenario import load_scenario
 from pfltune.search.plan import Plan
 from pfltune.search.space import load_space
+from pfltune.studies.options import names
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -396,8 +396,8 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
     import ray
     from rich.console import Console
 
-    from pfltune.cli.job import voice
     from pfltune.cli.live import ComparisonProgress
+    from pfltune.cli.view import voice
     from pfltune.report.partition import write_partition
     from pfltune.studies.comparison import Comparison, plan_methods
 
@@ -415,7 +415,16 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
     hardware = Hardware(workers=2, threads=1, gpus_per_trial=0.25, compute=Compute())
     results = tmp_path / "results"
     asked = Asked(checkpoints=str(tmp_path / "elsewhere"))
-    job = Comparison("greedy", scenario, plan, spaces, hardware, asked, results)
+    job = Comparison(
+        name="greedy",
+        command="compare",
+        scenario=scenario,
+        plan=plan,
+        hardware=hardware,
+        asked=asked,
+        results=results,
+        spaces=spaces,
+    )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     monkeypatch.setattr(session_module, "PATIENCE_S", 2.0)
     console = Console(file=(tmp_path / "out.txt").open("w"))

@@ -464,13 +464,14 @@ def record():
     ground = load_scenario("digits")
     plan, spaces = plan_methods(["fedavg", "local"], Budget(), ground.protocol, {})
     job = Comparison(
-        "begun",
-        ground,
-        plan,
-        spaces,
-        Hardware(2, 1, 0.0, Compute()),
-        Asked(),
-        Path("results"),
+        name="begun",
+        command="compare",
+        scenario=ground,
+        plan=plan,
+        hardware=Hardware(2, 1, 0.0, Compute()),
+        asked=Asked(),
+        results=Path("results"),
+        spaces=spaces,
     )
     program = Program(source={}, files={}, versions={}, processor="a processor")
     made = Record.model_validate({**job.recorded(), "program": program, "data": {"images": "1"}})

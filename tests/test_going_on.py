@@ -77,7 +77,7 @@ def call(monkeypatch, tmp_path):
         jobs.append(job)
         raise Halted("a job would run now")
 
-    monkeypatch.setattr("pfltune.running.session.run_session", stop)
+    monkeypatch.setattr("pfltune.api.run_session", stop)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):

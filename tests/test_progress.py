@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from pfltune.budget import Budget
-from pfltune.cli import live as progress
 from pfltune.cli.live import ComparisonProgress, sparkline
 from pfltune.federation.federation import Rounds
 from pfltune.search.plan import Plan
+from pfltune.studies import progress
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 
 PLAN = Plan(

@@ -76,7 +76,7 @@ def method(name, *tests, title=None, trials=4, knobs=1, **extra) -> MethodResult
 
 
 def result(*methods, seeds=1) -> ComparisonResult:
-    recorded = comparisons.settings([m.name for m in methods], trials=4, seeds=seeds)
+    recorded = comparisons.budgeted([m.name for m in methods], trials=4, seeds=seeds)
     return ComparisonResult("one", "1", "digits", recorded, methods)
 
 

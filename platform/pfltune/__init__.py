@@ -7,6 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pfltune.api import compare as compare
+    from pfltune.api import load_results as load_results
+    from pfltune.api import sensitivity as sensitivity
+    from pfltune.api import tune as tune
+    from pfltune.errors import Halted as Halted
+    from pfltune.errors import TrackingError as TrackingError
     from pfltune.errors import UserError as UserError
     from pfltune.federation.trial import FederatedTrial as FederatedTrial
     from pfltune.knobs import knob as knob
@@ -15,18 +21,30 @@ if TYPE_CHECKING:
     from pfltune.method import Update as Update
     from pfltune.registry import available_methods as available_methods
     from pfltune.registry import make_method as make_method
+    from pfltune.report.notebook import Results as Results
+    from pfltune.report.notebook import SensitivityResults as SensitivityResults
+    from pfltune.scenario import Scenario as Scenario
     from pfltune.scenario import load_scenario as load_scenario
 
 _HOME = {
     "FederatedTrial": "pfltune.federation.trial",
+    "Halted": "pfltune.errors",
     "Method": "pfltune.method",
     "Phase": "pfltune.method",
+    "Results": "pfltune.report.notebook",
+    "Scenario": "pfltune.scenario",
+    "SensitivityResults": "pfltune.report.notebook",
+    "TrackingError": "pfltune.errors",
     "Update": "pfltune.method",
     "UserError": "pfltune.errors",
     "available_methods": "pfltune.registry",
+    "compare": "pfltune.api",
     "knob": "pfltune.knobs",
+    "load_results": "pfltune.api",
     "load_scenario": "pfltune.scenario",
     "make_method": "pfltune.registry",
+    "sensitivity": "pfltune.api",
+    "tune": "pfltune.api",
 }
 __all__ = list(_HOME)
 

@@ -56,6 +56,25 @@ def find_method(reference: str) -> type[Method]:
     return _only_method(_loaded(partial(importlib.import_module, name), name, name))
 
 
+def reference_to(cls: type[Method]) -> str:
+    """The reference that finds a class: its name, or ``path/to/file.py:Class``.
+
+    Raises:
+        UserError: no other process could find it.
+    """
+    names = (name for name, known in available_methods().items() if known is cls)
+    if name := next(names, None):
+        return name
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    if cls.__module__ == "__main__" or file is None or cls.__qualname__ != cls.__name__:
+        raise UserError(
+            f"the class {cls.__qualname__} of {cls.__module__} can be found by no other process: "
+            "put it on the top level of a file of its own, and name it path/to/file.py:"
+            f"{cls.__name__}"
+        )
+    return f"{Path(file).resolve()}:{cls.__name__}"
+
+
 def make_method(reference: str, values: Mapping[str, object]) -> Method:
     """A method with its hyperparameters; what ``values`` leaves out has its default.
 

@@ -10,14 +10,11 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.job import asked_of, hardware_of, name_of, scenario_of, voice
-from pfltune.cli.resume import begun, repeated, see_files
-from pfltune.errors import Halted
+from pfltune.studies.options import METHODS, names
 
 if TYPE_CHECKING:
+    from pfltune.report.notebook import Results
     from pfltune.report.results import ComparisonResult
-
-DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
 
 
 @click.command(
@@ -31,7 +28,7 @@ DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
 )
 @click.option(
     "--methods",
-    default=DEFAULT_METHODS,
+    default=",".join(METHODS),
     show_default=True,
     help="Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas.",
 )
@@ -44,7 +41,7 @@ DEFAULT_METHODS = "fedperfix,fedavg,fedper,fedrep,pfedpg,local"
 )
 @options.scenario
 @options.pool
-def command(methods: str, **settings: Any) -> None:
+def command(results: Path, as_json: bool, **_: Any) -> None:
     """Compare methods on one scenario: equal search, fresh seeds, one table.
 
     Every method gets the same number of search trials on validation data, its published values
@@ -52,82 +49,37 @@ def command(methods: str, **settings: Any) -> None:
     that the search never used, and tested at the round that validation chose. The same settings
     give the same table, with one worker or many, undisturbed or killed and resumed.
     """
-    console = Console(markup=False, quiet=settings["as_json"])
-    asked = settings | {"methods": options.names(methods), "fixed": {}}
-    folder, result = compare_and_report("compare", asked, console)
-    if settings["as_json"]:
-        click.echo(json_of(folder, result))
-        conclude(folder, result)
-        return
+    given = options.given()
+    if "methods" in given:
+        given["methods"] = names(given["methods"])
+    console = Console(markup=False, quiet=as_json)
+    console.print("Loading torch and timm")
+    from pfltune.api import compare
+    from pfltune.cli.view import Terminal
+
+    show = print_json if as_json else partial(_show, console, results)
+    compare(progress=Terminal(console, show), **given)
+
+
+def _show(console: Console, results: Path, found: "Results") -> None:
+    """The table, what has to be known of it, and where there is more."""
     from pfltune.cli.tables import print_table
     from pfltune.report.words import origin_note
 
-    print_table(console, result)
-    if note := origin_note(result):
+    print_table(console, found.result)
+    if note := origin_note(found.result):
         console.print(note, soft_wrap=True, highlight=False)
-    for method in result.methods:
+    for method in found.result.methods:
         for reason in method.failures:
             console.print(
                 f"{method.title}: failed trials: {reason}", soft_wrap=True, highlight=False
             )
-    show_where(console, folder, settings["results"])
-    conclude(folder, result)
+    show_where(console, found.folder, results)
 
 
-def compare_and_report(
-    command: str, asked: dict[str, Any], console: Console
-) -> tuple[Path, "ComparisonResult"]:
-    """Check, run or resume, and report; returns the comparison's folder and its result.
-
-    Args:
-        command: that began it.
-        asked: its options, ``methods`` as a list, ``fixed`` as knobs by short name of the method;
-            those under an empty name are of the only one.
-        console: where to say what happens.
-    """
-    console.print("Loading torch and timm")
-    from pfltune.budget import Budget
-    from pfltune.cli.live import ComparisonProgress
-    from pfltune.registry import short_name
-    from pfltune.report.partition import write_partition
-    from pfltune.report.writer import write_report
-    from pfltune.running.session import run_session
-    from pfltune.settings import validated
-    from pfltune.studies.comparison import Comparison, first_methods, plan_methods
-    from pfltune.tracking.store import writable_folder
-
-    record = begun(command, asked)
-    see_files(record, asked["accept_new_code"])
-    settings = repeated(asked, record)
-    scenario = scenario_of(settings, record)
-    name = name_of(settings, scenario.name)
-    budget = validated(Budget, {key: settings[key] for key in Budget.model_fields}, "budget")
-    only = short_name(settings["methods"][0])
-    held = {method or only: knobs for method, knobs in settings["fixed"].items()}
-    plan, spaces = plan_methods(settings["methods"], budget, scenario.protocol, held)
-    hardware = hardware_of(settings, scenario, first_methods(spaces))
-    results = writable_folder(settings["results"])
-    comparison = Comparison(
-        name, scenario, plan, spaces, hardware, asked_of(settings), results, command
-    )
-    progress = ComparisonProgress(plan, console)
-    run_session(comparison, progress, voice(console), write_partition, settings["accept_new_code"])
-    console.print("Writing the report")
-    return comparison.folder, write_report(results, name)
-
-
-def conclude(folder: Path, result: "ComparisonResult") -> None:
-    """The end of a command, when its table has been shown: MLflow is given the report.
-
-    Raises:
-        TrackingError: it cannot be.
-        Halted: no method has a figure.
-    """
-    from pfltune.report.attachment import attach_report
-
-    attach_report(folder.parent, result, folder / "report", partial(click.echo, err=True))
-    if not result.confirmed:
-        raise Halted("no method has a figure: every trial failed")
+def print_json(found: "Results") -> None:
+    """Print what was found as one JSON object."""
+    click.echo(json_of(found.folder, found.result))
 
 
 def json_of(folder: Path, result: "ComparisonResult") -> str:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from pfltune.errors import UserError
-
-MOST_THREADS = 1024
+from pfltune.studies.options import DEFAULTS, MOST_THREADS, RESULTS
 
 
 def examples(*lines: str) -> str:
@@ -54,7 +54,7 @@ class GpuShare(click.ParamType):
 scenario = stacked(
     click.option(
         "--scenario",
-        default="digits",
+        default=DEFAULTS["scenario"],
         show_default=True,
         help="Name of a scenario (see `pfltune scenarios`) or path of a YAML file.",
     ),
@@ -86,7 +86,7 @@ device = click.option(
 threads = click.option(
     "--threads",
     type=click.IntRange(1, MOST_THREADS),
-    default=1,
+    default=DEFAULTS["threads"],
     show_default=True,
     help="CPU threads per trial; part of the record, since it moves the last bits.",
 )
@@ -94,7 +94,7 @@ threads = click.option(
 precision = click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
+    default=DEFAULTS["precision"],
     show_default=True,
     help="Of passes through the model; auto: the faster one by a short measurement, made once.",
 )
@@ -108,8 +108,8 @@ deterministic = click.option(
 results = click.option(
     "--results",
     type=click.Path(path_type=Path),
-    default=Path("results"),
-    envvar="PFLTUNE_RESULTS",
+    default=DEFAULTS["results"],
+    envvar=RESULTS,
     show_default=True,
     show_envvar=True,
     help="Folder for the MLflow store, kept trials, reports and checkpoints.",
@@ -161,7 +161,7 @@ trial_options = stacked(
     click.option(
         "--checkpoint-seconds",
         type=click.FloatRange(min=0),
-        default=30.0,
+        default=DEFAULTS["checkpoint_seconds"],
         show_default=True,
         help="A trial's state is written after the first round that ends so long after the last.",
     ),
@@ -187,7 +187,7 @@ hardware = stacked(
     click.option(
         "--seed",
         type=click.IntRange(min=0),
-        default=0,
+        default=DEFAULTS["seed"],
         show_default=True,
         help="Seed of everything.",
     ),
@@ -222,33 +222,29 @@ as_json = click.option(
 
 pool = stacked(
     click.option(
-        "--trials", type=int, default=8, show_default=True, help="Search trials per method."
+        "--trials",
+        type=int,
+        default=DEFAULTS["trials"],
+        show_default=True,
+        help="Search trials per method.",
     ),
     click.option(
         "--generation",
         type=int,
-        default=4,
+        default=DEFAULTS["generation"],
         show_default=True,
         help="Trials suggested together; they are halved among themselves.",
     ),
     click.option(
-        "--eta", type=int, default=3, show_default=True, help="One of ETA goes on at each rung."
+        "--eta",
+        type=int,
+        default=DEFAULTS["eta"],
+        show_default=True,
+        help="One of ETA goes on at each rung.",
     ),
     hardware,
     as_json,
 )
-
-
-def names(text: str) -> list[str]:
-    """``"fedavg, local"`` as ``["fedavg", "local"]``.
-
-    Raises:
-        UserError: there is none.
-    """
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    if not found:
-        raise UserError("--methods is empty; `pfltune methods` lists what there is")
-    return found
 
 
 def key_values(texts: Sequence[str]) -> dict[str, str]:
@@ -264,16 +260,12 @@ def key_values(texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def pick_device(asked: str | None, gpus: int) -> str:
-    """The device asked for, or the GPU where there is one.
-
-    Raises:
-        UserError: unknown, or a GPU where there is none.
-    """
-    if asked is None:
-        return "cuda" if gpus else "cpu"
-    if asked not in ("cpu", "cuda"):
-        raise UserError(f"unknown device {asked!r}; choose from: cpu, cuda")
-    if asked == "cuda" and not gpus:
-        raise UserError("--device cuda: there is no GPU; choose from: cpu")
-    return asked
+def given() -> dict[str, Any]:
+    """What the user gave to the present command, by name, but for what is about its printing."""
+    context = click.get_current_context()
+    not_given = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    return {
+        name: value
+        for name, value in context.params.items()
+        if name != "as_json" and context.get_parameter_source(name) not in not_given
+    }

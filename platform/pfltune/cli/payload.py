@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pfltune.cli import options
+from pfltune.studies.options import names
 
 
 @click.command(
@@ -38,7 +39,7 @@ def command(model: str, classes: int, image_size: int, methods: str | None) -> N
     from pfltune.method import Method
     from pfltune.registry import available_methods, find_method, make_method, title_of
 
-    chosen = options.names(methods) if methods is not None else list(available_methods())
+    chosen = names(methods) if methods is not None else list(available_methods())
     backbone = Backbone.model_validate({"model": model, "image_size": image_size})
     bare = backbone.build(classes, channels=3, seed=0)
     everything = traffic(Method(), copy.deepcopy(bare)).up_bytes

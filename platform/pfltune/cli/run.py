@@ -62,7 +62,7 @@ def command(
     """
     values = options.key_values(knobs)
     from pfltune.registry import make_method, title_of
-    from pfltune.running.hardware import choose_compute, precision_for
+    from pfltune.running.hardware import choose_compute, pick_device, precision_for
     from pfltune.running.pool import this_machine
     from pfltune.scenario import load_scenario
     from pfltune.trials.store import TrialStore
@@ -72,7 +72,7 @@ def command(
     store.check()
     chosen_scenario = load_scenario(scenario, overrides)
     chosen_scenario.check([chosen])
-    chosen_device = options.pick_device(device, this_machine().gpus)
+    chosen_device = pick_device(device, this_machine().gpus)
     asked = precision_for([chosen], precision)
     compute = choose_compute(chosen_scenario, threads, chosen_device, asked, deterministic)
     console = Console(highlight=False, markup=False, soft_wrap=True)

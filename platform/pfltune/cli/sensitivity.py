@@ -1,14 +1,16 @@
 """``pfltune sensitivity``."""
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.job import asked_of, hardware_of, name_of, scenario_of, voice
-from pfltune.cli.resume import begun, repeated, see_files
-from pfltune.errors import Halted
+from pfltune.studies.options import DEFAULTS
+
+if TYPE_CHECKING:
+    from pfltune.report.notebook import SensitivityResults
 
 
 @click.command(
@@ -21,11 +23,15 @@ from pfltune.errors import Halted
 )
 @options.scenario
 @click.option(
-    "--lr", type=click.FloatRange(min=1e-4, max=1.0), default=0.03, show_default=True, help="Rate."
+    "--lr",
+    type=click.FloatRange(min=1e-4, max=1.0),
+    default=DEFAULTS["lr"],
+    show_default=True,
+    help="Rate.",
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Per part.")
 @options.hardware
-def command(**asked: Any) -> None:
+def command(**_: Any) -> None:
     """Keep each kind of layer personal, alone and with the head: FedPerfix's Table 1.
 
     FedSim with one personal part after the other, at one learning rate, beside everything shared
@@ -33,35 +39,14 @@ def command(**asked: Any) -> None:
     """
     console = Console(markup=False)
     console.print("Loading torch and timm")
-    from pfltune.cli.lines import LineProgress
-    from pfltune.cli.tables import sensitivity_table
-    from pfltune.record import Sensitivity
-    from pfltune.report.attachment import attach
-    from pfltune.report.partition import write_partition
-    from pfltune.report.sensitivity import write_sensitivity
-    from pfltune.running.session import run_session
-    from pfltune.settings import validated
-    from pfltune.studies.sensitivity import METHOD, Study, study_methods
-    from pfltune.tracking.store import writable_folder
+    from pfltune.api import sensitivity
+    from pfltune.cli.view import Terminal
 
-    record = begun("sensitivity", asked)
-    see_files(record, asked["accept_new_code"])
-    settings = repeated(asked, record)
-    scenario = scenario_of(settings, record)
-    name = name_of(settings, f"{scenario.name}-sensitivity")
-    wanted = {key: settings[key] for key in Sensitivity.model_fields}
-    budget = validated(Sensitivity, wanted, "sensitivity")
-    hardware = hardware_of(settings, scenario, study_methods(budget.lr))
-    results = writable_folder(settings["results"])
-    study = Study(name, scenario, budget, hardware, asked_of(settings), results)
-    progress = LineProgress(study.trials, console)
-    written = run_session(
-        study, progress, voice(console), write_partition, settings["accept_new_code"]
-    )
-    cells = write_sensitivity(written, study.folder)
-    console.print(sensitivity_table(cells))
-    folder = study.folder / "report"
-    console.print(f"Report: {folder}", soft_wrap=True, highlight=False)
-    attach(results, name, written.id, {METHOD: {}}, folder, console.print)
-    if not cells:
-        raise Halted("no part has a figure: every trial failed")
+    sensitivity(progress=Terminal(console, partial(_show, console)), **options.given())
+
+
+def _show(console: Console, found: "SensitivityResults") -> None:
+    from pfltune.cli.tables import sensitivity_table
+
+    console.print(sensitivity_table(found.cells))
+    console.print(f"Report: {found.report}", soft_wrap=True, highlight=False)

@@ -1,5 +1,7 @@
 """``pfltune tune``."""
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pfltune.cli import options
-from pfltune.cli.compare import compare_and_report, conclude, json_of, show_where
-from pfltune.errors import UserError
+from pfltune.cli.compare import print_json, show_where
 
 if TYPE_CHECKING:
+    from pfltune.report.notebook import Results
     from pfltune.report.results import ComparisonResult
 
 
@@ -34,34 +36,37 @@ if TYPE_CHECKING:
     help="Fresh seeds on which the best configuration is tested at the end.",
 )
 @options.pool
-def command(method: str | None, knobs: tuple[str, ...], **settings: Any) -> None:
+def command(scenario: str, results: Path, as_json: bool, **_: Any) -> None:
     """Tune METHOD over its search space and show the best configuration.
 
     The search sees validation data only. At the end the best configuration is trained anew with a
     fresh seed and tested.
     """
-    if method is None and not settings["resume"]:
-        raise UserError("name a METHOD (see `pfltune methods`), or --resume what was begun")
-    console = Console(markup=False, quiet=settings["as_json"])
-    held = {"": options.key_values(knobs)} if knobs else {}
-    asked = settings | {"methods": [method], "fixed": held}
-    folder, result = compare_and_report("tune", asked, console)
-    if settings["as_json"]:
-        click.echo(json_of(folder, result))
-        conclude(folder, result)
-        return
-    tuned = result.methods[0]
-    if not tuned.runs:
+    given = options.given()
+    if "knobs" in given:
+        given["knobs"] = options.key_values(given["knobs"])
+    console = Console(markup=False, quiet=as_json)
+    console.print("Loading torch and timm")
+    from pfltune.api import tune
+    from pfltune.cli.view import Terminal
+
+    named = None if "resume" in given else scenario
+    show = print_json if as_json else partial(_show, console, results, named)
+    tune(progress=Terminal(console, show), **given)
+
+
+def _show(console: Console, results: Path, scenario: str | None, found: "Results") -> None:
+    """What was chosen, or why nothing was, and where there is more."""
+    tuned = found.result.methods[0]
+    if tuned.runs:
+        _show_best(console, found.result, scenario or found.result.scenario)
+    else:
         reasons = "; ".join(tuned.failures)
         console.print(f"{tuned.title}: every trial failed: {reasons}", soft_wrap=True)
-    else:
-        scenario = result.scenario if settings["resume"] else settings["scenario"]
-        _show(console, result, scenario)
-    show_where(console, folder, settings["results"])
-    conclude(folder, result)
+    show_where(console, found.folder, results)
 
 
-def _show(console: Console, result: "ComparisonResult", scenario: str) -> None:
+def _show_best(console: Console, result: "ComparisonResult", scenario: str) -> None:
     """The chosen values, how they were found, what they are worth, and the command for more."""
     from pfltune.cli.again import again
     from pfltune.report.search_words import fall, shown, trials

@@ -75,7 +75,7 @@ def analyse(
         UserError: no such method, or no accuracy.
     """
     shown = result.confirmed
-    spaces, limits = (result.settings.get(key, {}) for key in ("spaces", "limits"))
+    spaces, limits = result.record.spaces, result.record.limits
     against = named(result, reference) if reference else default_reference(shown)
     others = [method for method in shown if against and method.name != against.name]
     aim = default_target(shown) if target is None else checked_target(target)

@@ -20,7 +20,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 15.0
 
 
 def attach_report(
-    results: Path, result: ComparisonResult, folder: Path, tell: Callable[[str], None]
+    results: Path, result: ComparisonResult, folder: Path, tell: Callable[[str], object]
 ) -> None:
     """Put a comparison's report and the figures of its table on its methods' runs.
 
@@ -40,7 +40,7 @@ def attach(
     comparison: str,
     figures: Mapping[str, Mapping[str, float]],
     folder: Path,
-    tell: Callable[[str], None],
+    tell: Callable[[str], object],
 ) -> None:
     """Put figures and all files of a folder on the runs of methods, what is not there yet.
 

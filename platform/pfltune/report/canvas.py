@@ -1,5 +1,6 @@
 """What all figures share: size, axes, legend, and the formats they are written in."""
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pfltune.storage import remove_files
 
 WIDTH, HEIGHT = 6.4, 3.8  # inches
 ROW = 0.3  # inches of one method in a figure with a row for each
+NOTEBOOK_DPI = 110
 PAD = 0.06  # inches round all
 DECADES = 3  # of MB below the most that are told from 0
 MOST_TICKS = 5  # on an axis of a knob
@@ -35,6 +37,19 @@ FORMATS: Mapping[str, dict[str, Any]] = {
 }
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows."""
+
+    def png(self) -> bytes:
+        """As a notebook shows it."""
+        buffer = io.BytesIO()
+        with styled():
+            self.savefig(buffer, format="png", dpi=NOTEBOOK_DPI)
+        return buffer.getvalue()
+
+    _repr_png_ = png
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A figure and what stands below it.
@@ -47,7 +62,7 @@ class Drawing:
 
     name: str
     caption: str
-    figure: Figure
+    figure: ShownFigure
 
     def write(self, folder: Path) -> None:
         """As PNG, PDF and SVG."""
@@ -66,7 +81,7 @@ def styled() -> AbstractContextManager[None]:
     return mpl.rc_context(SETTINGS)
 
 
-def canvas(xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Figure, Any]:
+def canvas(xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[ShownFigure, Any]:
     """A figure with one pair of axes."""
     with styled():
         figure = _figure((WIDTH, height))
@@ -77,7 +92,7 @@ def canvas(xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Figure, An
 
 def panels(
     rows: int, columns: int, size: tuple[float, float], **options: Any
-) -> tuple[Figure, Any]:
+) -> tuple[ShownFigure, Any]:
     """A figure with a grid of axes, (rows, columns), of ``size`` inches in all."""
     with styled():
         figure = _figure(size)
@@ -154,8 +169,8 @@ def scale_mb(axes: Any, most: float) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
 
 
-def _figure(size: tuple[float, float]) -> Figure:
-    return Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=PAD, h_pad=PAD))
+def _figure(size: tuple[float, float]) -> ShownFigure:
+    return ShownFigure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=PAD, h_pad=PAD))
 
 
 def _lay_out(figure: Figure) -> None:

@@ -232,7 +232,7 @@ def _p(analysis: Analysis, method: MethodResult) -> float:
 
 def _mb_per_client(analysis: Analysis) -> Column:
     def value(method: MethodResult) -> float:
-        return per_client(method, analysis.result.settings)
+        return per_client(method, analysis.result.record.scenario.protocol)
 
     return Column("MB per client and round", lambda method: f"{value(method):.3f}", value)
 

@@ -3,12 +3,13 @@
 MB are 10^6 bytes up and down; accuracies are in [0, 1].
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pfltune.errors import UserError
+from pfltune.federation.federation import Rounds
 from pfltune.report.results import TEST, Curve, MethodResult
 from pfltune.ties import settled
 
@@ -67,10 +68,9 @@ def reach(method: MethodResult, target: float) -> Reached | None:
     return None
 
 
-def per_client(method: MethodResult, settings: Mapping) -> float:
+def per_client(method: MethodResult, protocol: Rounds) -> float:
     """MB that one sampled client exchanges in a round."""
-    sampled = settings["scenario"]["protocol"]["sampled_clients"]
-    return method.mean("comm/total_mb") / method.mean("rounds") / sampled
+    return method.mean("comm/total_mb") / method.mean("rounds") / protocol.sampled_clients
 
 
 def pareto_front(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+from pfltune.errors import UserError, unknown
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, styled
 from pfltune.report.clients import client_accuracies, gain_over_local, paired_clients
@@ -33,6 +34,25 @@ FIGURES = (
 )
 
 
+MAKERS: dict[str, Callable[[Analysis], Drawing | None]] = {make.__name__: make for make in FIGURES}
+"""By name, in the order in which a report shows them."""
+
+
+def draw(name: str, analysis: Analysis) -> Drawing:
+    """One figure of a comparison.
+
+    Raises:
+        UserError: there is no such figure, or nothing that it could show.
+    """
+    if name not in MAKERS:
+        raise unknown("figure", name, MAKERS)
+    with styled():
+        drawing = MAKERS[name](analysis) if analysis.result.confirmed else None
+    if drawing is None:
+        raise UserError(f"{analysis.result.name} has nothing that the figure {name!r} could show")
+    return drawing
+
+
 def write_figures(analysis: Analysis, folder: Path) -> list[Drawing]:
     """Draw every figure that the comparison has figures for, as PNG, PDF and SVG.
 
@@ -41,7 +61,7 @@ def write_figures(analysis: Analysis, folder: Path) -> list[Drawing]:
     """
     if not analysis.result.confirmed:
         return []
-    return written([(draw.__name__, partial(draw, analysis)) for draw in FIGURES], folder)
+    return written([(name, partial(make, analysis)) for name, make in MAKERS.items()], folder)
 
 
 def written(

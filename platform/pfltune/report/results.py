@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from pfltune.budget import Budget
 from pfltune.errors import UserError, unknown
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
@@ -97,6 +97,7 @@ class MethodResult:
         searched: the search trials, in the order of the suggestions.
         ended: trials that have ended, of both kinds.
         is_over: whether there is nothing more to come.
+        trials: all its trials, as the journal tells of them.
     """
 
     name: str
@@ -110,6 +111,7 @@ class MethodResult:
     searched: tuple[SearchedRun, ...] = ()
     ended: int = 0
     is_over: bool = True
+    trials: "tuple[ToldTrial, ...]" = ()
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -176,7 +178,7 @@ class ComparisonResult:
         name: of the comparison.
         id: no other comparison has it.
         scenario: its scenario.
-        settings: what it ran with, as recorded.
+        record: what it was asked for and ran with.
         methods: the rows; those without a finished confirmation trial come last.
         changes: when it was made by other code from then on.
         damage: what is wrong with its journal, whose rest is left out; empty if nothing is.
@@ -185,7 +187,7 @@ class ComparisonResult:
     name: str
     id: str
     scenario: str
-    settings: dict[str, Any]
+    record: Record
     methods: tuple[MethodResult, ...]
     changes: tuple[Change, ...] = ()
     damage: str = ""
@@ -194,6 +196,13 @@ class ComparisonResult:
     def confirmed(self) -> tuple[MethodResult, ...]:
         """The methods with a figure."""
         return tuple(method for method in self.methods if method.runs)
+
+    @property
+    def budget(self) -> Budget:
+        """What each method could spend."""
+        if isinstance(self.record.budget, Sensitivity):
+            raise TypeError(f"{self.name} is a sensitivity study")
+        return self.record.budget
 
     @property
     def is_partial(self) -> bool:
@@ -208,12 +217,12 @@ class ComparisonResult:
     @property
     def planned(self) -> int:
         """Trials of all methods; one without a free knob has one search trial."""
-        budget, spaces = self.settings["budget"], self.settings.get("spaces", {})
+        spaces = self.record.spaces
         searches = (
-            budget["trials"] if spaces.get(method.name, {}).get("search", True) else 1
+            self.budget.trials if spaces.get(method.name, {}).get("search", True) else 1
             for method in self.methods
         )
-        return sum(search + budget["seeds"] for search in searches)
+        return sum(search + self.budget.seeds for search in searches)
 
 
 def read_results(results: Path, name: str) -> ComparisonResult:
@@ -244,7 +253,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
         name,
         record.id,
         record.scenario.name,
-        record.model_dump(mode="json"),
+        record,
         tuple(ranked),
         record.changes,
         journal.damage or "",
@@ -343,6 +352,7 @@ def _method(
         searched=tuple(map(_searched, searched)),
         ended=sum(trial.ended is not None for trial in trials),
         is_over=ending is not None,
+        trials=tuple(trials),
     )
 
 

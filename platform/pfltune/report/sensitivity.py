@@ -1,14 +1,16 @@
 """Table and figure of a sensitivity study, read from its journal."""
 
+import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from pfltune.ownership import published
 from pfltune.record import Record
+from pfltune.report.canvas import ShownFigure
 from pfltune.report.markdown import markdown
 from pfltune.report.results import TEST, ToldTrial, told_trials
 from pfltune.report.styles import COLOURS
@@ -41,24 +43,32 @@ class Cell:
     mb_per_round: float
     seeds: tuple[int, ...] = ()
 
+    @property
+    def mean(self) -> float:
+        """Test accuracy over seeds, in [0, 1]."""
+        return float(np.mean(self.accuracies))
+
+    @property
+    def std(self) -> float:
+        """Sample standard deviation over seeds; NaN for fewer than two, which have none."""
+        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else math.nan
+
     def __str__(self) -> str:
-        percent = 100 * np.array(self.accuracies)
-        spread = f" ± {percent.std(ddof=1):.2f}" if len(percent) > 1 else ""
-        return f"{percent.mean():.2f}{spread}"
+        spread = "" if math.isnan(self.std) else f" ± {100 * self.std:.2f}"
+        return f"{100 * self.mean:.2f}{spread}"
 
 
 Cells = dict[str, Cell]
 
 
-def read_sensitivity(record: Record, folder: Path) -> Cells:
-    """The finished trials of a study by personal part; parts whose trials all failed are absent.
+def study_trials(record: Record, folder: Path) -> list[ToldTrial]:
+    """The trials of a study, as its journal in ``folder`` tells of them."""
+    return told_trials(Journal(folder / JOURNAL, record.id).events)[0]
 
-    Args:
-        record: of the study.
-        folder: in which its journal is.
-    """
+
+def cells_of(trials: Iterable[ToldTrial]) -> Cells:
+    """The finished trials of a study by personal part; parts whose trials all failed are absent."""
     found: dict[str, list[ToldTrial]] = defaultdict(list)
-    trials, _ = told_trials(Journal(folder / JOURNAL, record.id).events)
     for trial in trials:
         if "selected/test_accuracy" in trial.metrics:
             found[str(trial.started.knobs["personal"])].append(trial)
@@ -89,12 +99,10 @@ def rows(cells: Cells) -> list[list[str]]:
 HEADS = ("personal part", "alone %", "with head %", "alone MB/round", "with head MB/round")
 
 
-def write_sensitivity(record: Record, study: Path) -> Cells:
+def write_sensitivity(record: Record, cells: Cells, study: Path) -> None:
     """Write tables and figure into ``report`` in a study's folder."""
-    cells = read_sensitivity(record, study)
     with published(study / "report", record.owner, "move it away") as draft:
         write_files(cells, draft)
-    return cells
 
 
 def write_files(cells: Cells, folder: Path) -> None:
@@ -110,9 +118,9 @@ def write_files(cells: Cells, folder: Path) -> None:
     figure(cells).savefig(folder / "sensitivity.png", dpi=150)
 
 
-def figure(cells: Cells) -> Figure:
+def figure(cells: Cells) -> ShownFigure:
     """One line for each kind of layer: alone and with the head, beside FedAvg and Local."""
-    drawing = Figure(figsize=(6.4, 3.6), layout="constrained")
+    drawing = ShownFigure(figsize=(6.4, 3.6), layout="constrained")
     axes = drawing.add_subplot()
     kinds = [part for part in NAMES if part in cells and part not in REFERENCES]
     for part, colour in zip(REFERENCES, COLOURS[2:], strict=False):
@@ -143,4 +151,4 @@ def figure(cells: Cells) -> Figure:
 
 
 def _percent(cell: Cell) -> float:
-    return 100 * float(np.mean(cell.accuracies))
+    return 100 * cell.mean

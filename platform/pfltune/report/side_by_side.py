@@ -217,7 +217,7 @@ def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> st
         rank_note=rank_note(scenarios.ranking),
         figures=pictures(folder, drawings),
         findings=[
-            (name, analysis.result.settings["scenario"]["title"], words.finding(analysis))
+            (name, analysis.result.record.scenario.title, words.finding(analysis))
             for name, analysis in zip(scenarios.names, scenarios.analyses, strict=True)
         ],
         latex=latex_table(scenarios, rank_note(scenarios.ranking)),

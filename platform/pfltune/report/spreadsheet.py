@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
@@ -39,9 +40,9 @@ def csv_summary(analysis: Analysis) -> str:
 
     What a method has no figure of is empty.
     """
-    rows = [_summary(analysis, method) for method in analysis.result.confirmed]
+    rows = [summary_row(analysis, method) for method in analysis.result.confirmed]
     heads = list(dict.fromkeys(name for row in rows for name in row))
-    return text(heads, [[row.get(name, "") for name in heads] for row in rows]) if rows else ""
+    return text(heads, [[_cell(row.get(n)) for n in heads] for row in rows]) if rows else ""
 
 
 def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -53,31 +54,34 @@ def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return buffer.getvalue()
 
 
-def _summary(analysis: Analysis, method: MethodResult) -> dict[str, object]:
+def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
+    """What is said of a confirmed method, all figures as they are; None where there is none."""
     interval, reached = analysis.intervals[method.name], analysis.reached[method.name]
     found = analysis.differences.get(method.name)
-    figures: dict[str, float | None] = {
+    protocol = analysis.result.record.scenario.protocol
+    return {
+        "method": method.name,
+        "seeds": len(method.runs),
         **method.summary(),
         "test/accuracy_low": interval.low,
         "test/accuracy_high": interval.high,
         "difference": found.mean if found else None,
         "difference_low": found.interval.low if found else None,
         "difference_high": found.interval.high if found else None,
-        "seeds_agreeing": found.agreeing if found else None,
+        "seeds_agreeing": float(found.agreeing) if found else None,
         "p_holm": found.p if found else None,
         "p": found.raw_p if found else None,
-        "comm/mb_per_client_and_round": per_client(method, analysis.result.settings),
-        "rounds_to_target": reached.round if reached else None,
+        "comm/mb_per_client_and_round": per_client(method, protocol),
+        "rounds_to_target": float(reached.round) if reached else None,
         "mb_to_target": reached.mb if reached else None,
-    }
-    return {
-        "method": method.name,
-        "seeds": len(method.runs),
-        **{name: _digits(value) for name, value in figures.items()},
         "reference": analysis.reference.name if analysis.reference else "",
         "verdict": found.verdict if found else "reference",
-        "target": _digits(analysis.target),
+        "target": analysis.target,
     }
+
+
+def _cell(value: object) -> object:
+    return _digits(value) if value is None or isinstance(value, float) else value
 
 
 def _digits(value: float | None) -> str:

@@ -48,7 +48,7 @@ def accuracy_note(results: Sequence[ComparisonResult]) -> str:
 
 def planned_seeds(result: ComparisonResult) -> int:
     """Confirmation seeds of each method, if none fails."""
-    return int(result.settings["budget"]["seeds"])
+    return result.budget.seeds
 
 
 def seeds_of(methods: Sequence[MethodResult]) -> str:
@@ -163,12 +163,12 @@ def communication_note(analysis: Analysis) -> str:
 
 def start_weights(result: ComparisonResult) -> str:
     """Where every method's start weights come from."""
-    scenario = result.settings["scenario"]
-    source, recipe = scenario["backbone"]["weights"], scenario["warm_start"]
-    if source != "warm-start":
+    scenario = result.record.scenario
+    source, recipe = scenario.backbone.weights, scenario.warm_start
+    if source != "warm-start" or recipe is None:
         return "random, by seed" if source == "random" else source
     return (
-        f"trained for {recipe['epochs']} epochs on {recipe['share']:.0%} of the data set, "
+        f"trained for {recipe.epochs} epochs on {recipe.share:.0%} of the data set, "
         "set aside and given to no client"
     )
 

@@ -87,6 +87,21 @@ class Hardware:
         return cls(workers or room, threads, share, compute, machines.address)
 
 
+def pick_device(asked: str | None, gpus: int) -> str:
+    """The device asked for, or the GPU where there is one.
+
+    Raises:
+        UserError: unknown, or a GPU where there is none.
+    """
+    if asked is None:
+        return "cuda" if gpus else "cpu"
+    if asked not in ("cpu", "cuda"):
+        raise UserError(f"unknown device {asked!r}; choose from: cpu, cuda")
+    if asked == "cuda" and not gpus:
+        raise UserError("--device cuda: there is no GPU; choose from: cpu")
+    return asked
+
+
 def precision_for(methods: Iterable[Method], asked: Asked) -> Asked:
     """``asked``, where it is ``auto`` as far as every method can do with the answer.
 

@@ -1,5 +1,6 @@
 """What a session runs and how it shows where it stands."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Protocol
 from pfltune.data.census import Census
 from pfltune.federation.federation import Federation
 from pfltune.method import Method
+from pfltune.record import Asked
 from pfltune.running.hardware import Hardware
 from pfltune.running.trial_options import TrialOptions
 from pfltune.scenario import Scenario
@@ -17,53 +19,67 @@ from pfltune.search.plan import Plan
 from pfltune.tracking.events import Event
 
 
-class Job(Protocol):
-    """A comparison or a study."""
+@dataclass(frozen=True, kw_only=True)
+class Job(ABC):
+    """A comparison, the search of one method or a study: what is asked for, all of it checked.
 
-    @property
-    def command(self) -> str:
-        """The command that resumes it."""
+    Attributes:
+        name: of the MLflow experiment and of the folder in results.
+        command: of the command line and the Python interface, which resumes it.
+        scenario: what is compared on.
+        plan: what there is to do.
+        hardware: what it runs on.
+        asked: what touches no figure.
+        results: the results folder.
+    """
 
-    @property
-    def name(self) -> str:
-        """Of the MLflow experiment and of the folder in results."""
-
-    @property
-    def results(self) -> Path:
-        """The results folder."""
+    name: str
+    command: str
+    scenario: Scenario
+    plan: Plan
+    hardware: Hardware
+    asked: Asked
+    results: Path
 
     @property
     def folder(self) -> Path:
-        """Settings, journal, checkpoints and report."""
-
-    @property
-    def scenario(self) -> Scenario:
-        """What is compared on."""
-
-    @property
-    def plan(self) -> Plan:
-        """What there is to do."""
-
-    @property
-    def hardware(self) -> Hardware:
-        """What it runs on."""
+        """Its record, its journal, checkpoints and report."""
+        return self.results / self.name
 
     @property
     def trial_options(self) -> TrialOptions:
         """Checkpoints and limits."""
+        return TrialOptions.of(self.asked, self.folder)
 
     def recorded(self) -> dict[str, Any]:
         """The parts of its record, see :class:`pfltune.record.Record`."""
+        return {
+            "command": self.command,
+            "name": self.name,
+            "scenario": self.scenario,
+            "methods": self.plan.methods,
+            "computing": self.hardware.computing(),
+            "asked": self.asked,
+            **self.own_record(),
+        }
 
+    @abstractmethod
+    def own_record(self) -> dict[str, Any]:
+        """The parts of the record that not every job has alike."""
+
+    @abstractmethod
     def announcement(self) -> str:
         """What is about to happen, in a line."""
 
+    @abstractmethod
     def firsts(self) -> Iterable[Method]:
         """Methods to check the scenario with before anything begins."""
 
+    @abstractmethod
     def federations(self, federation: Federation) -> Mapping[Stage, Federation]:
         """What the trials of each stage are given."""
 
+    @abstractmethod
     def dealer(self) -> Dealer:
         """Deals the trials, from the first one."""
 

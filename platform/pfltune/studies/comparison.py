@@ -10,11 +10,8 @@ from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.knobs import Value, checked_values, defaults_of, knobs_of
 from pfltune.method import Method
-from pfltune.record import Asked
 from pfltune.registry import find_method, make_method, short_name, title_of
-from pfltune.running.hardware import Hardware
-from pfltune.running.trial_options import TrialOptions
-from pfltune.scenario import Scenario
+from pfltune.running.job import Job
 from pfltune.search.candidate import Stage
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
@@ -22,53 +19,23 @@ from pfltune.search.space import SearchSpace, load_space
 from pfltune.text import count
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Everything that a comparison depends on.
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Job):
+    """Search and confirmation of some methods, or of one.
 
     Attributes:
-        name: of the MLflow experiment and the folder in results.
-        scenario: what is compared on.
-        plan: methods and budget.
         spaces: the search space of each method.
-        hardware: what it runs on.
-        asked: what touches no figure.
-        results: the results folder.
-        command: of the command line, which resumes it.
     """
 
-    name: str
-    scenario: Scenario
-    plan: Plan
     spaces: Mapping[str, SearchSpace]
-    hardware: Hardware
-    asked: Asked
-    results: Path
-    command: str = "compare"
 
-    @property
-    def folder(self) -> Path:
-        """Where its record, its journal and its report are."""
-        return self.results / self.name
-
-    @property
-    def trial_options(self) -> TrialOptions:
-        """Checkpoints and limits."""
-        return TrialOptions.of(self.asked, self.folder)
-
-    def recorded(self) -> dict[str, Any]:
-        """The parts of its record, see :class:`pfltune.record.Record`."""
+    def own_record(self) -> dict[str, Any]:
+        """What is searched, and what is held."""
         return {
-            "command": self.command,
-            "name": self.name,
-            "scenario": self.scenario,
-            "methods": self.plan.methods,
             "titles": {short_name(m): title_of(find_method(m)) for m in self.plan.methods},
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
-            "computing": self.hardware.computing(),
-            "asked": self.asked,
             "limits": {short_name(m): _limits(m) for m in self.plan.methods},
             "defaults": {short_name(m): defaults_of(find_method(m)) for m in self.plan.methods},
         }

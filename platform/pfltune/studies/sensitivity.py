@@ -6,19 +6,16 @@ part after the other at one learning rate, all seeds the same.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pfltune.budget import Budget
-from pfltune.federation.federation import Federation
+from pfltune.federation.federation import Federation, Rounds
 from pfltune.knobs import Value, defaults_of
 from pfltune.method import Method
 from pfltune.ranking import Outcome
-from pfltune.record import Asked, Sensitivity
+from pfltune.record import Sensitivity
 from pfltune.registry import find_method, make_method
-from pfltune.running.hardware import Hardware
-from pfltune.running.trial_options import TrialOptions
-from pfltune.scenario import Scenario
+from pfltune.running.job import Job
 from pfltune.search.candidate import Candidate, Stage, confirmation_seed
 from pfltune.search.plan import Plan
 
@@ -32,60 +29,21 @@ PERSONAL = (
 )
 
 
-@dataclass(frozen=True)
-class Study:
-    """A sensitivity study; see :class:`pfltune.running.job.Job`.
+@dataclass(frozen=True, kw_only=True)
+class Study(Job):
+    """A sensitivity study.
 
     Attributes:
-        name: of the MLflow experiment and of the folder in results.
-        scenario: what is compared on.
         budget: learning rate of every trial, seeds per personal part, the seed of all of them.
-        hardware: what it runs on.
-        asked: what touches no figure.
-        results: the results folder.
-        command: of the command line, which resumes it.
     """
 
-    name: str
-    scenario: Scenario
     budget: Sensitivity
-    hardware: Hardware
-    asked: Asked
-    results: Path
-    command: str = "sensitivity"
 
-    @property
-    def folder(self) -> Path:
-        """Record, journal, checkpoints, table and figure."""
-        return self.results / self.name
-
-    @property
-    def trial_options(self) -> TrialOptions:
-        """Checkpoints and limits."""
-        return TrialOptions.of(self.asked, self.folder)
-
-    @property
-    def trials(self) -> int:
-        """How many there are."""
-        return len(PERSONAL) * self.budget.seeds
-
-    @property
-    def plan(self) -> Plan:
-        """No search; every trial is a confirmation of one personal part with one seed."""
-        budget = Budget(trials=1, seeds=self.trials, seed=self.budget.seed)
-        return Plan((METHOD,), budget, self.scenario.protocol)
-
-    def recorded(self) -> dict[str, Any]:
-        """The parts of its record, see :class:`pfltune.record.Record`."""
+    def own_record(self) -> dict[str, Any]:
+        """The budget of a study."""
         return {
-            "command": self.command,
-            "name": self.name,
-            "scenario": self.scenario,
-            "methods": (METHOD,),
             "titles": {METHOD: "Sensitivity"},
             "budget": self.budget,
-            "computing": self.hardware.computing(),
-            "asked": self.asked,
             "defaults": {METHOD: defaults_of(find_method(METHOD))},
         }
 
@@ -110,6 +68,12 @@ class Study:
         return GridDealer(self)
 
 
+def study_plan(budget: Sensitivity, protocol: Rounds) -> Plan:
+    """No search; every trial is a confirmation of one personal part with one seed."""
+    trials = len(PERSONAL) * budget.seeds
+    return Plan((METHOD,), Budget(trials=1, seeds=trials, seed=budget.seed), protocol)
+
+
 def study_methods(lr: float) -> Iterator[Method]:
     """FedSim with each personal part."""
     for part in PERSONAL:
@@ -126,7 +90,7 @@ class GridDealer:
     @property
     def exhausted(self) -> bool:
         """Whether all have been dealt."""
-        return self._dealt == self._study.trials
+        return self._dealt == self._study.plan.budget.seeds
 
     def deal(self) -> Candidate | None:
         """The next trial."""

@@ -1,33 +1,31 @@
-"""Going on with what was begun: which folder, and which of its settings a command repeats."""
+"""Going on with what was begun: which folder, and which of its settings a job repeats.
 
-from typing import TYPE_CHECKING, Any
+Options are plain data here: a name that is not in ``given`` was not given.
+"""
 
-import click
-from click.core import ParameterSource
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from pfltune.errors import UserError
+from pfltune.program import file_digest, file_of
+from pfltune.record import RECORD, Record, read_record
+from pfltune.registry import short_name
+from pfltune.running.folder_lock import checked_name
 
-if TYPE_CHECKING:
-    from pfltune.record import Record
-
-OTHER_NAMES = {"methods": ("methods", "method"), "fixed": ("knobs",)}
-"""Settings that commands take under other names than the record's."""
 HERE = "local"
 """As an address of Ray: this machine alone."""
 
 
-def begun(command: str, settings: dict[str, Any]) -> "Record | None":
+def begun(command: str, given: Mapping[str, Any], results: Path) -> Record | None:
     """The record of the job that a command goes on with; None for a new one.
 
-    Both ``--resume NAME`` and the same command again with its ``--name NAME`` go on with NAME.
+    Both ``resume`` and the same command again with its ``name`` go on with what has that name.
 
     Raises:
         UserError: there is none of that name, or another command began it.
     """
-    from pfltune.record import RECORD, read_record
-    from pfltune.running.folder_lock import checked_name
-
-    name, resume, results = settings["name"], settings["resume"], settings["results"]
+    name, resume = given.get("name"), given.get("resume")
     if name is not None and resume is not None and name != resume:
         raise UserError(f"--name {name} and --resume {resume} are two; give one of them")
     chosen = name if resume is None else resume
@@ -47,41 +45,43 @@ def begun(command: str, settings: dict[str, Any]) -> "Record | None":
     return record
 
 
-def repeated(settings: dict[str, Any], record: "Record | None") -> dict[str, Any]:
-    """The settings of a command; those that were not given are the record's.
+def completed(
+    given: Mapping[str, Any], record: Record | None, defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All options of a job; those that were not given are the record's, or the defaults.
 
-    ``--precision auto`` is whatever it was found to be. What is given and differs is seen when the
+    ``precision=auto`` is whatever it was found to be. What is given and differs is seen when the
     new record is held against the old one.
     """
     if record is None:
-        return settings
-    known = {
+        return {**defaults, **given}
+    known = _options(record)
+    found = {**defaults, **{key: known[key] for key in known if key in defaults}, **given}
+    if found["precision"] == "auto":
+        found["precision"] = known["precision"]
+    if "ray_address" in given and "workers" not in given and given["ray_address"] != HERE:
+        found["workers"] = None  # a cluster has as many as it has room for
+    return found
+
+
+def _options(record: Record) -> dict[str, Any]:
+    """What a record says of options."""
+    return {
         **record.budget.model_dump(),
         **record.computing.model_dump(exclude={"cohort"}),
         **record.asked.model_dump(),
         "methods": list(record.methods),
         "fixed": {method: dict(held) for method, held in record.fixed.items()},
     }
-    measured = settings.get("precision") == "auto"
-    found = {
-        key: known[key] if key in known and not given(key) else value
-        for key, value in settings.items()
-    } | ({"precision": known["precision"]} if measured else {})
-    if given("ray_address") and not given("workers"):  # a cluster has as many as it has room for
-        found["workers"] = None if settings["ray_address"] != HERE else found["workers"]
-    return found
 
 
-def see_files(record: "Record | None", accept_new_code: bool) -> None:
+def see_files(given: Mapping[str, Any], record: Record | None) -> None:
     """See that methods' files which only the record names are what they were; runs none of them.
 
     Raises:
         UserError: a file is not there, or another one is.
     """
-    from pfltune.program import file_digest, file_of
-    from pfltune.registry import short_name
-
-    if record is None or given("methods"):
+    if record is None or "methods" in given:
         return
     for method in record.methods:
         path = file_of(method)
@@ -93,16 +93,8 @@ def see_files(record: "Record | None", accept_new_code: bool) -> None:
                 f"its method: --methods {','.join(record.methods)}"
             )
         known = record.program.files.get(short_name(method))
-        if file_digest(path) != known and not accept_new_code:
+        if file_digest(path) != known and not given.get("accept_new_code"):
             raise UserError(
                 f"{path} is not the file that {record.name} began with; it is not run. "
                 "Restore it, or give --accept-new-code, which the report will say"
             )
-
-
-def given(setting: str) -> bool:
-    """Whether the user gave this setting to the present command."""
-    context = click.get_current_context()
-    not_given = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
-    names = OTHER_NAMES.get(setting, (setting,))
-    return any(context.get_parameter_source(name) not in not_given for name in names)

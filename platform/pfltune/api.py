@@ -1,0 +1,326 @@
+"""pfltune from Python: the commands as functions, with the same options and the same record.
+
+A function takes what its command takes, by the same names; see :mod:`pfltune.studies.options`.
+What is not given has the command's default, or, with ``resume``, is as the job began. Nothing is
+printed but warnings; ``progress=True`` prints lines that say where it stands.
+
+Errors, none of which is ever ``SystemExit``:
+
+- :class:`pfltune.UserError`: something that was asked for is not possible; nothing has begun.
+- :class:`pfltune.Halted`: it cannot go on for now, or every trial failed. What is done is kept.
+- :class:`pfltune.TrackingError`: it has ended, and MLflow could not be told.
+- ``KeyboardInterrupt``: Ctrl-C. What is done is kept, and the same call with ``resume`` goes on.
+"""
+
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, Unpack, get_type_hints
+
+from pfltune.errors import Halted, TrackingError, UserError
+from pfltune.method import Method
+from pfltune.record import Sensitivity
+from pfltune.registry import reference_to
+from pfltune.report.attachment import attach, attach_report
+from pfltune.report.notebook import Results, SensitivityResults
+from pfltune.report.partition import write_partition
+from pfltune.report.results import find_record, read_results
+from pfltune.report.sensitivity import study_trials, write_sensitivity
+from pfltune.report.writer import write_report
+from pfltune.running.job import Job, Progress, Voice
+from pfltune.running.session import run_session
+from pfltune.scenario import Scenario
+from pfltune.studies import begin
+from pfltune.studies.comparison import Comparison
+from pfltune.studies.options import (
+    OPTIONS,
+    SearchOptions,
+    SensitivityOptions,
+    TuneOptions,
+    checked,
+    defaults,
+    results_folder,
+)
+from pfltune.studies.progress import ComparisonLines, StudyLines
+from pfltune.studies.sensitivity import METHOD
+
+log = logging.getLogger("pfltune")
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+MethodLike = str | type[Method]
+"""A name, ``path/to/file.py:Class``, or a class that is in a file."""
+ScenarioLike = str | Path | Scenario
+"""A name, the path of a YAML file, or a scenario."""
+
+
+class View(Protocol):
+    """What is said and shown while a job runs."""
+
+    @property
+    def voice(self) -> Voice:
+        """Takes what happens, line by line."""
+
+    def progress(self, job: Job) -> Progress:
+        """Shows where a job stands."""
+
+    def show(self, found: Results | SensitivityResults) -> None:
+        """Take what was found, as soon as the report is there and before MLflow is given it."""
+
+
+class Lines:
+    """A view in lines; warnings go to the log.
+
+    Args:
+        tell: takes a line.
+    """
+
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        self.voice = Voice(tell, log.warning)
+
+    def progress(self, job: Job) -> Progress:
+        """A line now and then."""
+        lines = ComparisonLines if isinstance(job, Comparison) else StudyLines
+        return lines(job.plan, self.voice.tell)
+
+    def show(self, found: Results | SensitivityResults) -> None:
+        """The caller gets it."""
+
+
+def _like_its_command(function: Function) -> Function:
+    """Let the signature show every option with the default that holds where it is not given."""
+    command = function.__name__
+    holds, kinds = defaults(command), get_type_hints(OPTIONS[command])
+    own = [p for p in inspect.signature(function).parameters.values() if p.name != "options"]
+    shown = [p.replace(default=holds.get(p.name, p.default)) for p in own]
+    shown += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=holds[name], annotation=k)
+        for name, k in kinds.items()
+    ]
+    vars(function)["__signature__"] = inspect.signature(function).replace(parameters=shown)
+    return function
+
+
+@_like_its_command
+def compare(
+    methods: MethodLike | Sequence[MethodLike] | None = None,
+    *,
+    scenario: ScenarioLike | None = None,
+    progress: bool | View = False,
+    **options: Unpack[SearchOptions],
+) -> Results:
+    """Compare methods on one scenario: equal search, fresh seeds, one table.
+
+    Args:
+        methods: names, ``path/to/file.py:Class``, or classes that are in a file.
+        scenario: name, path of a YAML file, or a :class:`pfltune.scenario.Scenario`.
+        progress: whether to print lines that say where it stands, or a view of one's own.
+        options: as of ``pfltune compare``.
+
+    Returns:
+        What was found; its report is written and, where MLflow is, attached there.
+
+    Raises:
+        UserError: something of it is not possible.
+        Halted: it cannot go on for now, or every trial failed.
+        TrackingError: it has ended, and MLflow could not be told.
+    """
+    wanted = None if methods is None else _references(methods)
+    given = _given("compare", options, methods=wanted, scenario=scenario)
+    return compared("compare", given, _view(progress))
+
+
+@_like_its_command
+def tune(
+    method: MethodLike | None = None,
+    *,
+    scenario: ScenarioLike | None = None,
+    progress: bool | View = False,
+    **options: Unpack[TuneOptions],
+) -> Results:
+    """Tune one method over its search space; the best configuration is tested with fresh seeds.
+
+    Args:
+        method: name, ``path/to/file.py:Class``, or a class that is in a file.
+        scenario: name, path of a YAML file, or a :class:`pfltune.scenario.Scenario`.
+        progress: whether to print lines that say where it stands, or a view of one's own.
+        options: as of ``pfltune tune``.
+
+    Raises:
+        UserError: something of it is not possible.
+        Halted: it cannot go on for now, or every trial failed.
+        TrackingError: it has ended, and MLflow could not be told.
+    """
+    if method is None and not options.get("resume"):
+        raise UserError("name a METHOD (see `pfltune methods`), or --resume what was begun")
+    wanted = None if method is None else _references(method)
+    given = _given("tune", options, methods=wanted, scenario=scenario)
+    knobs = given.pop("knobs", None)
+    fixed = {"fixed": {"": dict(knobs)}} if knobs else {}
+    return compared("tune", given | fixed, _view(progress))
+
+
+@_like_its_command
+def sensitivity(
+    *,
+    scenario: ScenarioLike | None = None,
+    progress: bool | View = False,
+    **options: Unpack[SensitivityOptions],
+) -> SensitivityResults:
+    """Keep each kind of layer personal, alone and with the head: FedPerfix's Table 1.
+
+    Args:
+        scenario: name, path of a YAML file, or a :class:`pfltune.scenario.Scenario`.
+        progress: whether to print lines that say where it stands, or a view of one's own.
+        options: as of ``pfltune sensitivity``.
+
+    Raises:
+        UserError: something of it is not possible.
+        Halted: it cannot go on for now, or every trial failed.
+        TrackingError: it has ended, and MLflow could not be told.
+    """
+    given = _given("sensitivity", options, scenario=scenario)
+    view = _view(progress)
+    with released():
+        job = begin.study(given)
+        record = run(job, given, view)
+    found = SensitivityResults(record, job.folder, study_trials(record, job.folder))
+    write_sensitivity(record, found.cells, job.folder)
+    view.show(found)
+    attach(job.results, job.name, record.id, {METHOD: {}}, found.report, view.voice.warn)
+    if not found.cells:
+        raise Halted("no part has a figure: every trial failed")
+    return found
+
+
+def load_results(
+    name: str,
+    *,
+    results: str | Path | None = None,
+    reference: str | None = None,
+    target: float | None = None,
+) -> Results | SensitivityResults:
+    """What was found by a comparison, a search or a study, also while it runs; nothing is written.
+
+    Args:
+        name: of the comparison.
+        results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
+        reference: short name or title of the method that the others are held against; default: the
+            best on validation data.
+        target: validation accuracy in (0, 1] that methods are timed to; default: 95 % of the best
+            one's.
+
+    Raises:
+        UserError: there is none of that name, or it has not begun yet.
+    """
+    place = results_folder({"results": results}).resolve()
+    record = find_record(place, name)
+    if isinstance(record.budget, Sensitivity):
+        return SensitivityResults(record, place / name, study_trials(record, place / name))
+    return Results(read_results(place, name), place / name, reference, target)
+
+
+def compared(command: str, given: Mapping[str, Any], view: View) -> Results:
+    """Run or resume a comparison or the search of one method, report it, and tell MLflow.
+
+    Args:
+        command: ``compare`` or ``tune``.
+        given: the options that were given, see :func:`pfltune.studies.begin.comparison`.
+        view: what is said and shown.
+
+    Raises:
+        UserError, Halted, TrackingError: see :func:`compare`.
+    """
+    with released():
+        job = begin.comparison(command, given)
+        run(job, given, view)
+    return reported(job, view)
+
+
+def run(job: Job, given: Mapping[str, Any], view: View) -> Any:
+    """Run a job to its end, or what is left of it; returns its record."""
+    with resumable(job):
+        accept = bool(given.get("accept_new_code"))
+        return run_session(job, view.progress(job), view.voice, write_partition, accept)
+
+
+def reported(job: Job, view: View) -> Results:
+    """The report of a comparison that has ended: written, shown, and told to MLflow.
+
+    Raises:
+        TrackingError: MLflow cannot be told.
+        Halted: no method has a figure.
+    """
+    view.voice.tell("Writing the report")
+    found = Results(write_report(job.results, job.name), job.folder)
+    view.show(found)
+    attach_report(job.results, found.result, job.folder / "report", view.voice.warn)
+    if not found.result.confirmed:
+        raise Halted("no method has a figure: every trial failed")
+    return found
+
+
+@contextmanager
+def resumable(job: Job) -> Iterator[None]:
+    """Note on whatever ends a job early how it goes on; a stranger's ``sys.exit`` ends no caller.
+
+    Raises:
+        Halted: something called ``sys.exit``.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise Halted(f"a method or library called sys.exit({error.code!r})") from error
+    except (KeyboardInterrupt, Halted, TrackingError) as error:
+        error.add_note(
+            f"What is done is kept. Go on with: pfltune.{job.command}(resume={job.name!r})"
+        )
+        raise
+
+
+@contextmanager
+def released() -> Iterator[None]:
+    """Leave no connection to Ray that was made within.
+
+    Raises:
+        UserError: this process is connected to Ray already, which a job would shut down.
+    """
+    if _connected():
+        raise UserError(
+            "this process is connected to Ray already; call ray.shutdown() first, and give "
+            "ray_address to run trials on that cluster"
+        )
+    try:
+        yield
+    finally:
+        if _connected():
+            sys.modules["ray"].shutdown()
+
+
+def _connected() -> bool:
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+
+
+def _view(progress: bool | View) -> View:
+    if isinstance(progress, bool):
+        return Lines(print if progress else log.info)
+    return progress
+
+
+def _given(command: str, options: Mapping[str, Any], **own: Any) -> dict[str, Any]:
+    """All that was given to a function, checked."""
+    return checked(command, options) | {k: v for k, v in own.items() if v is not None}
+
+
+def _references(methods: MethodLike | Sequence[MethodLike]) -> list[str]:
+    """Methods as references: names, or files by their class.
+
+    Raises:
+        UserError: there is none, or a class that is in no file.
+    """
+    several = [methods] if isinstance(methods, str | type) else list(methods)
+    if not several:
+        raise UserError("methods is empty; `pfltune methods` lists what there is")
+    return [each if isinstance(each, str) else reference_to(each) for each in several]

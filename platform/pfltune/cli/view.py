@@ -1,0 +1,43 @@
+"""What the commands that run many trials say and show in a terminal."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import click
+from rich.console import Console
+
+from pfltune.cli.live import ComparisonProgress
+from pfltune.running.job import Job, Progress, Voice
+from pfltune.studies.comparison import Comparison
+from pfltune.studies.progress import StudyLines
+
+
+class Terminal:
+    """A view on a console; what must be heard goes to standard error.
+
+    Args:
+        console: where to say it.
+        show: prints what was found.
+    """
+
+    def __init__(self, console: Console, show: Callable[[Any], object]) -> None:
+        self._console = console
+        self._show = show
+        self.voice = voice(console)
+
+    def progress(self, job: Job) -> Progress:
+        """One live table for a comparison, a line per trial for a study."""
+        if isinstance(job, Comparison):
+            return ComparisonProgress(job.plan, self._console)
+        return StudyLines(job.plan, partial(self._console.print, highlight=False))
+
+    def show(self, found: Any) -> None:
+        """Print what was found."""
+        self._show(found)
+
+
+def voice(console: Console) -> Voice:
+    """How a session speaks on a console; what must be heard goes to standard error."""
+    tell = partial(console.print, soft_wrap=True, highlight=False)
+    return Voice(tell, partial(click.echo, err=True))

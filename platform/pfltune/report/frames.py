@@ -1,0 +1,102 @@
+"""What was found as pandas DataFrames, every figure with all its digits.
+
+Accuracies are in [0, 1], MB are 10^6 bytes; names of figures are those of MLflow and of the CSV
+files beside the report.
+"""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from pfltune.report.analysis import Analysis
+from pfltune.report.results import ToldTrial
+from pfltune.report.sensitivity import NAMES, Cells
+from pfltune.report.spreadsheet import summary_row
+from pfltune.tracking.events import Selected
+
+TRIAL = ("trial", "method", "stage", "index", "seed")
+
+
+def table_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per method, the best test accuracy first; NaN where a method has no figure.
+
+    The figures are those of the report's tables and of ``summary.csv``.
+    """
+    rows = [
+        {"method": method.name, "title": method.title}
+        | (summary_row(analysis, method) if method.runs else {"seeds": 0})
+        for method in analysis.result.methods
+    ]
+    numbers = [{k: float("nan") if v is None else v for k, v in row.items()} for row in rows]
+    return pd.DataFrame(numbers).set_index("method")
+
+
+def trials_frame(trials: Iterable[ToldTrial]) -> pd.DataFrame:
+    """A row per trial: what it was, how it ended, its knobs and the last value of each figure."""
+    rows = [
+        _trial(trial)
+        | {
+            "generation": trial.started.generation,
+            "outcome": trial.outcome,
+            "failure": trial.ended.failure if trial.ended else "",
+            "rounds_done": trial.rounds[-1].round if trial.rounds else 0,
+        }
+        | {f"knobs/{name}": value for name, value in trial.started.knobs.items()}
+        | trial.metrics
+        for trial in trials
+    ]
+    more = ("generation", "outcome", "failure", "rounds_done")
+    return _frame(rows, (*TRIAL, *more))
+
+
+def curves_frame(trials: Iterable[ToldTrial]) -> pd.DataFrame:
+    """A row per trial and round; NaN for figures of rounds without an evaluation."""
+    rows = [
+        _trial(trial) | {"round": done.round} | done.metrics
+        for trial in trials
+        for done in trial.rounds
+    ]
+    return _frame(rows, (*TRIAL, "round"))
+
+
+def clients_frame(trials: Iterable[ToldTrial]) -> pd.DataFrame:
+    """A row per confirmation trial that has ended and client: accuracies in the chosen round."""
+    rows = [
+        _trial(trial) | {"client": client, "val_accuracy": val, "test_accuracy": test}
+        for trial in trials
+        if trial.started.stage == "confirm" and trial.ended and trial.ended.selected
+        for client, val, test in _clients(trial.ended.selected)
+    ]
+    return _frame(rows, (*TRIAL, "client", "val_accuracy", "test_accuracy"))
+
+
+def cells_frame(cells: Cells) -> pd.DataFrame:
+    """A row per personal part of a sensitivity study, in the order of its table."""
+    both = [part for name in NAMES for part in (name, f"{name},head") if part in cells]
+    rows = [
+        {
+            "personal": part,
+            "seeds": len(cells[part].accuracies),
+            "test/accuracy": cells[part].mean,
+            "test/accuracy_std_seeds": cells[part].std,
+            "comm/mb_per_round": cells[part].mb_per_round,
+        }
+        for part in both
+    ]
+    heads = ("personal", "seeds", "test/accuracy", "test/accuracy_std_seeds", "comm/mb_per_round")
+    return pd.DataFrame(rows, columns=list(heads)).set_index("personal")
+
+
+def _trial(trial: ToldTrial) -> dict[str, object]:
+    return {name: getattr(trial.started, name) for name in TRIAL}
+
+
+def _clients(selected: Selected) -> Iterable[tuple[int, float, float]]:
+    clients = selected.get("clients") or range(len(selected["test"]))
+    return zip(clients, selected["val"], selected["test"], strict=True)
+
+
+def _frame(rows: list[dict[str, object]], heads: Iterable[str]) -> pd.DataFrame:
+    """With the columns of ``heads`` first, also where there is no row."""
+    names = dict.fromkeys([*heads, *(name for row in rows for name in row)])
+    return pd.DataFrame(rows, columns=list(names))

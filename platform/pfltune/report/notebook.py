@@ -1,0 +1,254 @@
+"""What was found, for who works in Python: tables as DataFrames, figures that a notebook shows."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pfltune.errors import UserError, unknown
+from pfltune.knobs import Value
+from pfltune.record import Record
+from pfltune.report import words
+from pfltune.report.analysis import Analysis, analyse
+from pfltune.report.canvas import ShownFigure
+from pfltune.report.columns import cells, result_columns
+from pfltune.report.figures import MAKERS, draw
+from pfltune.report.frames import (
+    cells_frame,
+    clients_frame,
+    curves_frame,
+    table_frame,
+    trials_frame,
+)
+from pfltune.report.page import rendered
+from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial
+from pfltune.report.sensitivity import HEADS, Cells, cells_of, rows
+from pfltune.report.sensitivity import figure as sensitivity_figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Told:
+    """What a journal tells of trials, as DataFrames; names of figures are those of MLflow.
+
+    Accuracies are in [0, 1], MB are 10^6 bytes, ``time/…`` are seconds.
+    """
+
+    def told(self) -> Iterable[ToldTrial]:
+        """The trials."""
+        raise NotImplementedError
+
+    @property
+    def trials(self) -> "pd.DataFrame":
+        """A row per trial, of search and confirmation.
+
+        Columns: ``trial``, ``method``, ``stage`` (``search`` or ``confirm``), ``index`` within
+        method and stage, ``seed``, ``generation`` (-1 in the confirmation), ``outcome``
+        (``finished``, ``stopped early``, ``failed`` or ``running``), ``failure``, ``rounds_done``,
+        ``knobs/NAME`` for each knob, and the last value of each figure. ``selected/…`` are figures
+        at the round that was chosen on validation.
+        """
+        return trials_frame(self.told())
+
+    @property
+    def curves(self) -> "pd.DataFrame":
+        """A row per trial and round: what the trial was, ``round``, and all figures of the round.
+
+        ``comm/total_mb`` is what all sampled clients together have exchanged so far. A figure of a
+        round without an evaluation is NaN.
+        """
+        return curves_frame(self.told())
+
+    @property
+    def clients(self) -> "pd.DataFrame":
+        """A row per confirmation trial that has ended and client, in the chosen round.
+
+        Columns: what the trial was, ``client`` (its number in the partition), ``val_accuracy`` and
+        ``test_accuracy`` on the client's own samples.
+        """
+        return clients_frame(self.told())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results(Told):
+    """What a comparison or the search of one method found; a notebook shows table and main figure.
+
+    Attributes:
+        result: what stands in its record and its journal.
+        folder: its own, in the results folder.
+        reference: method that the others are held against; None for the best on validation data.
+        target: validation accuracy that methods are timed to; None for 95 % of the best one's.
+    """
+
+    result: ComparisonResult
+    folder: Path
+    reference: str | None = None
+    target: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the comparison."""
+        return self.result.name
+
+    @property
+    def record(self) -> Record:
+        """What was asked for, and what it ran with."""
+        return self.result.record
+
+    @property
+    def report(self) -> Path:
+        """The page of the report; tables and figures for a paper lie beside it."""
+        return self.folder / "report" / "report.html"
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """A row per method, by its short name, the best test accuracy first.
+
+        Columns: ``title``; ``seeds`` that ended; ``test/accuracy``, mean over clients and seeds at
+        the round chosen on validation, its ``test/accuracy_std_seeds`` over seeds and the ends
+        ``test/accuracy_low`` and ``…_high`` of its 95 % interval; ``test/accuracy_std`` and
+        ``…_worst_decile`` over clients; ``val/accuracy``; ``comm/…`` in MB, per round, in total and
+        per client and round; ``params/…``; ``train/steps``; ``time/total_s``; ``memory/peak_mb``;
+        ``difference`` to the ``reference`` with its interval, ``p`` and ``p_holm`` after the
+        correction, ``verdict``; ``rounds_to_target`` and ``mb_to_target``. What a method has no
+        figure of is NaN.
+        """
+        return table_frame(self.analysis)
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """All that follows from the figures."""
+        return analyse(self.result, self.reference, self.target)
+
+    def told(self) -> Iterable[ToldTrial]:
+        """The trials, method by method."""
+        return (trial for method in self.result.methods for trial in method.trials)
+
+    def best(self, method: str | None = None) -> dict[str, Value]:
+        """The configuration that the search of a method chose.
+
+        Args:
+            method: short name or title; not needed where there is one method only.
+
+        Raises:
+            UserError: there is no such method, or its search found none.
+        """
+        found = self._method(method)
+        if not found.best and not found.runs:
+            why = "; ".join(found.failures) or "its search has not ended"
+            raise UserError(f"{found.title} has no best configuration: {why}")
+        return dict(found.best)
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The names of the figures that :meth:`figure` draws."""
+        return tuple(MAKERS)
+
+    def figure(self, name: str = "accuracy_vs_communication") -> ShownFigure:
+        """One of the report's figures.
+
+        Raises:
+            UserError: there is no such figure, or nothing that it could show.
+        """
+        return draw(name, self.analysis).figure
+
+    def _method(self, wanted: str | None) -> MethodResult:
+        methods = self.result.methods
+        if wanted is None and len(methods) == 1:
+            return methods[0]
+        for method in methods:
+            if str(wanted).lower() in (method.name.lower(), method.title.lower()):
+                return method
+        raise unknown("method", wanted, [method.name for method in methods])
+
+    def __repr__(self) -> str:
+        names = ", ".join(method.name for method in self.result.methods)
+        return f"<{self.record.command} {self.name}: {names}>"
+
+    def _repr_html_(self) -> str:
+        columns = result_columns(self.analysis)
+        lines = [[m.title, *cells(m, columns)] for m in self.result.methods]
+        note = words.status(self.result) or words.accuracy_note([self.result])
+        return _html(self.name, note, ["method", *(c.title for c in columns)], lines, self._main())
+
+    def _main(self) -> tuple[ShownFigure, str] | None:
+        """The first figure of the report, with its caption; None without one."""
+        for name in MAKERS:
+            try:
+                drawing = draw(name, self.analysis)
+            except UserError:
+                continue
+            return drawing.figure, drawing.caption
+        return None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SensitivityResults(Told):
+    """What a sensitivity study found; a notebook shows its table and its figure.
+
+    Attributes:
+        record: what was asked for, and what it ran with.
+        folder: its own, in the results folder.
+        all_trials: what its journal tells.
+    """
+
+    record: Record
+    folder: Path
+    all_trials: Sequence[ToldTrial]
+
+    @property
+    def name(self) -> str:
+        """Of the study."""
+        return self.record.name
+
+    @property
+    def report(self) -> Path:
+        """The folder of its tables and its figure."""
+        return self.folder / "report"
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The figures by personal part; those whose trials all failed are absent."""
+        return cells_of(self.all_trials)
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """A row per personal part.
+
+        Columns: ``seeds``, ``test/accuracy`` with its ``test/accuracy_std_seeds``, and
+        ``comm/mb_per_round``, MB of all sampled clients together.
+        """
+        return cells_frame(self.cells)
+
+    def told(self) -> Iterable[ToldTrial]:
+        """The trials, one part after the other."""
+        return self.all_trials
+
+    def figure(self) -> ShownFigure:
+        """Test accuracy with each part personal, alone and with the head."""
+        return sensitivity_figure(self.cells)
+
+    def __repr__(self) -> str:
+        return f"<sensitivity {self.name}: {len(self.cells)} personal parts>"
+
+    def _repr_html_(self) -> str:
+        main = (self.figure(), "Test accuracy by personal part.") if self.cells else None
+        return _html(self.name, "", HEADS, rows(self.cells), main)
+
+
+def _html(
+    title: str,
+    note: str,
+    heads: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    main: tuple[ShownFigure, str] | None,
+) -> str:
+    """A table and a figure for a notebook's cell; whatever strangers say is escaped."""
+    content: dict[str, Any] = {"image": "", "caption": ""}
+    if main is not None:
+        figure, caption = main
+        content = {"image": base64.b64encode(figure.png()).decode(), "caption": caption}
+    return rendered("notebook.html.j2", title=title, note=note, heads=heads, rows=lines, **content)

@@ -1,0 +1,134 @@
+"""From the options that were given to the job that they ask for, all of it checked."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from pfltune.budget import Budget
+from pfltune.errors import UserError
+from pfltune.method import Method
+from pfltune.record import Asked, Record, Sensitivity
+from pfltune.registry import short_name
+from pfltune.running.folder_lock import checked_name
+from pfltune.running.hardware import Hardware, pick_device
+from pfltune.running.pool import cluster, this_machine
+from pfltune.scenario import Scenario, load_scenario, overridden
+from pfltune.settings import validated
+from pfltune.studies.comparison import Comparison, first_methods, plan_methods
+from pfltune.studies.options import defaults, override_texts, results_folder
+from pfltune.studies.resume import HERE, begun, completed, see_files
+from pfltune.studies.sensitivity import Study, study_methods, study_plan
+from pfltune.tracking.store import writable_folder
+
+
+def comparison(command: str, given: Mapping[str, Any]) -> Comparison:
+    """The comparison, or the search of one method, that options ask for; new or to go on.
+
+    Args:
+        command: ``compare`` or ``tune``.
+        given: the options that were given. ``methods`` are references, ``fixed`` are knobs by
+            short name of the method; those under an empty name are of the only one.
+
+    Raises:
+        UserError: something of it is not possible.
+    """
+    record, settings = _completed(command, given)
+    scenario = scenario_of(given, record, settings)
+    name = name_of(given, scenario.name)
+    wanted = {key: settings[key] for key in Budget.model_fields}
+    budget = validated(Budget, wanted, "budget")
+    only = short_name(settings["methods"][0])
+    held = {method or only: knobs for method, knobs in settings["fixed"].items()}
+    plan, spaces = plan_methods(settings["methods"], budget, scenario.protocol, held)
+    return Comparison(
+        name=name,
+        command=command,
+        scenario=scenario,
+        plan=plan,
+        hardware=hardware_of(settings, scenario, first_methods(spaces)),
+        asked=asked_of(settings),
+        results=writable_folder(results_folder(given)),
+        spaces=spaces,
+    )
+
+
+def study(given: Mapping[str, Any]) -> Study:
+    """The sensitivity study that options ask for, new or to go on.
+
+    Raises:
+        UserError: something of it is not possible.
+    """
+    command = "sensitivity"
+    record, settings = _completed(command, given)
+    scenario = scenario_of(given, record, settings)
+    wanted = {key: settings[key] for key in Sensitivity.model_fields}
+    budget = validated(Sensitivity, wanted, command)
+    return Study(
+        name=name_of(given, f"{scenario.name}-{command}"),
+        command=command,
+        scenario=scenario,
+        plan=study_plan(budget, scenario.protocol),
+        hardware=hardware_of(settings, scenario, study_methods(budget.lr)),
+        asked=asked_of(settings),
+        results=writable_folder(results_folder(given)),
+        budget=budget,
+    )
+
+
+def _completed(command: str, given: Mapping[str, Any]) -> tuple[Record | None, dict[str, Any]]:
+    """What goes on, and all settings of the job."""
+    record = begun(command, given, results_folder(given))
+    see_files(given, record)
+    return record, completed(given, record, {"methods": (), **defaults(command), "fixed": {}})
+
+
+def scenario_of(
+    given: Mapping[str, Any], record: Record | None, settings: Mapping[str, Any]
+) -> Scenario:
+    """The scenario that the options name or are; what they leave open is as in the record."""
+    overrides = override_texts(settings["overrides"])
+    if record is not None and "scenario" not in given:
+        return overridden(record.scenario, overrides)
+    chosen = settings["scenario"]
+    if isinstance(chosen, Scenario):
+        return overridden(chosen, overrides)
+    return load_scenario(str(chosen), overrides)
+
+
+def name_of(given: Mapping[str, Any], default: str) -> str:
+    """The name that was given, or one made of the time.
+
+    Raises:
+        UserError: it cannot be the name of a folder.
+    """
+    made = f"{default}-{datetime.now():%Y%m%d-%H%M%S}"
+    return checked_name(given.get("resume") or given.get("name") or made)
+
+
+def hardware_of(
+    settings: Mapping[str, Any], scenario: Scenario, methods: Iterable[Method]
+) -> Hardware:
+    """What the options say of hardware, with what they leave open measured."""
+    address = settings["ray_address"] if settings["ray_address"] != HERE else None
+    if address and settings["workers"]:
+        raise UserError(
+            f"--workers {settings['workers']} is for this machine alone; with --ray-address as "
+            "many trials run as the cluster has room for"
+        )
+    machines = cluster(address) if address else this_machine()
+    return Hardware.choose(
+        scenario,
+        methods,
+        machines,
+        settings["workers"],
+        settings["threads"],
+        pick_device(settings["device"], machines.gpus),
+        settings["gpus_per_trial"],
+        settings["precision"],
+        settings["deterministic"],
+    )
+
+
+def asked_of(settings: Mapping[str, Any]) -> Asked:
+    """The options that touch no figure, for the record."""
+    return validated(Asked, {key: settings[key] for key in Asked.model_fields}, "options")

@@ -1,0 +1,188 @@
+"""The options of the jobs: their names, what is possible and what holds where they are not given.
+
+The command line and the Python interface take the same ones.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+from annotated_types import Ge, Gt, Le
+from typing_extensions import TypedDict
+
+from pfltune.errors import UserError
+
+MOST_THREADS = 1024
+RESULTS = "PFLTUNE_RESULTS"
+"""The environment variable that names the results folder where no option does."""
+
+Seed = Annotated[int, Ge(0)]
+Number = Annotated[int, Ge(1)]
+AtOnce = Annotated[int, Ge(1), Le(MOST_THREADS)]
+Share = Annotated[float, Ge(0)]
+Seconds = Annotated[float, Ge(0)]
+Limit = Annotated[float, Gt(0)]
+Rate = Annotated[float, Ge(1e-4), Le(1.0)]
+
+
+class JobOptions(TypedDict, total=False):
+    """What every job can be told.
+
+    Attributes:
+        overrides: changes of the scenario, ``["protocol.rounds=20"]`` or ``{"protocol.rounds":
+            20}``.
+        name: of the folder in the results and of MLflow's experiment; one that is there goes on.
+        resume: the name of what is to go on; options that are not given are those it began with.
+        accept_new_code: go on although code, versions or processor have changed.
+        seed: of everything.
+        workers: trials side by side; default: one per CPU core, or per GPU share.
+        threads: CPU threads per trial.
+        device: ``cpu`` or ``cuda``; default: the GPU if torch sees one.
+        precision: of passes through the model; ``auto`` measures which one is faster.
+        deterministic: only kernels that repeat themselves to the last bit.
+        gpus_per_trial: share of a GPU per trial, or ``auto``; default: 1 where there are GPUs.
+        ray_address: of a Ray cluster; ``local`` is this machine alone.
+        checkpoints: folder or address that every machine reaches; default: in the results.
+        checkpoint_seconds: a trial is written after the first round that ends so long after the
+            last time.
+        checkpoint_rounds: and after so many rounds.
+        trial_limit: seconds that the rounds of a trial may take in all.
+        results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
+    """
+
+    overrides: Mapping[str, Any] | Sequence[str]
+    name: str
+    resume: str
+    accept_new_code: bool
+    seed: Seed
+    workers: AtOnce
+    threads: AtOnce
+    device: str
+    precision: Literal["auto", "float32", "bfloat16"]
+    deterministic: bool
+    gpus_per_trial: Share | Literal["auto"]
+    ray_address: str
+    checkpoints: str
+    checkpoint_seconds: Seconds
+    checkpoint_rounds: Number
+    trial_limit: Limit
+    results: str | Path
+
+
+class SearchOptions(JobOptions, total=False):
+    """What a search can be told besides.
+
+    Attributes:
+        trials: search trials per method.
+        generation: trials suggested together, which are halved among themselves.
+        eta: one of eta goes on at each rung.
+        seeds: fresh seeds of the confirmation.
+    """
+
+    trials: int
+    generation: int
+    eta: int
+    seeds: Number
+
+
+class TuneOptions(SearchOptions, total=False):
+    """What the search of one method can be told besides.
+
+    Attributes:
+        knobs: hyperparameters that are held at a value, such as ``{"prefix": "tokens"}``.
+    """
+
+    knobs: Mapping[str, Any]
+
+
+class SensitivityOptions(JobOptions, total=False):
+    """What a sensitivity study can be told besides.
+
+    Attributes:
+        lr: learning rate of every trial.
+        seeds: per personal part.
+    """
+
+    lr: Rate
+    seeds: Number
+
+
+OPTIONS: Mapping[str, type] = {
+    "compare": SearchOptions,
+    "tune": TuneOptions,
+    "sensitivity": SensitivityOptions,
+}
+"""By the command that takes them."""
+METHODS = ("fedperfix", "fedavg", "fedper", "fedrep", "pfedpg", "local")
+DEFAULTS: Mapping[str, Any] = {
+    "scenario": "digits",
+    "overrides": (),
+    "accept_new_code": False,
+    "seed": 0,
+    "threads": 1,
+    "precision": "auto",
+    "deterministic": False,
+    "checkpoint_seconds": 30.0,
+    "results": Path("results"),
+    "trials": 8,
+    "generation": 4,
+    "eta": 3,
+    "lr": 0.03,
+}
+"""Of the options that have one and the same in all commands; of the others it is None."""
+OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "compare": {"methods": METHODS, "seeds": 3},
+    "tune": {"method": None, "knobs": {}, "seeds": 1},
+    "sensitivity": {"seeds": 1},
+}
+"""Of those that differ between commands."""
+
+
+def defaults(command: str) -> dict[str, Any]:
+    """What holds for each option of a command that is not given."""
+    own = {"scenario": DEFAULTS["scenario"], **OWN_DEFAULTS[command]}
+    return {name: DEFAULTS.get(name) for name in get_type_hints(OPTIONS[command])} | own
+
+
+def checked(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given, each a value that is possible; None is as not given.
+
+    Raises:
+        UserError: an unknown one, or a value that is not possible.
+    """
+    from pydantic import create_model
+
+    from pfltune.settings import Settings, validated
+
+    known = get_type_hints(OPTIONS[command], include_extras=True)
+    fields: Any = {name: (kind | None, None) for name, kind in known.items()}
+    model = create_model(f"{command} options", __base__=Settings, **fields)
+    given = {name: value for name, value in options.items() if value is not None}
+    found = validated(model, given, command)
+    return {name: getattr(found, name) for name in found.model_fields_set}
+
+
+def results_folder(given: Mapping[str, Any]) -> Path:
+    """The results folder that is named, by an option or by the environment."""
+    return Path(given.get("results") or os.environ.get(RESULTS) or DEFAULTS["results"])
+
+
+def override_texts(overrides: Mapping[str, Any] | Sequence[str]) -> list[str]:
+    """Overrides of a scenario as ``key=value``, also where they are a mapping."""
+    if not isinstance(overrides, Mapping):
+        return list(overrides)
+    return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+
+
+def names(text: str) -> list[str]:
+    """``"fedavg, local"`` as ``["fedavg", "local"]``.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise UserError("--methods is empty; `pfltune methods` lists what there is")
+    return found

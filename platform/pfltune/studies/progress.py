@@ -1,0 +1,187 @@
+"""How far a job is, told in lines: where there is no terminal, and in Python."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pfltune.registry import short_name
+from pfltune.search.plan import Plan
+from pfltune.text import count
+from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
+
+SECONDS_BETWEEN_LINES = 15.0
+FEWEST_ROUNDS = 10
+"""Rounds without which the time left is not estimated."""
+
+
+@dataclass
+class MethodProgress:
+    """What is known of one method's trials.
+
+    Attributes:
+        ended: search trials that have ended, those stopped early and failed included.
+        stopped: of these, stopped early at a rung.
+        failed: trials of both phases that failed.
+        confirmed: confirmation trials that have ended.
+        bests: best validation accuracy of the search after each of its rounds.
+        rounds: the round that each running trial has reached.
+    """
+
+    ended: int = 0
+    stopped: int = 0
+    failed: int = 0
+    confirmed: int = 0
+    bests: list[float] = field(default_factory=list)
+    rounds: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def best(self) -> float:
+        """Best validation accuracy of the search so far; 0 before the first."""
+        return self.bests[-1] if self.bests else 0.0
+
+
+class ComparisonLines:
+    """Follows the journal and says now and then where the comparison stands.
+
+    Args:
+        plan: how much there is to do.
+        tell: takes a line.
+    """
+
+    seconds_between = SECONDS_BETWEEN_LINES
+
+    def __init__(self, plan: Plan, tell: Callable[[str], object]) -> None:
+        self._plan = plan
+        self._tell = tell
+        self._methods = {short_name(method): MethodProgress() for method in plan.methods}
+        self._trials: dict[str, TrialStarted] = {}
+        self._rounds_done = 0
+        self._rounds_saved = 0
+        self._began = time.monotonic()
+        self._first: tuple[float, int] | None = None
+        self._last_shown = self._began
+        self._shown = False
+
+    def apply(self, event: Event) -> None:
+        """Count a trial, a round or an end."""
+        if isinstance(event, TrialStarted):
+            self._trials[event.trial] = event
+        elif isinstance(event, RoundDone):
+            self._count_round(event)
+        elif isinstance(event, TrialEnded):
+            self._count_end(event)
+        if self._shown and time.monotonic() - self._last_shown >= self.seconds_between:
+            self._last_shown = time.monotonic()
+            self._show()
+
+    def start(self) -> None:
+        """Show what there is, and time from here on."""
+        self._shown = True
+        self._began = time.monotonic()
+
+    def close(self) -> None:
+        """Tell the last state, also after an interruption."""
+        self._show()
+
+    def _count_round(self, event: RoundDone) -> None:
+        progress = self._of(event.trial)
+        progress.rounds[event.trial] = event.round
+        self._rounds_done += 1
+        if self._shown and self._first is None:
+            self._first = (time.monotonic(), self._rounds_done)
+        if self._trials[event.trial].stage == "search":
+            progress.bests.append(max(progress.best, event.score))
+
+    def _count_end(self, event: TrialEnded) -> None:
+        progress = self._of(event.trial)
+        progress.rounds.pop(event.trial, None)
+        failed = event.outcome == "failed"
+        progress.failed += failed
+        if failed:
+            self._rounds_saved += self._plan.protocol.rounds - event.round
+        if self._trials[event.trial].stage == "confirm":
+            progress.confirmed += 1
+        else:
+            progress.ended += 1
+            progress.stopped += event.outcome == "stopped early"
+
+    def _of(self, trial: str) -> MethodProgress:
+        return self._methods[self._trials[trial].method]
+
+    def _show(self) -> None:
+        self._tell(self._line())
+
+    def _line(self) -> str:
+        budget = self._plan.budget
+        states = (
+            f"{name} {s.ended + s.confirmed}/{budget.trials + budget.seeds} best {100 * s.best:.1f}"
+            for name, s in self._methods.items()
+        )
+        return f"{self._clock()} | " + " | ".join(states)
+
+    def _clock(self) -> str:
+        now = time.monotonic()
+        total = max(self._plan.total_rounds() - self._rounds_saved, self._rounds_done)
+        rounds = f"{self._rounds_done} of {count(total, 'round')}"
+        elapsed = f"{_minutes(now - self._began)} elapsed"
+        left = self._left(now, total)
+        return (
+            f"{elapsed}, {rounds}"
+            if left is None
+            else f"{elapsed}, {_minutes(left)} left, {rounds}"
+        )
+
+    def _left(self, now: float, total: int) -> float | None:
+        """Seconds that the other rounds will take; None while that would be a guess.
+
+        Counted from the end of this session's first round: before it, processes start, torch and
+        timm are imported and data read, none of which comes again.
+        """
+        if self._first is None:
+            return None
+        since, rounds_then = self._first
+        timed = self._rounds_done - rounds_then
+        if timed < FEWEST_ROUNDS:
+            return None
+        return (now - since) * (total - self._rounds_done) / timed
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+class StudyLines:
+    """One line for each trial of a sensitivity study that has ended.
+
+    Args:
+        plan: of the study.
+        tell: takes a line.
+    """
+
+    def __init__(self, plan: Plan, tell: Callable[[str], object]) -> None:
+        self._tell = tell
+        self._total = plan.budget.seeds
+        self._parts: dict[str, str] = {}
+        self._ended = 0
+
+    def apply(self, event: Event) -> None:
+        """Say how a trial ended."""
+        if isinstance(event, TrialStarted):
+            self._parts[event.trial] = str(event.knobs["personal"])
+        elif isinstance(event, TrialEnded):
+            self._ended += 1
+            part = self._parts[event.trial]
+            self._tell(f"{self._ended:3d} of {self._total}  personal: {part:18} {_told(event)}")
+
+    def start(self) -> None:
+        """Nothing to show before a trial ends."""
+
+    def close(self) -> None:
+        """Every line stays."""
+
+
+def _told(event: TrialEnded) -> str:
+    if event.selected is None:
+        return f"failed: {event.failure}"
+    test = event.selected["test"]
+    return f"test {100 * sum(test) / len(test):.2f} %"
