@@ -32,15 +32,21 @@ from pfltune.running import gpu_share as gpu_share_module
 from pfltune.running import hardware as hardware_module
 from pfltune.running import session as session_module
 from pfltune.running.callback import JournalCallback
+from pfltune.running.dealt import DealtTrials
+from pfltune.running.finished import NOTHING
+from pfltune.running.given import to_config
 from pfltune.running.gpu_share import CONTEXT_MB, MOST, USABLE, share_for
 from pfltune.running.hardware import Hardware
 from pfltune.running.ledger import Ledger
 from pfltune.running.pool import Machines
 from pfltune.running.scheduler import RungScheduler
 from pfltune.running.stopping import Stopping
+from pfltune.running.trial_log import TrialLog
 from pfltune.scenario import load_scenario
 from pfltune.search.candidate import SCORE, Candidate
 from pfltune.search.plan import Plan
+from pfltune.search.searches import ComparisonDealer
+from pfltune.search.space import load_space
 from pfltune.tracking.events import TrialEnded
 from pfltune.tracking.journal import Journal
 
@@ -532,7 +538,7 @@ class FakeTrial:
     """What scheduler and callback see of a Tune trial whose process reported ``told``."""
 
     def __init__(self, folder: Path, told: str, *, index=0, share=0.0, failures=1) -> None:
-        self.config = Candidate("fedavg", "search", index, 0, 1, {"lr": 0.1}).to_config()
+        self.config = to_config("cell", Candidate("fedavg", "search", index, 0, 1, {"lr": 0.1}))
         self.status = Trial.ERROR
         self.last_result = {"round": 2}
         self.num_failures = failures
@@ -554,10 +560,20 @@ DEATH = "The actor died unexpectedly before finishing this task.\n  ActorDiedErr
 
 
 @pytest.fixture
-def scheduler():
+def dealt(tmp_path):
+    """The trials of a comparison whose journal is in the test's folder."""
     protocol = load_scenario("digits").protocol
-    budget = Budget(trials=2, generation=2, eta=2)
-    return RungScheduler(Plan(("fedavg",), budget, protocol), Ledger(), Stopping())
+    plan = Plan(("fedavg",), Budget(trials=2, generation=2, eta=2), protocol)
+    journal, ledger = Journal(tmp_path / "journal.jsonl"), Ledger()
+    journal.observe(ledger.apply)
+    log = TrialLog(journal.append, ledger, NOTHING, str(tmp_path / "checkpoints"), print)
+    dealer = ComparisonDealer(plan, {"fedavg": load_space("fedavg")})
+    return DealtTrials(dealer, ledger, log, NOTHING)
+
+
+@pytest.fixture
+def scheduler(dealt):
+    return RungScheduler({"cell": dealt}, Stopping())
 
 
 @pytest.mark.parametrize(
@@ -577,11 +593,11 @@ def test_a_trial_without_a_gpu_gets_none(scheduler, tmp_path):
     assert trial.share == 0.0
 
 
-def test_who_is_started_again_keeps_its_place_and_who_is_not_leaves_it(scheduler, tmp_path):
+def test_who_is_started_again_keeps_its_place_and_who_is_not_leaves_it(scheduler, dealt, tmp_path):
     """The first rung of two trials over ten rounds is at round six, the next evaluation."""
     trials = [FakeTrial(tmp_path, DEATH, index=index) for index in (0, 1)]
     for trial in trials:
-        scheduler.on_trial_add(None, trial)
+        dealt.brackets.enter(Candidate.from_config(trial.config))
     result = {"round": 6, SCORE: 0.5}
     assert scheduler.on_trial_result(None, trials[0], result) == scheduler.PAUSE
     scheduler.on_trial_error(None, trials[1])
@@ -592,10 +608,8 @@ def test_who_is_started_again_keeps_its_place_and_who_is_not_leaves_it(scheduler
 
 
 @pytest.fixture
-def callback(tmp_path):
-    journal, ledger = Journal(tmp_path / "journal.jsonl"), Ledger()
-    journal.observe(ledger.apply)
-    return JournalCallback(journal, ledger, str(tmp_path / "checkpoints"))
+def callback(dealt):
+    return JournalCallback({"cell": dealt})
 
 
 def hear(callback: JournalCallback, what: str, trial: FakeTrial) -> None:
@@ -620,17 +634,17 @@ def test_a_trial_that_is_given_up_says_why(told, reason, callback, tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
-def test_a_disk_that_takes_nothing_stops_everything(number, callback, tmp_path):
+def test_a_disk_that_takes_nothing_stops_everything(number, callback, dealt, tmp_path):
     told = f"Traceback\n{OSError(number, os.strerror(number))}"
     with pytest.raises(Halted, match=re.escape(os.strerror(number))):
         hear(callback, "recover", FakeTrial(tmp_path, told))
-    assert callback.halted
+    assert dealt.log.halted
 
 
 @pytest.mark.parametrize("told", [DEATH, OUT_OF_MEMORY, "ConnectionError: storage is away"])
-def test_what_may_pass_stops_nothing(told, callback, tmp_path):
+def test_what_may_pass_stops_nothing(told, callback, dealt, tmp_path):
     hear(callback, "recover", FakeTrial(tmp_path, told))
-    assert callback.halted is None
+    assert dealt.log.halted is None
 
 
 def test_a_journal_that_cannot_be_written_stops_everything(callback, tmp_path, monkeypatch):

@@ -130,6 +130,16 @@ def test_a_room_knows_nothing_of_those_above_it(above):
     assert not found
 
 
+def test_what_to_try_knows_neither_ray_nor_mlflow():
+    found = {
+        (path.name, name)
+        for path in (PACKAGE / "search").glob("*.py")
+        for name in imports(path)
+        if within(name, "ray", "mlflow")
+    }
+    assert not found
+
+
 def test_only_the_command_line_speaks_to_a_terminal():
     found = {
         module

@@ -4,13 +4,16 @@ Ray is not started. ``Simulation`` stands in for its TuneController: the same ca
 order (see ray/tune/execution/tune_controller.py), with workers and durations that a test chooses.
 """
 
+import errno
 import heapq
 import itertools
 import json
 import math
+import os
 import random
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -26,16 +29,23 @@ from pfltune.errors import UserError
 from pfltune.federation.federation import Rounds
 from pfltune.randomness import derive
 from pfltune.ranking import Outcome, best_index
+from pfltune.running.callback import JournalCallback
+from pfltune.running.dealt import DealtTrials
+from pfltune.running.finished import NOTHING
+from pfltune.running.given import sitting_of
 from pfltune.running.ledger import Ledger
 from pfltune.running.ray_search import DealtSearch
 from pfltune.running.scheduler import RungScheduler
 from pfltune.running.stopping import Stopped, Stopping
+from pfltune.running.trial_log import TrialLog
 from pfltune.search.bracket import Bracket
 from pfltune.search.candidate import SCORE, Candidate, confirmation_seed, search_seed
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer, MethodSearch
 from pfltune.search.space import load_space
-from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.search.tpe import Tpe
+from pfltune.tracking.events import TrialEnded, TrialStarted
+from pfltune.trials.stored import StoredRound, StoredTrial
 
 pytestmark = pytest.mark.thorough
 
@@ -189,6 +199,10 @@ class FakeTrial:
     config: dict
     status: str = Trial.PENDING
     last_result: dict = field(default_factory=dict)
+    run_metadata: SimpleNamespace = field(default_factory=SimpleNamespace)
+    placement_group_factory: None = None
+    error_file: None = None
+    num_failures: int = 4
 
     @property
     def candidate(self) -> Candidate:
@@ -203,27 +217,78 @@ class FakeTrial:
         return self.status in (Trial.TERMINATED, Trial.ERROR)
 
 
+class Store:
+    """Finished trials in memory, by what their figures depend on."""
+
+    def __init__(self, full=False) -> None:
+        self.kept, self.full, self.asked = {}, full, 0
+
+    def find(self, candidate):
+        self.asked += 1
+        return self.kept.get(self.key(candidate))
+
+    def keep(self, candidate, trial) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        before = self.kept.get(self.key(candidate))
+        if before is None or before.round < trial.round:
+            self.kept[self.key(candidate)] = trial
+        shorter = min(before.round, trial.round) if before else 0
+        assert not before or before.rounds[:shorter] == trial.rounds[:shorter]
+
+    @staticmethod
+    def key(candidate):
+        knobs = json.dumps(dict(candidate.knobs), sort_keys=True)
+        return (candidate.method, candidate.stage, candidate.seed, knobs)
+
+
+class Seat:
+    """One comparison of a simulation.
+
+    Args:
+        plan: what is searched.
+        failures: (method, stage, index) → CRASH or DIVERGE, in round 1 + index mod 3, or SPOIL:
+            the trial's first pause cannot be saved.
+        lines: the journal of an earlier simulation, to go on with; its checkpoints are as good.
+        store: finished trials.
+        objects: another strategy or halving.
+    """
+
+    def __init__(self, plan=PLAN, failures=None, lines=(), store=NOTHING, **objects) -> None:
+        self.plan, self.failures, self.store = plan, failures or {}, store
+        self.ledger, self.lines, self.warnings = Ledger(), [], []
+        for line in lines:
+            self.note(line)
+        self.dealer = ComparisonDealer(plan, {m: SPACES[m] for m in plan.methods}, **objects)
+        log = TrialLog(self.note, self.ledger, store, "/nowhere/at/all", self.warnings.append)
+        self.dealt = DealtTrials(self.dealer, self.ledger, log, store)
+
+    def note(self, event) -> None:
+        """As the journal does."""
+        self.lines.append(event)
+        self.ledger.apply(event)
+
+
 class Simulation:
     """A discrete-event model of Ray's TuneController with W workers.
 
     Args:
-        plan: what is searched.
+        plan, failures, lines, store, objects: see :class:`Seat`.
         workers: trials that run side by side.
         seed: of the durations of rounds and pauses, and of the order of the controller's steps.
-        failures: (method, stage, index) → CRASH or DIVERGE, in round 1 + index mod 3, or SPOIL:
-            the trial's first pause cannot be saved.
-        lines: the journal of an earlier simulation, to go on with; its checkpoints are as good.
+        beside: other comparisons that share the workers.
     """
 
-    def __init__(self, plan=PLAN, workers=1, seed=0, failures=None, lines=()):
-        self.plan, self.workers, self.failures = plan, workers, failures or {}
-        self.ledger, self.lines = Ledger(), []
-        for line in lines:
-            self.note(line)
-        self.dealer = ComparisonDealer(plan, {m: SPACES[m] for m in plan.methods})
-        self.searcher = DealtSearch(self.dealer, self.ledger)
+    def __init__(self, plan=PLAN, workers=1, seed=0, failures=None, beside=(), **seat):
+        self.plan, self.workers, self.seat = plan, workers, Seat(plan, failures, **seat)
+        self.ledger, self.lines, self.dealer = self.seat.ledger, self.seat.lines, self.seat.dealer
+        self.seats = {f"seat-{n}": each for n, each in enumerate([self.seat, *beside])}
+        dealt = {name: seat.dealt for name, seat in self.seats.items()}
+        self.searcher = DealtSearch(dealt)
         self.stopping = Stopping()
-        self.scheduler = RungScheduler(plan, self.ledger, self.stopping)
+        settle = [each.settle for each in dealt.values()]
+        self.scheduler = RungScheduler(dealt, self.stopping, settle)
+        self.callback = JournalCallback(dealt)
         self.rng = random.Random(seed)
         self.clock = 0.0
         self.events: list[tuple[float, int, str, str]] = []
@@ -231,19 +296,22 @@ class Simulation:
         self.trials: list[FakeTrial] = []
         self.finished_searching = False
 
-    def note(self, event) -> None:
-        """As the journal does."""
-        self.lines.append(event)
-        self.ledger.apply(event)
+    def has_work(self) -> bool:
+        return any([seat.dealt.has_work() for seat in self.seats.values()])
 
     def run(self):
-        if self.searcher.has_work():
+        if self.has_work():
             while not self.over:
                 self.step()
+        for seat in self.seats.values():
+            seat.dealt.settle()
         return self
 
-    def _end(self, trial: FakeTrial, outcome: str) -> None:
-        self.note(TrialEnded(trial.candidate.name, outcome, trial.last_result.get("round", 0)))
+    def hear(self, what: str, trial: FakeTrial, **info) -> None:
+        getattr(self.callback, f"on_trial_{what}")(0, self.trials, trial, **info)
+
+    def seat_of(self, trial: FakeTrial) -> Seat:
+        return self.seats[sitting_of(trial)]
 
     @property
     def over(self) -> bool:
@@ -252,7 +320,9 @@ class Simulation:
     @property
     def search_is_over(self) -> bool:
         """As SearchGenerator.is_finished."""
-        return self.finished_searching or len(self.trials) >= self.plan.total_trials()
+        return self.finished_searching or len(self.trials) >= sum(
+            seat.plan.total_trials() for seat in self.seats.values()
+        )
 
     def get_trials(self) -> list[FakeTrial]:
         return self.trials
@@ -267,9 +337,7 @@ class Simulation:
             self.scheduler.on_trial_remove(self, trial)
             self.searcher.on_trial_complete(trial.trial_id)
         trial.status = Trial.TERMINATED
-        failed = trial.last_result.get("failure")
-        finished = trial.last_result["round"] == self.plan.protocol.rounds
-        self._end(trial, "failed" if failed else "finished" if finished else "stopped early")
+        self.hear("complete", trial)
 
     def step(self) -> None:
         """One turn of the controller: ask, start, handle at most one event."""
@@ -295,7 +363,7 @@ class Simulation:
         if config is None:
             return False
         trial = FakeTrial(trial_id, config)
-        self._assert_earlier_generations_have_ended(trial.candidate)
+        self._assert_earlier_generations_have_ended(trial.candidate, sitting_of(trial))
         self.trials.append(trial)
         self.scheduler.on_trial_add(self, trial)
         return True
@@ -311,26 +379,10 @@ class Simulation:
             busy = sum(t.status == Trial.RUNNING for t in self.trials)
             if trial.status == Trial.PENDING and busy < self.workers:
                 trial.status = Trial.RUNNING
-                self._begin(trial)
+                self.hear("start", trial)
                 self._later("round", trial)
                 started = True
         return started or sum(trial.ended for trial in self.trials) > ended
-
-    def _begin(self, trial: FakeTrial) -> None:
-        """In a trial's process: find its checkpoint, of whatever session."""
-        candidate = trial.candidate
-        if candidate.name not in self.ledger:
-            self.note(
-                TrialStarted(
-                    candidate.name,
-                    candidate.method,
-                    candidate.stage,
-                    candidate.index,
-                    candidate.generation,
-                    candidate.seed,
-                    dict(candidate.knobs),
-                )
-            )
 
     def _later(self, event: str, trial: FakeTrial) -> None:
         duration = self.rng.expovariate(1.0)
@@ -339,25 +391,21 @@ class Simulation:
         )
 
     def _on_round(self, trial: FakeTrial) -> None:
-        known = self.ledger.find(trial.candidate.name)
-        if known and known.round and not trial.last_result:
-            *history, latest = [
-                {"round": done, SCORE: value} for done, value in known.scores.items()
-            ]
+        """In a trial's process: find its checkpoint, of whatever session, or train a round."""
+        seat = self.seat_of(trial)
+        known = seat.ledger.find(trial.candidate.name)
+        if known and known.round and not trial.last_result and not known.started.reused:
+            *history, latest = [_result(trial, done, seat.plan) for done in known.scores]
             self._take(trial, {**latest, "history": history})
             return
         number = trial.last_result.get("round", 0) + 1
-        failure = self.failures.get(trial.key)
+        failure = seat.failures.get(trial.key)
         if failure in (CRASH, DIVERGE) and number == 1 + trial.candidate.index % 3:
             self._fail(trial, failure, number)
-            return
-        result = {"round": number, SCORE: objective(trial.candidate, number, self.plan)}
-        if number == self.plan.protocol.rounds:
-            result["done"] = True
-        self._take(trial, result)
+        else:
+            self._take(trial, _result(trial, number, seat.plan))
 
     def _take(self, trial: FakeTrial, result: dict) -> None:
-        name = trial.candidate.name
         decision = TrialScheduler.STOP
         if not result.get("done"):
             decision = self.scheduler.on_trial_result(self, trial, dict(result))
@@ -365,9 +413,8 @@ class Simulation:
             result["done"] = True
         else:
             self.searcher.on_trial_result(trial.trial_id, dict(result))
+        self.hear("result", trial, result=result)
         trial.last_result = result
-        if not result.get("failure") and result["round"] > self.ledger.find(name).round:
-            self.note(RoundDone(name, result["round"], result[SCORE], {}))
         if decision == TrialScheduler.STOP:
             self.stop_trial(trial)
         elif decision == TrialScheduler.PAUSE:
@@ -377,7 +424,7 @@ class Simulation:
 
     def _on_saved(self, trial: FakeTrial) -> None:
         """A pause takes effect once the trial's state is saved; until then it is RUNNING."""
-        if self.failures.get(trial.key) == SPOIL:
+        if self.seat_of(trial).failures.get(trial.key) == SPOIL:
             self._crash(trial)
         else:
             trial.status = Trial.PAUSED
@@ -386,21 +433,22 @@ class Simulation:
         if failure == CRASH:
             self._crash(trial)
         else:
-            failed = {"round": number, SCORE: 0.0, "failure": "diverged", "done": True}
-            self._take(trial, failed)
+            why = {"failure": "diverged", "own_fault": True}
+            self._take(trial, {"round": number - 1, SCORE: 0.0, **why, "done": True})
 
     def _crash(self, trial: FakeTrial) -> None:
         self.scheduler.on_trial_error(self, trial)
         self.searcher.on_trial_complete(trial.trial_id, error=True)
         trial.status = Trial.ERROR
-        self._end(trial, "failed")
+        self.hear("error", trial)
 
-    def _assert_earlier_generations_have_ended(self, dealt: Candidate) -> None:
+    def _assert_earlier_generations_have_ended(self, dealt: Candidate, dealt_to: str) -> None:
         last = math.inf if dealt.stage == "confirm" else dealt.generation
         running = [
             trial.key
             for trial in self.trials
             if not trial.ended
+            and sitting_of(trial) == dealt_to
             and trial.candidate.method == dealt.method
             and trial.candidate.stage == "search"
             and trial.candidate.generation < last
@@ -417,14 +465,14 @@ class Simulation:
     def survivors(self) -> dict:
         """How far every trial came, and with which value, in whatever session."""
         return {
-            name: (record.ended.round, record.ended.outcome, record.objectives)
+            name: (record.ended.round, record.ended.outcome, record.scores)
             for name, record in self.ledger._records.items()
             if record.ended
         }
 
     def told(self) -> dict:
         """What Optuna was asked and told, per method in the order of its own numbers."""
-        studies = {m: s._optuna._ot_study for m, s in self.dealer.searches.items()}
+        studies = {m: s.strategy.study for m, s in self.dealer.searches.items()}
         return {
             m: [(t.params, t.value, t.state.name) for t in study.trials]
             for m, study in studies.items()
@@ -441,6 +489,15 @@ class Simulation:
             "told": self.told(),
             "best": {m: s.best() for m, s in self.dealer.searches.items()},
         }
+
+
+def _result(trial: FakeTrial, number: int, plan: Plan) -> dict:
+    score = objective(trial.candidate, number, plan)
+    result = {"round": number, SCORE: score, "val/accuracy": score / 2, "time/round_s": number}
+    if number == plan.protocol.rounds:
+        selected = {"round": number, "val": [score], "test": []}
+        result |= {"done": True, "selected": selected}
+    return result
 
 
 def objective(candidate: Candidate, number: int, plan: Plan) -> float:
@@ -568,10 +625,33 @@ def test_nobody_is_stopped_for_the_benefit_of_a_worse_trial(alone):
 def test_optuna_is_told_the_value_at_which_each_trial_ended(alone):
     for method in METHODS:
         ended = [
-            (dict(t.candidate.knobs), t.last_result[SCORE], "COMPLETE")
+            (
+                dict(t.candidate.knobs),
+                t.last_result[SCORE],
+                "COMPLETE" if t.last_result["round"] == 8 else "PRUNED",
+            )
             for t in alone.of(method, "search")
         ]
         assert alone.told()[method] == ended
+        study = alone.dealer.searches[method].strategy.study
+        for trial, told in zip(alone.of(method, "search"), study.trials, strict=True):
+            reached = trial.last_result["round"]
+            at_its_rung = {reached: trial.last_result[SCORE]} if reached < 8 else {}
+            assert told.intermediate_values == at_its_rung
+
+
+def test_the_search_takes_a_failure_for_worse_than_all_that_was_stopped_early():
+    """As TPE ranks what it is told: finished, stopped late, stopped early, failed."""
+    from optuna.samplers._tpe.sampler import _split_trials
+
+    plan = make_plan(trials=4, generation=4)
+    strategy = Tpe("fedavg", plan, SPACES["fedavg"])
+    for index in range(4):
+        strategy.propose(index)
+    for index, outcome in enumerate([Outcome(), Outcome(2, 0.9), Outcome(4, 0.1), Outcome(8, 0.0)]):
+        strategy.hear(index, outcome)
+    ranked = [_split_trials(strategy.study, strategy.study.trials, n)[0] for n in (1, 2, 3)]
+    assert [{trial.number for trial in best} for best in ranked] == [{3}, {2, 3}, {1, 2, 3}]
 
 
 def test_the_confirmation_retrains_the_best_configuration(alone):
@@ -585,7 +665,7 @@ def test_the_confirmation_retrains_the_best_configuration(alone):
 
 def test_whoever_has_been_dealt_least_is_served_first():
     """The first generation of all methods is dealt in turns."""
-    searcher = DealtSearch(ComparisonDealer(PLAN, SPACES), Ledger())
+    searcher = Simulation().searcher
     dealt = [searcher.suggest(f"t{i}")["method"] for i in range(12)]
     assert dealt == list(METHODS) * 4
     assert searcher.suggest("t12") is None, "all methods wait for their first generation"
@@ -593,8 +673,9 @@ def test_whoever_has_been_dealt_least_is_served_first():
 
 def test_optuna_hears_of_a_generation_only_as_a_whole():
     """A trial may end before the last of its generation is dealt: it must not be heard of yet."""
-    search = MethodSearch("fedavg", make_plan(trials=4, generation=2), SPACES["fedavg"])
-    study = search._optuna._ot_study
+    plan, space = make_plan(trials=4, generation=2), SPACES["fedavg"]
+    search = MethodSearch("fedavg", plan, space, strategy := Tpe("fedavg", plan, space))
+    study = strategy.study
     search.next()
     search.complete(0, Outcome(8, 0.5))
     assert study.get_trials(states=[TrialState.COMPLETE]) == []
@@ -621,8 +702,8 @@ def test_failed_trials_do_not_stop_the_comparison(workers):
         best = simulation.dealer.searches[method].best()
         assert (method, "search", best.index) not in failures
     told = simulation.told()
-    assert told["fedavg"][1][1:] == (0.0, "COMPLETE"), "a failure is told as a finite value"
-    assert told["fedrep"][0][1:] == (0.0, "COMPLETE")
+    assert told["fedavg"][1][1:] == (None, "PRUNED"), "a failure is told, without a score"
+    assert told["fedrep"][0][1:] == (None, "PRUNED")
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
@@ -674,6 +755,54 @@ def test_another_seed_is_another_search(alone):
     assert Simulation(plan).run().told() != alone.told()
 
 
+# ----------------------------------------------------------- another strategy, another halving
+
+
+class Repeating:
+    """Proposes the first start point of a space, again and again, and remembers what it heard."""
+
+    def __init__(self, method, plan, space) -> None:
+        self.point, self.heard = dict(space.start[0]), []
+
+    def propose(self, index):
+        return self.point
+
+    def hear(self, index, outcome) -> None:
+        self.heard.append((index, outcome.round))
+
+
+class Everybody:
+    """No halving."""
+
+    def __init__(self, plan, generation) -> None:
+        pass
+
+    def add(self, index) -> None:
+        pass
+
+    def reach(self, index, round_number, value) -> None:
+        pass
+
+    def leave(self, index) -> None:
+        pass
+
+    def verdict(self, index):
+        return "go on"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_another_strategy_and_another_halving_take_their_place(workers):
+    plan = make_plan(methods=METHODS[:2], trials=5, generation=2, eta=2, seeds=1)
+    objects = {"strategy": Repeating, "halving": Everybody}
+    simulation = Simulation(plan, workers, seed=workers, **objects).run()
+    for method in plan.methods:
+        trials = simulation.of(method, "search")
+        assert [t.candidate.knobs for t in trials] == [SPACES[method].start[0]] * 5
+        assert {t.last_result["round"] for t in trials} == {8}, "nobody is stopped"
+        heard = simulation.dealer.searches[method].strategy.heard
+        assert heard == [(index, 8) for index in range(5)]
+
+
 # ------------------------------------------------------------------------- killed and resumed
 
 
@@ -708,7 +837,7 @@ def test_a_search_killed_many_times_ends_as_it_would_have(steps, workers, broken
 
 def killed_after(steps, **settings) -> Simulation:
     simulation = Simulation(**settings)
-    for _ in range(steps if simulation.searcher.has_work() else 0):
+    for _ in range(steps if simulation.has_work() else 0):
         if not simulation.over:
             simulation.step()
     return simulation
@@ -716,7 +845,7 @@ def killed_after(steps, **settings) -> Simulation:
 
 def test_what_has_ended_is_not_run_again(alone):
     again = Simulation(lines=alone.lines)
-    assert not again.searcher.has_work()
+    assert not again.has_work()
     assert again.dealer.best() == alone.dealer.best()
     half = alone.lines[: len(alone.lines) // 2]
     resumed = Simulation(lines=half).run()
@@ -725,13 +854,176 @@ def test_what_has_ended_is_not_run_again(alone):
     assert ended.isdisjoint(trial.candidate.name for trial in resumed.trials)
 
 
+# ------------------------------------------------------------------- trials that are known already
+
+
+def told_of(seat) -> dict:
+    """All that the journal says of each trial, but when, and whether it was trained here."""
+    found = {}
+    for event in seat.lines:
+        content = {k: v for k, v in vars(event).items() if k not in ("time", "reused")}
+        found.setdefault(event.trial, []).append((type(event).__name__, content))
+    return found
+
+
+def stored(record, rounds: int, failures=None, plan=PLAN) -> StoredTrial:
+    """What would be kept of a trial that was trained for so many rounds, or until it failed."""
+    candidate = candidate_in(record, plan)
+    trial = FakeTrial("stored", candidate.to_config())
+    failure = 1 + candidate.index % 3 if trial.key in (failures or {}) else math.inf
+    results = [_result(trial, n, plan) for n in range(1, min(rounds, failure - 1) + 1)]
+    done = tuple(
+        StoredRound(r["round"], r[SCORE], {k: v for k, v in r.items() if "/" in k}) for r in results
+    )
+    if rounds >= failure:
+        return StoredTrial(done, "failed", "diverged")
+    if rounds < plan.protocol.rounds:
+        return StoredTrial(done, "reached")
+    return StoredTrial(done, "finished", selected=results[-1]["selected"])
+
+
+def candidate_in(record, plan) -> Candidate:
+    """The methods of these tests have their short names as references."""
+    begun = record.started
+    names = ("method", "stage", "index", "generation", "seed", "knobs")
+    return Candidate(**{name: getattr(begun, name) for name in names})
+
+
+def store_of(trained: Simulation, lengths: dict, failures=None) -> Store:
+    """A store that knows some trials of a comparison for so many rounds; of 0, nothing."""
+    store = Store()
+    for name, record in trained.ledger._records.items():
+        if rounds := lengths.get(name, 0):
+            known = stored(record, rounds, failures, trained.plan)
+            store.kept.setdefault(Store.key(candidate_in(record, trained.plan)), known)
+    return store
+
+
+DIVERGING = {("fedavg", "search", 1): DIVERGE, ("fedrep", "search", 5): DIVERGE}
+
+
+@pytest.fixture(scope="module")
+def diverging():
+    """The comparison on one worker, where two trials fail by their own fault."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return Simulation(failures=DIVERGING).run()
+
+
+@settings(max_examples=40)
+@given(data=st.data(), workers=st.integers(1, 4), seed=st.integers(0, 1000))
+def test_trials_that_are_found_are_told_as_if_they_were_trained(diverging, data, workers, seed):
+    """Whatever is known of whichever trial, and wherever the comparison is killed on its way."""
+    names = sorted(diverging.ledger.names())
+    lengths = dict(zip(names, data.draw(st.lists(st.integers(0, 8), min_size=23)), strict=False))
+    store = store_of(diverging, lengths, DIVERGING)
+    kwargs = {"workers": workers, "failures": DIVERGING, "store": store}
+    killed = killed_after(data.draw(st.integers(0, 200)), seed=seed, **kwargs)
+    lines = killed.lines[: data.draw(st.integers(0, len(killed.lines)))]
+    ended = Simulation(lines=lines, seed=seed + 1, **kwargs).run()
+    assert ended.outcome() == diverging.outcome()
+    assert told_of(ended.seat) == told_of(diverging.seat)
+
+
+def test_what_is_known_as_a_whole_needs_no_training(diverging):
+    store = Store()
+    first = Simulation(failures=DIVERGING, store=store).run()
+    assert len(store.kept) == len({Store.key(t.candidate) for t in first.trials})
+    again = Simulation(workers=3, store=store)
+    assert not again.has_work()
+    assert told_of(again.seat) == told_of(first.seat) == told_of(diverging.seat)
+    assert all(e.reused for e in again.lines if isinstance(e, TrialStarted))
+    assert again.outcome() == diverging.outcome()
+
+
+def test_a_trial_goes_no_further_than_its_bracket_lets_it(alone):
+    """Though the store knows all of it."""
+    everything = store_of(alone, dict.fromkeys(alone.ledger.names(), 8))
+    again = Simulation(store=everything)
+    assert not again.has_work()
+    assert told_of(again.seat) == told_of(alone.seat)
+    assert Counter(e.round for e in again.lines if isinstance(e, TrialEnded))[2] == 6
+
+
+def test_a_trial_that_is_known_up_to_a_rung_waits_there_and_is_trained_when_it_may_go_on(alone):
+    lengths = {name: 2 for name in alone.ledger.names() if "search" in name}
+    again = Simulation(store=store_of(alone, lengths)).run()
+    trained = {trial.candidate.name for trial in again.trials if "search" in trial.candidate.name}
+    beyond = {
+        name
+        for name, record in alone.ledger._records.items()
+        if record.started.stage == "search" and record.round > 2
+    }
+    assert trained == beyond
+    assert told_of(again.seat) == told_of(alone.seat)
+
+
+def test_what_a_machine_did_to_a_trial_is_not_kept_and_what_it_did_itself_is():
+    failures = {("fedavg", "search", 1): CRASH, ("fedavg", "search", 2): DIVERGE}
+    store = Store()
+    simulation = Simulation(failures=failures, store=store).run()
+    crashed, diverged = simulation.of("fedavg", "search")[1:3]
+    assert store.find(crashed.candidate) is None
+    assert store.find(diverged.candidate).outcome == "failed"
+    ended = {e.trial: e.own_fault for e in simulation.lines if isinstance(e, TrialEnded)}
+    assert ended[crashed.candidate.name] is False
+    assert ended[diverged.candidate.name] is True
+
+
+def test_a_store_that_cannot_be_written_is_told_once_and_stops_nothing(alone):
+    simulation = Simulation(workers=2, store=Store(full=True)).run()
+    assert simulation.outcome() == alone.outcome()
+    (warning,) = simulation.seat.warnings
+    assert "No space left on device" in warning
+
+
+def test_what_other_code_began_is_kept_for_nobody_else():
+    ledger, store, lines = Ledger(), Store(), []
+    log = TrialLog(
+        lines.append, ledger, store, "/nowhere/at/all", print, unkept={"fedavg-search-0"}
+    )
+    for index in (0, 1):
+        candidate = Candidate("fedavg", "search", index, 0, 7, {"lr": index})
+        log.begin(candidate)
+        ledger.apply(lines[-1])
+        log.keep_and_end(candidate, TrialEnded(candidate.name, "stopped early", 0))
+    assert [key[-1] for key in store.kept] == ['{"lr": 1}']
+
+
+# ------------------------------------------------------------------- several comparisons at once
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_comparisons_that_share_the_workers_are_what_they_are_alone(alone, workers):
+    small = make_plan(methods=METHODS[:2], trials=4, generation=4, eta=2, seeds=1)
+    beside = [Seat(small), Seat(PLAN, DIVERGING)]
+    both = Simulation(workers=workers, seed=4, beside=beside).run()
+    assert told_of(both.seat) == told_of(alone.seat)
+    assert told_of(beside[0]) == told_of(Simulation(small).run().seat)
+    assert told_of(beside[1]) == told_of(Simulation(failures=DIVERGING).run().seat)
+    assert all(seat.dealt.over for seat in both.seats.values())
+
+
+def test_trials_are_dealt_evenly_over_comparisons():
+    both = Simulation(beside=[Seat()])
+    dealt = Counter(both.searcher.suggest(f"t{n}")["sitting"] for n in range(20))
+    assert dealt == {"seat-0": 10, "seat-1": 10}
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_comparisons_side_by_side_may_share_a_store(alone, workers):
+    """Both may train the same trial; the first is kept."""
+    store = Store()
+    beside = Seat(store=store)
+    both = Simulation(workers=workers, seed=5, store=store, beside=[beside]).run()
+    assert told_of(both.seat) == told_of(beside) == told_of(alone.seat)
+    assert len(store.kept) == len({Store.key(t.candidate) for t in alone.trials})
+
+
 def test_a_trial_that_would_be_another_one_is_refused(alone):
     started = next(event for event in alone.lines if isinstance(event, TrialStarted))
     other = replace(started, knobs={**started.knobs, "lr": 0.123})
-    search = DealtSearch(ComparisonDealer(PLAN, SPACES), Ledger())
-    search._ledger.apply(other)
     with pytest.raises(UserError, match=rf"{started.trial} was started with .*0\.123"):
-        search.has_work()
+        Simulation(lines=[other]).has_work()
 
 
 def test_whoever_asks_to_stop_gets_every_trial_paused_after_its_round():

@@ -1,6 +1,5 @@
 """What a search may vary: every YAML against the knobs of its method."""
 
-import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -162,15 +161,6 @@ def test_a_conditional_knob_is_suggested_only_where_it_applies():
     for each in values:
         applying = {name for name, kind in PREFIXES.items() if each["prefix"] == kind}
         assert applying == set(PREFIXES) & set(each)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_space_survives_pickling(method):
-    """OptunaSearch pickles the space with itself."""
-    space = load_space(method).hold({"lr": 0.02})
-    copy = pickle.loads(pickle.dumps(space))
-    assert copy == space
-    assert suggestions(copy, 3) == suggestions(space, 3)
 
 
 def test_a_held_knob_is_not_suggested():

@@ -6,19 +6,19 @@ from dataclasses import replace
 import pytest
 
 from pfltune.federation.compute import Compute
+from pfltune.running.given import Given, to_config
 from pfltune.running.trainable import FederatedTrainable
 from pfltune.running.trial_options import TrialOptions
 from pfltune.search.candidate import Candidate
 
 
-def last_result(ground, tmp_path, method="fedper", stage="confirm"):
+def last_result(ground, tmp_path, method="fedper", stage="confirm", **limits):
     candidate = Candidate(method, stage, 0, -1, seed=0, knobs={})
+    options = TrialOptions(str(tmp_path / "checkpoints"), **limits)
     trainable = object.__new__(FederatedTrainable)
     trainable.setup(
-        candidate.to_config(),
-        {stage: ground},
-        Compute(),
-        TrialOptions(str(tmp_path / "checkpoints")),
+        to_config("cell", candidate),
+        {"cell": Given({stage: ground}, Compute(), options)},
     )
     result = trainable.step()
     while not result.get("done"):
@@ -69,9 +69,27 @@ def test_whatever_a_method_raises_is_a_failed_trial_in_one_line(
 ):
     path = tmp_path / "failing.py"
     path.write_text(SOURCE.format(hook=hook, raised=raised))
-    failure = last_result(federation, tmp_path, method=f"{path}:Failing")["failure"]
-    assert words in failure
-    assert "\n" not in failure
+    result = last_result(federation, tmp_path, method=f"{path}:Failing")
+    assert words in result["failure"]
+    assert "\n" not in result["failure"]
+    assert result["own_fault"]
+
+
+@pytest.mark.parametrize(
+    ("hook", "raised"),
+    [
+        ("phases(self)", "import a_module_that_is_not_here"),
+        ("aggregate(self, *_)", "import torch; raise torch.AcceleratorError('device lost')"),
+        ("aggregate(self, *_)", "import time; time.sleep(60)"),
+    ],
+)
+def test_what_another_machine_may_do_is_no_fault_of_the_trial(hook, raised, federation, tmp_path):
+    """Nor is a limit of time; the trial would not fail like this elsewhere."""
+    path = tmp_path / "unlucky.py"
+    path.write_text(SOURCE.format(hook=hook, raised=raised))
+    result = last_result(federation, tmp_path, method=f"{path}:Failing", limit_s=5.0)
+    assert result["failure"]
+    assert not result["own_fault"]
 
 
 @pytest.mark.parametrize("raised", ["MemoryError('no room')", "OSError(28, 'No space left')"])

@@ -1,42 +1,31 @@
 """What is told of Ray Tune's trials to the journal; runs in the driver only."""
 
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from pfltune.errors import Halted
-from pfltune.federation.checkpoint import Checkpoints
-from pfltune.registry import short_name
-from pfltune.running.ledger import Ledger
-from pfltune.search.candidate import SCORE, Candidate
-from pfltune.storage import open_storage
-from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
-from pfltune.tracking.journal import Journal
+from pfltune.running.dealt import DealtTrials
+from pfltune.running.given import candidate_of, sitting_of
+from pfltune.running.trial_log import TrialLog
+from pfltune.search.candidate import SCORE
+from pfltune.tracking.events import TrialEnded
+from pfltune.trials.stored import StoredRound
 
 OUT_OF_DISK = ("No space left on device", "Disk quota exceeded", "Read-only file system")
 
 
 class JournalCallback(Callback):
-    """Writes each trial's start, rounds and end once, however often Tune starts it again.
+    """Tells each trial's start, rounds and end to the log of its sitting.
 
     Args:
-        journal: where to.
-        ledger: follows the journal: what is there already.
-        checkpoints: where trials keep theirs, which are removed when they end.
-
-    Attributes:
-        halted: why no trial can go on; Tune hides what its callbacks raise.
+        dealt: the trials of each sitting.
     """
 
-    halted: Halted | None = None
-
-    def __init__(self, journal: Journal, ledger: Ledger, checkpoints: str) -> None:
-        self._journal = journal
-        self._ledger = ledger
-        self._checkpoints = checkpoints
+    def __init__(self, dealt: Mapping[str, DealtTrials]) -> None:
+        self._dealt = dealt
 
     def __getstate__(self) -> dict:
         """Nothing: Tune pickles its callbacks with an experiment that is never restored."""
@@ -44,31 +33,18 @@ class JournalCallback(Callback):
 
     def on_trial_start(self, iteration: int, trials: list, trial: Trial, **info: Any) -> None:
         """Note the trial, the first time."""
-        candidate = Candidate.from_config(trial.config)
-        if candidate.name not in self._ledger:
-            self._append(
-                TrialStarted(
-                    trial=candidate.name,
-                    method=short_name(candidate.method),
-                    stage=candidate.stage,
-                    index=candidate.index,
-                    generation=candidate.generation,
-                    seed=candidate.seed,
-                    knobs=dict(candidate.knobs),
-                )
-            )
+        self._log(trial).begin(candidate_of(trial))
 
     def on_trial_result(
         self, iteration: int, trials: list, trial: Trial, result: dict, **info: Any
     ) -> None:
         """Note the rounds that are new, those that a checkpoint brought along too."""
-        name = Candidate.from_config(trial.config).name
-        self.on_trial_start(iteration, trials, trial)
+        log, candidate = self._log(trial), candidate_of(trial)
+        log.begin(candidate)
         for done in [*result.get("history", ()), result]:
-            known = self._ledger.find(name)
-            if known and done["round"] > known.round and "failure" not in done:
-                metrics = {key: value for key, value in done.items() if "/" in key}
-                self._append(RoundDone(name, done["round"], done[SCORE], metrics))
+            metrics = {key: value for key, value in done.items() if "/" in key}
+            stored = StoredRound(done["round"], done[SCORE], metrics)
+            if "failure" not in done and log.round(candidate, stored):
                 # Processes may die often in a trial of days; it fails when it gets no further.
                 trial.run_metadata.num_failures = 0
 
@@ -76,13 +52,14 @@ class JournalCallback(Callback):
         """Note the end of a trial, by itself or at a rung."""
         result = trial.last_result or {}
         failure, selected = result.get("failure", ""), result.get("selected")
-        name, reached = Candidate.from_config(trial.config).name, result.get("round", 0)
+        candidate, reached = candidate_of(trial), result.get("round", 0)
+        event = TrialEnded(candidate.name, "stopped early", reached)
         if failure:
-            self._end(TrialEnded(name, "failed", reached, failure))
+            own = result["own_fault"]
+            event = TrialEnded(candidate.name, "failed", reached, failure, own_fault=own)
         elif selected:
-            self._end(TrialEnded(name, "finished", reached, selected=selected))
-        else:
-            self._end(TrialEnded(name, "stopped early", reached))
+            event = TrialEnded(candidate.name, "finished", reached, selected=selected)
+        self._log(trial).keep_and_end(candidate, event)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Trial, **info: Any) -> None:
         """Stop everything where no trial can go on.
@@ -92,29 +69,17 @@ class JournalCallback(Callback):
         """
         told = error_text(trial)
         if any(words in told for words in OUT_OF_DISK):
-            self._halt(f"a checkpoint could not be written: {told.splitlines()[-1]}")
+            self._log(trial).halt(f"a checkpoint could not be written: {told.splitlines()[-1]}")
 
     def on_trial_error(self, iteration: int, trials: list, trial: Trial, **info: Any) -> None:
         """Note that a trial crashed and is not started again."""
-        self.on_trial_start(iteration, trials, trial)
+        log, candidate = self._log(trial), candidate_of(trial)
+        log.begin(candidate)
         reached = (trial.last_result or {}).get("round", 0)
-        name = Candidate.from_config(trial.config).name
-        self._end(TrialEnded(name, "failed", round=reached, failure=_reason(trial)))
+        log.end(TrialEnded(candidate.name, "failed", round=reached, failure=_reason(trial)))
 
-    def _end(self, event: TrialEnded) -> None:
-        self._append(event)
-        with suppress(OSError):  # all that is left goes with the comparison's end
-            Checkpoints(open_storage(self._checkpoints, event.trial)).remove()
-
-    def _append(self, event: Event) -> None:
-        try:
-            self._journal.append(event)
-        except OSError as error:
-            self._halt(f"the journal could not be written: {error}")
-
-    def _halt(self, why: str) -> NoReturn:
-        self.halted = Halted(why)
-        raise self.halted
+    def _log(self, trial: Trial) -> TrialLog:
+        return self._dealt[sitting_of(trial)].log
 
 
 def error_text(trial: Trial) -> str:

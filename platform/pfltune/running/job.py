@@ -110,5 +110,20 @@ class Voice:
     warn: Callable[[str], object]
 
 
+@dataclass(frozen=True)
+class Watched:
+    """A job and who watches it.
+
+    Attributes:
+        job: what to run.
+        progress: shows where it stands.
+        voice: says what happens.
+    """
+
+    job: Job
+    progress: Progress
+    voice: Voice
+
+
 DrawPartition = Callable[[Scenario, Census, Path, Callable[[str], object]], list[Path]]
 """Writes who holds what as a table and a picture into a folder; returns the files."""

@@ -1,11 +1,13 @@
 """What is known of every trial: the events of the journal, told from its beginning."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pfltune.errors import UserError
 from pfltune.ranking import Outcome
 from pfltune.search.candidate import Candidate
 from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
+from pfltune.trials.stored import StoredRound, StoredTrial
 
 
 @dataclass
@@ -15,11 +17,13 @@ class Record:
     Attributes:
         started: what it was started with.
         scores: its score after each round.
+        metrics: its figures of each round, until it has ended.
         ended: how it ended; None while it has not.
     """
 
     started: TrialStarted
     scores: dict[int, float] = field(default_factory=dict)
+    metrics: dict[int, dict[str, float]] = field(default_factory=dict)
     ended: TrialEnded | None = None
 
     @property
@@ -36,6 +40,19 @@ class Record:
             return Outcome()
         return Outcome(self.round, self.scores[self.round])
 
+    def stored(self, ended: TrialEnded) -> StoredTrial | None:
+        """What is worth keeping of a trial that is about to end so; None for a machine's fault."""
+        if ended.outcome == "failed" and not ended.own_fault:
+            return None
+        rounds = tuple(
+            StoredRound(number, self.scores[number], self.metrics[number])
+            for number in sorted(self.metrics)
+        )
+        if ended.outcome == "failed":
+            return StoredTrial(rounds, "failed", ended.failure)
+        outcome: Literal["finished", "reached"] = "finished" if ended.selected else "reached"
+        return StoredTrial(rounds, outcome, selected=ended.selected)
+
 
 class Ledger:
     """The trials of a comparison, of earlier sessions too."""
@@ -50,10 +67,12 @@ class Ledger:
             self._records.setdefault(event.trial, Record(event))
         elif isinstance(event, RoundDone):
             self._records[event.trial].scores[event.round] = event.score
+            self._records[event.trial].metrics[event.round] = event.metrics
         elif isinstance(event, MethodEnded):
             self.methods_ended.add(event.method)
         else:
             self._records[event.trial].ended = event
+            self._records[event.trial].metrics = {}
 
     def __contains__(self, trial: str) -> bool:
         return trial in self._records

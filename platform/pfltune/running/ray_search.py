@@ -1,51 +1,42 @@
-"""Handing trials to Ray Tune, those that have not ended in an earlier session."""
+"""Handing the trials of one or more sittings to Ray Tune."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from pfltune.ranking import Outcome
-from pfltune.running.ledger import Ledger
+from pfltune.running.dealt import DealtTrials
+from pfltune.running.given import to_config
 from pfltune.search.candidate import SCORE, Candidate
-from pfltune.search.dealer import Dealer
 
 
 class DealtSearch(Searcher):
-    """Ray Tune's view of a :class:`Dealer`.
-
-    A trial that the ledger knows as ended is completed at once and never reaches Tune. So a resumed
-    comparison is dealt again from the start, and Optuna hears again what it has heard before, in
-    the same order: its state needs no file.
+    """Ray Tune's view of the trials that must be trained: the sitting with the fewest is next.
 
     Args:
-        dealer: says which trials there are.
-        ledger: what earlier sessions know.
+        dealt: the trials of each sitting by its name.
     """
 
-    def __init__(self, dealer: Dealer, ledger: Ledger) -> None:
+    def __init__(self, dealt: Mapping[str, DealtTrials]) -> None:
         super().__init__(metric=SCORE, mode="max")
-        self._dealer = dealer
-        self._ledger = ledger
-        self._running: dict[str, Candidate] = {}
+        self._dealt = dealt
+        self._running: dict[str, tuple[DealtTrials, Candidate]] = {}
         self._latest: dict[str, Outcome] = {}
-        self._ahead: Candidate | None = None
 
-    def has_work(self) -> bool:
-        """Whether there is a trial that has not ended.
-
-        Raises:
-            UserError: a trial of an earlier session is not what it was.
-        """
-        self._ahead = self._ahead or self._next()
-        return self._ahead is not None
+    def __getstate__(self) -> dict:
+        """Nothing: Tune pickles it with an experiment that is never restored."""
+        return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """A trial's configuration, None while others must end first, or FINISHED."""
-        candidate, self._ahead = self._ahead or self._next(), None
-        if candidate is not None:
-            self._running[trial_id] = candidate
-            return candidate.to_config()
-        return Searcher.FINISHED if self._dealer.exhausted else None
+        for name, trials in sorted(self._dealt.items(), key=lambda item: item[1].handed):
+            candidate = trials.next()
+            if candidate is not None:
+                self._running[trial_id] = (trials, candidate)
+                return to_config(name, candidate)
+        everything = all(trials.exhausted for trials in self._dealt.values())
+        return Searcher.FINISHED if everything else None
 
     def on_trial_result(self, trial_id: str, result: dict) -> None:
         """Remember the newest result: a trial stopped while paused completes without one."""
@@ -60,20 +51,11 @@ class DealtSearch(Searcher):
             self.on_trial_result(trial_id, result)
         outcome = self._latest.pop(trial_id, Outcome())
         failed = error or bool(result and result.get("failure"))
-        self._dealer.complete(self._running.pop(trial_id), Outcome() if failed else outcome)
+        trials, candidate = self._running.pop(trial_id)
+        trials.complete(candidate, Outcome() if failed else outcome)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal has it all."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, see :meth:`save`."""
-
-    def _next(self) -> Candidate | None:
-        while (candidate := self._dealer.deal()) is not None:
-            self._ledger.check(candidate)
-            record = self._ledger.find(candidate.name)
-            outcome = record.outcome if record else None
-            if outcome is None:
-                return candidate
-            self._dealer.complete(candidate, outcome)
-        return None

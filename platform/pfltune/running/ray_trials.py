@@ -1,62 +1,53 @@
-"""All trials of a job as one experiment of Ray Tune."""
+"""All trials of one or more sittings as one experiment of Ray Tune."""
 
 import os
+from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 
 from ray import tune
 from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 
-from pfltune.federation.federation import Federation
+from pfltune.errors import Halted
 from pfltune.running.callback import JournalCallback
-from pfltune.running.job import Job, Progress
-from pfltune.running.ledger import Ledger
+from pfltune.running.given import candidate_of, sitting_of
 from pfltune.running.ray_folder import MARK
 from pfltune.running.ray_search import DealtSearch
 from pfltune.running.scheduler import RungScheduler
+from pfltune.running.sitting import Sitting
 from pfltune.running.stopping import Stopping
 from pfltune.running.trainable import FederatedTrainable
-from pfltune.search.candidate import Candidate
-from pfltune.tracking.journal import Journal
 
 RETRIES = 3
 """How often a trial is started again in a row without getting any further."""
 
 
-def run_trials(
-    job: Job,
-    federation: Federation,
-    search: DealtSearch,
-    ledger: Ledger,
-    journal: Journal,
-    stopping: Stopping,
-    progress: Progress,
-) -> None:
-    """Run every trial that has not ended yet.
+def run_trials(sittings: Sequence[Sitting], stopping: Stopping) -> None:
+    """Train every trial that has not ended and is not known.
 
     Raises:
         KeyboardInterrupt: the user stopped it.
         Halted: it cannot go on for now.
     """
-    hardware, trial_options = job.hardware, job.trial_options
+    dealt = {sitting.job.name: sitting.dealt for sitting in sittings}
+    hardware = [sitting.job.hardware for sitting in sittings]
     trainable = tune.with_parameters(
-        FederatedTrainable,
-        federations=job.federations(federation),
-        compute=hardware.compute,
-        trial_options=trial_options,
+        FederatedTrainable, given={sitting.job.name: sitting.given for sitting in sittings}
     )
-    callback = JournalCallback(journal, ledger, trial_options.checkpoints)
+    resources = {
+        "cpu": max(each.threads for each in hardware),
+        "gpu": max(each.gpus_per_trial for each in hardware),
+    }
     # Tune keeps nothing that anybody reads again: journal and checkpoints are our own.
     with TemporaryDirectory(
         prefix="tune-", dir=os.environ.get(MARK), ignore_cleanup_errors=True
     ) as scratch:
-        resources = {"cpu": hardware.threads, "gpu": hardware.gpus_per_trial}
         tuner = tune.Tuner(
             tune.with_resources(trainable, resources),
             tune_config=tune.TuneConfig(
-                search_alg=search,
-                scheduler=RungScheduler(job.plan, ledger, stopping),
-                num_samples=job.plan.total_trials(),
+                search_alg=DealtSearch(dealt),
+                scheduler=RungScheduler(dealt, stopping, [sitting.settle for sitting in sittings]),
+                num_samples=sum(sitting.job.plan.total_trials() for sitting in sittings),
                 reuse_actors=True,
                 trial_dirname_creator=_trial_folder,
             ),
@@ -64,18 +55,20 @@ def run_trials(
                 name="tune",
                 storage_path=scratch,
                 verbose=0,
-                callbacks=[callback],
+                callbacks=[JournalCallback(dealt)],
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
             ),
         )
-        progress.start()
         try:
             tuner.fit()
         except TuneError as error:
-            raise callback.halted or error from None
-        finally:
-            progress.close()
+            raise _halted(sittings) or error from None
+
+
+def _halted(sittings: Sequence[Sitting]) -> Halted | None:
+    found = (sitting.dealt.log.halted for sitting in sittings)
+    return next((halted for halted in found if halted), None)
 
 
 def _trial_folder(trial: Trial) -> str:
-    return Candidate.from_config(trial.config).name
+    return f"{sitting_of(trial)}-{candidate_of(trial).name}"

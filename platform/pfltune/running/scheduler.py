@@ -1,17 +1,18 @@
 """Which trial runs next: Ray Tune's view of the brackets."""
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from pfltune.running.callback import error_text
-from pfltune.running.ledger import Ledger
+from pfltune.running.dealt import DealtTrials
+from pfltune.running.given import candidate_of, sitting_of
 from pfltune.running.private_api import stop_trial
 from pfltune.running.stopping import Stopping
-from pfltune.search.bracket import Bracket, Verdict
-from pfltune.search.candidate import SCORE, Candidate
-from pfltune.search.plan import Plan
+from pfltune.search.candidate import SCORE
+from pfltune.search.halving import Verdict
 
 
 class RungScheduler(TrialScheduler):
@@ -21,34 +22,38 @@ class RungScheduler(TrialScheduler):
     never paused.
 
     Args:
-        plan: rungs and survivors.
-        ledger: what earlier sessions know of a generation's trials.
+        dealt: the trials of each sitting by its name; their brackets decide who goes on.
         stopping: whether the user has asked to stop; then every trial is paused after its round.
+        settle: called before every choice, when all that was told of trials is in the journal.
     """
 
     _supports_buffered_results = False
 
-    def __init__(self, plan: Plan, ledger: Ledger, stopping: Stopping) -> None:
+    def __init__(
+        self,
+        dealt: Mapping[str, DealtTrials],
+        stopping: Stopping,
+        settle: Iterable[Callable[[], None]] = (),
+    ) -> None:
         super().__init__()
         self._metric = SCORE
-        self._plan = plan
-        self._ledger = ledger
+        self._dealt = dealt
         self._stopping = stopping
-        self._brackets: dict[tuple[str, int], Bracket] = {}
+        self._settle = tuple(settle)
+
+    def __getstate__(self) -> dict:
+        """Nothing: Tune pickles it with an experiment that is never restored."""
+        return {}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Put a search trial into its bracket."""
-        candidate = Candidate.from_config(trial.config)
-        if candidate.stage == "search":
-            self._bracket(candidate).add(candidate.index)
+        """Nothing: a trial is in its bracket since it was dealt."""
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict) -> str:
         """Pause at a rung until the others have come; all that a trial did before counts too."""
-        candidate = Candidate.from_config(trial.config)
-        if candidate.stage == "search":
-            for done in [*result.get("history", ()), result]:
-                self._bracket(candidate).reach(candidate.index, done["round"], done[SCORE])
-        verdict = self._verdict(candidate)
+        candidate, brackets = candidate_of(trial), self._dealt[sitting_of(trial)].brackets
+        for done in [*result.get("history", ()), result]:
+            brackets.reach(candidate, done["round"], done[SCORE])
+        verdict = brackets.verdict(candidate)
         if verdict == "stop":
             return self.STOP
         return self.PAUSE if verdict == "wait" or self._stopping else self.CONTINUE
@@ -75,13 +80,15 @@ class RungScheduler(TrialScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Survivors first: they unblock their method's next generation. Then new trials."""
+        for settle in self._settle:
+            settle()
         trials = tune_controller.get_trials()
         if self._stopping:
             self._stopping.settle(any(trial.status == Trial.RUNNING for trial in trials))
             return None
         # A trial that is still being saved for its pause is RUNNING: leave it until it is PAUSED.
         paused = [trial for trial in trials if trial.status == Trial.PAUSED]
-        verdicts = [(trial, self._verdict(Candidate.from_config(trial.config))) for trial in paused]
+        verdicts = [(trial, self._verdict(trial)) for trial in paused]
         for trial, verdict in verdicts:
             if verdict == "stop":
                 stop_trial(tune_controller, trial)
@@ -91,36 +98,13 @@ class RungScheduler(TrialScheduler):
 
     def debug_string(self) -> str:
         """For Ray's own output, which pfltune switches off."""
-        return f"halving {len(self._brackets)} brackets"
+        return "halving"
 
-    def _verdict(self, candidate: Candidate) -> Verdict:
-        if candidate.stage == "confirm":
-            return "go on"
-        return self._bracket(candidate).verdict(candidate.index)
+    def _verdict(self, trial: Trial) -> Verdict:
+        return self._dealt[sitting_of(trial)].brackets.verdict(candidate_of(trial))
 
     def _leave(self, trial: Trial) -> None:
-        candidate = Candidate.from_config(trial.config)
-        if candidate.stage == "search":
-            self._bracket(candidate).leave(candidate.index)
-
-    def _bracket(self, candidate: Candidate) -> Bracket:
-        if candidate.bracket not in self._brackets:
-            generation = self._plan.generations(candidate.method)[candidate.generation]
-            bracket = Bracket(generation.size, self._plan.rungs(generation.size), self._plan)
-            for index in range(generation.first, generation.first + generation.size):
-                self._recall(bracket, candidate.sibling(index))
-            self._brackets[candidate.bracket] = bracket
-        return self._brackets[candidate.bracket]
-
-    def _recall(self, bracket: Bracket, name: str) -> None:
-        """Tell a bracket of a trial that ended in an earlier session; Tune never hears of it."""
-        record = self._ledger.find(name)
-        if record is None or record.ended is None:
-            return
-        bracket.add(record.started.index)
-        for round_number, value in record.scores.items():
-            bracket.reach(record.started.index, round_number, value)
-        bracket.leave(record.started.index)
+        self._dealt[sitting_of(trial)].brackets.leave(candidate_of(trial))
 
 
 def _ran_out_of_gpu_memory(trial: Trial) -> bool:

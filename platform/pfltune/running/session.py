@@ -1,44 +1,72 @@
-"""One sitting of a comparison or a study, from its folder over Ray Tune to a complete MLflow."""
+"""Running jobs, from their folders over Ray Tune to a complete MLflow: one, or several at once."""
 
-import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
-from pfltune.data.census import take_census
-from pfltune.errors import ForeignExperiment, Halted, TrackingError, UserError
-from pfltune.federation.checkpoint import Checkpoints
+from pfltune.data.dataset import Dataset
+from pfltune.errors import TrackingError, UserError
 from pfltune.federation.federation import Federation
-from pfltune.federation.fingerprint import fingerprint
-from pfltune.ownership import claim, published, release, see_claim
-from pfltune.program import Program
-from pfltune.record import RECORD, Record, read_record
+from pfltune.record import Record, read_record
+from pfltune.running.finished import NOTHING, TrialStore
 from pfltune.running.folder_lock import locked
-from pfltune.running.job import DrawPartition, Job, Progress, Voice
-from pfltune.running.ledger import Ledger
+from pfltune.running.job import DrawPartition, Job, Progress, Voice, Watched
 from pfltune.running.pool import worker_pool
-from pfltune.running.ray_search import DealtSearch
 from pfltune.running.ray_trials import run_trials
-from pfltune.running.stopping import stopping_by_signals
-from pfltune.storage import open_storage
-from pfltune.tracking.dataset import dataset_input
-from pfltune.tracking.environment import environment_tags
-from pfltune.tracking.events import MethodEnded
-from pfltune.tracking.journal import JOURNAL, Journal
-from pfltune.tracking.mirror import Mirror
-from pfltune.tracking.runs import own_experiment
-from pfltune.tracking.store import Store, reason
+from pfltune.running.sitting import Sitting, open_sitting, way_back
+from pfltune.running.stopping import Stopping, stopping_by_signals
 
 STOPPING = "\nStopping after the rounds that run now; Ctrl-C again stops at once"
 PATIENCE_S = 120.0
 """How long a finished comparison waits for an MLflow that does not answer."""
-HASTE_S = 10.0
-"""The same for one that is stopped."""
+
+
+@dataclass
+class Ran:
+    """How a job went.
+
+    Attributes:
+        job: what was run.
+        record: what it was run as; None if it could not begin.
+        error: why it could not begin, or why MLflow lacks something of it.
+    """
+
+    job: Job
+    record: Record | None = None
+    error: UserError | TrackingError | None = None
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Keep what concerns this job alone, so that it does not stop others."""
+        try:
+            yield
+        except (UserError, TrackingError) as error:
+            self.error = error
+
+
+@dataclass(frozen=True)
+class House:
+    """What all jobs that run together have in common.
+
+    Attributes:
+        draw: writes the partition's table and picture.
+        accept_new_code: go on although another program began a job.
+        store: finished trials of all comparisons.
+    """
+
+    draw: DrawPartition
+    accept_new_code: bool = False
+    store: TrialStore = NOTHING
 
 
 def run_session(
-    job: Job, progress: Progress, voice: Voice, draw: DrawPartition, accept_new_code: bool = False
+    job: Job,
+    progress: Progress,
+    voice: Voice,
+    draw: DrawPartition,
+    accept_new_code: bool = False,
+    store: TrialStore = NOTHING,
 ) -> Record:
     """Run a job to its end, or what is left of it; returns its record.
 
@@ -51,6 +79,7 @@ def run_session(
         voice: says what happens.
         draw: writes the partition's table and picture.
         accept_new_code: go on although another program began it.
+        store: finished trials of all comparisons.
 
     Raises:
         UserError: a method does not fit, the name is taken, or something is not as it began.
@@ -58,156 +87,128 @@ def run_session(
         Halted: it cannot go on for now.
         TrackingError: it has ended, and MLflow could not be told.
     """
-    job.scenario.check(job.firsts())
-    begins = read_record(job.folder) is None  # one that has ended already needs no Ray
-    with (
-        locked(job.folder),
-        stopping_by_signals(partial(voice.warn, STOPPING)) as stopping,
-        worker_pool(job.hardware.workers, job.hardware.threads, early=begins) as wait_for_pool,
-    ):
-        voice.tell(f"Preparing scenario {job.scenario.name}: data, clients, weights")
-        federation = job.scenario.build(job.hardware.threads)
-        for note in job.scenario.notes():
-            voice.tell(note)
-        record = _begin(job, federation, accept_new_code, voice)
-        journal = _journal(job, record, voice)
-        mirror = _mirror(job, record, federation, journal, voice, draw)
-        with _resumable(job, mirror, voice):
-            ledger = Ledger()
-            for observe in (ledger.apply, progress.apply, mirror.put):
-                for event in journal.events:
-                    observe(event)
-                journal.observe(observe)
-            dealer = job.dealer()
-            search = DealtSearch(dealer, ledger)
-            if search.has_work():
-                wait_for_pool()
-                _say_what_is_left(job, ledger, voice)
-                run_trials(job, federation, search, ledger, journal, stopping, progress)
-            for method, best in dealer.best().items():
-                if method not in ledger.methods_ended:
-                    journal.append(MethodEnded(method, None if best is None else dict(best)))
-            mirror.close(PATIENCE_S)
-            _tidy_up(job, ledger)
-            return record
+    house = House(draw, accept_new_code, store)
+    (ran,) = run_sessions([Watched(job, progress, voice)], house)
+    if ran.error is not None:
+        raise ran.error
+    assert ran.record is not None
+    return ran.record
 
 
-def _begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice) -> Record:
-    """The record of this sitting, in the folder before anything else is written.
+def run_sessions(watched: Sequence[Watched], house: House) -> list[Ran]:
+    """Run several jobs at once, with one pool of workers; returns how each went, in their order.
+
+    A job that cannot begin does not stop the others.
+
+    Args:
+        watched: the jobs, each with who watches it.
+        house: what they have in common.
 
     Raises:
-        UserError: the folder, the experiment or the place of checkpoints is not this job's, or it
-            did not begin like this.
+        KeyboardInterrupt: the user stopped them.
+        Halted: they cannot go on for now.
     """
-    before = read_record(job.folder)
-    program = Program.of(job.plan.methods, job.hardware.compute.device)
-    parts = {**job.recorded(), "program": program, "data": fingerprint(federation)}
-    if before is None:
-        record = Record.model_validate(parts)
-    else:
-        now = Record.model_validate({**parts, "id": before.id, "changes": before.changes})
-        record = before.going_on(now, accept_new_code)
-    _see_store(job, record, begins=before is None, voice=voice)
-    place = job.trial_options.checkpoints
-    checkpoints = (open_storage(place), record.owner, place, "choose another --checkpoints")
-    try:
-        see_claim(*checkpoints)
-        record.write(job.folder)
-        claim(*checkpoints)
-    except OSError as error:
-        raise UserError(f"{place} cannot be written: {reason(error)}") from error
-    return record
+    results = [Ran(each.job) for each in watched]
+    with ExitStack() as stack:
+        warn = partial(watched[0].voice.warn, STOPPING)
+        stopping = stack.enter_context(stopping_by_signals(warn))
+        begins = [_hold(each, ran, stack) for each, ran in zip(watched, results, strict=True)]
+        going = [
+            (each, ran) for each, ran in zip(watched, results, strict=True) if ran.error is None
+        ]
+        if going:
+            # Jobs that have ended already need no Ray, nor do those whose trials are all known.
+            early = any(begins) and house.store.is_empty
+            _run(going, house, stopping, stack, early)
+    return results
 
 
-def _see_store(job: Job, record: Record, begins: bool, voice: Voice) -> None:
-    """See that the experiment of this name is this comparison's, or that there is none.
+def _hold(watched: Watched, ran: Ran, stack: ExitStack) -> bool:
+    """Check a job and hold its folder; whether it has not begun before."""
+    job, begins = watched.job, False
+    with ran.noting():
+        job.scenario.check(job.firsts())
+        begins = read_record(job.folder) is None
+        stack.enter_context(locked(job.folder))
+    return begins
 
-    One that goes on need not find MLflow: the mirror waits for it, and looks again.
+
+def _run(
+    going: Sequence[tuple[Watched, Ran]],
+    house: House,
+    stopping: Stopping,
+    stack: ExitStack,
+    early: bool,
+) -> None:
+    hardware = [each.job.hardware for each, _ in going]
+    workers, threads = max(h.workers for h in hardware), max(h.threads for h in hardware)
+    wait_for_pool = stack.enter_context(worker_pool(workers, threads, early=early))
+    sittings = []
+    datasets: dict[str, Dataset] = {}
+    for each, ran in going:
+        with ran.noting():
+            sitting = _opened(each, house, datasets, stack)
+            ran.record = sitting.record
+            sittings.append((each, ran, sitting))
+    working = [each for each, _, sitting in sittings if sitting.dealt.has_work()]
+    for each, _, sitting in sittings:
+        sitting.say_what_is_left(each.voice)
+    if working:
+        wait_for_pool()
+        _train([sitting for *_, sitting in sittings], working, stopping)
+    for _, _, sitting in sittings:
+        sitting.settle()
+    for each, ran, sitting in sittings:
+        with ran.noting():
+            _complete(each, sitting)
+
+
+def _opened(
+    watched: Watched, house: House, datasets: dict[str, Dataset], stack: ExitStack
+) -> Sitting:
+    """A sitting whose known trials have been told; the stack closes it.
+
+    Raises:
+        UserError: it cannot begin, or is not as it began.
     """
-    store = Store(job.results)
+    federation = _federation(watched, datasets)
+    with ExitStack() as own:
+        opened = open_sitting(watched, federation, house.draw, house.store, house.accept_new_code)
+        sitting = own.enter_context(opened)
+        sitting.dealt.has_work()
+        stack.enter_context(own.pop_all())
+    return sitting
+
+
+def _federation(watched: Watched, datasets: dict[str, Dataset]) -> Federation:
+    """What a job's scenario makes; jobs on the same data set share its images."""
+    job, voice = watched.job, watched.voice
+    voice.tell(f"Preparing scenario {job.scenario.name}: data, clients, weights")
+    federation = job.scenario.build(job.hardware.threads)
+    for note in job.scenario.notes():
+        voice.tell(note)
+    loaded = f"{job.scenario.data.model_dump_json()} at {job.scenario.backbone.image_size}"
+    return replace(federation, dataset=datasets.setdefault(loaded, federation.dataset))
+
+
+def _train(sittings: Sequence[Sitting], watched: Sequence[Watched], stopping: Stopping) -> None:
     try:
-        store.reachable()
-    except UserError:
-        if begins:
-            raise
-        return
+        for each in watched:
+            each.progress.start()
+        run_trials(sittings, stopping)
+    finally:
+        for each in watched:
+            each.progress.close()
+
+
+def _complete(watched: Watched, sitting: Sitting) -> None:
+    """Wait until MLflow knows all of it.
+
+    Raises:
+        TrackingError: it could not be told.
+    """
     try:
-        known = own_experiment(store, job.name, record.id)
-    except ForeignExperiment as error:
-        raise UserError(str(error)) from error
-    if known is not None and known.lifecycle_stage != "active":
-        voice.tell(f"The experiment {job.name!r} was deleted in MLflow: it is restored")
-
-
-def _journal(job: Job, record: Record, voice: Voice) -> Journal:
-    journal = Journal(job.folder / JOURNAL, record.id)
-    if journal.damage:
-        damage = journal.damage
-        kept = journal.keep_damaged()
-        voice.tell(
-            f"{damage}. What stands before it holds, the rest is run again; the file as it was is "
-            f"kept as {kept.name}"
-        )
-    return journal
-
-
-def _mirror(
-    job: Job,
-    record: Record,
-    federation: Federation,
-    journal: Journal,
-    voice: Voice,
-    draw: DrawPartition,
-) -> Mirror:
-    census = take_census(federation.dataset, federation.clients)
-    recipe = job.scenario.model_dump(include={"data", "partition", "split", "data_seed"})
-    with published(job.folder, record.owner, "move it away") as draft:
-        files = [path.name for path in draw(job.scenario, census, draft, voice.tell)]
-    return Mirror(
-        Store(job.results),
-        job.name,
-        record.id,
-        tags={"scenario": job.scenario.name, **environment_tags()},
-        parents=record.titles,
-        artifacts={RECORD: record.text()},
-        files=[job.folder / name for name in files],
-        on_trouble=voice.tell,
-        data=dataset_input(job.scenario.data.name, record.data["clients"], recipe, census),
-        settle=journal.sync,
-    )
-
-
-def _tidy_up(job: Job, ledger: Ledger) -> None:
-    """Remove what is left of checkpoints; all trials have ended."""
-    place = job.trial_options.checkpoints
-    for trial in ledger.names():
-        Checkpoints(open_storage(place, trial)).remove()
-    release(open_storage(place))
-
-
-@contextmanager
-def _resumable(job: Job, mirror: Mirror, voice: Voice) -> Iterator[None]:
-    """Leave no run open when the job does not come to its end, and say how it goes on."""
-    try:
-        yield
-    except BaseException as error:
-        mirror.interrupt()
-        with suppress(TrackingError):
-            mirror.close(HASTE_S)
-        if not isinstance(error, KeyboardInterrupt | Halted | TrackingError):
-            raise
-        usual = job.results == Path("results").resolve()
-        flag = "" if usual else f" --results {shlex.quote(str(job.results))}"
-        voice.tell(
-            f"What is done is kept. Go on with: pfltune {job.command} --resume {job.name}{flag}"
-        )
+        sitting.mirror.close(PATIENCE_S)
+    except TrackingError:
+        watched.voice.tell(way_back(watched.job))
         raise
-
-
-def _say_what_is_left(job: Job, ledger: Ledger, voice: Voice) -> None:
-    if len(ledger):
-        voice.tell(
-            f"Resuming {job.name}: {ledger.ended()} trials have ended, "
-            f"{len(ledger) - ledger.ended()} go on from their checkpoints"
-        )
-    voice.tell(job.announcement())

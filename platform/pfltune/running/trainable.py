@@ -9,13 +9,11 @@ from ray import tune
 
 from pfltune.errors import Diverged, told
 from pfltune.federation.checkpoint import Checkpoints
-from pfltune.federation.compute import Compute
-from pfltune.federation.federation import Federation
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method
+from pfltune.running.given import SITTING, Given
 from pfltune.running.limits import OverTime, time_limit
 from pfltune.running.private_api import TrainingResult
-from pfltune.running.trial_options import TrialOptions
 from pfltune.search.candidate import SCORE, Candidate
 from pfltune.storage import open_storage
 from pfltune.trials.training import selected_of
@@ -33,22 +31,16 @@ class FederatedTrainable(tune.Trainable):
     def setup(
         self,
         config: dict[str, Any],
-        federations: Mapping[str, Federation],
-        compute: Compute,
-        trial_options: TrialOptions,
+        given: Mapping[str, Given],
     ) -> None:
         """Start in a fresh process.
 
         Args:
-            config: the candidate.
-            federations: by stage; that of the search lacks the test indices. Handed over together,
-                so that Ray keeps one copy of the images.
-            compute: how trials compute.
-            trial_options: checkpoints and the limit of time.
+            config: the candidate and the name of its sitting.
+            given: by sitting, all of them together, so that Ray keeps one copy of images that
+                several share.
         """
-        self._grounds = federations
-        self._compute = compute
-        self._endurance = trial_options
+        self._all_given = given
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -65,20 +57,23 @@ class FederatedTrainable(tune.Trainable):
         try:
             trial, known = self._resumed()
             self._stepped = time.monotonic()
-            with time_limit(self._endurance.limit_s - self._spent):
+            with time_limit(self._options.limit_s - self._spent):
                 result = known or self._trained(trial)
         except (OSError, MemoryError, torch.OutOfMemoryError) as error:
             _forget_notes(error)
             raise
         except OverTime:
-            return self._failure(f"it took longer than the {self._endurance.limit_s:g} s allowed")
+            limit_s = self._options.limit_s
+            return self._failure(f"it took longer than the {limit_s:g} s allowed", own_fault=False)
         except Diverged as error:
-            return self._failure(str(error))
+            return self._failure(str(error), own_fault=True)
         except (Exception, SystemExit) as error:
             if "not enough memory" in str(error):  # how torch says it on a CPU
                 _forget_notes(error)
                 raise
-            return self._failure(told(error))
+            # What is missing on this machine or broken in its GPU says nothing of the method.
+            machine = isinstance(error, ImportError | torch.AcceleratorError)
+            return self._failure(told(error), own_fault=not machine)
         if self._due():
             self._save()
         self._spent = self._elapsed()
@@ -91,6 +86,8 @@ class FederatedTrainable(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._candidate = Candidate.from_config(config)
+        self._given = self._all_given[config[SITTING]]
+        self._options = self._given.options
         self._trial: FederatedTrial | None = None
         self._history: list[dict[str, Any]] = []
         self._spent = 0.0
@@ -120,11 +117,11 @@ class FederatedTrainable(tune.Trainable):
         candidate = self._candidate
         trial = FederatedTrial(
             make_method(candidate.method, candidate.knobs),
-            self._grounds[candidate.stage],
+            self._given.federations[candidate.stage],
             candidate.seed,
-            self._compute,
+            self._given.compute,
         )
-        place = open_storage(self._endurance.checkpoints, candidate.name)
+        place = open_storage(self._options.checkpoints, candidate.name)
         self._checkpoints = Checkpoints(place)
         self._history = self._checkpoints.load(trial)
         self._spent = self._history[-1]["elapsed_s"] if self._history else 0.0
@@ -137,9 +134,10 @@ class FederatedTrainable(tune.Trainable):
         end = {"done": True, "selected": selected_of(trial)}
         return {**result, **trial.footprint(), **end}
 
-    def _failure(self, reason: str) -> dict[str, Any]:
-        reached = self._trial.round if self._trial else 0
-        return {"round": reached, SCORE: 0.0, "failure": reason, "done": True}
+    def _failure(self, reason: str, own_fault: bool) -> dict[str, Any]:
+        reached = self._history[-1]["round"] if self._history else 0
+        failed = {"failure": reason, "own_fault": own_fault, "done": True}
+        return {"round": reached, SCORE: 0.0, **failed}
 
     def _elapsed(self) -> float:
         """Seconds in its steps so far, in earlier processes too; waiting for a turn is no work."""
@@ -151,9 +149,7 @@ class FederatedTrainable(tune.Trainable):
             return False
         rounds = trial.round - self._checkpoints.round
         seconds = time.monotonic() - self._saved_at
-        return rounds > 0 and (
-            rounds >= self._endurance.rounds or seconds >= self._endurance.seconds
-        )
+        return rounds > 0 and (rounds >= self._options.rounds or seconds >= self._options.seconds)
 
     def _save(self) -> None:
         if self._trial and self._trial.round > self._checkpoints.round:

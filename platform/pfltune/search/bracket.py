@@ -1,11 +1,9 @@
 """Synchronous successive halving of one generation; knows nothing of Ray."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-from pfltune.search.plan import Plan
-
-Verdict = Literal["go on", "wait", "stop"]
+from pfltune.search.halving import Verdict
+from pfltune.search.plan import Generation, Plan
 
 
 @dataclass
@@ -30,6 +28,11 @@ class Bracket:
     members: set[int] = field(default_factory=set)
     values: dict[int, dict[int, float]] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, plan: Plan, generation: Generation) -> "Bracket":
+        """The halving of a generation at its plan's rungs."""
+        return cls(generation.size, plan.rungs(generation.size), plan)
 
     def add(self, index: int) -> None:
         """A trial of the generation exists."""

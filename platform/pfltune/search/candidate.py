@@ -1,7 +1,7 @@
 """The identity of a trial: everything that its figures depend on beside the federation."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pfltune.knobs import Value
@@ -38,15 +38,6 @@ class Candidate:
     def name(self) -> str:
         """Unique within the comparison; also of its folder and of its run."""
         return f"{short_name(self.method)}-{self.stage}-{self.index}"
-
-    def sibling(self, index: int) -> str:
-        """The name of another trial of the same method and stage."""
-        return replace(self, index=index).name
-
-    @property
-    def bracket(self) -> tuple[str, int]:
-        """The trials that it is halved against."""
-        return (self.method, self.generation)
 
     def to_config(self) -> dict[str, Any]:
         """As Ray Tune carries it."""

@@ -5,11 +5,16 @@ from typing import Protocol
 
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome
+from pfltune.search.brackets import Brackets
 from pfltune.search.candidate import Candidate
 
 
 class Dealer(Protocol):
     """Knows which trials there are; its answers depend on outcomes, never on time."""
+
+    @property
+    def brackets(self) -> Brackets:
+        """What decides which of them go on."""
 
     @property
     def exhausted(self) -> bool:

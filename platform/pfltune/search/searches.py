@@ -1,73 +1,55 @@
-"""Which trial comes next: one Optuna study per method, dealt out evenly, then confirmation."""
+"""Which trial comes next: a search per method, dealt out evenly, then confirmation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import optuna
-from ray.tune.search.optuna import OptunaSearch
-
 from pfltune.knobs import Value
-from pfltune.randomness import derive
 from pfltune.ranking import Outcome, best_index
 from pfltune.registry import short_name
-from pfltune.search.candidate import SCORE, Candidate, confirmation_seed, search_seed
+from pfltune.search.bracket import Bracket
+from pfltune.search.brackets import Brackets
+from pfltune.search.candidate import Candidate, confirmation_seed, search_seed
+from pfltune.search.halving import MakeHalving
 from pfltune.search.plan import Plan
 from pfltune.search.space import SearchSpace
+from pfltune.search.strategy import MakeStrategy, Strategy
+from pfltune.search.tpe import Tpe
 
 
 @dataclass
 class MethodSearch:
     """The search of one method, a state machine over trial indices.
 
-    A generation is suggested from the results of earlier ones only: they are told to Optuna in
-    the order of their indices once all of them have ended, so timing cannot change a suggestion.
+    A generation is suggested from the results of earlier ones only: they are told to the strategy
+    in the order of their indices once all of them have ended, so timing cannot change a suggestion.
 
     Attributes:
         method: reference of the method.
         plan: trials, generations, seeds.
         space: the method's search space.
+        strategy: proposes configurations.
     """
 
     method: str
     plan: Plan
     space: SearchSpace
+    strategy: Strategy
     dealt: int = 0
     confirmed: int = 0
     candidates: list[Candidate] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        budget, name = self.plan.budget, short_name(self.method)
-        # By its name, not by its file's path: elsewhere the same file is suggested the same.
-        sampler = optuna.samplers.TPESampler(
-            seed=derive(budget.seed, f"optuna/{name}") % 2**32,
-            n_startup_trials=min(budget.generation, 10),
-            constant_liar=True,
-        )
-        self._optuna = OptunaSearch(
-            space=self.space,
-            metric=SCORE,
-            mode="max",
-            points_to_evaluate=[dict(point) for point in self.space.start],
-            sampler=sampler,
-            study_name=f"pfltune/{name}",
-        )
-
     def next(self) -> Candidate | None:
         """The next trial, or None while it must wait or when there is none left."""
-        budget = self.plan.budget
         if len(self.candidates) < self.trials:
-            number, first = divmod(len(self.candidates), budget.generation)
-            if first == 0 and len(self.outcomes) < len(self.candidates):
-                return None
-            return self._suggest(number)
+            return self._suggest()
         best = self.best()
-        if best is None or self.confirmed >= budget.seeds:
+        if best is None or self.confirmed >= self.plan.budget.seeds:
             return None
         self.confirmed += 1
         self.dealt += 1
         index = self.confirmed - 1
-        seed = confirmation_seed(budget.seed, index)
+        seed = confirmation_seed(self.plan.budget.seed, index)
         return Candidate(self.method, "confirm", index, -1, seed, best.knobs)
 
     @property
@@ -82,14 +64,13 @@ class MethodSearch:
         return searched and (self.best() is None or self.confirmed >= self.plan.budget.seeds)
 
     def complete(self, index: int, outcome: Outcome) -> None:
-        """Take the result of a search trial; a whole generation is passed on to Optuna."""
+        """Take the result of a search trial; a whole generation is passed on."""
         self.outcomes[index] = outcome
         for generation in self.plan.generations(self.method):
             members = range(generation.first, generation.first + generation.size)
             if index in members and all(member in self.outcomes for member in members):
                 for member in members:
-                    result = {SCORE: self.outcomes[member].value}
-                    self._optuna.on_trial_complete(str(member), result=result)
+                    self.strategy.hear(member, self.outcomes[member])
 
     def best(self) -> Candidate | None:
         """The best search trial; None until the search is over, or if every trial failed."""
@@ -98,13 +79,16 @@ class MethodSearch:
         index = best_index(self.outcomes.items())
         return None if index is None else self.candidates[index]
 
-    def _suggest(self, generation: int) -> Candidate:
+    def _suggest(self) -> Candidate | None:
+        """The next search trial; None while an earlier generation is unfinished."""
         index = len(self.candidates)
-        knobs: Mapping[str, Value] = self._optuna.suggest(str(index)) or {}
+        generations = self.plan.generations(self.method)
+        number = max(n for n, generation in enumerate(generations) if generation.first <= index)
+        if len(self.outcomes) < generations[number].first:
+            return None
+        knobs = {**self.space.fixed, **self.strategy.propose(index)}
         seed = search_seed(self.plan.budget.seed)
-        candidate = Candidate(
-            self.method, "search", index, generation, seed, {**self.space.fixed, **knobs}
-        )
+        candidate = Candidate(self.method, "search", index, number, seed, knobs)
         self.candidates.append(candidate)
         self.dealt += 1
         return candidate
@@ -116,10 +100,24 @@ class ComparisonDealer:
     Args:
         plan: the comparison's schedule.
         spaces: the search space of each method.
+        strategy: makes what proposes the configurations of a method.
+        halving: makes what decides which trials of a generation go on.
     """
 
-    def __init__(self, plan: Plan, spaces: Mapping[str, SearchSpace]) -> None:
-        self.searches = {m: MethodSearch(m, plan, spaces[m]) for m in plan.methods}
+    def __init__(
+        self,
+        plan: Plan,
+        spaces: Mapping[str, SearchSpace],
+        strategy: MakeStrategy = Tpe,
+        halving: MakeHalving = Bracket.of,
+    ) -> None:
+        self.brackets = Brackets(plan, halving)
+        self.searches = {
+            method: MethodSearch(
+                method, plan, spaces[method], strategy(method, plan, spaces[method])
+            )
+            for method in plan.methods
+        }
 
     @property
     def exhausted(self) -> bool:

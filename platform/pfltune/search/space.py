@@ -37,8 +37,7 @@ class SpaceFile(Settings):
 class SearchSpace:
     """The searched dimensions of one method, checked against its knobs.
 
-    Calling it with an Optuna trial suggests a configuration (define-by-run); it is a plain
-    dataclass because OptunaSearch pickles the function that it is given.
+    Calling it with an Optuna trial suggests a configuration, knob by knob.
 
     Attributes:
         dimensions: searched knobs; one with conditions comes after what it depends on.

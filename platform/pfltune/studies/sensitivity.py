@@ -16,6 +16,7 @@ from pfltune.ranking import Outcome
 from pfltune.record import Sensitivity
 from pfltune.registry import find_method, make_method
 from pfltune.running.job import Job
+from pfltune.search.brackets import Brackets
 from pfltune.search.candidate import Candidate, Stage, confirmation_seed
 from pfltune.search.plan import Plan
 
@@ -86,6 +87,7 @@ class GridDealer:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._dealt = 0
+        self.brackets = Brackets(study.plan)
 
     @property
     def exhausted(self) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NotRequired, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -27,6 +27,7 @@ class TrialStarted:
         seed: of the federated trial.
         knobs: its configuration.
         time: in milliseconds since the epoch.
+        reused: whether it is told from a trial that was trained before, as far as that goes.
     """
 
     trial: str
@@ -37,6 +38,7 @@ class TrialStarted:
     seed: int
     knobs: dict[str, Any]
     time: int = field(default_factory=now_ms)
+    reused: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,9 @@ class TrialEnded:
         failure: why it failed.
         selected: the round chosen on validation; None unless it finished.
         time: in milliseconds since the epoch.
+        own_fault: whether a failure is of the trial itself and would come again: a divergence, an
+            error of the method's code. Else it is the machine's: a lack of time, memory or disk, a
+            process that died.
     """
 
     trial: str
@@ -94,6 +99,7 @@ class TrialEnded:
     failure: str = ""
     selected: Selected | None = None
     time: int = field(default_factory=now_ms)
+    own_fault: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,10 @@ _EXACTLY = ConfigDict(extra="forbid", strict=True)
 
 def _model_of(kind: type[Event]) -> type[BaseModel]:
     # Of the dataclass itself, pydantic would strictly want an instance.
-    wanted: dict[str, Any] = {name: (hint, ...) for name, hint in get_type_hints(kind).items()}
+    hints = get_type_hints(kind)
+    # What came with a later version has a default, and is missing in journals from before it.
+    later = {each.name: each.default for each in fields(kind) if isinstance(each.default, bool)}
+    wanted: dict[str, Any] = {name: (hint, later.get(name, ...)) for name, hint in hints.items()}
     return create_model(kind.__name__, __config__=_EXACTLY, **wanted)
 
 

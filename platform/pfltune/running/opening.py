@@ -1,0 +1,104 @@
+"""How a sitting begins: its record, its journal and its mirror, each this comparison's own."""
+
+from pfltune.data.census import take_census
+from pfltune.errors import ForeignExperiment, UserError
+from pfltune.federation.federation import Federation
+from pfltune.federation.fingerprint import fingerprint
+from pfltune.ownership import claim, published, see_claim
+from pfltune.program import Program
+from pfltune.record import RECORD, Record, read_record
+from pfltune.running.job import DrawPartition, Job, Voice
+from pfltune.storage import open_storage
+from pfltune.tracking.dataset import dataset_input
+from pfltune.tracking.environment import environment_tags
+from pfltune.tracking.journal import JOURNAL, Journal
+from pfltune.tracking.mirror import Mirror
+from pfltune.tracking.runs import own_experiment
+from pfltune.tracking.store import Store, reason
+
+
+def begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice) -> Record:
+    """The record of this sitting, in the folder before anything else is written.
+
+    Raises:
+        UserError: the folder, the experiment or the place of checkpoints is not this job's, or it
+            did not begin like this.
+    """
+    before = read_record(job.folder)
+    program = Program.of(job.plan.methods, job.hardware.compute.device)
+    parts = {**job.recorded(), "program": program, "data": fingerprint(federation)}
+    if before is None:
+        record = Record.model_validate(parts)
+    else:
+        now = Record.model_validate({**parts, "id": before.id, "changes": before.changes})
+        record = before.going_on(now, accept_new_code)
+    _see_store(job, record, begins=before is None, voice=voice)
+    place = job.trial_options.checkpoints
+    checkpoints = (open_storage(place), record.owner, place, "choose another --checkpoints")
+    try:
+        see_claim(*checkpoints)
+        record.write(job.folder)
+        claim(*checkpoints)
+    except OSError as error:
+        raise UserError(f"{place} cannot be written: {reason(error)}") from error
+    return record
+
+
+def _see_store(job: Job, record: Record, begins: bool, voice: Voice) -> None:
+    """See that the experiment of this name is this comparison's, or that there is none.
+
+    One that goes on need not find MLflow: the mirror waits for it, and looks again.
+    """
+    store = Store(job.results)
+    try:
+        store.reachable()
+    except UserError:
+        if begins:
+            raise
+        return
+    try:
+        known = own_experiment(store, job.name, record.id)
+    except ForeignExperiment as error:
+        raise UserError(str(error)) from error
+    if known is not None and known.lifecycle_stage != "active":
+        voice.tell(f"The experiment {job.name!r} was deleted in MLflow: it is restored")
+
+
+def open_journal(job: Job, record: Record, voice: Voice) -> Journal:
+    """The journal in the job's folder, without what is damaged of it."""
+    journal = Journal(job.folder / JOURNAL, record.id)
+    if journal.damage:
+        damage = journal.damage
+        kept = journal.keep_damaged()
+        voice.tell(
+            f"{damage}. What stands before it holds, the rest is run again; the file as it was is "
+            f"kept as {kept.name}"
+        )
+    return journal
+
+
+def open_mirror(
+    job: Job,
+    record: Record,
+    federation: Federation,
+    journal: Journal,
+    voice: Voice,
+    draw: DrawPartition,
+) -> Mirror:
+    """A mirror of the journal in MLflow, with the partition drawn beside it."""
+    census = take_census(federation.dataset, federation.clients)
+    recipe = job.scenario.model_dump(include={"data", "partition", "split", "data_seed"})
+    with published(job.folder, record.owner, "move it away") as draft:
+        files = [path.name for path in draw(job.scenario, census, draft, voice.tell)]
+    return Mirror(
+        Store(job.results),
+        job.name,
+        record.id,
+        tags={"scenario": job.scenario.name, **environment_tags()},
+        parents=record.titles,
+        artifacts={RECORD: record.text()},
+        files=[job.folder / name for name in files],
+        on_trouble=voice.tell,
+        data=dataset_input(job.scenario.data.name, record.data["clients"], recipe, census),
+        settle=journal.sync,
+    )

@@ -1,0 +1,121 @@
+"""What happens to the trials of a comparison, told to its journal once and kept for others."""
+
+from collections.abc import Callable, Set
+from contextlib import suppress
+from typing import NoReturn
+
+from pfltune.errors import Halted
+from pfltune.federation.checkpoint import Checkpoints
+from pfltune.registry import short_name
+from pfltune.running.finished import FinishedTrials
+from pfltune.running.ledger import Ledger
+from pfltune.search.candidate import Candidate
+from pfltune.storage import open_storage
+from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
+from pfltune.trials.stored import StoredRound
+
+
+class TrialLog:
+    """Writes each trial's start, rounds and end once, however often they come.
+
+    A trial is kept for other comparisons before its end is written: whoever is killed in between
+    finds it there, and goes on from it.
+
+    Args:
+        append: writes an event to the journal, which the ledger follows.
+        ledger: what is there already.
+        finished: where trials are kept.
+        checkpoints: where trials have theirs, which are removed when they end.
+        warn: tells the user.
+        unkept: trials that other code began, and that are no other comparison's.
+
+    Attributes:
+        halted: why nothing can be written; Tune hides what is raised within it.
+    """
+
+    halted: Halted | None = None
+
+    def __init__(
+        self,
+        append: Callable[[Event], None],
+        ledger: Ledger,
+        finished: FinishedTrials,
+        checkpoints: str,
+        warn: Callable[[str], object],
+        unkept: Set[str] = frozenset(),
+    ) -> None:
+        self._append = append
+        self._ledger = ledger
+        self._finished = finished
+        self._checkpoints = checkpoints
+        self._warn = warn
+        self._unkept = unkept
+        self._warned = False
+
+    def begin(self, candidate: Candidate, reused: bool = False) -> None:
+        """Note a trial, the first time."""
+        if candidate.name not in self._ledger:
+            self.write(
+                TrialStarted(
+                    trial=candidate.name,
+                    method=short_name(candidate.method),
+                    stage=candidate.stage,
+                    index=candidate.index,
+                    generation=candidate.generation,
+                    seed=candidate.seed,
+                    knobs=dict(candidate.knobs),
+                    reused=reused,
+                )
+            )
+
+    def round(self, candidate: Candidate, done: StoredRound) -> bool:
+        """Note a round that has not been noted yet; whether it had not."""
+        known = self._ledger.find(candidate.name)
+        if known is None or done.round <= known.round:
+            return False
+        self.write(RoundDone(candidate.name, done.round, done.score, done.metrics))
+        return True
+
+    def end(self, event: TrialEnded) -> None:
+        """Note the end of a trial."""
+        self.write(event)
+        with suppress(OSError):  # all that is left goes with the comparison's end
+            Checkpoints(open_storage(self._checkpoints, event.trial)).remove()
+
+    def keep_and_end(self, candidate: Candidate, event: TrialEnded) -> None:
+        """Note the end of a trial that was trained here. A full disk costs others time, no more."""
+        known = self._ledger.find(candidate.name)
+        stored = known.stored(event) if known else None
+        if stored and candidate.name not in self._unkept:
+            try:
+                self._finished.keep(candidate, stored)
+            except OSError as error:
+                self._cannot_keep(error)
+        self.end(event)
+
+    def halt(self, why: str) -> NoReturn:
+        """Stop everything.
+
+        Raises:
+            Halted: always.
+        """
+        self.halted = Halted(why)
+        raise self.halted
+
+    def _cannot_keep(self, error: OSError) -> None:
+        if not self._warned:
+            self._warn(
+                f"Finished trials cannot be kept for other comparisons ({error}); this one goes on"
+            )
+        self._warned = True
+
+    def write(self, event: Event) -> None:
+        """Note anything else.
+
+        Raises:
+            Halted: the journal cannot be written.
+        """
+        try:
+            self._append(event)
+        except OSError as error:
+            self.halt(f"the journal could not be written: {error}")

@@ -1,0 +1,48 @@
+"""Which trials of a comparison go on, by the halving of each generation."""
+
+from pfltune.search.bracket import Bracket
+from pfltune.search.candidate import Candidate
+from pfltune.search.halving import Halving, MakeHalving, Verdict
+from pfltune.search.plan import Plan
+
+
+class Brackets:
+    """The halving of every generation of every method; a confirmation is never halved.
+
+    Args:
+        plan: the generations.
+        halving: makes what decides on each.
+    """
+
+    def __init__(self, plan: Plan, halving: MakeHalving = Bracket.of) -> None:
+        self._plan = plan
+        self._make = halving
+        self._made: dict[tuple[str, int], Halving] = {}
+
+    def enter(self, candidate: Candidate) -> None:
+        """A trial exists."""
+        if candidate.stage == "search":
+            self._bracket(candidate).add(candidate.index)
+
+    def reach(self, candidate: Candidate, round_number: int, score: float) -> None:
+        """A trial has done a round and has this score."""
+        if candidate.stage == "search":
+            self._bracket(candidate).reach(candidate.index, round_number, score)
+
+    def leave(self, candidate: Candidate) -> None:
+        """A trial has ended, in whatever way."""
+        if candidate.stage == "search":
+            self._bracket(candidate).leave(candidate.index)
+
+    def verdict(self, candidate: Candidate) -> Verdict:
+        """Whether a trial trains on, waits for others, or is stopped."""
+        if candidate.stage == "confirm":
+            return "go on"
+        return self._bracket(candidate).verdict(candidate.index)
+
+    def _bracket(self, candidate: Candidate) -> Halving:
+        key = (candidate.method, candidate.generation)
+        if key not in self._made:
+            generation = self._plan.generations(candidate.method)[candidate.generation]
+            self._made[key] = self._make(self._plan, generation)
+        return self._made[key]
