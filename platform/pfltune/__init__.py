@@ -7,10 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pfltune.api import certify as certify
     from pfltune.api import compare as compare
     from pfltune.api import load_results as load_results
     from pfltune.api import sensitivity as sensitivity
     from pfltune.api import tune as tune
+    from pfltune.api import verify as verify
+    from pfltune.audit.verify import Verdict as Verdict
     from pfltune.errors import Halted as Halted
     from pfltune.errors import TrackingError as TrackingError
     from pfltune.errors import UserError as UserError
@@ -37,7 +40,9 @@ _HOME = {
     "TrackingError": "pfltune.errors",
     "Update": "pfltune.method",
     "UserError": "pfltune.errors",
+    "Verdict": "pfltune.audit.verify",
     "available_methods": "pfltune.registry",
+    "certify": "pfltune.api",
     "compare": "pfltune.api",
     "knob": "pfltune.knobs",
     "load_results": "pfltune.api",
@@ -45,6 +50,7 @@ _HOME = {
     "make_method": "pfltune.registry",
     "sensitivity": "pfltune.api",
     "tune": "pfltune.api",
+    "verify": "pfltune.api",
 }
 __all__ = list(_HOME)
 

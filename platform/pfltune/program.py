@@ -23,7 +23,7 @@ NUMERIC = (
 """Distributions whose version can move a figure or a suggestion."""
 SUGGESTING = ("pfltune", "optuna")
 """Those of them that move no figure of a given trial: pfltune's own code has a digest."""
-SILENT = ("cli", "report", "tracking", "trials")
+SILENT = ("audit", "cli", "report", "tracking", "trials")
 """Folders of pfltune whose code tells of figures and moves none."""
 
 
