@@ -5,13 +5,16 @@ file under ``hooks``.
 """
 
 import inspect
+import json
 import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, get_args
 
 import annotated_types
 import click
+import jupytext
 import yaml
 from gallery import gallery
 from pydantic import BaseModel
@@ -21,12 +24,14 @@ from pfltune.cli.app import COMMANDS, root
 from pfltune.data.partitions import PARTITIONS
 from pfltune.knobs import Knob, knobs_of
 from pfltune.method import Method
+from pfltune.record import Record
 from pfltune.registry import available_methods, title_of
 from pfltune.scenario import Scenario, load_scenario, scenario_files
 
 MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):(?=`|<code>)")
 ARXIV = re.compile(r"\barXiv (\d{4}\.\d{5})")
+NOTEBOOK = Path(__file__).parent / "notebooks" / "first-comparison.py"
 BOUNDS = {
     annotated_types.Ge: ("≥", "ge"),
     annotated_types.Gt: (">", "gt"),
@@ -78,6 +83,29 @@ def settings() -> str:
 def commands() -> str:
     """A section for each command: what it does, its options, examples."""
     return _pieces(*map(_command, COMMANDS))
+
+
+def notebook() -> str:
+    """The cells of the notebook of a first comparison, without what they show."""
+    cells = jupytext.read(NOTEBOOK).cells
+    code = (cell.cell_type == "code" for cell in cells)
+    return _pieces(
+        *(
+            f"```python\n{cell.source}\n```" if is_code else cell.source
+            for cell, is_code in zip(cells, code, strict=True)
+        )
+    )
+
+
+def record() -> str:
+    """The schema of comparison.json, which every job writes."""
+    schema = json.dumps(Record.model_json_schema(), indent=2)
+    told = _attributes(Record)
+    rows = [[f"`{name}`", told[name]] for name in Record.model_fields]
+    return _pieces(
+        _table(["key", "what"], rows),
+        _folded("JSON schema of comparison.json", f"```json\n{schema}\n```"),
+    )
 
 
 def _method(name: str, cls: type[Method]) -> str:
@@ -177,6 +205,13 @@ def _command(name: str) -> str:
     )
 
 
+def _attributes(cls: type) -> dict[str, str]:
+    """What the docstring of a class says of each of its attributes."""
+    section = (inspect.getdoc(cls) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    found = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", section, re.MULTILINE)
+    return {name: " ".join(words.split()) for name, words in found}
+
+
 def _doc(cls: type) -> str:
     return _linked(inspect.getdoc(cls) or "")
 
@@ -212,4 +247,6 @@ PARTS = {
     "settings": settings,
     "commands": commands,
     "gallery": gallery,
+    "notebook": notebook,
+    "record": record,
 }

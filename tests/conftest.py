@@ -5,18 +5,15 @@ import pickle
 import shutil
 import sys
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import pytest
 import torch
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-from pfltune.backbones import Backbone
-from pfltune.data.dataset import Dataset
-from pfltune.data.split import ClientSplit
-from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.trial import FederatedTrial
+from pfltune.testing import runs
+from pfltune.testing.ground import tiny_federation
 
 # A busy machine is no failure, and every machine tries the same examples.
 settings.register_profile(
@@ -28,22 +25,7 @@ settings.register_profile(
 )
 settings.load_profile("pfltune")
 
-TINY_VIT = Backbone(
-    model="vit_tiny_patch16_224", image_size=8, patch_size=4, width=16, depth=2, heads=2
-)
-CLASSES = 3
 SLOW_S = 3600
-
-
-class Sizes(NamedTuple):
-    """Numbers of samples of one client."""
-
-    train: int
-    val: int
-    test: int
-
-
-SKEWED = (Sizes(5, 3, 4), Sizes(9, 4, 3), Sizes(14, 5, 6), Sizes(22, 6, 5))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -141,44 +123,9 @@ def cold_store(made_once):
     return copied
 
 
-def tiny_federation(clients=SKEWED, *, backbone=TINY_VIT, weights=None, **protocol):
-    """A federation of random 8×8 images; client c mostly holds class c mod 3.
-
-    Args:
-        clients: (train, val, test) sizes, one per client.
-        backbone: the architecture.
-        weights: start weights, or None for random ones.
-        protocol: fields of Rounds that differ from 3 rounds, 2 sampled clients (or 1 if there is
-            only one), 1 local epoch and batches of 8.
-    """
-    clients = [Sizes(*sizes) for sizes in clients]
-    total = sum(map(sum, clients))
-    rng = torch.Generator().manual_seed(20_240)
-    images = torch.randint(0, 256, (total, 1, 8, 8), generator=rng).to(torch.uint8)
-    own = torch.cat([torch.full((sum(s),), c % CLASSES) for c, s in enumerate(clients)])
-    anything = torch.randint(0, CLASSES, (total,), generator=rng)
-    labels = torch.where(torch.rand(total, generator=rng) < 0.6, own, anything)
-    # Each class is brighter than the one before, so that there is something to learn.
-    images = images // 2 + (labels * 60).to(torch.uint8).view(-1, 1, 1, 1)
-    pieces = torch.arange(total).split([size for sizes in clients for size in sizes])
-    splits = tuple(
-        ClientSplit(*pieces[3 * number : 3 * number + 3]) for number in range(len(clients))
-    )
-    rules = {
-        "rounds": 3,
-        "sampled_clients": min(2, len(clients)),
-        "local_epochs": 1,
-        "batch_size": 8,
-        **protocol,
-    }
-    names = tuple(f"class {number}" for number in range(CLASSES))
-    dataset = Dataset("tiny", images, labels, names)
-    return Federation(dataset, splits, backbone, weights, Rounds(**rules))
-
-
 @pytest.fixture(scope="session")
 def make_federation():
-    """The factory of tiny federations, see :func:`tiny_federation`."""
+    """The factory of tiny federations, see :func:`pfltune.testing.ground.tiny_federation`."""
     return tiny_federation
 
 
@@ -208,7 +155,7 @@ class Finished:
 @pytest.fixture(scope="session")
 def reproducible():
     """The metrics of a report that a second run must repeat: all but seconds and memory."""
-    return without_measurements
+    return runs.repeatable
 
 
 @pytest.fixture(scope="session")
@@ -218,7 +165,7 @@ def run_trial(federation):
     def run(method, ground=federation, *, seed=0, rounds=None):
         trial = FederatedTrial(method, ground, seed)
         todo = ground.protocol.rounds if rounds is None else rounds
-        return Finished(trial, [without_measurements(trial.step().metrics) for _ in range(todo)])
+        return Finished(trial, [runs.repeatable(trial.step().metrics) for _ in range(todo)])
 
     return run
 
@@ -227,31 +174,11 @@ def run_trial(federation):
 def state_of():
     """``state_of(trial)`` copies the server's and all clients' tensors into one dictionary."""
 
-    def copy(trial):
-        state = {f"server/{name}": tensor.clone() for name, tensor in trial.server.items()}
-        for client, personal in enumerate(trial.personal):
-            state |= {f"client{client}/{name}": t.clone() for name, t in personal.items()}
-        return state
-
-    return copy
+    return runs.state_of
 
 
 @pytest.fixture(scope="session")
 def differing():
     """``differing(a, b)`` names the tensors that are not the same to the last bit."""
 
-    def names(a, b):
-        return sorted(
-            name
-            for name in a.keys() | b.keys()
-            if name not in a
-            or name not in b
-            or a[name].dtype != b[name].dtype
-            or not torch.equal(a[name], b[name])
-        )
-
-    return names
-
-
-def without_measurements(metrics):
-    return {name: v for name, v in metrics.items() if not name.startswith(("time/", "memory/"))}
+    return runs.differing

@@ -1,7 +1,11 @@
 """Examples in the docs are what they say: commands exist, code runs, files are accepted."""
 
+import ast
+import inspect
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +15,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 
+import pfltune
 from pfltune.budget import Budget
 from pfltune.cli.app import root
 from pfltune.cli.options import key_values
@@ -28,7 +33,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 INDENTED = re.compile(r"^ {4,}(pfltune .*?)(?:  +#.*)?$", re.MULTILINE)
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 METHOD = re.compile(r"^class (\w+)\(Method\)", re.MULTILINE)
-REPEATABLE = ("pfltune methods ", "pfltune partition ")
+REPEATABLE = ("pfltune methods ", "pfltune partition ", "pfltune check ")
 SHORT = "rounds: 2, evaluate_every: 1, sampled_clients: 4, local_epochs: 1, batch_size: 32"
 
 
@@ -51,7 +56,8 @@ def blocks(page: Path) -> list[Block]:
 ALL = [block for page in PAGES for block in blocks(page)]
 PYTHON = [block for block in ALL if block.language == "python"]
 METHODS = [block for block in PYTHON if block.title and METHOD.search(block.text)]
-SCRIPTS = [block for block in PYTHON if block.title and block not in METHODS]
+TESTS = [block for block in PYTHON if block.title.startswith("test_")]
+SCRIPTS = [block for block in PYTHON if block.title and block not in [*METHODS, *TESTS]]
 CALLS = [block for block in PYTHON if not block.title and block.page.name != "README.md"]
 SHELL = [(b.page, line) for b in ALL if b.language == "sh" for line in b.text.splitlines()]
 PRINTED = [
@@ -198,6 +204,26 @@ def test_every_python_call_in_the_docs_runs(block, beside, monkeypatch, capsys):
     chosen, accuracies = last.split(maxsplit=1)
     assert chosen in ("1", "2")
     assert accuracies.count(",") == 9  # ten clients
+
+
+@pytest.mark.parametrize("block", [b for b in ALL if b.language == "py"], ids=str)
+def test_what_a_call_in_the_docs_passes_is_taken(block):
+    """These take minutes, so they are read, not run."""
+    calls = [node for node in ast.walk(ast.parse(block.text)) if isinstance(node, ast.Call)]
+    named = [(c, c.func.attr) for c in calls if isinstance(c.func, ast.Attribute)]
+    assert named or "found" in block.text
+    for call, name in named:
+        taken = inspect.signature(getattr(pfltune, name)).parameters
+        assert [each.arg for each in call.keywords if each.arg not in taken] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", TESTS, ids=str)
+def test_every_test_file_in_the_docs_passes(block, beside):
+    folder = beside(block.page)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", block.title]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("block", SCRIPTS, ids=str)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+import pfltune
 import pfltune.cli
 from pfltune.cli.app import COMMANDS, root
-from pfltune.errors import Halted
+from pfltune.cli.options import key_values
+from pfltune.errors import Halted, UserError
 from pfltune.program import Program
 from pfltune.record import Asked, Record, read_record
 
@@ -29,8 +31,12 @@ FREE = {
     "checkpoint_seconds": ("--checkpoint-seconds", "5", "6", 6.0),
     "checkpoint_rounds": ("--checkpoint-rounds", "2", "3", 3),
     "trial_limit": ("--trial-limit", "100", "200", 200.0),
+    "fresh": ("--fresh", "", "--reuse", False),
 }
-"""Option, its value at first, its value when it is given anew, and how that is recorded."""
+"""Option, its value at first, its value when it is given anew, and how that is recorded.
+
+One without a value has another option that takes it back.
+"""
 DECIDING = {
     "methods": ["--methods", "fedavg,fedrep"],
     "method": ["fedrep"],
@@ -61,13 +67,16 @@ ABOUT = {
 """Neither; ``--deterministic`` cannot be taken back."""
 
 
-@pytest.fixture
-def call(monkeypatch, tmp_path):
-    """``call(*arguments)`` is the job that a command would run, or its line and exit code."""
+@pytest.fixture(params=["command line", "python"])
+def call(request, monkeypatch, tmp_path):
+    """``call(*arguments)`` is the job that a command would run, or the exit code of its mistake.
+
+    Once through the command line, once through the function with what click reads.
+    """
 
     jobs = []
 
-    def stop(job, progress, voice, draw, accept_new_code):
+    def stop(job, progress, voice, draw, accept_new_code, store):
         parts = {**job.recorded(), "program": PROGRAM, "data": {"images": "1"}}
         before = read_record(job.folder)
         if before is None:
@@ -80,13 +89,37 @@ def call(monkeypatch, tmp_path):
     monkeypatch.setattr("pfltune.api.run_session", stop)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments):
+    def commanded(*arguments):
         monkeypatch.setattr(sys, "argv", ["pfltune", *arguments])
         with pytest.raises(SystemExit) as ended:
             pfltune.cli.main()
         return jobs.pop() if jobs else ended.value.code
 
-    return run
+    def called(command, *arguments):
+        with pytest.raises((Halted, UserError)) as ended:
+            getattr(pfltune, command)(**in_python(command, arguments))
+        if jobs:
+            return jobs.pop()
+        print(ended.value, file=sys.stderr)
+        return 2
+
+    return commanded if request.param == "command line" else called
+
+
+def in_python(command, arguments):
+    """The arguments of a function that say what a command line says."""
+    import click
+    from click.core import ParameterSource
+
+    with click.Context(root) as above:
+        context = root.get_command(above, command).make_context(command, [*arguments], above)
+    source = context.get_parameter_source
+    given = {n: v for n, v in context.params.items() if source(n) is ParameterSource.COMMANDLINE}
+    if "methods" in given:
+        given["methods"] = given["methods"].split(",")
+    if "knobs" in given:
+        given["knobs"] = key_values(given["knobs"])
+    return given
 
 
 def recorded(job):
@@ -96,7 +129,7 @@ def recorded(job):
 
 
 def begin(call, command):
-    free = [word for option, value, *_ in FREE.values() for word in (option, value)]
+    free = [word for option, value, *_ in FREE.values() for word in (option, value) if word]
     search = SEARCH if command != "sensitivity" else []
     return call(command, "--name", NAME, *BEGUN[command], *COMMON, *search, *free)
 
@@ -126,8 +159,8 @@ def test_the_bare_hint_repeats_all_that_the_command_said(call, command):
 @pytest.mark.parametrize("command", list(BEGUN))
 def test_what_touches_no_figure_may_be_given_anew(call, command, name):
     first = begin(call, command)
-    option, _, new, recorded = FREE[name]
-    again = call(command, "--resume", NAME, option, new)
+    option, value, new, recorded = FREE[name]
+    again = call(command, "--resume", NAME, *([option, new] if value else [new]))
     assert again.asked == first.asked.model_copy(update={name: recorded})
     assert again.plan == first.plan
 
@@ -192,6 +225,79 @@ def test_another_program_is_shown_and_refused_unless_it_is_accepted(call):
     (change,) = accepted.changes
     assert change.differences == ("the code of fedavg has changed", "torch was 2, is 3")
     assert accepted.going_on(now, accept_new_code=False).changes == accepted.changes
+
+
+@pytest.mark.parametrize("command", list(BEGUN))
+def test_a_function_takes_what_its_command_takes_with_the_same_defaults(command):
+    import inspect
+
+    import click
+
+    context = click.Context(root)
+    options = {
+        each.name: each.get_default(context)
+        for each in root.get_command(context, command).params
+        if each.name not in ("as_json", "help")
+    }
+    taken = {
+        name: parameter.default
+        for name, parameter in inspect.signature(getattr(pfltune, command)).parameters.items()
+        if name != "progress"
+    }
+    assert taken.keys() == options.keys()
+    if command == "compare":
+        options["methods"] = tuple(options["methods"].split(","))
+    assert {n: v for n, v in taken.items() if v} == {n: v for n, v in options.items() if v}
+
+
+BAD = {
+    "seeds": 0,
+    "seed": -1,
+    "workers": 0,
+    "threads": 2000,
+    "precision": "float16",
+    "device": "tpu",
+    "gpus_per_trial": -0.5,
+    "checkpoint_seconds": -1,
+    "checkpoint_rounds": 0,
+    "trial_limit": 0,
+}
+
+
+@pytest.mark.parametrize("door", ["command line", "python"])
+@pytest.mark.parametrize("name", list(BAD))
+@pytest.mark.parametrize("command", list(BEGUN))
+def test_a_value_that_is_not_possible_is_named_in_one_line(
+    command, name, door, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    if door == "python":
+        first = {"method": "fedavg"} if command == "tune" else {}
+        with pytest.raises(UserError) as ended:
+            getattr(pfltune, command)(**first, **{name: BAD[name]})
+        told = f"{ended.value}\n"
+    else:
+        first = ["fedavg"] if command == "tune" else []
+        words = ["pfltune", command, *first, f"--{name.replace('_', '-')}", str(BAD[name])]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit, match="2"):
+            pfltune.cli.main()
+        told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert str(BAD[name]) in told
+    assert not Path("results").exists()
+
+
+def test_what_is_none_is_not_given(call):
+    first = begin(call, "compare")
+    with pytest.raises(Halted, match="would run"):
+        pfltune.compare(None, resume=NAME, trials=None, workers=None, scenario=None)
+    assert read_record(first.folder).budget == first.plan.budget
+
+
+def test_an_option_that_there_is_none_of_is_named_with_those_there_are():
+    with pytest.raises(UserError, match=r"unknown key 'trails' \(did you mean 'trials'"):
+        pfltune.compare(trails=3)
 
 
 def test_every_command_that_goes_on_is_tested():

@@ -29,6 +29,7 @@ FORBIDDEN = {
     "studies": ("report", "audit", "cli"),
     "trials": ("search", "running", "studies", "report", "audit", "cli"),
     "audit": ("cli",),
+    "testing": ("search", "running", "studies", "report", "tracking", "audit", "cli"),
 }
 """What a room knows nothing of."""
 

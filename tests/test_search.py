@@ -912,14 +912,17 @@ def diverging():
 @settings(max_examples=40)
 @given(data=st.data(), workers=st.integers(1, 4), seed=st.integers(0, 1000))
 def test_trials_that_are_found_are_told_as_if_they_were_trained(diverging, data, workers, seed):
-    """Whatever is known of whichever trial, and wherever the comparison is killed on its way."""
+    """Whatever is known of whichever trial, wherever the comparison is killed on its way, and
+    whether the store is still there when it goes on.
+    """
     names = sorted(diverging.ledger.names())
     lengths = dict(zip(names, data.draw(st.lists(st.integers(0, 8), min_size=23)), strict=False))
+    kwargs = {"workers": workers, "failures": DIVERGING}
     store = store_of(diverging, lengths, DIVERGING)
-    kwargs = {"workers": workers, "failures": DIVERGING, "store": store}
-    killed = killed_after(data.draw(st.integers(0, 200)), seed=seed, **kwargs)
+    killed = killed_after(data.draw(st.integers(0, 200)), seed=seed, store=store, **kwargs)
     lines = killed.lines[: data.draw(st.integers(0, len(killed.lines)))]
-    ended = Simulation(lines=lines, seed=seed + 1, **kwargs).run()
+    left = data.draw(st.sampled_from([store, NOTHING]))
+    ended = Simulation(lines=lines, seed=seed + 1, store=left, **kwargs).run()
     assert ended.outcome() == diverging.outcome()
     assert told_of(ended.seat) == told_of(diverging.seat)
 

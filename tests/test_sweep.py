@@ -16,7 +16,7 @@ from pfltune.cli.tables import print_sweep
 from pfltune.errors import UserError
 from pfltune.report.sweep import over_settings, read_sweep_result, write_sweep
 from pfltune.running.folder_lock import checked_name
-from pfltune.sweep import SWEEP, Sweep, cells_of, read_sweep, values_in
+from pfltune.sweeps import SWEEP, Sweep, cells_of, read_sweep, values_in
 from pfltune.tracking.store import Store
 
 ALPHAS = ("0.1", "0.5", "1.0")

@@ -80,6 +80,7 @@ def test_whatever_a_method_raises_is_a_failed_trial_in_one_line(
     [
         ("phases(self)", "import a_module_that_is_not_here"),
         ("aggregate(self, *_)", "import torch; raise torch.AcceleratorError('device lost')"),
+        ("aggregate(self, *_)", "raise RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED')"),
         ("aggregate(self, *_)", "import time; time.sleep(60)"),
     ],
 )
@@ -89,6 +90,12 @@ def test_what_another_machine_may_do_is_no_fault_of_the_trial(hook, raised, fede
     path.write_text(SOURCE.format(hook=hook, raised=raised))
     result = last_result(federation, tmp_path, method=f"{path}:Failing", limit_s=5.0)
     assert result["failure"]
+    assert not result["own_fault"]
+
+
+def test_a_method_whose_file_is_not_here_is_no_fault_of_the_trial(federation, tmp_path):
+    result = last_result(federation, tmp_path, method=f"{tmp_path}/gone.py:Gone")
+    assert "gone.py" in result["failure"]
     assert not result["own_fault"]
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pfltune.api import compare as compare
     from pfltune.api import load_results as load_results
     from pfltune.api import sensitivity as sensitivity
+    from pfltune.api import sweep as sweep
     from pfltune.api import tune as tune
     from pfltune.api import verify as verify
     from pfltune.audit.verify import Verdict as Verdict
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pfltune.registry import make_method as make_method
     from pfltune.report.notebook import Results as Results
     from pfltune.report.notebook import SensitivityResults as SensitivityResults
+    from pfltune.report.notebook import SweepResults as SweepResults
     from pfltune.scenario import Scenario as Scenario
     from pfltune.scenario import load_scenario as load_scenario
 
@@ -37,6 +39,7 @@ _HOME = {
     "Results": "pfltune.report.notebook",
     "Scenario": "pfltune.scenario",
     "SensitivityResults": "pfltune.report.notebook",
+    "SweepResults": "pfltune.report.notebook",
     "TrackingError": "pfltune.errors",
     "Update": "pfltune.method",
     "UserError": "pfltune.errors",
@@ -49,6 +52,7 @@ _HOME = {
     "load_scenario": "pfltune.scenario",
     "make_method": "pfltune.registry",
     "sensitivity": "pfltune.api",
+    "sweep": "pfltune.api",
     "tune": "pfltune.api",
     "verify": "pfltune.api",
 }

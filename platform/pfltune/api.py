@@ -15,10 +15,11 @@ Errors, none of which is ever ``SystemExit``:
 import inspect
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, Unpack, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, Unpack, get_type_hints
 
 from pfltune.audit.issue import CERTIFICATE, certificate_of
 from pfltune.audit.verify import Verdict, verified
@@ -27,14 +28,17 @@ from pfltune.method import Method
 from pfltune.record import Sensitivity
 from pfltune.registry import reference_to
 from pfltune.report.attachment import attach, attach_report
-from pfltune.report.notebook import Results, SensitivityResults
+from pfltune.report.notebook import Results, SensitivityResults, SweepResults
 from pfltune.report.partition import write_partition
 from pfltune.report.results import find_record, read_results
 from pfltune.report.sensitivity import study_trials, write_sensitivity
+from pfltune.report.sweep import read_sweep_result, write_sweep
 from pfltune.report.writer import write_report
-from pfltune.running.job import Job, Progress, Voice
-from pfltune.running.session import run_session
+from pfltune.running.folder_lock import locked
+from pfltune.running.job import Job, Progress, Voice, Watched, once
+from pfltune.running.session import House, Ran, run_sessions
 from pfltune.scenario import Scenario
+from pfltune.search.plan import Plan
 from pfltune.studies import begin
 from pfltune.studies.comparison import Comparison
 from pfltune.studies.options import (
@@ -47,8 +51,13 @@ from pfltune.studies.options import (
     override_texts,
     results_folder,
 )
-from pfltune.studies.progress import ComparisonLines, StudyLines
+from pfltune.studies.progress import ComparisonLines, StudyLines, SweepLines
 from pfltune.studies.sensitivity import METHOD
+from pfltune.studies.sweep import jobs_of, sweep_of, swept_texts
+from pfltune.sweeps import Sweep, read_sweep
+from pfltune.text import count
+from pfltune.tracking.store import writable_folder
+from pfltune.trials.kept import KeptTrials
 
 log = logging.getLogger("pfltune")
 
@@ -69,7 +78,10 @@ class View(Protocol):
     def progress(self, job: Job) -> Progress:
         """Shows where a job stands."""
 
-    def show(self, found: Results | SensitivityResults) -> None:
+    def sweep_progress(self, plans: Mapping[str, Plan]) -> SweepLines:
+        """Shows where the cells of a sweep stand, by what they are called."""
+
+    def show(self, found: Results | SensitivityResults | SweepResults) -> None:
         """Take what was found, as soon as the report is there and before MLflow is given it."""
 
 
@@ -88,7 +100,11 @@ class Lines:
         lines = ComparisonLines if isinstance(job, Comparison) else StudyLines
         return lines(job.plan, self.voice.tell)
 
-    def show(self, found: Results | SensitivityResults) -> None:
+    def sweep_progress(self, plans: Mapping[str, Plan]) -> SweepLines:
+        """A line now and then."""
+        return SweepLines(plans, self.voice.tell)
+
+    def show(self, found: Results | SensitivityResults | SweepResults) -> None:
         """The caller gets it."""
 
 
@@ -132,6 +148,7 @@ def compare(
     """
     wanted = None if methods is None else _references(methods)
     given = _given("compare", options, methods=wanted, scenario=scenario)
+    _see_one("compare", given)
     return compared("compare", given, _view(progress))
 
 
@@ -156,13 +173,9 @@ def tune(
         Halted: it cannot go on for now, or every trial failed.
         TrackingError: it has ended, and MLflow could not be told.
     """
-    if method is None and not options.get("resume"):
-        raise UserError("name a METHOD (see `pfltune methods`), or --resume what was begun")
-    wanted = None if method is None else _references(method)
-    given = _given("tune", options, methods=wanted, scenario=scenario)
-    knobs = given.pop("knobs", None)
-    fixed = {"fixed": {"": dict(knobs)}} if knobs else {}
-    return compared("tune", given | fixed, _view(progress))
+    given = tuning(method, _given("tune", options, scenario=scenario))
+    _see_one("tune", given)
+    return compared("tune", given, _view(progress))
 
 
 @_like_its_command
@@ -198,17 +211,67 @@ def sensitivity(
     return found
 
 
+def tuning(method: MethodLike | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the search of one method, as those of a comparison of one.
+
+    Raises:
+        UserError: no method is named, and nothing is to go on.
+    """
+    if method is None and not given.get("resume"):
+        raise UserError("name a METHOD (see `pfltune methods`), or --resume what was begun")
+    wanted = {} if method is None else {"methods": _references(method)}
+    held = {"fixed": {"": dict(given["knobs"])}} if given.get("knobs") else {}
+    rest = {name: value for name, value in given.items() if name != "knobs"}
+    return rest | wanted | held
+
+
+def sweep(
+    methods: MethodLike | Sequence[MethodLike] | None = None,
+    *,
+    scenario: str | Path | Sequence[str | Path] | None = None,
+    progress: bool | View = False,
+    **options: Unpack[SearchOptions],
+) -> SweepResults:
+    """Compare methods in each of several settings: one pool of workers, one report.
+
+    ``sweep(overrides={"partition.alpha": [0.1, 0.5, 1.0]})`` makes three comparisons, its cells.
+
+    Args:
+        methods: as of :func:`compare`.
+        scenario: names or paths of YAML files, one or several.
+        progress: whether to print lines that say where it stands, or a view of one's own.
+        options: as of :func:`compare`. In ``overrides``, a list stands for several values.
+
+    Returns:
+        What was found; the report over all cells and that of each are written.
+
+    Raises:
+        UserError: something of it is not possible, or no cell can run.
+        Halted: it cannot go on for now, or a cell could not run: the others are done.
+        TrackingError: it has ended, and MLflow could not be told.
+    """
+    wanted = None if methods is None else _references(methods)
+    several = None if scenario is None else _joined(scenario)
+    given = _given("compare", options, methods=wanted, scenario=several)
+    if "overrides" in given:
+        given["overrides"] = swept_texts(given["overrides"])
+    plan = sweep_of("compare", given)
+    if plan is None:
+        raise UserError("nothing is swept: give several scenarios, or several values of a setting")
+    return swept(plan, given, _view(progress))
+
+
 def load_results(
     name: str,
     *,
     results: str | Path | None = None,
     reference: str | None = None,
     target: float | None = None,
-) -> Results | SensitivityResults:
-    """What was found by a comparison, a search or a study, also while it runs; nothing is written.
+) -> Results | SensitivityResults | SweepResults:
+    """What was found by a comparison, search, study or sweep, also while it runs.
 
     Args:
-        name: of the comparison.
+        name: of it.
         results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
         reference: short name or title of the method that the others are held against; default: the
             best on validation data.
@@ -219,6 +282,9 @@ def load_results(
         UserError: there is none of that name, or it has not begun yet.
     """
     place = results_folder({"results": results}).resolve()
+    if name and (plan := read_sweep(place / name)) is not None:
+        found = read_sweep_result(place, plan, reference=reference, target=target)
+        return SweepResults(found, place / name)
     record = find_record(place, name)
     if isinstance(record.budget, Sensitivity):
         return SensitivityResults(record, place / name, study_trials(record, place / name))
@@ -301,9 +367,18 @@ def compared(command: str, given: Mapping[str, Any], view: View) -> Results:
 
 def run(job: Job, given: Mapping[str, Any], view: View) -> Any:
     """Run a job to its end, or what is left of it; returns its record."""
-    with resumable(job):
-        accept = bool(given.get("accept_new_code"))
-        return run_session(job, view.progress(job), view.voice, write_partition, accept)
+    watched = Watched(job, view.progress(job), view.voice)
+    with resumable(job.command, job.name):
+        (ran,) = run_sessions([watched], _house(job.results, given, view))
+    if ran.error is not None:
+        raise ran.error
+    return ran.record
+
+
+def _house(results: Path, given: Mapping[str, Any], view: View) -> House:
+    """What all jobs have in common."""
+    kept = KeptTrials(results, view.voice.warn)
+    return House(write_partition, bool(given.get("accept_new_code")), kept)
 
 
 def reported(job: Job, view: View) -> Results:
@@ -322,8 +397,65 @@ def reported(job: Job, view: View) -> Results:
     return found
 
 
+def swept(plan: Sweep, given: Mapping[str, Any], view: View) -> SweepResults:
+    """Run or resume a sweep, report it and each of its cells, and tell MLflow.
+
+    Args:
+        plan: which cells there are.
+        given: the options that were given; see :func:`pfltune.studies.sweep.jobs_of`.
+        view: what is said and shown.
+
+    Raises:
+        UserError, Halted, TrackingError: see :func:`sweep`.
+    """
+    results = writable_folder(results_folder(given))
+    with released():
+        jobs, failures = jobs_of(plan, given)
+        if not jobs:
+            raise UserError(f"no cell of {plan.name} can run: {next(iter(failures.values()))}")
+        with locked(results / plan.name), resumable(plan.command, plan.name):
+            plan.write(results / plan.name)
+            ran = run_sessions(_watched(plan, jobs, view), _house(results, given, view))
+    failures |= {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
+    return _reported_sweep(plan, results, [r for r in ran if r.record], failures, view)
+
+
+def _watched(plan: Sweep, jobs: Sequence[Comparison], view: View) -> list[Watched]:
+    """The cells, each with its part of one progress and a voice that repeats nothing."""
+    labels = {cell.name: cell.label for cell in plan.cells}
+    progress = view.sweep_progress({labels[job.name]: job.plan for job in jobs})
+    voice = Voice(once(view.voice.tell), view.voice.warn)
+    return [Watched(job, progress.cells[labels[job.name]], voice) for job in jobs]
+
+
+def _reported_sweep(
+    plan: Sweep, results: Path, ran: Sequence[Ran], failures: Mapping[str, str], view: View
+) -> SweepResults:
+    view.voice.tell("Writing the reports")
+    cells = [Results(write_report(results, each.job.name), each.job.folder) for each in ran]
+    found = SweepResults(read_sweep_result(results, plan, failures), results / plan.name)
+    write_sweep(found.found, results)
+    view.show(found)
+    for cell in cells:
+        attach_report(results, cell.result, cell.report.parent, view.voice.warn)
+    lost = next((each.error for each in ran if isinstance(each.error, TrackingError)), None)
+    if lost is not None:
+        raise lost
+    if failures:
+        raise Halted(f"{len(failures)} of {count(len(plan.cells), 'cell')} could not run")
+    if not all(cell.result.confirmed for cell in cells):
+        raise Halted("a cell has no figure: every trial failed")
+    return found
+
+
+def _joined(scenarios: str | Path | Sequence[str | Path]) -> str:
+    """Scenarios as the command line writes them."""
+    several = [scenarios] if isinstance(scenarios, str | Path) else scenarios
+    return ",".join(map(str, several))
+
+
 @contextmanager
-def resumable(job: Job) -> Iterator[None]:
+def resumable(command: str, name: str) -> Iterator[None]:
     """Note on whatever ends a job early how it goes on; a stranger's ``sys.exit`` ends no caller.
 
     Raises:
@@ -334,9 +466,7 @@ def resumable(job: Job) -> Iterator[None]:
     except SystemExit as error:
         raise Halted(f"a method or library called sys.exit({error.code!r})") from error
     except (KeyboardInterrupt, Halted, TrackingError) as error:
-        error.add_note(
-            f"What is done is kept. Go on with: pfltune.{job.command}(resume={job.name!r})"
-        )
+        error.add_note(f"What is done is kept. Go on with: pfltune.{command}(resume={name!r})")
         raise
 
 
@@ -345,8 +475,11 @@ def released() -> Iterator[None]:
     """Leave no connection to Ray that was made within.
 
     Raises:
-        UserError: this process is connected to Ray already, which a job would shut down.
+        UserError: this process is connected to Ray already, which a job would shut down; or this
+            is not its main thread, which alone hears Ctrl-C.
     """
+    if threading.current_thread() is not threading.main_thread():
+        raise UserError("a job runs in the main thread of a process, and this is another one")
     if _connected():
         raise UserError(
             "this process is connected to Ray already; call ray.shutdown() first, and give "
@@ -357,6 +490,16 @@ def released() -> Iterator[None]:
     finally:
         if _connected():
             sys.modules["ray"].shutdown()
+
+
+def _see_one(command: Literal["compare", "tune"], given: Mapping[str, Any]) -> None:
+    """See that options ask for one comparison.
+
+    Raises:
+        UserError: they ask for a sweep.
+    """
+    if sweep_of(command, given) is not None:
+        raise UserError("several settings are a sweep: call pfltune.sweep")
 
 
 def _connected() -> bool:

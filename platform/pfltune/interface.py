@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -11,6 +11,7 @@ from pfltune.knobs import knobs_of
 from pfltune.method import Method
 
 HOOKS = tuple(name for name in vars(Method) if not name.startswith("_") and name != "lr")
+FUNCTIONS = tuple(name for name in HOOKS if inspect.isfunction(vars(Method)[name]))
 
 
 def check_interface(cls: type[Method]) -> None:
@@ -19,11 +20,16 @@ def check_interface(cls: type[Method]) -> None:
     Raises:
         UserError: the first such thing, in a line that says what to do.
     """
-    for fault in _faults(cls):
+    for fault in faults(cls):
         raise UserError(f"{cls.__name__}: {fault}")
 
 
-def _faults(cls: type[Method]) -> Iterator[str]:
+def faults(cls: type[Method]) -> Iterator[str]:
+    """All that would be passed over without a word, or could not be called, in words.
+
+    Raises:
+        UserError: a knob is declared in a way that makes no sense.
+    """
     if not cls.title.isprintable():
         yield f"its title {cls.title!r} has characters that cannot be printed"
     for owner in cls.__mro__:
@@ -32,6 +38,7 @@ def _faults(cls: type[Method]) -> Iterator[str]:
     for field in dataclasses.fields(cls):
         if field.init and field.default is field.default_factory is dataclasses.MISSING:
             yield f"its field {field.name} has no default"
+    yield from _uncallable(cls)
     knobs_of(cls)
     fields = {field.name for field in dataclasses.fields(cls)}
     for owner in cls.__mro__:
@@ -39,6 +46,37 @@ def _faults(cls: type[Method]) -> Iterator[str]:
             for name, value in vars(owner).items():
                 if not name.startswith("_") and name not in {*fields, *HOOKS}:
                     yield from _stray(name, value)
+
+
+def signature(owner: type[Method], hook: str) -> list[str]:
+    """The arguments of a hook of a class by name, without ``self``."""
+    return list(inspect.signature(getattr(owner, hook)).parameters)[1:]
+
+
+def _uncallable(cls: type[Method]) -> Iterator[str]:
+    """Hooks that the engine could not call, or would hand the wrong things."""
+    for name in FUNCTIONS:
+        found = inspect.getattr_static(cls, name)
+        wanted = signature(Method, name)
+        if not inspect.isfunction(found):
+            kind = type(found).__name__
+            yield f"its {name} is a {kind}; it must be a function: def {name}({_listed(wanted)})"
+        elif not _takes(found, wanted):
+            given = ", ".join(inspect.signature(found).parameters)
+            yield f"its hook {name}({given}) is called as {name}({_listed(wanted)})"
+
+
+def _takes(function: Callable[..., Any], wanted: list[str]) -> bool:
+    """Whether a hook can be given what the interface has, each thing where it belongs."""
+    try:
+        bound = inspect.signature(function).bind(None, *wanted).arguments
+    except TypeError:
+        return False
+    return not any(name in wanted and name != value for name, value in bound.items())
+
+
+def _listed(arguments: list[str]) -> str:
+    return ", ".join(["self", *arguments])
 
 
 def _undeclared(owner: type[Method]) -> Iterator[str]:

@@ -124,6 +124,21 @@ def in_a_line(whose: str, file: str | None = None) -> Iterator[None]:
         raise UserError(f"{whose}: {told(error)}{at}") from error
 
 
+def snapshot() -> dict[str, Any]:
+    """What the whole process has now, by name: settings and states of global generators.
+
+    Settings that libraries change by themselves are left out.
+    """
+    loud = {name: value for name, value in _settings().items() if name not in QUIET}
+    cpu, _, numpys, pythons = _generators()
+    return {
+        **loud,
+        "torch's global generator": cpu.numpy().tobytes(),
+        "numpy's global generator": (numpys[1].tobytes(), *numpys[2:]),
+        "Python's global generator": pythons,
+    }
+
+
 def _settings() -> dict[str, Any]:
     return {switch.name: switch.read() for switch in SWITCHES}
 

@@ -23,8 +23,8 @@ NUMERIC = (
 """Distributions whose version can move a figure or a suggestion."""
 SUGGESTING = ("pfltune", "optuna")
 """Those of them that move no figure of a given trial: pfltune's own code has a digest."""
-SILENT = ("audit", "cli", "report", "tracking", "trials")
-"""Folders of pfltune whose code tells of figures and moves none."""
+SILENT = ("api.py", "audit", "cli", "report", "sweeps.py", "testing", "tracking", "trials")
+"""Folders and files of pfltune whose code tells of figures and moves none."""
 
 
 class Program(Settings):
@@ -129,9 +129,16 @@ def _is_own(name: str, path: Path) -> bool:
         return name.startswith("pfltune.methods.")
     if top in sys.stdlib_module_names:
         return False
-    libraries = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
+    libraries = _library_folders()
     is_installed = any(path.is_relative_to(folder) for folder in libraries)
     return not is_installed or top in _packages_with_methods()
+
+
+def _library_folders() -> set[Path]:
+    """Where packages are installed: this environment's folders, and those it borrows from."""
+    own = [sysconfig.get_path(kind) for kind in ("purelib", "platlib")]
+    borrowed = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    return {Path(path).resolve() for path in (*own, *borrowed)}
 
 
 def _packages_with_methods() -> set[str]:

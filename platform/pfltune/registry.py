@@ -36,6 +36,17 @@ def find_method(reference: str) -> type[Method]:
     """The method class behind a name or ``path/to/file.py:Class``.
 
     Raises:
+        UserError: there is none, it cannot be loaded, or it says what nothing would read.
+    """
+    cls = load_method(reference)
+    check_interface(cls)
+    return cls
+
+
+def load_method(reference: str) -> type[Method]:
+    """As :func:`find_method`, without a look at what the class says.
+
+    Raises:
         UserError: there is none, or it cannot be loaded.
     """
     if ".py:" in reference:
@@ -43,13 +54,13 @@ def find_method(reference: str) -> type[Method]:
         module = _load_file(Path(path))
         if not hasattr(module, name):
             raise unknown(f"class in {path}", name, _methods_in(module))
-        return _checked_class(getattr(module, name), reference)
+        return _method_class(getattr(module, name), reference)
     built_in, entries = _built_in(), _entry_points()
     if reference in entries:
         entry = entries[reference]
         if reference in built_in:
             raise UserError(f"method {reference!r} of {entry.value} has the name of another one")
-        return _checked_class(_loaded(entry.load, entry.value, entry.module), entry.value)
+        return _method_class(_loaded(entry.load, entry.value, entry.module), entry.value)
     if reference not in built_in:
         raise unknown("method", reference, [*built_in, *entries])
     name = f"pfltune.methods.{reference}"
@@ -136,13 +147,12 @@ def _only_method(module: ModuleType) -> type[Method]:
             f"{module.__name__} must hold one public method class, it holds: "
             f"{', '.join(classes) or 'none'}"
         )
-    return _checked_class(next(iter(classes.values())), module.__name__)
+    return _method_class(next(iter(classes.values())), module.__name__)
 
 
-def _checked_class(found: object, where: str) -> type[Method]:
+def _method_class(found: object, where: str) -> type[Method]:
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise UserError(f"{where} is not a subclass of pfltune.Method")
-    check_interface(found)
     return found
 
 

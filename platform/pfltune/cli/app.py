@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "Run one federated trial, without Ray.",
     "sensitivity": "Keep each kind of layer personal in turn: where is the model sensitive?",
     "methods": "List the methods, or show one with its knobs.",
+    "check": "See whether a method keeps what every method must keep.",
     "payload": "Show what each method sends in a round.",
     "scenarios": "List the scenarios, or show all that happens in one.",
     "partition": "Draw the clients of a scenario: who holds how much of what.",

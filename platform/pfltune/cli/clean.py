@@ -37,7 +37,7 @@ def command(results: Path, yes: bool) -> None:
         click.echo(f"Nothing to remove: the comparisons in {results} need all kept trials")
         return
     Console(markup=False, highlight=False).print(_table(found))
-    if not yes and not sys.stdin.isatty():
+    if not yes and not _somebody_is_there():
         raise UserError("nothing is removed: nobody can be asked here; give --yes")
     if not yes and not click.confirm(f"Remove {_told(found)} that no comparison needs?"):
         click.echo("Nothing was removed")
@@ -49,8 +49,12 @@ def command(results: Path, yes: bool) -> None:
     click.echo(f"Removed: {_told(gone)}")
 
 
+def _somebody_is_there() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def _told(files: "list[Listed]") -> str:
-    return f"{count(len(files), 'trial')}, {sum(each.size for each in files) / MB:.1f} MB"
+    return f"{count(len(files), 'trial')}, {sum(each.size for each in files) / MB:.3g} MB"
 
 
 def _table(files: "list[Listed]") -> Table:
@@ -65,7 +69,7 @@ def _table(files: "list[Listed]") -> Table:
         table.add_column(head, justify="right")
     for group, members in sorted(groups.items()):
         size = sum(each.size for each in members) / MB
-        table.add_row(*map(plain, group), str(len(members)), f"{size:.1f}")
+        table.add_row(*map(plain, group), str(len(members)), f"{size:.3g}")
     return table
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         "pfltune compare --methods fedperfix,fedavg,local --trials 12 --seeds 5",
         "pfltune compare -o protocol.rounds=30 --name digits-30-rounds",
         "pfltune compare --methods fedavg,local,my_method.py:MyMethod",
+        "pfltune compare -o partition.alpha=0.1,0.5,1.0 --name over-alpha",
         "pfltune compare --resume digits-30-rounds",
     )
 )
@@ -54,8 +55,15 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
         given["methods"] = names(given["methods"])
     console = Console(markup=False, quiet=as_json)
     console.print("Loading torch and timm")
-    from pfltune.api import compare
+    from pfltune.api import compare, swept
+    from pfltune.cli.sweep import show_sweep, sweep_json
     from pfltune.cli.view import Terminal
+    from pfltune.studies.sweep import sweep_of
+
+    if (sweep := sweep_of("compare", given)) is not None:
+        shown = sweep_json if as_json else partial(show_sweep, console)
+        swept(sweep, given, Terminal(console, shown))
+        return
 
     show = print_json if as_json else partial(_show, console, results)
     compare(progress=Terminal(console, show), **given)
@@ -74,15 +82,15 @@ def _show(console: Console, results: Path, found: "Results") -> None:
             console.print(
                 f"{method.title}: failed trials: {reason}", soft_wrap=True, highlight=False
             )
-    show_where(console, found.folder, results)
+    show_where(console, found, results)
 
 
 def print_json(found: "Results") -> None:
     """Print what was found as one JSON object."""
-    click.echo(json_of(found.folder, found.result))
+    click.echo(json.dumps(content_of(found.folder, found.result), indent=2))
 
 
-def json_of(folder: Path, result: "ComparisonResult") -> str:
+def content_of(folder: Path, result: "ComparisonResult") -> dict[str, Any]:
     """What a comparison found, for scripts: the rows of the table under MLflow's names."""
     rows = [
         {
@@ -90,24 +98,34 @@ def json_of(folder: Path, result: "ComparisonResult") -> str:
             "title": method.title,
             "best": method.best,
             "failures": list(method.failures),
+            "reused": method.reused,
             **method.summary(),
         }
         for method in result.methods
     ]
-    found = {
+    return {
         "name": result.name,
         "scenario": result.scenario,
         "id": result.id,
         "report": str(folder / "report" / "report.html"),
+        "reused": result.reused,
         "methods": rows,
     }
-    return json.dumps(found, indent=2)
 
 
-def show_where(console: Console, folder: Path, asked: Path) -> None:
-    """The last lines: the report, and the command for the MLflow pages."""
+def show_where(console: Console, found: "Results", asked: Path) -> None:
+    """The last lines: what was reused, the report, and the command for the MLflow pages."""
+    from pfltune.report.words import reuse_note
+
+    if note := reuse_note(found.result.trials):
+        console.print(note, soft_wrap=True, highlight=False)
+    show_report(console, found.folder)
+    flag = "" if asked == Path("results") else f" --results {shlex.quote(str(asked))}"
+    console.print(f"Browse: pfltune ui {found.name}{flag}", soft_wrap=True, highlight=False)
+
+
+def show_report(console: Console, folder: Path) -> None:
+    """Where the page is."""
     report = folder / "report" / "report.html"
     near = report.relative_to(Path.cwd()) if report.is_relative_to(Path.cwd()) else report
-    flag = "" if asked == Path("results") else f" --results {shlex.quote(str(asked))}"
     console.print(f"Report: {near}", soft_wrap=True, highlight=False)
-    console.print(f"Browse: pfltune ui {folder.name}{flag}", soft_wrap=True, highlight=False)

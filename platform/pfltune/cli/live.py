@@ -1,7 +1,7 @@
 """The live view of a comparison: one table in a terminal, plain lines elsewhere."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from rich.console import Console, Group
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pfltune.search.plan import Plan
-from pfltune.studies.progress import ComparisonLines, MethodProgress
+from pfltune.studies.progress import ComparisonLines, MethodProgress, SweepLines
 from pfltune.text import plain
 
 SECONDS_BETWEEN_FRAMES = 0.25
@@ -88,6 +88,47 @@ class ComparisonProgress(ComparisonLines):
         shown = ", ".join(map(str, reached[:4])) + (" …" if len(reached) > 4 else "")
         of = f"{len(reached)} running, round {shown} of {self._plan.protocol.rounds}"
         return of if reached else ""
+
+
+class SweepProgress(SweepLines):
+    """Follows the cells of a sweep and shows where they stand.
+
+    Args:
+        plans: of the cells, by what they are called.
+        console: where to show it.
+    """
+
+    def __init__(self, plans: Mapping[str, Plan], console: Console) -> None:
+        super().__init__(plans, partial(console.print, soft_wrap=True, highlight=False))
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        if self._live:
+            self.seconds_between = SECONDS_BETWEEN_FRAMES
+
+    def start(self) -> None:
+        """Show where the cells stand, and time from here on."""
+        if self._live and not self._live.is_started:
+            self._live.start()
+        super().start()
+
+    def close(self) -> None:
+        """Leave the last state on the screen."""
+        super().close()
+        if self._live:
+            self._live.stop()
+
+    def _show(self) -> None:
+        if self._live:
+            self._live.update(self._table(), refresh=True)
+        else:
+            super()._show()
+
+    def _table(self) -> Group:
+        table = Table(box=None, pad_edge=False, padding=(0, 2))
+        for column in ("cell", "trials"):
+            table.add_column(column, no_wrap=True, overflow="ellipsis")
+        for label, trials in self.trials().items():
+            table.add_row(Text(_short(label)), trials)
+        return Group(table, Text(self.time(), style="dim", no_wrap=True, overflow="ellipsis"))
 
 
 def sparkline(values: Sequence[float], highest: float) -> str:

@@ -2,12 +2,16 @@
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from pfltune.cli import options
 from pfltune.errors import Halted, UserError
+
+if TYPE_CHECKING:
+    from pfltune.sweeps import Sweep
 
 LONGEST_NAME = 100
 
@@ -76,7 +80,10 @@ def _report_one(
     from pfltune.report.attachment import attach_report
     from pfltune.report.words import origin_note, status
     from pfltune.report.writer import write_report
+    from pfltune.sweeps import read_sweep
 
+    if (sweep := read_sweep(results / name)) is not None:
+        return _report_sweep(results, sweep, out, reference, target)
     result = write_report(results, name, out, reference, target)
     print_table(Console(markup=False), result)
     if told := status(result):
@@ -90,6 +97,18 @@ def _report_one(
     return out or results / name / "report"
 
 
+def _report_sweep(
+    results: Path, sweep: "Sweep", out: Path | None, reference: str | None, target: float | None
+) -> Path:
+    from pfltune.cli.tables import print_sweep
+    from pfltune.report.sweep import read_sweep_result, write_sweep
+
+    found = read_sweep_result(results, sweep, reference=reference, target=target)
+    folder = write_sweep(found, results, out)
+    print_sweep(Console(markup=False), found)
+    return folder
+
+
 def _report_several(
     results: Path, names: list[str], out: Path | None, reference: str | None, target: float | None
 ) -> Path:
@@ -99,7 +118,11 @@ def _report_several(
     from pfltune.report.side_by_side import rank_note, side_by_side, write_scenarios
     from pfltune.report.words import status
     from pfltune.report.writer import INSTEAD
+    from pfltune.sweeps import read_sweep
 
+    for name in names:
+        if read_sweep(results / name) is not None:
+            raise UserError(f"{name} is a sweep; report it by itself, or name its cells")
     found = [read_results(results, name) for name in names]
     scenarios = side_by_side([analyse(result, reference, target) for result in found])
     joined = "+".join(names)

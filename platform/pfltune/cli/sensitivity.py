@@ -47,6 +47,9 @@ def command(**_: Any) -> None:
 
 def _show(console: Console, found: "SensitivityResults") -> None:
     from pfltune.cli.tables import sensitivity_table
+    from pfltune.report.words import reuse_note
 
     console.print(sensitivity_table(found.cells))
+    if note := reuse_note(found.all_trials):
+        console.print(note, soft_wrap=True, highlight=False)
     console.print(f"Report: {found.report}", soft_wrap=True, highlight=False)

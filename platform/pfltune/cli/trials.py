@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pfltune.cli import options
+from pfltune.knobs import Value, written
 from pfltune.text import count, plain
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def command(name: str | None, results: Path, as_json: bool) -> None:
     console = Console(markup=False, highlight=False)
     if whole:
         console.print(_table([entry for entry, _ in whole]))
-    console.print(f"{count(len(whole), 'trial')}, {sum(size for _, size in whole) / MB:.1f} MB")
+    console.print(f"{count(len(whole), 'trial')}, {sum(size for _, size in whole) / MB:.3g} MB")
     if damaged:
         text = f"{count(len(damaged), 'file')} more cannot be read, and counts for nothing"
         console.print(f"{text}: `pfltune clean` removes what is damaged", soft_wrap=True)
@@ -101,15 +102,18 @@ def _table(entries: "Sequence[Entry]") -> Table:
     return table
 
 
+def _short(value: Value) -> str:
+    """A knob's value in four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else written(value)
+
+
 def _order(entry: "Entry") -> tuple[str, str, str, str]:
     return (entry.origin.scenario, entry.origin.method, entry.spec.stage, entry.origin.at)
 
 
 def _cells(entry: "Entry") -> tuple[str, ...]:
-    from pfltune.knobs import written
-
     spec, origin, trial = entry.spec, entry.origin, entry.trial
-    knobs = " ".join(f"{name}={written(value)}" for name, value in spec.knobs.items())
+    knobs = " ".join(f"{name}={_short(value)}" for name, value in spec.knobs.items())
     score = f"{100 * trial.rounds[-1].score:.2f}" if trial.rounds else ""
     return (
         spec.key[:8],
@@ -119,5 +123,5 @@ def _cells(entry: "Entry") -> tuple[str, ...]:
         str(spec.seed),
         f"{trial.round}{HOW[trial.outcome]}",
         score,
-        f"{origin.scenario}, {origin.told}, {origin.at[:16]}",
+        f"{origin.scenario}, {origin.told}, {origin.at[:10]}",
     )

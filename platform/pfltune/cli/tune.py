@@ -47,8 +47,15 @@ def command(scenario: str, results: Path, as_json: bool, **_: Any) -> None:
         given["knobs"] = options.key_values(given["knobs"])
     console = Console(markup=False, quiet=as_json)
     console.print("Loading torch and timm")
-    from pfltune.api import tune
+    from pfltune.api import swept, tune, tuning
+    from pfltune.cli.sweep import show_sweep, sweep_json
     from pfltune.cli.view import Terminal
+    from pfltune.studies.sweep import sweep_of
+
+    if (sweep := sweep_of("tune", given)) is not None:
+        shown = sweep_json if as_json else partial(show_sweep, console)
+        swept(sweep, tuning(given.pop("method", None), given), Terminal(console, shown))
+        return
 
     named = None if "resume" in given else scenario
     show = print_json if as_json else partial(_show, console, results, named)
@@ -63,7 +70,7 @@ def _show(console: Console, results: Path, scenario: str | None, found: "Results
     else:
         reasons = "; ".join(tuned.failures)
         console.print(f"{tuned.title}: every trial failed: {reasons}", soft_wrap=True)
-    show_where(console, found.folder, results)
+    show_where(console, found, results)
 
 
 def _show_best(console: Console, result: "ComparisonResult", scenario: str) -> None:

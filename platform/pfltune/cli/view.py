@@ -1,16 +1,17 @@
 """What the commands that run many trials say and show in a terminal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import click
 from rich.console import Console
 
-from pfltune.cli.live import ComparisonProgress
+from pfltune.cli.live import ComparisonProgress, SweepProgress
 from pfltune.running.job import Job, Progress, Voice
+from pfltune.search.plan import Plan
 from pfltune.studies.comparison import Comparison
-from pfltune.studies.progress import StudyLines
+from pfltune.studies.progress import StudyLines, SweepLines
 
 
 class Terminal:
@@ -31,6 +32,10 @@ class Terminal:
         if isinstance(job, Comparison):
             return ComparisonProgress(job.plan, self._console)
         return StudyLines(job.plan, partial(self._console.print, highlight=False))
+
+    def sweep_progress(self, plans: Mapping[str, Plan]) -> SweepLines:
+        """One live table, or lines, for all cells."""
+        return SweepProgress(plans, self._console)
 
     def show(self, found: Any) -> None:
         """Print what was found."""

@@ -1,16 +1,19 @@
 """Clients that train at once, whatever their method's ``train`` does between its fits."""
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Thread
+from types import FrameType
 from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
 from pfltune.errors import noted
-from pfltune.federation.stacked import alike, fit_together, stackable
+from pfltune.federation.hindrance import OWN_LOOP, Hindrance, of_difference, of_error, of_model
+from pfltune.federation.stacked import alike, fit_together
 from pfltune.federation.work import ClientWork, Fit
 from pfltune.method import Tensors
 
@@ -31,10 +34,15 @@ class Cohort:
     Attributes:
         size: the present one. It is halved when the GPU's memory does not suffice, and 1 where the
             method or its model cannot be mapped over clients.
+        hindrances: why clients that were to train at once did not, each reason once, as first met.
     """
 
     def __init__(self, model: nn.Module, size: int) -> None:
-        self.size = size if stackable(model) else 1
+        self.size = size
+        self.hindrances: list[Hindrance] = []
+        if size > 1 and (found := of_model(model)):
+            self.size = 1
+            self._note(found)
 
     def run(self, works: Sequence[ClientWork], body: Callable[[ClientWork], T]) -> list[T]:
         """The results of ``body`` for each of at most ``size`` clients, in their order."""
@@ -46,13 +54,26 @@ class Cohort:
                 client.go_on(None)
             while waiting := [(c, c.asks) for c in clients if c.asks is not None]:
                 same = [(c, fit) for c, fit in waiting if alike(fit, waiting[0][1])]
+                self._compare(waiting)
                 answers = self._fitted([fit for _, fit in same])
                 for (client, _), answer in zip(same, answers, strict=True):
                     client.go_on(answer)
         finally:
             for client in clients:
                 client.abandon()
+        for loop in filter(None, (work.loop for work in works)):
+            self._note(Hindrance(OWN_LOOP, (loop,)))
         return [client.result for client in clients]
+
+    def _compare(self, waiting: "Sequence[tuple[_Client[T], Fit]]") -> None:
+        first = waiting[0][1]
+        for client, fit in waiting:
+            if not alike(first, fit):
+                self._note(of_difference(first, fit, client.frame()))
+
+    def _note(self, found: Hindrance) -> None:
+        if found.words not in (known.words for known in self.hindrances):
+            self.hindrances.append(found)
 
     def _fitted(self, fits: Sequence[Fit]) -> list[Tensors]:
         if self.size == 1 or len(fits) == 1:
@@ -74,8 +95,9 @@ class Cohort:
             self.size = max(1, self.size // 2)
         else:
             self.size = 1
-            reason = " ".join(str(error).split())[:200]
-            log.warning("clients train one after the other: %s", reason)
+            found = of_error(error)
+            self._note(found)
+            log.warning("clients train one after the other: %s", found.words)
 
 
 class _Client(Generic[T]):
@@ -113,6 +135,10 @@ class _Client(Generic[T]):
         self.asks = asked if isinstance(asked, Fit) else None
         if isinstance(asked, BaseException):
             raise asked
+
+    def frame(self) -> FrameType | None:
+        """Where its function waits."""
+        return sys._current_frames().get(self._thread.ident or 0)
 
     def abandon(self) -> None:
         """Let the function fail where it waits, and wait for its end."""

@@ -6,11 +6,10 @@ from itertools import zip_longest
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from pfltune.devices import moved
 from pfltune.federation.local import LocalTrainer, descend
-from pfltune.federation.roles import is_frozen
 from pfltune.federation.work import Fit
 from pfltune.method import Phase, Tensors
 from pfltune.randomness import Interrupted
@@ -22,28 +21,13 @@ Batch = tuple[Tensor, Tensor, Tensor]
 """Images (clients, b, channels, size, size), labels and weights (clients, b)."""
 
 
-def stackable(model: nn.Module) -> bool:
-    """Whether clients on this model can train at once and end as they would one by one.
-
-    Dropout draws per call, and statistics of batches, which are written into buffers, would count
-    the images that fill batches up: such models train clients one after the other.
-    """
-    return not any(
-        isinstance(module, nn.modules.batchnorm._BatchNorm)
-        or getattr(module, "drop_prob", 0)
-        or (isinstance(module, nn.modules.dropout._DropoutNd) and module.p)
-        or (_keeps_buffers(module) and not is_frozen(module))
-        for module in model.modules()
-    )
-
-
 def alike(a: Fit, b: Fit) -> bool:
     """Whether two clients ask for the same thing, each with tensors of its own."""
     return (
         a.phases == b.phases
         and a.objective == b.objective
-        and _shapes(a.start) == _shapes(b.start)
-        and _shapes(a.anchor) == _shapes(b.anchor)
+        and shapes(a.start) == shapes(b.start)
+        and shapes(a.anchor) == shapes(b.anchor)
     )
 
 
@@ -141,15 +125,10 @@ def _descend(leaves: list[Tensor], grads: tuple[Tensor, ...], phase: Phase, busy
         descend(leaves, counted, replace(phase, weight_decay=0.0))
 
 
-def _keeps_buffers(module: nn.Module) -> bool:
-    """Whether buffers of its own are part of a state, as counts and running means are."""
-    own = {name for name, _ in module.named_buffers(recurse=False)}
-    return bool(own - module._non_persistent_buffers_set)
-
-
 def _stacked(states: Sequence[Tensors]) -> Tensors:
     return {name: torch.stack([state[name] for state in states]) for name in states[0]}
 
 
-def _shapes(tensors: Tensors) -> dict[str, tuple[torch.Size, torch.dtype]]:
+def shapes(tensors: Tensors) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    """What must be equal for tensors of several clients to be stacked, by name."""
     return {name: (value.shape, value.dtype) for name, value in tensors.items()}

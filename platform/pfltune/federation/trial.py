@@ -20,6 +20,7 @@ from pfltune.federation.compute import Compute
 from pfltune.federation.evaluation import Counts, Evaluation, Selection
 from pfltune.federation.federation import Federation
 from pfltune.federation.footprint import personal_parameters, sent_once
+from pfltune.federation.hindrance import Hindrance
 from pfltune.federation.local import LocalTrainer
 from pfltune.federation.memory import peak_mb, reset_peak
 from pfltune.federation.payload import MB, payload_bytes
@@ -131,6 +132,11 @@ class FederatedTrial:
     def finished(self) -> bool:
         """Whether all rounds of the protocol have run."""
         return self.round >= self.federation.protocol.rounds
+
+    @property
+    def hindrances(self) -> list[Hindrance]:
+        """Why clients that were to train at once did not; see :attr:`Compute.cohort`."""
+        return self._cohort.hindrances
 
     def run(self) -> Iterator[RoundReport]:
         """The remaining rounds, one report each."""

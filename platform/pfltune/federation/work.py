@@ -1,9 +1,11 @@
 """What one client does in one round: fits on its data in a fixed order, with meters."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count, islice
+from types import FrameType
 
 import torch
 from torch import Tensor
@@ -15,6 +17,9 @@ from pfltune.method import Loss, Objective, Phase, Tensors
 from pfltune.randomness import isolated, torch_rng
 
 Draw = Callable[[Phase], Iterator[tuple[Tensor, ...]]]
+
+Line = tuple[str, int]
+"""A file and the number of a line in it."""
 
 
 class ClientWork:
@@ -31,6 +36,7 @@ class ClientWork:
         round: see above.
         losses: the objective's value in each step, scalars on the device.
         run: carries a fit out; a cohort puts itself here.
+        loop: the line of a loop of the method's own over :meth:`batches`, once there was one.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class ClientWork:
         self.client = client
         self.losses: list[Tensor] = []
         self.run: Callable[[Fit], Tensors] = Fit.alone
+        self.loop: Line | None = None
 
     @property
     def samples(self) -> int:
@@ -67,6 +74,7 @@ class ClientWork:
 
     def batches(self) -> Iterator[Loss]:
         """See :meth:`pfltune.method.LocalWork.batches`."""
+        self.loop = _line_of(sys._getframe(1))  # whoever asks for the first step
         self._trainer.set_training(True)
         with self.isolated():
             for chosen in self.draw()(Phase("all", lr=0.0)):
@@ -142,6 +150,10 @@ class Fit:
         todo = (self.start, self.phases, work.draw(), self.objective, self.anchor)
         with work.named(), work.isolated(), torch.enable_grad():
             return self.trainer.fit(*todo, work.losses.append)
+
+
+def _line_of(frame: FrameType) -> Line:
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 def plain_loss(loss: Loss, params: Tensors, _: Tensors) -> Tensor:

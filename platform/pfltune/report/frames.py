@@ -12,6 +12,7 @@ from pfltune.report.analysis import Analysis
 from pfltune.report.results import ToldTrial
 from pfltune.report.sensitivity import NAMES, Cells
 from pfltune.report.spreadsheet import summary_row
+from pfltune.report.sweep import SweepResult
 from pfltune.tracking.events import Selected
 
 TRIAL = ("trial", "method", "stage", "index", "seed")
@@ -29,6 +30,17 @@ def table_frame(analysis: Analysis) -> pd.DataFrame:
     ]
     numbers = [{k: float("nan") if v is None else v for k, v in row.items()} for row in rows]
     return pd.DataFrame(numbers).set_index("method")
+
+
+def sweep_frame(found: SweepResult) -> pd.DataFrame:
+    """A row per cell and method: where the cell stands, and the method's figures there."""
+    frames = []
+    for cell, analysis in zip(found.cells, found.analyses, strict=True):
+        frame = table_frame(analysis).reset_index()
+        for place, (key, value) in enumerate(cell.at.items()):
+            frame.insert(place, key, value)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
 
 
 def trials_frame(trials: Iterable[ToldTrial]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from pfltune.report.frames import (
     cells_frame,
     clients_frame,
     curves_frame,
+    sweep_frame,
     table_frame,
     trials_frame,
 )
@@ -26,6 +27,8 @@ from pfltune.report.page import rendered
 from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial
 from pfltune.report.sensitivity import HEADS, Cells, cells_of, rows
 from pfltune.report.sensitivity import figure as sensitivity_figure
+from pfltune.report.side_by_side import scenario_columns
+from pfltune.report.sweep import SweepResult, over_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,6 +240,70 @@ class SensitivityResults(Told):
     def _repr_html_(self) -> str:
         main = (self.figure(), "Test accuracy by personal part.") if self.cells else None
         return _html(self.name, "", HEADS, rows(self.cells), main)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SweepResults:
+    """What the cells of a sweep found; a notebook shows their table and the figure over them.
+
+    Attributes:
+        found: the cells side by side.
+        folder: the sweep's own, in the results folder.
+    """
+
+    found: SweepResult
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Of the sweep."""
+        return self.found.sweep.name
+
+    @property
+    def report(self) -> Path:
+        """The page of the report; tables and figures for a paper lie beside it."""
+        return self.folder / "report" / "report.html"
+
+    @property
+    def cells(self) -> dict[str, Results]:
+        """What each cell found, by its label, such as ``alpha=0.1``."""
+        return {
+            cell.label: Results(analysis.result, self.folder.parent / cell.name)
+            for cell, analysis in zip(self.found.cells, self.found.analyses, strict=True)
+        }
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Why cells have no figures, by the name of their comparison."""
+        return dict(self.found.missing)
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """A row per cell and method: swept settings, ``method``, then as :attr:`Results.table`."""
+        return sweep_frame(self.found)
+
+    def figure(self) -> ShownFigure:
+        """Test accuracy over what was swept.
+
+        Raises:
+            UserError: there is nothing that it could show.
+        """
+        drawing = over_settings(self.found)
+        if drawing is None:
+            raise UserError(f"the sweep {self.name} has nothing to draw")
+        return drawing.figure
+
+    def __repr__(self) -> str:
+        return f"<sweep {self.name}: {', '.join(cell.label for cell in self.found.cells)}>"
+
+    def _repr_html_(self) -> str:
+        columns = scenario_columns(self.found.table)
+        titles = self.found.table.titles
+        lines = [[titles[m.name], *cells(m, columns)] for m in self.found.table.methods]
+        drawing = over_settings(self.found)
+        main = (drawing.figure, drawing.caption) if drawing else None
+        note = "; ".join(f"{name} is missing: {why}" for name, why in self.missing.items())
+        return _html(self.name, note, ["method", *(c.title for c in columns)], lines, main)
 
 
 def _html(

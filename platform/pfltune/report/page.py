@@ -88,6 +88,7 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         start=words.start_weights(result),
         status=words.status(result),
         origin_note=words.origin_note(result),
+        reuse_note=words.reuse_note(result.trials),
         alone=alone,
         finding=search_words.finding(searches[0]) if alone else words.finding(analysis),
         results=sortable(result_columns(analysis)),

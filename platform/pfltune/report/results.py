@@ -114,6 +114,11 @@ class MethodResult:
     trials: "tuple[ToldTrial, ...]" = ()
 
     @property
+    def reused(self) -> int:
+        """Trials that were known from before, wholly or as far as that went."""
+        return count_reused(self.trials)
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """Of the confirmation trials, in their order."""
         return tuple(run.seed for run in self.runs)
@@ -215,6 +220,16 @@ class ComparisonResult:
         return sum(method.ended for method in self.methods)
 
     @property
+    def reused(self) -> int:
+        """Trials that were known from before, of all methods."""
+        return count_reused(self.trials)
+
+    @property
+    def trials(self) -> "tuple[ToldTrial, ...]":
+        """All that have begun."""
+        return tuple(trial for method in self.methods for trial in method.trials)
+
+    @property
     def planned(self) -> int:
         """Trials of all methods; one without a free knob has one search trial."""
         spaces = self.record.spaces
@@ -308,6 +323,11 @@ class ToldTrial:
     def curve(self, metric: str) -> Curve:
         """(round, value) of the rounds that have the figure."""
         return [(r.round, r.metrics[metric]) for r in self.rounds if metric in r.metrics]
+
+
+def count_reused(trials: "Iterable[ToldTrial]") -> int:
+    """How many of these trials were known from before, wholly or as far as that went."""
+    return sum(trial.started.reused for trial in trials)
 
 
 def told_trials(events: Iterable[Event]) -> tuple[list[ToldTrial], dict[str, MethodEnded]]:

@@ -16,7 +16,7 @@ from pfltune.report.canvas import HEIGHT, Drawing, dress, is_wide, outside_legen
 from pfltune.report.columns import result_columns
 from pfltune.report.figures import written
 from pfltune.report.page import Grid, grid, pictures, rendered
-from pfltune.report.results import TEST, MethodResult, read_results
+from pfltune.report.results import TEST, ComparisonResult, MethodResult, read_results
 from pfltune.report.side_by_side import (
     Scenarios,
     csv_table,
@@ -26,7 +26,7 @@ from pfltune.report.side_by_side import (
     side_by_side,
 )
 from pfltune.report.writer import INSTEAD
-from pfltune.sweep import Cell, Sweep, label_of, short_keys
+from pfltune.sweeps import Cell, Sweep, label_of, short_keys
 from pfltune.text import plain
 
 RANK_NOTE = (
@@ -73,7 +73,11 @@ class Section:
 
 
 def read_sweep_result(
-    results: Path, sweep: Sweep, failures: Mapping[str, str] | None = None
+    results: Path,
+    sweep: Sweep,
+    failures: Mapping[str, str] | None = None,
+    reference: str | None = None,
+    target: float | None = None,
 ) -> SweepResult:
     """What the cells of a sweep have found so far.
 
@@ -81,21 +85,23 @@ def read_sweep_result(
         results: the results folder.
         sweep: its record.
         failures: why cells could not run, by name, where that is known.
+        reference, target: see :func:`pfltune.report.analysis.analyse`.
 
     Raises:
-        UserError: no cell has begun.
+        UserError: no cell has begun, or a cell has no such reference.
     """
     missing = dict(failures or {})
-    read: list[tuple[Cell, Analysis]] = []
+    read: list[tuple[Cell, ComparisonResult]] = []
     for cell in sweep.cells:
         try:
-            read.append((cell, analyse(read_results(results, cell.name))))
+            read.append((cell, read_results(results, cell.name)))
         except UserError as error:
             missing.setdefault(cell.name, str(error))
     if not read:
         first = next(iter(missing.values()))
         raise UserError(f"no cell of {sweep.name} has begun: {first}")
-    cells, analyses = zip(*read, strict=True)
+    cells, found = zip(*read, strict=True)
+    analyses = [analyse(result, reference, target) for result in found]
     table = side_by_side(analyses, [cell.label for cell in cells])
     named = (cell.name for cell in sweep.cells if cell.name in missing)
     return SweepResult(sweep, cells, table, {name: missing[name] for name in named})
@@ -243,7 +249,7 @@ def _sections(found: SweepResult) -> Iterator[Section]:
         yield Section(
             label=cell.label,
             name=cell.name,
-            title=result.settings["scenario"]["title"],
+            title=result.record.scenario.title,
             status=words.status(result),
             finding=words.finding(analysis),
             results=grid(result_columns(analysis), result.methods, analysis.styles),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pfltune.report.analysis import Analysis
-from pfltune.report.results import ComparisonResult, MethodResult
+from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial, count_reused
 from pfltune.report.statistics import ALPHA
 from pfltune.text import count, plain
 
@@ -27,6 +27,19 @@ def origin_note(result: ComparisonResult) -> str:
     if result.damage:
         sentences.append(f"{plain(result.damage)}; what stands before it is shown.")
     return " ".join(sentences)
+
+
+def reuse_note(trials: Sequence[ToldTrial]) -> str:
+    """How many of these trials were known before, wholly or as far as that went; empty if none."""
+    reused = count_reused(trials)
+    if not reused:
+        return ""
+    were = "was" if reused == 1 else "were"
+    return (
+        f"{reused:,} of {count(len(trials), 'trial')} {were} known from before and reused: "
+        "the same code, data, knobs and seed give the same figures; seconds and memory are those "
+        "of that time"
+    )
 
 
 def accuracy_note(results: Sequence[ComparisonResult]) -> str:

@@ -15,6 +15,7 @@ from pfltune.errors import UserError
 from pfltune.ownership import see_inside
 from pfltune.record import RECORD
 from pfltune.storage import is_partial, open_storage
+from pfltune.sweeps import SWEEP
 
 LOCK, OWNER = ".lock", ".owner"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -75,10 +76,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """See that the folder is new, empty or a comparison's."""
+    """See that the folder is new, empty, or a comparison's or a sweep's."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UserError(f"{folder} is no folder of its own; choose another --name")
-    if not folder.exists() or (folder / RECORD).exists():
+    if not folder.exists() or any((folder / name).exists() for name in (RECORD, SWEEP)):
         return
     there = {path.name for path in folder.iterdir() if not is_partial(path)}
     others = sorted(there - {LOCK, OWNER})

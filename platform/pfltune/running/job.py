@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 from pfltune.data.census import Census
 from pfltune.federation.federation import Federation
+from pfltune.knobs import defaults_of
 from pfltune.method import Method
 from pfltune.record import Asked
+from pfltune.registry import find_method, short_name
 from pfltune.running.hardware import Hardware
 from pfltune.running.trial_options import TrialOptions
 from pfltune.scenario import Scenario
@@ -31,6 +33,7 @@ class Job(ABC):
         hardware: what it runs on.
         asked: what touches no figure.
         results: the results folder.
+        sweep: the name of the sweep of which it is a cell, which resumes it; empty if of none.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Job(ABC):
     hardware: Hardware
     asked: Asked
     results: Path
+    sweep: str = ""
 
     @property
     def folder(self) -> Path:
@@ -60,6 +64,7 @@ class Job(ABC):
             "methods": self.plan.methods,
             "computing": self.hardware.computing(),
             "asked": self.asked,
+            "defaults": {short_name(m): defaults_of(find_method(m)) for m in self.plan.methods},
             **self.own_record(),
         }
 
@@ -108,6 +113,18 @@ class Voice:
 
     tell: Callable[[str], object]
     warn: Callable[[str], object]
+
+
+def once(tell: Callable[[str], object]) -> Callable[[str], None]:
+    """Tells each line the first time only, where several jobs say the same."""
+    told: set[str] = set()
+
+    def tell_once(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            tell(line)
+
+    return tell_once
 
 
 @dataclass(frozen=True)

@@ -86,11 +86,17 @@ class Sitting:
         for method, best in self.dealer.best().items():
             if method not in self.ledger.methods_ended:
                 self.dealt.log.write(MethodEnded(method, None if best is None else dict(best)))
+        self.finished = True
+        try:
+            self._remove_checkpoints()
+        except OSError as error:  # others still train
+            self.dealt.log.warn(f"Checkpoints of {self.job.name} cannot be removed: {error}")
+
+    def _remove_checkpoints(self) -> None:
         place = self.job.trial_options.checkpoints
         for trial in self.ledger.names():
             Checkpoints(open_storage(place, trial)).remove()
         release(open_storage(place))
-        self.finished = True
 
 
 @contextmanager
@@ -116,8 +122,8 @@ def open_sitting(
     job, voice = watched.job, watched.voice
     record = begin(job, federation, accept_new_code, voice)
     journal = open_journal(job, record, voice)
-    mirror = open_mirror(job, record, federation, journal, voice, draw)
     ledger, dealer, finished = Ledger(), job.dealer(), store.of(record)
+    mirror = open_mirror(job, record, federation, journal, voice, draw)
     for observe in (ledger.apply, watched.progress.apply, mirror.put):
         for event in journal.events:
             observe(event)
@@ -152,4 +158,5 @@ def way_back(job: Job) -> str:
     """How a job goes on that did not come to its end, in a line."""
     usual = job.results == Path("results").resolve()
     flag = "" if usual else f" --results {shlex.quote(str(job.results))}"
-    return f"What is done is kept. Go on with: pfltune {job.command} --resume {job.name}{flag}"
+    name = job.sweep or job.name
+    return f"What is done is kept. Go on with: pfltune {job.command} --resume {name}{flag}"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from pfltune.errors import Diverged, told
+from pfltune.errors import Diverged, UserError, told
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.trial import FederatedTrial
 from pfltune.registry import make_method
@@ -71,9 +71,7 @@ class FederatedTrainable(tune.Trainable):
             if "not enough memory" in str(error):  # how torch says it on a CPU
                 _forget_notes(error)
                 raise
-            # What is missing on this machine or broken in its GPU says nothing of the method.
-            machine = isinstance(error, ImportError | torch.AcceleratorError)
-            return self._failure(told(error), own_fault=not machine)
+            return self._failure(told(error), own_fault=not _of_the_machine(error))
         if self._due():
             self._save()
         self._spent = self._elapsed()
@@ -155,6 +153,13 @@ class FederatedTrainable(tune.Trainable):
         if self._trial and self._trial.round > self._checkpoints.round:
             self._checkpoints.save(self._trial, self._history)
             self._saved_at = time.monotonic()
+
+
+def _of_the_machine(error: BaseException) -> bool:
+    """Whether an error tells of a machine: a file or package that it lacks, a GPU that broke."""
+    kinds = ImportError | UserError | torch.AcceleratorError
+    words = ("CUDA error", "cuDNN error", "NCCL error")
+    return isinstance(error, kinds) or any(word in str(error) for word in words)
 
 
 def _forget_notes(error: BaseException) -> None:

@@ -30,6 +30,7 @@ class TrialLog:
         unkept: trials that other code began, and that are no other comparison's.
 
     Attributes:
+        warn: tells the user.
         halted: why nothing can be written; Tune hides what is raised within it.
     """
 
@@ -48,7 +49,7 @@ class TrialLog:
         self._ledger = ledger
         self._finished = finished
         self._checkpoints = checkpoints
-        self._warn = warn
+        self.warn = warn
         self._unkept = unkept
         self._warned = False
 
@@ -104,7 +105,7 @@ class TrialLog:
 
     def _cannot_keep(self, error: OSError) -> None:
         if not self._warned:
-            self._warn(
+            self.warn(
                 f"Finished trials cannot be kept for other comparisons ({error}); this one goes on"
             )
         self._warned = True

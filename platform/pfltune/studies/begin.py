@@ -21,18 +21,22 @@ from pfltune.studies.sensitivity import Study, study_methods, study_plan
 from pfltune.tracking.store import writable_folder
 
 
-def comparison(command: str, given: Mapping[str, Any]) -> Comparison:
+def comparison(
+    command: str, given: Mapping[str, Any], sweep: str = "", like: Record | None = None
+) -> Comparison:
     """The comparison, or the search of one method, that options ask for; new or to go on.
 
     Args:
         command: ``compare`` or ``tune``.
         given: the options that were given. ``methods`` are references, ``fixed`` are knobs by
             short name of the method; those under an empty name are of the only one.
+        sweep: the name of the sweep of which it is a cell.
+        like: the record of a cell that has begun, whose options hold for one that has not.
 
     Raises:
         UserError: something of it is not possible.
     """
-    record, settings = _completed(command, given)
+    record, settings = _completed(command, given, like)
     scenario = scenario_of(given, record, settings)
     name = name_of(given, scenario.name)
     wanted = {key: settings[key] for key in Budget.model_fields}
@@ -48,6 +52,7 @@ def comparison(command: str, given: Mapping[str, Any]) -> Comparison:
         hardware=hardware_of(settings, scenario, first_methods(spaces)),
         asked=asked_of(settings),
         results=writable_folder(results_folder(given)),
+        sweep=sweep,
         spaces=spaces,
     )
 
@@ -75,11 +80,14 @@ def study(given: Mapping[str, Any]) -> Study:
     )
 
 
-def _completed(command: str, given: Mapping[str, Any]) -> tuple[Record | None, dict[str, Any]]:
+def _completed(
+    command: str, given: Mapping[str, Any], like: Record | None = None
+) -> tuple[Record | None, dict[str, Any]]:
     """What goes on, and all settings of the job."""
     record = begun(command, given, results_folder(given))
-    see_files(given, record)
-    return record, completed(given, record, {"methods": (), **defaults(command), "fixed": {}})
+    known = record or like
+    see_files(given, known)
+    return record, completed(given, known, {"methods": (), **defaults(command), "fixed": {}})
 
 
 def scenario_of(

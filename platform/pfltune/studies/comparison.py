@@ -8,7 +8,7 @@ from typing import Any
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
-from pfltune.knobs import Value, checked_values, defaults_of, knobs_of
+from pfltune.knobs import Value, checked_values, knobs_of
 from pfltune.method import Method
 from pfltune.registry import find_method, make_method, short_name, title_of
 from pfltune.running.job import Job
@@ -37,7 +37,6 @@ class Comparison(Job):
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
             "limits": {short_name(m): _limits(m) for m in self.plan.methods},
-            "defaults": {short_name(m): defaults_of(find_method(m)) for m in self.plan.methods},
         }
 
     def announcement(self) -> str:

@@ -49,6 +49,7 @@ class JobOptions(TypedDict, total=False):
             last time.
         checkpoint_rounds: and after so many rounds.
         trial_limit: seconds that the rounds of a trial may take in all.
+        fresh: train every trial, those too that were trained before and kept.
         results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
     """
 
@@ -68,6 +69,7 @@ class JobOptions(TypedDict, total=False):
     checkpoint_seconds: Seconds
     checkpoint_rounds: Number
     trial_limit: Limit
+    fresh: bool
     results: str | Path
 
 
@@ -125,6 +127,7 @@ DEFAULTS: Mapping[str, Any] = {
     "precision": "auto",
     "deterministic": False,
     "checkpoint_seconds": 30.0,
+    "fresh": False,
     "results": Path("results"),
     "trials": 8,
     "generation": 4,

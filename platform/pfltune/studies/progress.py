@@ -1,7 +1,7 @@
 """How far a job is, told in lines: where there is no terminal, and in Python."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pfltune.registry import short_name
@@ -12,6 +12,8 @@ from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
 SECONDS_BETWEEN_LINES = 15.0
 FEWEST_ROUNDS = 10
 """Rounds without which the time left is not estimated."""
+MOST_CELLS = 6
+"""Of a sweep, in a line."""
 
 
 @dataclass
@@ -40,6 +42,38 @@ class MethodProgress:
         return self.bests[-1] if self.bests else 0.0
 
 
+class Clock:
+    """How long it takes, and how much longer.
+
+    The time left is counted from the end of this session's first round: before it, processes start,
+    torch and timm are imported and data read, none of which comes again.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._first: tuple[float, int] | None = None
+
+    def tick(self, done: int) -> None:
+        """So many rounds are done now."""
+        if self._first is None:
+            self._first = (time.monotonic(), done)
+
+    def text(self, done: int, total: int) -> str:
+        """``1:15 elapsed, 1:26 left, 207 of 444 rounds``."""
+        now = time.monotonic()
+        left = self._left(now, done, total)
+        rest = "" if left is None else f"{_minutes(left)} left, "
+        return f"{_minutes(now - self._began)} elapsed, {rest}{done} of {count(total, 'round')}"
+
+    def _left(self, now: float, done: int, total: int) -> float | None:
+        """Seconds that the other rounds will take; None while that would be a guess."""
+        if self._first is None:
+            return None
+        since, before = self._first
+        timed = done - before
+        return None if timed < FEWEST_ROUNDS else (now - since) * (total - done) / timed
+
+
 class ComparisonLines:
     """Follows the journal and says now and then where the comparison stands.
 
@@ -55,11 +89,10 @@ class ComparisonLines:
         self._tell = tell
         self._methods = {short_name(method): MethodProgress() for method in plan.methods}
         self._trials: dict[str, TrialStarted] = {}
-        self._rounds_done = 0
+        self.rounds_done = 0
         self._rounds_saved = 0
-        self._began = time.monotonic()
-        self._first: tuple[float, int] | None = None
-        self._last_shown = self._began
+        self.clock = Clock()
+        self._last_shown = time.monotonic()
         self._shown = False
 
     def apply(self, event: Event) -> None:
@@ -77,7 +110,7 @@ class ComparisonLines:
     def start(self) -> None:
         """Show what there is, and time from here on."""
         self._shown = True
-        self._began = time.monotonic()
+        self.clock = Clock()
 
     def close(self) -> None:
         """Tell the last state, also after an interruption."""
@@ -86,9 +119,9 @@ class ComparisonLines:
     def _count_round(self, event: RoundDone) -> None:
         progress = self._of(event.trial)
         progress.rounds[event.trial] = event.round
-        self._rounds_done += 1
-        if self._shown and self._first is None:
-            self._first = (time.monotonic(), self._rounds_done)
+        self.rounds_done += 1
+        if self._shown:
+            self.clock.tick(self.rounds_done)
         if self._trials[event.trial].stage == "search":
             progress.bests.append(max(progress.best, event.score))
 
@@ -120,34 +153,111 @@ class ComparisonLines:
         return f"{self._clock()} | " + " | ".join(states)
 
     def _clock(self) -> str:
-        now = time.monotonic()
-        total = max(self._plan.total_rounds() - self._rounds_saved, self._rounds_done)
-        rounds = f"{self._rounds_done} of {count(total, 'round')}"
-        elapsed = f"{_minutes(now - self._began)} elapsed"
-        left = self._left(now, total)
-        return (
-            f"{elapsed}, {rounds}"
-            if left is None
-            else f"{elapsed}, {_minutes(left)} left, {rounds}"
-        )
+        return self.clock.text(self.rounds_done, self.rounds)
 
-    def _left(self, now: float, total: int) -> float | None:
-        """Seconds that the other rounds will take; None while that would be a guess.
+    @property
+    def rounds(self) -> int:
+        """Rounds in all, as far as that is known by now."""
+        return max(self._plan.total_rounds() - self._rounds_saved, self.rounds_done)
 
-        Counted from the end of this session's first round: before it, processes start, torch and
-        timm are imported and data read, none of which comes again.
-        """
-        if self._first is None:
-            return None
-        since, rounds_then = self._first
-        timed = self._rounds_done - rounds_then
-        if timed < FEWEST_ROUNDS:
-            return None
-        return (now - since) * (total - self._rounds_done) / timed
+    @property
+    def ended(self) -> int:
+        """Trials that have ended."""
+        return sum(state.ended + state.confirmed for state in self._methods.values())
 
 
 def _minutes(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+@dataclass
+class CellProgress:
+    """A cell of a sweep, whose events also count for the sweep.
+
+    Attributes:
+        lines: counts for the cell.
+        sweep: shows all cells.
+    """
+
+    lines: ComparisonLines
+    sweep: "SweepLines"
+
+    def apply(self, event: Event) -> None:
+        """Count a trial, a round or an end."""
+        self.lines.apply(event)
+        self.sweep.heard(event)
+
+    def start(self) -> None:
+        """Show all cells from now on."""
+        self.sweep.start()
+
+    def close(self) -> None:
+        """Tell the last state, once for all cells."""
+        self.sweep.close()
+
+
+class SweepLines:
+    """Says now and then where the cells of a sweep stand.
+
+    Args:
+        plans: of the cells, by what they are called.
+        tell: takes a line.
+    """
+
+    seconds_between = SECONDS_BETWEEN_LINES
+
+    def __init__(self, plans: Mapping[str, Plan], tell: Callable[[str], object]) -> None:
+        self._tell = tell
+        self._plans = plans
+        self.cells = {
+            label: CellProgress(ComparisonLines(plan, lambda _: None), self)
+            for label, plan in plans.items()
+        }
+        self.clock = Clock()
+        self._last_shown = time.monotonic()
+        self._shown = False
+
+    def heard(self, event: Event) -> None:
+        """Something happened in a cell, which has counted it."""
+        if not self._shown:
+            return
+        if isinstance(event, RoundDone):
+            self.clock.tick(self._rounds()[0])
+        if time.monotonic() - self._last_shown >= self.seconds_between:
+            self._last_shown = time.monotonic()
+            self._show()
+
+    def start(self) -> None:
+        """Show where the cells stand, and time from here on."""
+        if not self._shown:
+            self._shown = True
+            self.clock = Clock()
+
+    def close(self) -> None:
+        """Tell the last state, the first time."""
+        if self._shown:
+            self._shown = False
+            self._show()
+
+    def trials(self) -> dict[str, str]:
+        """``20/66`` by cell: trials that have ended, of all."""
+        return {
+            label: f"{cell.lines.ended}/{self._plans[label].total_trials()}"
+            for label, cell in self.cells.items()
+        }
+
+    def time(self) -> str:
+        """The clock, for all cells together."""
+        return self.clock.text(*self._rounds())
+
+    def _show(self) -> None:
+        shown = [f"{label} {trials}" for label, trials in self.trials().items()]
+        more = f" | … {len(shown) - MOST_CELLS} more" if len(shown) > MOST_CELLS else ""
+        self._tell(f"{self.time()} | {' | '.join(shown[:MOST_CELLS])}{more}")
+
+    def _rounds(self) -> tuple[int, int]:
+        each = [cell.lines for cell in self.cells.values()]
+        return sum(lines.rounds_done for lines in each), sum(lines.rounds for lines in each)
 
 
 class StudyLines:

@@ -12,6 +12,7 @@ from pfltune.program import file_digest, file_of
 from pfltune.record import RECORD, Record, read_record
 from pfltune.registry import short_name
 from pfltune.running.folder_lock import checked_name
+from pfltune.sweeps import read_sweep
 
 HERE = "local"
 """As an address of Ray: this machine alone."""
@@ -31,7 +32,12 @@ def begun(command: str, given: Mapping[str, Any], results: Path) -> Record | Non
     chosen = name if resume is None else resume
     if chosen is None:
         return None
-    record = read_record(results / checked_name(chosen))
+    folder = results / checked_name(chosen)
+    if (sweep := read_sweep(folder)) is not None:
+        raise UserError(
+            f"{chosen} is a sweep, begun by pfltune {sweep.command}; choose another name"
+        )
+    record = read_record(folder)
     if resume and record is None:
         there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))
         raise UserError(

@@ -1,0 +1,66 @@
+"""Clients that train at once end as they do one after the other, and what keeps them from it."""
+
+from functools import cache
+
+from torch import Tensor
+
+from pfltune.federation.federation import Federation
+from pfltune.federation.hindrance import Hindrance
+from pfltune.federation.trial import FederatedTrial
+from pfltune.testing.broken import Broken
+from pfltune.testing.ground import small_federation
+from pfltune.testing.runs import Figures, other_figures, run, state_of, trial_of
+from pfltune.testing.subject import Subject
+
+TOLERANCE = 1e-5
+AT_ONCE = 3
+
+
+def trains_at_once_as_one_by_one(subject: Subject) -> None:
+    """Clients that train at once end as they do one after the other"""
+    alone = trial_of(subject, _ground())
+    expected, (together, found) = run(alone), _at_once(subject)
+    far = _farther(state_of(together), state_of(alone))
+    figures = other_figures([_no_loss(f) for f in found], [_no_loss(f) for f in expected])
+    losses = zip(found, expected, strict=True)
+    moved = any(abs(a["train/loss"] - b["train/loss"]) >= TOLERANCE for a, b in losses)
+    if far or figures or moved:
+        raise Broken(
+            "tensors and figures of clients one by one, up to rounding",
+            f"other {far or figures or 'losses'}",
+            "let objective() be a pure function of its tensors, and draw only from "
+            "work.generator()",
+            "objective",
+        )
+
+
+def hindrances_of(subject: Subject) -> list[Hindrance]:
+    """What keeps a subject's clients from training at once; nothing where they do."""
+    return _at_once(subject)[0].hindrances
+
+
+@cache
+def _at_once(subject: Subject) -> tuple[FederatedTrial, list[Figures]]:
+    trial = trial_of(subject, _ground(), cohort=AT_ONCE)
+    return trial, run(trial)
+
+
+def _ground() -> Federation:
+    return small_federation(sampled_clients=AT_ONCE, rounds=2)
+
+
+def _farther(found: dict[str, Tensor], expected: dict[str, Tensor]) -> str:
+    """A tensor that is farther away than rounding explains, with its distance; empty if none is."""
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found or name not in expected:
+            return name
+        if not expected[name].numel():
+            continue
+        far = float((found[name].double() - expected[name].double()).abs().max())
+        if not far < TOLERANCE:
+            return f"{name} ({far:.1e} away)"
+    return ""
+
+
+def _no_loss(figures: Figures) -> Figures:
+    return {name: value for name, value in figures.items() if name != "train/loss"}

@@ -1,0 +1,74 @@
+"""One client of a method without a rule of its own is plain SGD, here written out with torch's."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pfltune.federation.federation import Federation
+from pfltune.federation.hindrance import of_model
+from pfltune.federation.roles import is_frozen
+from pfltune.federation.setup import set_up
+from pfltune.federation.trial import FederatedTrial
+from pfltune.isolation import contained
+from pfltune.method import Method, Phase
+from pfltune.testing.broken import Broken
+from pfltune.testing.ground import Sizes, small_federation
+from pfltune.testing.runs import run, trial_of
+from pfltune.testing.subject import Subject
+
+OWN_RULES = ("objective", "init_server", "init_client", "download", "train", "aggregate")
+TOLERANCE = 1e-5
+
+
+def is_plain_sgd_on_one_client(subject: Subject) -> str | None:
+    """One client without a rule of the method's own is plain SGD"""
+    own = [hook for hook in OWN_RULES if getattr(subject.cls, hook) is not getattr(Method, hook)]
+    if own:
+        return f"has a rule of its own: {', '.join(own)}"
+    trial = trial_of(subject, small_federation((Sizes(20, 5, 5),), rounds=2))
+    if of_model(trial._trainer.model):
+        return "its model draws or keeps statistics"
+    run(trial)
+    expected = _by_hand(trial)
+    found = {**trial.server, **trial.personal[0]}
+    far = [n for n, t in found.items() if not torch.allclose(t, expected[n], 0, TOLERANCE)]
+    if far:
+        raise Broken(
+            "the weights that torch.optim.SGD finds on the client's batches",
+            f"others in {far[0]}",
+            "let phases() say all that is trained",
+            "phases",
+        )
+    return None
+
+
+def _by_hand(trial: FederatedTrial) -> dict[str, torch.Tensor]:
+    with contained(type(trial.method).__name__, {"threads": 1}, seed=0):
+        ground = trial.federation
+        model = _model(trial.method, ground)
+        for number in range(1, ground.protocol.rounds + 1):
+            draw = trial._work(0, number=number).draw()
+            for phase in trial.method.phases():
+                _descend(model, trial, phase, [chosen[0] for chosen in draw(phase)])
+        return model.state_dict()
+
+
+def _model(method: Method, ground: Federation) -> nn.Module:
+    bare = ground.build_backbone(0)
+    model = set_up(method, bare, 1, 0, torch.device("cpu")).model.train()
+    for module in filter(is_frozen, model.modules()):
+        module.eval()
+    return model
+
+
+def _descend(
+    model: nn.Module, trial: FederatedTrial, phase: Phase, batches: list[torch.Tensor]
+) -> None:
+    names = set(trial.roles.part(phase.part))
+    moving = [p for name, p in model.named_parameters() if name in names]
+    optimizer = torch.optim.SGD(moving, lr=phase.lr, weight_decay=phase.weight_decay)
+    for chosen in batches:
+        x, y = trial._trainer.images.batch(chosen, training=True)
+        model.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()

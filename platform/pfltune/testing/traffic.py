@@ -1,0 +1,154 @@
+"""What travels is counted, and what is personal or frozen does not travel."""
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from pfltune.federation.trial import FederatedTrial
+from pfltune.isolation import restored
+from pfltune.method import Tensors
+from pfltune.testing.broken import Broken
+from pfltune.testing.ground import small_federation
+from pfltune.testing.runs import Sent, differing, run, some, straight, tapped, trial_of
+from pfltune.testing.subject import Subject
+
+
+def counts_what_travels(subject: Subject) -> None:
+    """The bytes counted are those of the tensors that travelled"""
+    recording, total = straight(subject), 0
+    for number, (metrics, sent) in enumerate(
+        zip(recording.metrics, recording.sent, strict=True), start=1
+    ):
+        down, up = sum(serialised(s.down) for s in sent), sum(serialised(s.upload) for s in sent)
+        total += down + up
+        counted = tuple(round(metrics[f"comm/{name}_mb"] * 1e6) for name in ("down", "up", "total"))
+        clients = small_federation().protocol.sampled_clients
+        if counted != (down, up, total) or len(sent) != clients:
+            raise Broken(
+                f"{clients} calls of train() in round {number} that are handed {counted[0]} bytes "
+                f"and return {counted[1]}, as counted",
+                f"{len(sent)} calls, {down} bytes and {up}",
+                "let all that a client gets come out of download(), and all that it returns be in "
+                "Update.upload",
+                "download",
+            )
+
+
+def counts_what_evaluation_needs(subject: Subject) -> None:
+    """An evaluation counts what all clients would download for it"""
+    trial = trial_of(subject)
+    metrics = trial.step().metrics
+    clients = range(len(trial.federation.clients))
+    with restored(subject.name):
+        needed = sum(serialised(trial.method.download(trial.server, c)) for c in clients)
+    counted = round(metrics["comm/evaluation_mb"] * 1e6)
+    if counted != needed:
+        raise Broken(
+            f"{counted} bytes, as the evaluation has counted",
+            f"downloads of {needed} bytes",
+            "let download() depend on its arguments alone",
+            "download",
+        )
+
+
+def uploads_nothing_personal(subject: Subject) -> None:
+    """No personal tensor is ever uploaded"""
+    method, sent = tapped(subject.make())
+    trial = FederatedTrial(method, small_federation(), 0)
+    _make_personal(trial)
+    trial.step()
+    for one in sent:
+        leaks = sorted(set(trial.roles.personal) & one.upload.keys())
+        for name, tensor in one.upload.items():
+            hidden = [p for p, value in one.personal.items() if discloses(tensor, value)]
+            leaks += [f"{p} under the name {name}" for p in hidden]
+        if leaks:
+            raise Broken(
+                "uploads without anything personal",
+                f"the personal {some(leaks)}",
+                "put only shared tensors into Update.upload, or do not name them in "
+                "personal_part()",
+                "train",
+            )
+
+
+def trains_what_it_sends(subject: Subject) -> None:
+    """What travels down and up is trained on the way"""
+    trained = trial_of(subject).roles.trainable
+    sent = [s for of_round in straight(subject).sent for s in of_round]
+    idle = [
+        name
+        for name in sorted(trained & sent[0].down.keys() & sent[0].upload.keys())
+        if all(torch.equal(s.down[name], s.upload[name]) for s in sent)
+    ]
+    if idle:
+        raise Broken(
+            "shared tensors that training moves",
+            f"{some(idle)} sent back as they came",
+            "freeze them in graft(), so that they cost no bytes, or let phases() train them",
+            "phases",
+        )
+
+
+def keeps_frozen_tensors_home(subject: Subject) -> None:
+    """Frozen tensors are the backbone's own, and never travel"""
+    trial = trial_of(subject)
+    frozen = set(trial.roles.frozen)
+    bare = trial.federation.build_backbone(seed=0).state_dict()
+    grafted = trial._trainer.model.state_dict()
+    kept = frozen & bare.keys()
+    changed = differing({n: bare[n] for n in kept}, {n: grafted[n] for n in kept})
+    if changed:
+        raise Broken(
+            "frozen weights as they were in the backbone",
+            f"other values of {some(changed)}",
+            "add modules of your own instead of writing into frozen ones",
+            "graft",
+        )
+    for sent in (s for of_round in straight(subject).sent for s in of_round):
+        if named := sorted(frozen & _all_names(sent)):
+            raise Broken(
+                "frozen tensors in no payload and in no client's state",
+                some(named),
+                "leave them out: every client has them from the first broadcast on",
+                "download",
+            )
+
+
+def leaves_the_model_alone(subject: Subject) -> None:
+    """The model that all clients share, and all that is frozen, never move"""
+    trial = trial_of(subject)
+    model = trial._trainer.model
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    run(trial)
+    if moved := differing(before, model.state_dict()):
+        raise Broken(
+            "a model that stays as graft() left it",
+            f"that training wrote into {some(moved)}",
+            "train only through work.fit(), which hands back new tensors, and keep no model",
+            "train",
+        )
+
+
+def serialised(tensors: Tensors) -> int:
+    """Bytes of a payload as a file; nothing to send is no file."""
+    return len(save(tensors)) if tensors else 0
+
+
+def discloses(tensor: Tensor, personal: Tensor) -> bool:
+    """Whether both hold the same values, and these are not just a constant."""
+    return torch.equal(tensor, personal) and len(personal.unique()) > 1
+
+
+def _make_personal(trial: FederatedTrial) -> None:
+    """Let every client hold something of its own before the first round, so that leaks show."""
+    for number, personal in enumerate(trial.personal):
+        rng = torch.Generator().manual_seed(number)
+        for name in (n for n, t in personal.items() if t.is_floating_point()):
+            noise = torch.rand(personal[name].shape, generator=rng)
+            personal[name] = personal[name] + 0.01 * noise
+        trial.personal[number] = personal
+
+
+def _all_names(sent: Sent) -> set[str]:
+    return sent.down.keys() | sent.upload.keys() | sent.personal.keys()

@@ -1,0 +1,11 @@
+from dataclasses import dataclass
+
+from pfltune import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faulty(Method):
+    """It raises."""
+
+    def objective(self, loss, params, anchor):
+        return loss(params) * (1 / 0)  # here
