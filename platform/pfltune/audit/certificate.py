@@ -181,7 +181,8 @@ def _whole(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         told = " ".join(str(error).split())
         raise UserError(f"{path} is no certificate, or only a part of one: {told}") from error
-    if not is_ours or not isinstance(content.get("record", {}).get("scenario"), dict):
+    record = content.get("record") if is_ours else None
+    if not isinstance(record, dict) or not isinstance(record.get("scenario"), dict):
         raise UserError(f"{path} is no certificate of pfltune")
     if not is_whole:
         raise UserError(f"{path} is not what pfltune wrote: its digest is that of something else")

@@ -6,6 +6,8 @@ scores alone. So from the certified scores the certified trials must follow, and
 
 from collections.abc import Iterator, Mapping
 
+import optuna
+
 from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.ground import Ground
 from pfltune.budget import Budget
@@ -33,6 +35,7 @@ def redealt(certificate: Certificate, ground: Ground) -> list[str]:
     references = [ground.references[short_name(method)] for method in record.methods]
     asked = (references, record.budget, record.scenario.protocol, record.fixed)
     plan, spaces = plan_methods(*asked)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     trials = {trial.name: trial for trial in certificate.trials}
     strategy = {} if ground.suggests else {"strategy": _as_certified(trials)}
     dealer = ComparisonDealer(plan, spaces, **strategy)

@@ -150,11 +150,15 @@ def _row(row: Row) -> str:
 
 def _conditions(ground: Ground) -> list[str]:
     differences = [f"Another here: {told}" for told in ground.differences]
+    unsaid = [] if ground.suggests else ["Suggestions of the search are taken as they are"]
     if ground.exact:
-        return [*differences, "Code, versions, data and processor are its own: bit for bit"]
+        return [
+            *differences,
+            *unsaid,
+            "Code, versions, data and processor are its own: bit for bit",
+        ]
     val, test = (100 * bound(ground.federation, part) for part in ("val", "test"))
     bounds = f"validation accuracy ± {val:.2f} points, test accuracy ± {test:.2f}, counts equal"
-    unsaid = [] if ground.suggests else ["Suggestions of the search are taken as they are"]
     return [*differences, *unsaid, f"Data are its own; within bounds: {bounds}"]
 
 
