@@ -74,4 +74,5 @@ def command(certificate: Path, as_json: bool, methods: str | None, **given: Any)
     verdict = verify(certificate, methods=named, progress=tell, **given)
     if as_json:
         click.echo(json.dumps(verdict.to_dict(), indent=2))
-    raise SystemExit(0 if verdict.holds else 1)
+    if not verdict.holds:
+        click.get_current_context().exit(1)
