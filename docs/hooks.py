@@ -21,12 +21,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pfltune.cli.app import COMMANDS, root
-from pfltune.data.partitions import PARTITIONS
+from pfltune.data.partitions import PARTITIONS, Partition
+from pfltune.figures import FIGURES, Figure
 from pfltune.knobs import Knob, knobs_of
 from pfltune.method import Method
 from pfltune.record import Record
 from pfltune.registry import available_methods, title_of
 from pfltune.scenario import Scenario, load_scenario, scenario_files
+from pfltune.settings import NamesItsModel
 
 MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):(?=`|<code>)")
@@ -108,6 +110,27 @@ def record() -> str:
     )
 
 
+def figures() -> str:
+    """A table of pfltune's own figures, and one of those that methods add."""
+    of_methods = [
+        [f"[{title_of(cls)}](methods.md#{name})", *_figure(figure)]
+        for name, cls in available_methods().items()
+        for figure in cls.own_figures
+    ]
+    heads = ["figure", "what", "unit", "better", "when", "repeats"]
+    return _pieces(
+        _table(heads, map(_figure, FIGURES.values())),
+        "## Of methods { #of-methods }",
+        _table(["method", *heads], of_methods),
+    )
+
+
+def _figure(figure: Figure) -> list[str]:
+    repeats = "yes" if figure.repeats else "no"
+    name = f"`{figure.name}`"
+    return [name, figure.words, figure.unit, figure.better, figure.when, repeats]
+
+
 def _method(name: str, cls: type[Method]) -> str:
     space = files("pfltune.search_spaces").joinpath(f"{name}.yaml")
     searched = f'```yaml title="search_spaces/{name}.yaml"\n{space.read_text()}```'
@@ -144,7 +167,10 @@ def _scenario(name: str) -> str:
     ]
     published = [[f"[`{m}`](methods.md#{m})", value] for m, value in scenario.published.items()]
     complete = yaml.safe_dump(
-        scenario.model_dump(exclude_none=True), sort_keys=False, width=90, allow_unicode=True
+        scenario.model_dump(mode="json", exclude_none=True),
+        sort_keys=False,
+        width=90,
+        allow_unicode=True,
     )
     return _pieces(
         f"## {name} {{ #{name} }}",
@@ -181,7 +207,11 @@ def _inline(setting: Sequence[str]) -> str:
 
 
 def _model_in(field: FieldInfo) -> type[BaseModel] | None:
-    """The section that a field is; None for a plain value and for the partition's union."""
+    """The section that a field is; None for a plain value and for the partition with its kinds."""
+    named = [m for m in field.metadata if isinstance(m, NamesItsModel)]
+    if named:
+        (model,) = named[0].models({})
+        return None if model is Partition else model
     options = [field.annotation, *get_args(field.annotation)]
     models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
     return models[0] if len(models) == 1 else None
@@ -246,6 +276,7 @@ PARTS = {
     "scenarios": scenarios,
     "settings": settings,
     "commands": commands,
+    "figures": figures,
     "gallery": gallery,
     "notebook": notebook,
     "record": record,

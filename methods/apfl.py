@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pfltune.figures import of_method
 from pfltune.knobs import knob
 from pfltune.method import LocalWork, Loss, Method, Start, Tensors, Update
 
@@ -23,6 +24,8 @@ class APFL(Method):
     """
 
     title = "APFL"
+
+    own_figures = (of_method("alpha", "mixing weight α, mean over the clients of the round"),)
 
     alpha: float = knob(0.25, low=0.0, high=1.0, doc="share α of the personal model at the start")
     learn_alpha: bool = knob(False, doc="whether each client learns its α")
@@ -48,6 +51,10 @@ class APFL(Method):
         update = super().train(work, down, personal)
         update.personal[ALPHA].clamp_(0.0, 1.0)
         return update
+
+    def figures(self, upload: Tensors, personal: Tensors) -> Tensors:
+        """Where α has gone."""
+        return {"alpha": personal[ALPHA]}
 
     def _mixed(self, w: Tensor, personal: Tensors, name: str) -> Tensor:
         if OWN + name not in personal:  # whole numbers, such as BatchNorm's count of batches

@@ -29,6 +29,7 @@ class Fake:
         searched: score of each search trial.
         failed: how many search trials more fail.
         val_shift: what validation accuracies are above the test accuracies.
+        measured: by name of a metric, what a client's number is of its accuracy.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Fake:
     searched: tuple[float, ...] = (0.3, 0.5)
     failed: int = 0
     val_shift: float = 0.02
+    measured: Mapping[str, float] = field(default_factory=dict)
     knobs: Mapping[str, object] = field(default_factory=lambda: {"lr": 0.1, "prefix": "tokens"})
 
 
@@ -95,7 +97,8 @@ def record(
     """
     made = record_of(methods, name, rounds=rounds)
     ground = made.scenario.model_copy(update={"name": scenario})
-    made = made.model_copy(update={"scenario": ground, **changed})
+    data = {"clients": "0123" if scenario == "digits" else scenario}
+    made = made.model_copy(update={"scenario": ground, "data": data, **changed})
     folder = store.results / name
     made.write(folder)
     journal = Journal(folder / JOURNAL, made.id)
@@ -153,6 +156,16 @@ def _events(short: str, fake: Fake, rounds: int, unfinished: set[str]):
             yield _round(trial, step, rounds, val, np.asarray(test), fake, next(clock))
         if trial not in unfinished:
             selected = {"round": rounds, "val": val.tolist(), "test": list(map(float, test))}
+            if fake.measured:
+                selected["metrics"] = [
+                    {
+                        "name": name,
+                        "better": "low",
+                        "val": (share * val).tolist(),
+                        "test": (share * np.asarray(test)).tolist(),
+                    }
+                    for name, share in fake.measured.items()
+                ]
             yield TrialEnded(trial, "finished", rounds, "", selected, next(clock))
 
 

@@ -12,6 +12,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from pfltune.federation.trial import FederatedTrial
+from pfltune.figures import repeats
 from pfltune.testing import runs
 from pfltune.testing.ground import tiny_federation
 
@@ -182,3 +183,7 @@ def differing():
     """``differing(a, b)`` names the tensors that are not the same to the last bit."""
 
     return runs.differing
+
+
+def without_measurements(metrics):
+    return {name: v for name, v in metrics.items() if repeats(name)}

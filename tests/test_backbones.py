@@ -5,7 +5,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from pfltune.backbones import Backbone
+from pfltune.backbones import TimmBackbone
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation
 from pfltune.settings import validated
@@ -14,7 +14,7 @@ SIZES = {"image_size": 16, "patch_size": 4, "width": 16, "depth": 2, "heads": 2}
 
 
 def backbone(weights="random", **sizes):
-    return Backbone(model="vit_tiny_patch16_224", weights=str(weights), **{**SIZES, **sizes})
+    return TimmBackbone(model="vit_tiny_patch16_224", weights=str(weights), **{**SIZES, **sizes})
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_file_that_is_none_is_refused(tmp_path):
 
 
 def test_weights_that_would_be_unpickled_are_not_possible():
-    message = refusal(lambda: validated(Backbone, {"weights": "model.pth"}, "backbone"))
+    message = refusal(lambda: validated(TimmBackbone, {"weights": "model.pth"}, "backbone"))
     assert "model.pth" in message
     assert "FILE.safetensors" in message
 
@@ -133,7 +133,7 @@ def test_pretrained_weights_that_cannot_be_had_are_one_line(monkeypatch):
     ["vit_small_patch16_224.dino", "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224"],
 )
 def test_relatives_of_the_vit_are_known(model):
-    bare = Backbone(model=model, image_size=32, depth=1).build(4, 3, seed=0).eval()
+    bare = TimmBackbone(model=model, image_size=32, depth=1).build(4, 3, seed=0).eval()
     assert bare(torch.zeros(1, 3, 32, 32)).shape == (1, 4)
 
 
@@ -141,30 +141,30 @@ def test_relatives_of_the_vit_are_known(model):
     ("name", "near"), [("vit_smal_patch16_224", "vit_small_patch16_224"), ("resnet18", "vit_")]
 )
 def test_an_unknown_architecture_is_refused_with_the_nearest(name, near):
-    message = refusal(lambda: Backbone(model=name).build(4, 3, seed=0))
+    message = refusal(lambda: TimmBackbone(model=name).build(4, 3, seed=0))
     assert name in message
     assert near in message
 
 
 def test_an_unknown_tag_names_the_tags():
-    message = refusal(lambda: Backbone(model="vit_small_patch16_224.dinoo").build(4, 3, seed=0))
+    message = refusal(lambda: TimmBackbone(model="vit_small_patch16_224.dinoo").build(4, 3, seed=0))
     assert "did you mean 'vit_small_patch16_224.dino'" in message
 
 
 @pytest.mark.parametrize("form", ["hf-hub:timm/{}", "hf_hub:timm/{}", "timm/{}"])
 def test_a_name_as_the_hubs_pages_print_it_is_timms(form):
     name = "vit_small_patch16_224.dino"
-    assert Backbone(model=form.format(name)) == Backbone(model=name)
+    assert TimmBackbone(model=form.format(name)) == TimmBackbone(model=name)
 
 
 def test_of_hundreds_of_names_three_near_ones_are_told():
-    message = refusal(lambda: Backbone(model="vit_tiny_patch61_224").build(4, 3, seed=0))
+    message = refusal(lambda: TimmBackbone(model="vit_tiny_patch61_224").build(4, 3, seed=0))
     assert message.count("vit_") == 5, "the wrong one, the nearest, and three to choose from"
     assert len(message) < 250
 
 
 @pytest.mark.parametrize("model", ["vit_tiny_patch16_224", "cait_xxs24_224", "efficientvit_m0"])
 def test_an_image_smaller_than_a_patch_is_one_line(model):
-    message = refusal(lambda: Backbone(model=model, image_size=8).build(4, 1, seed=0))
+    message = refusal(lambda: TimmBackbone(model=model, image_size=8).build(4, 1, seed=0))
     assert model in message
     assert "size=8" in message

@@ -175,7 +175,7 @@ def test_a_shown_scenario_is_a_scenario_file(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.slow
-def test_run_as_a_process_prints_what_the_python_call_finds():
+def test_run_as_a_process_prints_what_the_python_call_finds(tmp_path):
     import torch
 
     from pfltune import FederatedTrial, load_scenario, make_method
@@ -189,7 +189,9 @@ def test_run_as_a_process_prints_what_the_python_call_finds():
     arguments = ["run", "fedperfix", "--scenario", "digits", "--seed", "4"]
     arguments += [word for text in overrides for word in ("-o", text)]
     arguments += [word for pair in values.items() for word in ("--set", "=".join(pair))]
-    done = subprocess.run([PFLTUNE, *arguments], capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [PFLTUNE, *arguments], capture_output=True, text=True, timeout=900, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     last = reports[-1].metrics
     assert f"test {100 * last['test/accuracy']:6.2f} %" in done.stdout

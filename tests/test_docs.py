@@ -2,10 +2,13 @@
 
 import ast
 import inspect
+import json
 import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,18 +24,20 @@ from pfltune.cli.app import root
 from pfltune.cli.options import key_values
 from pfltune.data.census import take_census
 from pfltune.federation.trial import FederatedTrial
+from pfltune.method_list import method_list
 from pfltune.registry import find_method, make_method
 from pfltune.scenario import load_scenario
 from pfltune.search.plan import Plan
 from pfltune.search.space import load_space
-from pfltune.studies.options import names
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 INDENTED = re.compile(r"^ {4,}(pfltune .*?)(?:  +#.*)?$", re.MULTILINE)
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+METRIC = re.compile(r"^class (\w+)\(Metric\)", re.MULTILINE)
 METHOD = re.compile(r"^class (\w+)\(Method\)", re.MULTILINE)
+PLUGIN = re.compile(r"^class \w+\((?:DataSource|Partition|Sampler|Backbone)\)", re.MULTILINE)
 REPEATABLE = ("pfltune methods ", "pfltune partition ", "pfltune check ")
 SHORT = "rounds: 2, evaluate_every: 1, sampled_clients: 4, local_epochs: 1, batch_size: 32"
 
@@ -56,8 +61,11 @@ def blocks(page: Path) -> list[Block]:
 ALL = [block for page in PAGES for block in blocks(page)]
 PYTHON = [block for block in ALL if block.language == "python"]
 METHODS = [block for block in PYTHON if block.title and METHOD.search(block.text)]
+PLUGINS = [block for block in PYTHON if block.title and PLUGIN.search(block.text)]
 TESTS = [block for block in PYTHON if block.title.startswith("test_")]
-SCRIPTS = [block for block in PYTHON if block.title and block not in [*METHODS, *TESTS]]
+METRICS = [block for block in PYTHON if block.title and METRIC.search(block.text)]
+NO_SCRIPT = [*METHODS, *TESTS, *METRICS, *PLUGINS]
+SCRIPTS = [block for block in PYTHON if block.title and block not in NO_SCRIPT]
 CALLS = [block for block in PYTHON if not block.title and block.page.name != "README.md"]
 SHELL = [(b.page, line) for b in ALL if b.language == "sh" for line in b.text.splitlines()]
 PRINTED = [
@@ -91,19 +99,23 @@ def parsed(line: str) -> click.Context:
 
 
 @pytest.mark.parametrize(("page", "line"), commands())
-def test_every_command_in_the_docs_is_one(page, line):
+def test_every_command_in_the_docs_is_one(page, line, beside):
     """Parsed, not run; and the methods, knobs and settings that it names exist."""
     if "…" in line or line.split()[1].startswith("-"):
         pytest.skip("an abbreviation, or a help text")
+    if "metrics=" in line and ".py:" in line:
+        beside(next(each for each in PAGES if each.name == page))
     asked = parsed(line).params
-    named = [*names(asked.get("methods") or "fedavg"), *filter(None, [asked.get("method")])]
-    for method in named:
+    texts = [asked.get("methods") or "fedavg", asked.get("method") or "fedavg"]
+    texts = [text for text in texts if not text.endswith(".yaml")]
+    for method in method_list(texts).references if texts else ():
         if ".py:" not in method:
             find_method(method)
     if asked.get("knobs") and ".py:" not in asked["method"]:
         make_method(asked["method"], key_values(asked["knobs"]))
     ground = asked.get("scenario") or asked.get("name")
-    if "overrides" in asked and ground and not ground.endswith(".yaml"):
+    code = any(".py:" in override for override in asked.get("overrides") or ())
+    if "overrides" in asked and ground and not ground.endswith(".yaml") and not code:
         load_scenario(ground, asked["overrides"])
 
 
@@ -206,6 +218,21 @@ def test_every_python_call_in_the_docs_runs(block, beside, monkeypatch, capsys):
     assert accuracies.count(",") == 9  # ten clients
 
 
+@pytest.mark.parametrize("block", PLUGINS, ids=str)
+def test_what_a_page_plugs_into_a_scenario_trains_as_its_commands_say(block, beside, run_trial):
+    beside(block.page)
+    lines = [line for page, line in SHELL if page == block.page and line.startswith("pfltune ")]
+    using = [parsed(line).params for line in lines]
+    using = [a for a in using if any(f"{block.title}:" in o for o in a.get("overrides") or ())]
+    assert using
+    for asked in using:
+        ground = asked.get("scenario") or asked["name"]
+        scenario = load_scenario(ground, [*asked["overrides"], "warm_start.epochs=1"])
+        scenario.check([make_method("fedper", {})])
+        done = run_trial(make_method("fedper", {}), scenario.build(), rounds=1)
+        assert done.metrics[0]["comm/up_mb"] > 0
+
+
 @pytest.mark.parametrize("block", [b for b in ALL if b.language == "py"], ids=str)
 def test_what_a_call_in_the_docs_passes_is_taken(block):
     """These take minutes, so they are read, not run."""
@@ -248,9 +275,26 @@ def test_what_the_scripts_in_the_docs_write_is_dealt_and_trained(block, beside, 
     assert done.metrics[0]["comm/up_mb"] > 0
 
 
+@pytest.mark.parametrize("block", METRICS, ids=str)
+def test_every_metric_file_in_the_docs_is_told_of_every_client(block, beside, federation):
+    """Under the names that its page promises, by a scenario that names it as the page does."""
+    beside(block.page)
+    (written,) = (b.text for b in blocks(block.page) if b.language == "yaml")
+    named = yaml.safe_load(written)["metrics"]
+    scenario = load_scenario("digits", [f"metrics={json.dumps(named)}"])
+    scenario.check([])
+    ground = replace(federation, metrics=scenario.metrics)
+    (report,) = islice(FederatedTrial(make_method("fedper", {}), ground, seed=0).run(), 1)
+    page = block.page.read_text()
+    assert "`val/brier_worst_decile`" in page
+    assert "`test/brier`" in page
+    assert {"val/brier", "val/brier_std", "val/brier_worst_decile"} <= report.metrics.keys()
+    assert {"test/brier", "test/balanced_accuracy"} <= report.metrics.keys()
+
+
 def test_the_rounds_that_the_protocol_counts_are_those_of_a_comparison():
     methods = parsed("pfltune compare").params["methods"]
-    plan = Plan(tuple(names(methods)), Budget(), load_scenario("digits").protocol)
+    plan = Plan(method_list([methods]).references, Budget(), load_scenario("digits").protocol)
     assert plan.search_rounds() == 44
     assert plan.total_rounds() == 444
     assert "of 444 rounds" in (DOCS / "protocol.md").read_text()

@@ -474,13 +474,15 @@ def test_a_step_sees_one_augmentation_however_often_its_loss_is_asked(federation
     losses = [
         (loss(trial.server).item(), loss(trial.server).item())
         for _ in range(2)
-        for loss in trial._work(3).batches()
+        for loss in trial._crew.work(3, "training", 0).batches()
     ]
     assert len(losses) == 6
     assert all(first == second for first, second in losses)
     assert losses[:3] == losses[3:]
     plain = FederatedTrial(FedAvg(), federation, seed=0)
-    unaugmented = [loss(plain.server).item() for loss in plain._work(3).batches()]
+    unaugmented = [
+        loss(plain.server).item() for loss in plain._crew.work(3, "training", 0).batches()
+    ]
     assert [first for first, _ in losses[:3]] != unaugmented
 
 
@@ -602,7 +604,7 @@ def test_buffers_are_no_part_of_training():
 def test_a_frozen_batchnorm_keeps_its_statistics():
     model = Normed()
     desk = Bench(model, partly(model, frozen=("norm.weight", "norm.bias"))[0])
-    desk.trainer.correct(desk.start, torch.arange(4))  # as after any evaluation
+    desk.trainer.answers(desk.start, torch.arange(4))  # as after any evaluation
     desk.work.fit(desk.start, [Phase("all", 0.1)])
     assert model.norm.running_mean.tolist() == [0.0]
     assert model.norm.num_batches_tracked == 0

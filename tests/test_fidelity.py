@@ -121,7 +121,7 @@ class ByHand:
 
 def spied(trial):
     """A dictionary that fills with the tensors with which each client predicts in each round."""
-    seen, asked, correct = {}, [], trial._trainer.correct
+    seen, asked, correct = {}, [], trial._trainer.answers
 
     def spy(tensors, indices):
         number, client = divmod(len(asked), len(trial.personal))
@@ -129,7 +129,7 @@ def spied(trial):
         seen.update({f"round{number + 1}/client{client}/{n}": t for n, t in tensors.items()})
         return correct(tensors, indices)
 
-    trial._trainer.correct = spy
+    trial._trainer.answers = spy
     return seen
 
 

@@ -278,7 +278,7 @@ def call(monkeypatch):
         reached.append(arguments)
         raise WouldRun
 
-    def stop_session(job, progress, voice, draw, accept_new_code):
+    def stop_session(job, progress, voice, draw, accept_new_code, store):
         before = read_record(job.folder)
         if before is not None:
             kept = {"program": before.program, "data": before.data, "id": before.id}
@@ -339,15 +339,17 @@ SEARCH = [*POOL, "--trials", "--generation", "--eta"]
 OPTIONS = {
     "compare": [*SEARCH, "--methods"],
     "tune": [*SEARCH, "--set"],
-    "run": [*SHARED, "--set"],
+    "run": [*SHARED, "--set", "--results"],
     "sensitivity": [*POOL, "--lr"],
     "methods": ["--bad"],
     "payload": ["--model", "--classes", "--image-size", "--methods"],
     "scenarios": ["-o"],
     "partition": ["-o", "--out"],
+    "trials": ["--results"],
+    "clean": ["--results"],
     "ui": ["--host", "--port", "--results"],
 }
-PRINTS = ("methods", "scenarios")
+PRINTS = ("methods", "scenarios", "trials", "clean")
 """These show something at once."""
 
 

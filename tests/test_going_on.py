@@ -55,6 +55,7 @@ DECIDING = {
 }
 """What decides the figures, another value than at first."""
 ABOUT = {
+    "fresh",
     "name",
     "resume",
     "results",
@@ -76,17 +77,22 @@ def call(request, monkeypatch, tmp_path):
 
     jobs = []
 
-    def stop(job, progress, voice, draw, accept_new_code, store):
+    def stop(watched, house):
+        (job,) = (each.job for each in watched)
         parts = {**job.recorded(), "program": PROGRAM, "data": {"images": "1"}}
         before = read_record(job.folder)
         if before is None:
             Record.model_validate(parts).write(job.folder)
         else:
-            before.going_on(Record.model_validate({**parts, "id": before.id}), accept_new_code)
+            now = Record.model_validate({**parts, "id": before.id})
+            if job.extends:
+                before.extended(now, house.accept_new_code).write(job.folder)
+            else:
+                before.going_on(now, house.accept_new_code)
         jobs.append(job)
         raise Halted("a job would run now")
 
-    monkeypatch.setattr("pfltune.api.run_session", stop)
+    monkeypatch.setattr("pfltune.api.run_sessions", stop)
     monkeypatch.chdir(tmp_path)
 
     def commanded(*arguments):
@@ -151,7 +157,7 @@ def test_the_bare_hint_repeats_all_that_the_command_said(call, command):
     again = call(command, "--resume", NAME)
     assert recorded(again) == recorded(first)
     assert again.trial_options == first.trial_options
-    assert set(Asked.model_fields) == set(FREE)
+    assert set(Asked.model_fields) == {*FREE, "fresh"}
     assert all(getattr(first.asked, name) not in (None, 30.0) for name in FREE)
 
 
@@ -233,12 +239,9 @@ def test_a_function_takes_what_its_command_takes_with_the_same_defaults(command)
 
     import click
 
-    context = click.Context(root)
-    options = {
-        each.name: each.get_default(context)
-        for each in root.get_command(context, command).params
-        if each.name not in ("as_json", "help")
-    }
+    with click.Context(root) as above:
+        context = root.get_command(above, command).make_context(command, [], above)
+    options = {n: v for n, v in context.params.items() if n not in ("as_json", "help")}
     taken = {
         name: parameter.default
         for name, parameter in inspect.signature(getattr(pfltune, command)).parameters.items()
@@ -302,3 +305,117 @@ def test_an_option_that_there_is_none_of_is_named_with_those_there_are():
 
 def test_every_command_that_goes_on_is_tested():
     assert {name for name in COMMANDS if "resume" in options_of(name)} == set(BEGUN)
+
+
+# ------------------------------------------------------------------ what is extended
+
+
+def refused(call, capsys, *arguments):
+    """The line by which a command is refused; what is there stays as it is."""
+    before = Path("results", NAME, "comparison.json").read_bytes()
+    capsys.readouterr()
+    assert call(*arguments) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert Path("results", NAME, "comparison.json").read_bytes() == before
+    return told
+
+
+def test_an_extended_comparison_is_what_it_was_and_more(call):
+    first = begin(call, "compare")
+    job = call("extend", NAME, "--methods", "fedrep,local", "--seeds", "4", "--trials", "9")
+    assert job.command == "compare"
+    assert job.plan.methods == ("fedavg", "local", "fedrep"), "each once, the new ones last"
+    assert job.plan.budget.generations == (3, 3, 3)
+    assert job.plan.budget == first.plan.budget.grown(4, 9, None)
+    assert (job.hardware, job.asked) == (first.hardware, first.asked)
+    assert job.scenario.model_dump() == first.scenario.model_dump()
+
+    record = read_record(job.folder)
+    assert record.journal == "journal-2.jsonl"
+    assert record.budget == job.plan.budget
+    assert set(record.spaces) == {"fedavg", "local", "fedrep"}
+    assert recorded(call("compare", "--resume", NAME)) == recorded(job)
+    again = call("extend", NAME, "--seeds", "4")
+    assert read_record(again.folder).journal == "journal-2.jsonl", "nothing more is asked for"
+    call("extend", NAME, "--generation", "3,3,3,2")
+    assert read_record(again.folder).journal == "journal-3.jsonl"
+    assert recorded(call("compare", "--resume", NAME)) != recorded(job)
+
+
+def test_what_touches_no_figure_may_be_given_when_extending(call):
+    begin(call, "compare")
+    job = call("extend", NAME, "--seeds", "4", "--workers", "2")
+    assert (job.asked.workers, job.asked.checkpoint_rounds) == (2, 2)
+
+
+def test_what_was_begun_by_tune_is_extended_with_what_it_holds(call):
+    begin(call, "tune")
+    job = call("extend", NAME, "--seeds", "4")
+    assert job.command == "tune"
+    assert call("tune", "--resume", NAME).plan == job.plan
+    job = call("extend", NAME, "--methods", "fedavg[lr=0.3],fedper")
+    assert job.command == "compare"
+    assert job.plan.fixed == {
+        "fedavg": {"lr": 0.2},
+        "fedavg[lr=0.3]": {"lr": 0.3},
+        "fedper": {},
+    }
+    assert call("compare", "--resume", NAME).plan == job.plan
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ([], "say what to add"),
+        (["--seeds", "1"], "there are 2 seeds; 1 would be fewer"),
+        (["--trials", "3"], "there are 6 search trials; 3 would be fewer"),
+        (["--trials", "7"], "whole generations of 3 give 9, 12, 15"),
+        (["--generation", "4,4"], "would not begin with them"),
+        (["--generation", "4"], "say with --trials"),
+        (["--generation", "4;4"], "neither a size"),
+        (["--methods", "fedper,fedper"], "methods named twice: fedper"),
+        (["--methods", "nobody"], "unknown method 'nobody'"),
+    ],
+)
+def test_what_cannot_be_added_is_one_line(call, capsys, asked, told):
+    begin(call, "compare")
+    assert told in refused(call, capsys, "extend", NAME, *asked)
+
+
+def test_only_what_is_there_and_is_no_study_can_be_extended(call, capsys):
+    begin(call, "sensitivity")
+    assert "is a sensitivity study" in refused(call, capsys, "extend", NAME, "--seeds", "3")
+    assert "there is nothing named 'other'" in refused(
+        call, capsys, "extend", "other", "--seeds", "3"
+    )
+
+
+def test_another_program_extends_only_if_it_is_accepted(call):
+    record = read_record(begin(call, "compare").folder)
+    grown = record.budget.grown(3, None, None)
+    source = {"fedavg": "1", "fedrep": "9"}
+    added = record.model_copy(
+        update={
+            "methods": (*record.methods, "fedrep"),
+            "budget": grown,
+            "program": PROGRAM.model_copy(update={"source": source}),
+        }
+    )
+    extended = record.extended(added, accept_new_code=False)
+    assert extended.program.source == source, "a method that was not there is no change"
+    assert (extended.id, extended.budget, extended.changes) == (record.id, grown, ())
+    other = added.model_copy(update={"program": PROGRAM.model_copy(update={"processor": "quill"})})
+    with pytest.raises(Exception, match="the processor was abacus, is quill"):
+        record.extended(other, accept_new_code=False)
+    assert len(record.extended(other, accept_new_code=True).changes) == 1
+    with pytest.raises(Exception, match="has fedrep by now"):
+        extended.extended(record, accept_new_code=False)
+
+
+def test_a_journal_of_its_own_has_no_name_and_no_seal_that_is_taken(call):
+    record = read_record(begin(call, "compare").folder)
+    more = record.model_copy(update={"budget": record.budget.grown(3, None, None)})
+    extended = record.extended(more, accept_new_code=False, taken=["journal-2.jsonl"])
+    assert extended.journal == "journal-3.jsonl"
+    assert len({extended.seal, record.seal, extended.seal_of("journal-2.jsonl")}) == 3

@@ -40,14 +40,14 @@ class Outcome:
     def __init__(self, method, federation, reproducible):
         self.predicting = {}
         trial = FederatedTrial(method, federation, seed=0)
-        correct, calls = trial._trainer.correct, []
+        correct, calls = trial._trainer.answers, []
 
         def spy(tensors, indices):
             calls.append(indices)
             self.predicting |= {f"{len(calls)}/{name}": t for name, t in tensors.items()}
             return correct(tensors, indices)
 
-        trial._trainer.correct = spy
+        trial._trainer.answers = spy
         self.metrics = [reproducible(trial.step().metrics) for _ in range(2)]
         self.server, self.personal = trial.server, flat({}, trial.personal)
 

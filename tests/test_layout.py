@@ -94,7 +94,7 @@ def test_the_engine_names_no_method(path):
 
 @pytest.mark.parametrize("path", METHODS, ids=lambda path: path.name)
 def test_a_method_imports_only_what_methods_are_made_of(path):
-    allowed = [f"pfltune.{name}" for name in ("method", "knobs", "parts", "errors")]
+    allowed = [f"pfltune.{name}" for name in ("method", "figures", "knobs", "parts", "errors")]
     ours = [name for name in imports(path) if within(name, "pfltune") or name.startswith(".")]
     found = [
         name

@@ -14,10 +14,11 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "notebooks").glob("*.py
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_every_last_line_shows_something(path, tmp_path, monkeypatch):
     monkeypatch.delenv("PFLTUNE_RESULTS", raising=False)
+    monkeypatch.chdir(tmp_path)  # in which the kernel's sockets are, for both
     notebook = jupytext.read(path)
     kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # nobody else reaches it
     place = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, km=kernel, timeout=600, resources=place).execute()
+    NotebookClient(notebook, km=kernel, timeout=800, startup_timeout=300, resources=place).execute()
     outputs = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
     assert all(outputs)
     last = [dict(each[-1].get("data", {})) for each in outputs]

@@ -1,5 +1,7 @@
 """The schedule of a comparison, against numbers derived by hand."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,9 +103,48 @@ def test_survivors_round_down_but_never_to_nobody():
 
 
 def test_a_generation_larger_than_the_trials_is_cut():
-    assert Budget(trials=3, generation=8).generation == 3
-    assert Budget(trials=2).generation == 2, "the default of 4 is cut as well"
-    assert Budget(generation=20).generation == 8, "to the default number of trials"
+    assert Budget(trials=3, generation=8).generations == (3,)
+    assert Budget(trials=2).generations == (2,), "the default of 4 is cut as well"
+    assert Budget(generation=20).generations == (8,), "to the default number of trials"
+
+
+def test_every_size_of_a_generation_may_be_given():
+    """Rungs follow from each generation's own size: log₂ 2 = 1, log₂ 4 = 2 levels; R = 8.
+
+    2·4 + 1·4 = 12 and 4·2 + 2·2 + 1·4 = 16, together 28.
+    """
+    plan = make_plan(8, generation=(2, 4), eta=2, seeds=0)
+    assert plan.generations() == [Generation(0, 2), Generation(2, 4)]
+    assert [plan.rungs(each.size) for each in plan.generations()] == [[4], [2, 4]]
+    assert plan.total_rounds() == 28
+    assert plan.trials() == 6
+    assert Budget(trials=6, generation=(2, 4)) == Budget(generations=(2, 4))
+
+
+def test_a_method_without_a_free_knob_has_one_generation_of_one_trial():
+    plan = replace(make_plan(8, generation=(2, 4)), unsearched=frozenset("a"))
+    assert plan.generations("a") == [Generation(0, 1)]
+
+
+def test_a_record_of_one_size_is_still_read():
+    before = {"trials": 7, "generation": 3, "eta": 3, "seeds": 3, "seed": 0}
+    assert validated(Budget, before, "budget").generations == (3, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"trials": 10, "generation": (4, 4, 8)}, "trials=10, and generations of 4, 4, 8 give 16"),
+        ({"generation": (4, 0)}, "generation=0 must be a whole number from 1 on"),
+        ({"generations": (4, -1)}, "a generation has at least one trial, not -1"),
+        ({"generations": ()}, "generations"),
+    ],
+)
+def test_generations_that_cannot_be_are_one_line(asked, told):
+    with pytest.raises(UserError) as caught:
+        validated(Budget, asked, "budget")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_no_confirmation_is_possible():
@@ -146,5 +187,44 @@ def test_halving_never_costs_more_than_running_everything(rounds, trials, genera
     plan = make_plan(rounds, trials=trials, generation=generation, eta=eta)
     generations = plan.generations()
     assert sum(g.size for g in generations) == trials
-    assert [g.first for g in generations] == list(range(0, trials, plan.budget.generation))
+    assert [g.first for g in generations] == list(range(0, trials, generation))
     assert len(generations) * rounds <= plan.search_rounds() <= trials * rounds
+
+
+@pytest.mark.parametrize(
+    ("asked", "sizes", "seeds"),
+    [
+        ({"trials": 12}, (4, 4, 4), 3),
+        ({"trials": 16, "generation": 8}, (4, 4, 8), 3),
+        ({"generation": (4, 4, 2)}, (4, 4, 2), 3),
+        ({"seeds": 5}, (4, 4), 5),
+        ({"seeds": 3, "trials": 8}, (4, 4), 3),
+    ],
+)
+def test_a_budget_grows_by_whole_generations(asked, sizes, seeds):
+    found = grown(**asked)
+    assert (found.generations, found.seeds) == (sizes, seeds)
+    assert grown(**asked) == Budget(generation=sizes, seeds=seeds), "as if asked for at once"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"trials": 10}, "whole generations of 4 give 12, 16, 20"),
+        ({"trials": 4}, "there are 8 search trials; 4 would be fewer"),
+        ({"seeds": 2}, "there are 3 seeds; 2 would be fewer"),
+        ({"generation": 8}, "say with --trials how many trials there shall be, more than 8"),
+        ({"generation": (4, 8)}, "there are generations of 4, 4; 4, 8 would not begin with them"),
+        ({"generation": (4,)}, "would not begin with them"),
+        ({"trials": 9, "generation": (4, 4, 8)}, "trials=9, and generations of 4, 4, 8 give 16"),
+    ],
+)
+def test_a_budget_that_would_be_less_or_not_whole_is_one_line(asked, told):
+    with pytest.raises(UserError) as caught:
+        grown(**asked)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def grown(seeds=None, trials=None, generation=None):
+    return Budget().grown(seeds, trials, generation)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pfltune.methods
-from pfltune import registry
+from pfltune import plugins
 from pfltune.errors import UserError
 from pfltune.method import Method
 from pfltune.registry import available_methods, find_method, make_method, short_name, title_of
@@ -65,7 +65,7 @@ def offer(monkeypatch, *entries: EntryPoint) -> None:
     def entry_points(*, group: str) -> list[EntryPoint]:
         return [entry for entry in entries if entry.group == group]
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
 
 
 def refusal(reference: str) -> str:

@@ -31,7 +31,7 @@ UNSAFE_YAML = {"load", "load_all", "full_load", "full_load_all", "unsafe_load", 
 PICKLE_FILE = Path("platform/pfltune/data/formats.py")
 """CIFAR is published as pickles; this file reads them with a list of what they may name."""
 ON_PURPOSE = {
-    "platform/pfltune/registry.py": {"exec", "compile"},  # a method's file, which the user names
+    "platform/pfltune/plugins.py": {"exec", "compile"},  # a plugin's file, which the user names
     "platform/pfltune/settings.py": {"yaml.load"},  # with a loader that is held below
 }
 

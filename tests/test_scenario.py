@@ -189,7 +189,7 @@ def test_an_unknown_scenario_lists_the_choices():
         ("partition.alpha=0", ["alpha=0", "greater than 0"]),
         ("partition.alpha=.inf", ["alpha=inf", "finite"]),
         ("partition.alpha=.nan", ["alpha=nan"]),
-        ("partition.kind=pathological", ["'pathological'", "'iid'", "'dirichlet'"]),
+        ("partition.kind=pathological", ["'pathological'", "iid", "dirichlet"]),
         ("partition=iid", ["partition='iid'"]),
         ("split.val=1.5", ["split.val=1.5", "less than 1"]),
         ("split.val=0.75", ["val=0.75", "test=0.25", "nothing to train on"]),

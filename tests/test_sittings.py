@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from pfltune.budget import Budget
-from pfltune.cli.job import voice
 from pfltune.cli.live import ComparisonProgress
+from pfltune.cli.view import voice
 from pfltune.errors import UserError
 from pfltune.federation.compute import Compute
 from pfltune.record import Asked, Record
@@ -64,7 +64,16 @@ def comparison(results: Path, name: str, rounds: int) -> Comparison:
     budget = Budget(trials=2, generation=2, eta=2, seeds=1)
     plan, spaces = plan_methods(["fedavg"], budget, scenario.protocol, {})
     hardware = Hardware(workers=2, threads=1, gpus_per_trial=0.0, compute=Compute())
-    return Comparison(name, scenario, plan, spaces, hardware, Asked(), results)
+    return Comparison(
+        name=name,
+        command="compare",
+        scenario=scenario,
+        plan=plan,
+        hardware=hardware,
+        asked=Asked(),
+        results=results,
+        spaces=spaces,
+    )
 
 
 def events(job: Comparison) -> list:

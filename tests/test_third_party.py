@@ -117,6 +117,50 @@ def test_it_trains_and_only_the_head_is_shared(beside):
     assert re.search(r"test accuracy \d+\.\d\d %", out)
 
 
+GROUND = """
+title: A ground of somebody else's
+data: {name: stripes, samples: 240}
+partition: {kind: growing, clients: 4}
+split: {val: 0.2, test: 0.2}
+backbone: {name: mlp, image_size: 8, hidden: 16}
+protocol: {rounds: 2, sampled_clients: 2, sampler: in_turn, local_epochs: 1, batch_size: 8}
+"""
+
+
+@pytest.fixture
+def ground(tmp_path):
+    """A scenario of which data, partition, backbone and sampler are the package's."""
+    path = tmp_path / "ground.yaml"
+    path.write_text(GROUND)
+    return path
+
+
+def test_its_plugins_are_settings_of_a_scenario(beside, ground):
+    shown = yaml.safe_load(beside(PFLTUNE, "scenarios", str(ground)))
+    assert shown["data"] == {"name": "stripes", "samples": 240}
+    assert shown["backbone"]["hidden"] == 16
+    assert shown["protocol"]["sampler"] == {"kind": "in_turn"}
+
+
+def test_its_partition_deals_its_data(beside, ground):
+    """Of 240 samples the four clients have 1, 2, 3 and 4 tenths."""
+    shown = beside(PFLTUNE, "partition", str(ground))
+    (samples,) = [line.split() for line in shown.splitlines() if line.startswith("samples")]
+    assert samples == ["samples", "240", "24", "60", "96"]
+
+
+def test_everything_of_it_is_compared_in_processes_of_their_own(beside, ground, tmp_path):
+    budget = ["--trials", "1", "--seeds", "1", "--workers", "1", "--precision", "float32"]
+    asked = ["--scenario", str(ground), "--methods", "fedavg,local,lg_fedavg", "--json"]
+    folder = ["--results", str(tmp_path / "results"), "--name", "theirs"]
+    held = json.loads(beside(PFLTUNE, "compare", *asked, *budget, *folder))
+    assert held
+    record = json.loads((tmp_path / "results" / "theirs" / "comparison.json").read_text())
+    brought = {"data set stripes", "partition growing", "backbone mlp", "sampler in_turn"}
+    assert record["program"]["plugins"].keys() == brought
+    assert record["program"]["files"] == {}
+
+
 def test_where_it_is_not_installed_its_name_is_a_mistake_in_one_line(tmp_path):
     done = run(PFLTUNE, "run", NAME, cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr

@@ -47,6 +47,7 @@ def with_data(*names, record=BEGUN):
 DECIDING = {
     "engine": with_program(source={**PROGRAM.source, ENGINE: "9"}),
     "the method's code": with_program(source={**PROGRAM.source, "fedavg": "9"}),
+    "a stranger's partition": with_program(plugins={"partition": "1"}),
     "version": with_program(versions={**PROGRAM.versions, "torch": "3"}),
     "processor": with_program(processor="another"),
     "a default": BEGUN.model_copy(update={"defaults": {"fedavg": {**DEFAULTS, "epochs": 3}}}),

@@ -9,20 +9,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pfltune.api import certify as certify
     from pfltune.api import compare as compare
+    from pfltune.api import extend as extend
     from pfltune.api import load_results as load_results
     from pfltune.api import sensitivity as sensitivity
     from pfltune.api import sweep as sweep
     from pfltune.api import tune as tune
     from pfltune.api import verify as verify
     from pfltune.audit.verify import Verdict as Verdict
+    from pfltune.backbones.base import Backbone as Backbone
+    from pfltune.data.partitions.base import Partition as Partition
+    from pfltune.data.settings import DataSource as DataSource
+    from pfltune.data.source import Chunk as Chunk
+    from pfltune.data.source import Decoded as Decoded
     from pfltune.errors import Halted as Halted
     from pfltune.errors import TrackingError as TrackingError
     from pfltune.errors import UserError as UserError
+    from pfltune.federation.sampling import Sampler as Sampler
+    from pfltune.federation.sampling import Sampling as Sampling
     from pfltune.federation.trial import FederatedTrial as FederatedTrial
+    from pfltune.figures import of_method as of_method
     from pfltune.knobs import knob as knob
     from pfltune.method import Method as Method
     from pfltune.method import Phase as Phase
     from pfltune.method import Update as Update
+    from pfltune.metrics import Metric as Metric
     from pfltune.registry import available_methods as available_methods
     from pfltune.registry import make_method as make_method
     from pfltune.report.notebook import Results as Results
@@ -32,11 +42,19 @@ if TYPE_CHECKING:
     from pfltune.scenario import load_scenario as load_scenario
 
 _HOME = {
+    "Backbone": "pfltune.backbones.base",
+    "Chunk": "pfltune.data.source",
+    "DataSource": "pfltune.data.settings",
+    "Decoded": "pfltune.data.source",
     "FederatedTrial": "pfltune.federation.trial",
     "Halted": "pfltune.errors",
     "Method": "pfltune.method",
+    "Metric": "pfltune.metrics",
+    "Partition": "pfltune.data.partitions.base",
     "Phase": "pfltune.method",
     "Results": "pfltune.report.notebook",
+    "Sampler": "pfltune.federation.sampling",
+    "Sampling": "pfltune.federation.sampling",
     "Scenario": "pfltune.scenario",
     "SensitivityResults": "pfltune.report.notebook",
     "SweepResults": "pfltune.report.notebook",
@@ -47,10 +65,12 @@ _HOME = {
     "available_methods": "pfltune.registry",
     "certify": "pfltune.api",
     "compare": "pfltune.api",
+    "extend": "pfltune.api",
     "knob": "pfltune.knobs",
     "load_results": "pfltune.api",
     "load_scenario": "pfltune.scenario",
     "make_method": "pfltune.registry",
+    "of_method": "pfltune.figures",
     "sensitivity": "pfltune.api",
     "sweep": "pfltune.api",
     "tune": "pfltune.api",

@@ -43,6 +43,7 @@ from pfltune.studies import begin
 from pfltune.studies.comparison import Comparison
 from pfltune.studies.options import (
     OPTIONS,
+    ExtendOptions,
     SearchOptions,
     SensitivityOptions,
     TuneOptions,
@@ -176,6 +177,38 @@ def tune(
     given = tuning(method, _given("tune", options, scenario=scenario))
     _see_one("tune", given)
     return compared("tune", given, _view(progress))
+
+
+@_like_its_command
+def extend(
+    name: str,
+    methods: MethodLike | Sequence[MethodLike] | None = None,
+    *,
+    progress: bool | View = False,
+    **options: Unpack[ExtendOptions],
+) -> Results:
+    """Add methods, confirmation seeds or search trials to a comparison, finished or not.
+
+    Only what is new is trained; the table is that of a comparison that was asked for all at once.
+
+    Args:
+        name: of the comparison.
+        methods: those to add: names, ``path/to/file.py:Class``, or classes that are in a file.
+        progress: whether to print lines that say where it stands, or a view of one's own.
+        options: as of ``pfltune extend``.
+
+    Raises:
+        UserError: something of it is not possible.
+        Halted: it cannot go on for now, or every trial failed.
+        TrackingError: it has ended, and MLflow could not be told.
+    """
+    wanted = None if methods is None else _references(methods)
+    given = _given("extend", options, name=name, methods=wanted)
+    view = _view(progress)
+    with released():
+        job = begin.extension(given)
+        run(job, given, view)
+    return reported(job, view)
 
 
 @_like_its_command
@@ -370,8 +403,8 @@ def run(job: Job, given: Mapping[str, Any], view: View) -> Any:
     watched = Watched(job, view.progress(job), view.voice)
     with resumable(job.command, job.name):
         (ran,) = run_sessions([watched], _house(job.results, given, view))
-    if ran.error is not None:
-        raise ran.error
+        if ran.error is not None:
+            raise ran.error
     return ran.record
 
 

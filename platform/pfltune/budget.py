@@ -1,29 +1,141 @@
 """What each method of a comparison may spend."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from pfltune.errors import UserError
 from pfltune.settings import Settings
+
+TRIALS, GENERATION = 8, 4
+"""Search trials per method, and how many are suggested together, where nothing else is said."""
 
 
 class Budget(Settings):
-    """The tuning budget of each method, and the seeds of its confirmation."""
+    """The tuning budget of each method, and the seeds of its confirmation.
 
-    trials: int = Field(8, ge=1, description="search trials per method")
-    generation: int = Field(4, ge=1, description="trials suggested together")
+    Instead of ``generations`` it takes ``trials`` and ``generation``, as a command line does:
+    ``trials=8, generation=4`` are generations of 4 and 4, ``generation=(4, 4, 8)`` are those.
+    """
+
+    generations: tuple[int, ...] = Field(
+        min_length=1, description="search trials per method that are suggested together, in turn"
+    )
     eta: int = Field(3, ge=2, description="one of eta trials goes on at each rung")
     seeds: int = Field(3, ge=0, description="fresh seeds of the confirmation")
     seed: int = Field(0, ge=0, description="seed of the whole comparison")
 
+    @property
+    def trials(self) -> int:
+        """Search trials per method."""
+        return sum(self.generations)
+
+    def grown(
+        self, seeds: int | None, trials: int | None, generation: int | tuple[int, ...] | None
+    ) -> "Budget":
+        """This budget with more seeds, or with whole generations after its own.
+
+        Args:
+            seeds: how many there shall be; None for as many as there are.
+            trials: the same of search trials.
+            generation: size of each new generation, if it is not the first one's; or the sizes of
+                all generations, those that are there included.
+
+        Raises:
+            UserError: it would be less, or no whole generations.
+        """
+        sizes = self.generations
+        if isinstance(generation, tuple):
+            sizes = _sizes(trials, generation)
+        elif trials is not None:
+            sizes += self._appended(trials, generation or sizes[0])
+        elif generation is not None:
+            raise UserError(
+                f"--generation {generation} says how large new generations are; say with --trials "
+                f"how many trials there shall be, more than {self.trials}"
+            )
+        new = Budget(
+            generations=sizes,
+            eta=self.eta,
+            seeds=self.seeds if seeds is None else seeds,
+            seed=self.seed,
+        )
+        self.check_growth(new)
+        return new
+
+    def check_growth(self, now: "Budget") -> None:
+        """See that nothing is less.
+
+        Raises:
+            UserError: something is; names it.
+        """
+        if now.seeds < self.seeds:
+            raise UserError(f"there are {self.seeds} seeds; {now.seeds} would be fewer")
+        if now.generations[: len(self.generations)] != self.generations:
+            old, new = (", ".join(map(str, each.generations)) for each in (self, now))
+            raise UserError(f"there are generations of {old}; {new} would not begin with them")
+
+    def _appended(self, trials: int, size: int) -> tuple[int, ...]:
+        more = trials - self.trials
+        if more < 0:
+            raise UserError(f"there are {self.trials} search trials; {trials} would be fewer")
+        if more % size:
+            some = ", ".join(str(self.trials + each * size) for each in (1, 2, 3))
+            raise UserError(
+                f"--trials {trials}: after {self.trials} trials, whole generations of {size} give "
+                f"{some} …; name the sizes of all with --generation for others"
+            )
+        return (size,) * (more // size)
+
     @model_validator(mode="before")
     @classmethod
-    def _generation_within_trials(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
+    def _as_generations(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "generations" in values:
             return values
-        trials, size = (
-            values.get(name, cls.model_fields[name].default) for name in ("trials", "generation")
-        )
-        if isinstance(trials, int) and isinstance(size, int) and 0 < trials < size:
-            return {**values, "generation": trials}
-        return values
+        rest = {key: v for key, v in values.items() if key not in ("trials", "generation")}
+        trials, generation = values.get("trials"), values.get("generation", GENERATION)
+        return {**rest, "generations": generation_sizes(trials, generation)}
+
+    @field_validator("generations")
+    @classmethod
+    def _not_empty(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        for size in sizes:
+            if size < 1:
+                raise ValueError(f"a generation has at least one trial, not {size}")
+        return sizes
+
+
+def _sizes(trials: int | None, generation: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return generation_sizes(trials, generation)
+    except ValueError as error:
+        raise UserError(f"--generation: {error}") from None
+
+
+def generation_sizes(trials: object, generation: object) -> tuple[int, ...]:
+    """The sizes of the generations that are asked for.
+
+    Args:
+        trials: how many there are in all; None for as many as the sizes give, or the default.
+        generation: one size for all, of which the last may be smaller, or every size.
+
+    Raises:
+        ValueError: they are no numbers above 0, or do not fit together.
+    """
+    if isinstance(generation, tuple | list):
+        sizes = tuple(_counted("generation", size) for size in generation)
+        if trials is not None and _counted("trials", trials) != sum(sizes):
+            told = ", ".join(map(str, sizes))
+            raise ValueError(f"trials={trials}, and generations of {told} give {sum(sizes)}")
+        return sizes
+    whole = _counted("trials", TRIALS if trials is None else trials)
+    size = _counted("generation", generation)
+    rest = (whole % size,) if whole % size else ()
+    return (size,) * (whole // size) + rest
+
+
+def _counted(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}={value} must be a whole number from 1 on")
+    return value

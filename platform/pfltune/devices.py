@@ -2,6 +2,7 @@
 
 import platform
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,3 +28,8 @@ def processor_name(device: str) -> str:
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     name = next(names, platform.processor() or platform.machine())
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def brought_over(values: list[Tensor]) -> Any:
+    """Numbers of one shape as lists; the only place at which the CPU waits for the device."""
+    return torch.stack(values).tolist()

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from pfltune.errors import UserError
+from pfltune.figures import OF_METHOD, SPELLING, Figure
 from pfltune.knobs import knobs_of
 from pfltune.method import Method
 
@@ -40,6 +41,7 @@ def faults(cls: type[Method]) -> Iterator[str]:
             yield f"its field {field.name} has no default"
     yield from _uncallable(cls)
     knobs_of(cls)
+    yield from _own_figures(cls)
     fields = {field.name for field in dataclasses.fields(cls)}
     for owner in cls.__mro__:
         if owner is not Method and issubclass(owner, Method):
@@ -77,6 +79,18 @@ def _takes(function: Callable[..., Any], wanted: list[str]) -> bool:
 
 def _listed(arguments: list[str]) -> str:
     return ", ".join(["self", *arguments])
+
+
+def _own_figures(cls: type[Method]) -> Iterator[str]:
+    """Figures of its own that could not be told."""
+    for figure in cls.own_figures:
+        own = isinstance(figure, Figure) and figure.name.startswith(OF_METHOD)
+        if not own or not SPELLING.fullmatch(figure.name.removeprefix(OF_METHOD)):
+            yield f"own_figures has {figure!r}; write of_method('name_in_lower_case', 'what it is')"
+    if len({figure.name for figure in cls.own_figures}) < len(cls.own_figures):
+        yield "own_figures has a name twice"
+    if bool(cls.own_figures) != (cls.figures is not Method.figures):
+        yield "own_figures declares what figures() returns: give both or neither"
 
 
 def _undeclared(owner: type[Method]) -> Iterator[str]:

@@ -86,9 +86,9 @@ def contained(
 
 
 @contextmanager
-def restored(whose: str) -> Iterator[None]:
-    """As :func:`contained`, on whatever settings there are: for code that no figure comes from."""
-    with contained(whose, _settings()):
+def restored(whose: str, seed: int | None = None) -> Iterator[None]:
+    """As :func:`contained`, on whatever settings there are: for code that is not a trial's own."""
+    with contained(whose, _settings(), seed):
         yield
 
 

@@ -5,13 +5,14 @@ the server's state, the personal state of each client and both payloads are dict
 that are handed in and out. The base class itself is federated averaging.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from pfltune.figures import Figure
 from pfltune.knobs import knob
 
 Tensors = dict[str, Tensor]
@@ -144,6 +145,9 @@ class Method:
     needs_float32: ClassVar[bool] = False
     """Whether half precision would drown what the method computes with."""
 
+    own_figures: ClassVar[tuple[Figure, ...]] = ()
+    """What :meth:`figures` tells, each made by :func:`pfltune.figures.of_method`."""
+
     lr: float = knob(0.01, low=1e-4, high=1.0, log=True, doc="learning rate of local SGD")
 
     def graft(self, model: nn.Module) -> None:
@@ -205,6 +209,18 @@ class Method:
             personal={name: trained[name] for name in personal},
             weight=work.samples,
         )
+
+    def figures(self, upload: Tensors, personal: Tensors) -> Mapping[str, Tensor]:
+        """Numbers of one client that has trained, one for each of :attr:`own_figures`.
+
+        Their means over the clients of a round stand in journal, MLflow and CSVs below ``method/``.
+        They change nothing, and are no part of any payload.
+
+        Args:
+            upload: what the client sends.
+            personal: its new personal state.
+        """
+        return {}
 
     def aggregate(self, server: Tensors, uploads: Iterable[Update]) -> Tensors:
         """The server's next state; by default the mean of the uploads, weighted by samples.

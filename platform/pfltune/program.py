@@ -1,19 +1,20 @@
 """The program that makes a comparison's figures: sources, versions, processor."""
 
-import ast
 import hashlib
-import inspect
 import sys
-import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, entry_points, version
-from importlib.util import resolve_name
+from collections.abc import Collection, Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
+
+from pydantic import Field
 
 from pfltune.devices import processor_name
-from pfltune.registry import ENTRY_POINTS, find_method, short_name
+from pfltune.plugins import Plugin
+from pfltune.plugins import file_of as plugin_file
+from pfltune.registry import find_method, short_name
 from pfltune.settings import Settings
+from pfltune.sources import code_digest, digest
+from pfltune.variants import parsed
 
 ENGINE = "pfltune itself"
 NUMERIC = (
@@ -33,41 +34,60 @@ class Program(Settings):
     Attributes:
         source: digests of code: that of pfltune itself, and that of each method by short name, with
             everything of its own that the method's module imports.
-        files: digests of the files of methods that were named by their file, by short name; they
-            can be held against the files before these are run.
+        plugins: likewise of what strangers brought into the scenario, as ``partition rare``.
+        files: digests of the files of methods and plugins that were named by their file, by the
+            same names; they can be held against the files before these are run.
         versions: of the numeric dependencies, and of Python.
         processor: its name and the vector instructions in use.
     """
 
     source: Mapping[str, str]
+    plugins: Mapping[str, str] = Field(default_factory=dict)
     files: Mapping[str, str]
     versions: Mapping[str, str]
     processor: str
 
     @classmethod
-    def of(cls, methods: Iterable[str], device: str) -> "Program":
+    def of(cls, methods: Collection[str], device: str, plugins: Iterable[Plugin] = ()) -> "Program":
         """The program that runs here.
 
         Args:
             methods: references of the methods.
             device: on which they run.
+            plugins: what strangers brought into the scenario.
         """
-        named = {short_name(m): m for m in methods}
-        files = {name: path for name, m in named.items() if (path := file_of(m)) is not None}
+        classes = {short_name(method): find_method(method) for method in methods}
+        brought = {plugin.called: plugin for plugin in plugins}
+        references = {
+            **{short_name(method): method for method in methods},
+            **{name: plugin.reference for name, plugin in brought.items()},
+        }
+        files = {name: path for name, ref in references.items() if (path := file_of(ref))}
         return cls(
-            source={ENGINE: engine_digest(), **{n: method_digest(m) for n, m in named.items()}},
+            source={ENGINE: engine_digest(), **{n: code_digest(c) for n, c in classes.items()}},
+            plugins={name: code_digest(type(plugin)) for name, plugin in brought.items()},
             files={name: file_digest(path) for name, path in files.items()},
             versions=_versions(),
             processor=processor_name(device),
         )
 
+    def code_of(self, method: str) -> dict[str, str]:
+        """Digests of all code that a trial executes: pfltune's, the method's, the plugins'.
+
+        Args:
+            method: its short name.
+        """
+        own = {name: self.source[name] for name in (ENGINE, method)}
+        return {**own, **self.plugins}
+
     def changes(self, now: "Program") -> list[str]:
         """What is another in the program ``now``, in words; empty if nothing is."""
         gone = "not there"
+        mine, its = ({**program.source, **program.plugins} for program in (self, now))
         code = [
             f"the code of {name} has changed"
-            for name in sorted(self.source.keys() | now.source.keys())
-            if self.source.get(name) != now.source.get(name)
+            for name in sorted(mine.keys() | its.keys())
+            if mine.get(name) != its.get(name)
         ]
         numbers = [
             f"{name} was {self.versions.get(name, gone)}, is {now.versions.get(name, gone)}"
@@ -81,82 +101,22 @@ class Program(Settings):
 def engine_digest(root: Path = Path(__file__).parent) -> str:
     """Of all code of pfltune, whose folder is ``root``, that can move a figure."""
     files = (path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in SILENT)
-    return _digest({str(path.relative_to(root)): path for path in files})
+    return digest({str(path.relative_to(root)): path.read_bytes() for path in files})
 
 
 def method_digest(reference: str) -> str:
     """Of a method's class, its module and all modules that it imports, libraries left out."""
-    return _digest(_sources(reference), find_method(reference).__qualname__)
+    return code_digest(find_method(reference))
 
 
 def file_of(reference: str) -> Path | None:
-    """The file that a method is named by; None for a name."""
-    return Path(reference.rpartition(":")[0]) if ".py:" in reference else None
+    """The file that a method or plugin is named by, whatever it holds; None for a name."""
+    return plugin_file(parsed(reference).base)
 
 
 def file_digest(path: Path) -> str:
     """Of one file alone."""
     return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-
-
-def _sources(reference: str) -> dict[str, Path]:
-    """The files of a method by names that are the same wherever they lie."""
-    cls = find_method(reference)
-    found: dict[str, Path] = {}
-    waiting = [sys.modules[base.__module__] for base in cls.__mro__]
-    while waiting:
-        module = waiting.pop()
-        path = _file_of(module)
-        if path is None or path in found.values() or not _is_own(module.__name__, path):
-            continue
-        found[f"{len(found)}/{path.name}"] = path
-        if path.suffix == ".py":
-            waiting += _imported(module, path)
-    return found
-
-
-def _file_of(module: ModuleType) -> Path | None:
-    try:
-        return Path(inspect.getfile(module)).resolve()
-    except TypeError:  # built in, or no file at all
-        return None
-
-
-def _is_own(name: str, path: Path) -> bool:
-    """Whether a module belongs to a method: not pfltune's engine, not Python's, no library."""
-    top = name.partition(".")[0]
-    if top == "pfltune":
-        return name.startswith("pfltune.methods.")
-    if top in sys.stdlib_module_names:
-        return False
-    libraries = _library_folders()
-    is_installed = any(path.is_relative_to(folder) for folder in libraries)
-    return not is_installed or top in _packages_with_methods()
-
-
-def _library_folders() -> set[Path]:
-    """Where packages are installed: this environment's folders, and those it borrows from."""
-    own = [sysconfig.get_path(kind) for kind in ("purelib", "platlib")]
-    borrowed = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    return {Path(path).resolve() for path in (*own, *borrowed)}
-
-
-def _packages_with_methods() -> set[str]:
-    return {entry.module.partition(".")[0] for entry in entry_points(group=ENTRY_POINTS)}
-
-
-def _imported(module: ModuleType, path: Path) -> Iterator[ModuleType]:
-    """The modules named by the imports in a file, wherever in it, as far as they are loaded."""
-    package = module.__package__ or ""
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = "." * node.level + (node.module or "")
-            base = resolve_name(base, package) if node.level and package else base
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        yield from (sys.modules[name] for name in names if name in sys.modules)
 
 
 def _versions() -> dict[str, str]:
@@ -167,12 +127,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _digest(files: Mapping[str, Path], whose: str = "") -> str:
-    whole = hashlib.blake2b(whose.encode(), digest_size=16)
-    for name, path in sorted(files.items()):
-        content = path.read_bytes()
-        whole.update(f"{name} {len(content)};".encode())
-        whole.update(content)
-    return whole.hexdigest()

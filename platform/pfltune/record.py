@@ -5,8 +5,9 @@ A comparison goes on only as it began. What may be given anew, since it touches 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -15,13 +16,15 @@ from pydantic import Field, model_validator
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
+from pfltune.figures import Measure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
-from pfltune.program import Program
+from pfltune.program import ENGINE, Program
 from pfltune.registry import short_name
 from pfltune.scenario import Scenario
-from pfltune.settings import Settings, validated
+from pfltune.settings import RECORDED, Settings, validated
 from pfltune.storage import open_storage
+from pfltune.tracking.journal import JOURNAL
 
 RECORD = "comparison.json"
 SHOWN = 5
@@ -29,6 +32,11 @@ LARGEST = 64 * 1024 * 1024
 """Bytes of a record that is read; the digests of a comparison take some thousand."""
 
 
+UNSETTLED = {
+    *("id", "asked", "program", "changes", "titles", "methods", "limits", "defaults", "journal"),
+    "measures",
+}
+"""Parts that decide no figure by themselves."""
 Limits = tuple[float | None, float | None]
 
 
@@ -111,9 +119,11 @@ class Record(Settings):
         defaults: what each knob is where nothing is asked for, by short name and knob.
         computing: how trials compute.
         asked: what touches no figure.
+        measures: what is told of each client beside accuracy, in words.
         program: the code that made it.
         changes: when it was made by other code from then on.
         data: digests of images, labels, clients and start weights.
+        journal: name of the file that says what has happened since it was last asked for more.
     """
 
     format: Literal[1] = 1
@@ -132,9 +142,11 @@ class Record(Settings):
     defaults: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
     computing: Computing
     asked: Asked = Asked()
+    measures: tuple[Measure, ...] = ()
     program: Program
     changes: tuple[Change, ...] = ()
     data: Mapping[str, str]
+    journal: str = Field(JOURNAL, pattern=r"^journal(-[1-9][0-9]*)?\.jsonl$")
 
     @model_validator(mode="after")
     def _budget_of_the_command(self) -> "Record":
@@ -146,6 +158,15 @@ class Record(Settings):
     def owner(self) -> str:
         """As it stands in marks and messages; no other comparison has the same."""
         return f"the comparison {self.name} ({self.id[:8]})"
+
+    @property
+    def seal(self) -> str:
+        """What the first digest of its journal begins with."""
+        return self.seal_of(self.journal)
+
+    def seal_of(self, journal: str) -> str:
+        """The same of any of its journals by name; no other journal has the same."""
+        return self.id if journal == JOURNAL else f"{self.id}/{journal}"
 
     def write(self, folder: Path) -> None:
         """Put it into the comparison's folder.
@@ -176,8 +197,35 @@ class Record(Settings):
         at = datetime.now().astimezone().isoformat(timespec="seconds")
         new = (Change(at=at, differences=tuple(found)),) if found else ()
         update = {"asked": now.asked, "program": now.program, "changes": (*self.changes, *new)}
-        # A method's file may lie elsewhere now; what is in it was compared.
-        return self.model_copy(update={**update, "methods": now.methods})
+        # A file of code may lie elsewhere now; what is in it was compared.
+        elsewhere = {"methods": now.methods, "scenario": now.scenario}
+        return self.model_copy(update={**update, **elsewhere})
+
+    def extended(
+        self, now: "Record", accept_new_code: bool, taken: Collection[str] = ()
+    ) -> "Record":
+        """The record of a sitting that asks for ``now``: all of this one, and what is more in it.
+
+        It has a journal of its own, unless nothing is more.
+
+        Args:
+            now: what is asked for.
+            accept_new_code: go on although another program began it.
+            taken: names of journals that are there.
+
+        Raises:
+            UserError: something is less, or is another that may not be; names it.
+        """
+        _check_growth(self, now)
+        same = self.going_on(_part_of(now, self), accept_new_code)
+        if _settled(now) == _settled(self):
+            return same
+        names = (f"journal-{number}.jsonl" for number in count(2))
+        free = next(name for name in names if name not in {self.journal, *taken})
+        grown = ("command", "methods", "fixed", "budget", "spaces", "limits", "defaults", "program")
+        update = {name: getattr(now, name) for name in grown}
+        titles = {**now.titles, **self.titles}
+        return same.model_copy(update={**update, "titles": titles, "journal": free})
 
     def _agree(self, now: "Record") -> None:
         old, new = _settled(self), _settled(now)
@@ -189,7 +237,7 @@ class Record(Settings):
         if changed:
             raise UserError(
                 f"{self.name} began with other settings: {_some(changed)}. "
-                "Resume it with those, or choose another --name"
+                "Resume it with those, add to it with pfltune extend, or choose another --name"
             )
 
 
@@ -214,7 +262,7 @@ def read_record(folder: Path) -> Record | None:
     if not isinstance(content, dict):
         raise _damaged(path, "no mapping")
     try:
-        return validated(Record, content, "comparison.json")
+        return validated(Record, content, "comparison.json", context=RECORDED)
     except (UserError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
 
@@ -230,11 +278,9 @@ def _some(texts: list[str]) -> str:
 
 def _settled(record: Record) -> dict[str, Any]:
     """What decides the figures, flat."""
-    of_the_code = {"program", "titles", "limits", "defaults"}
-    beside = {"id", "asked", "changes", "methods", *of_the_code}
-    kept = record.model_dump(mode="json", exclude=beside)
+    kept = record.model_dump(mode="json", exclude=UNSETTLED)
     names = [short_name(method) for method in record.methods]
-    return dict(_flat({**kept, "methods": names}))
+    return dict(_flat({**kept, "methods": names, "scenario": record.scenario.by_content()}))
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -243,3 +289,39 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(inner, f"{path}.{key}" if path else str(key))
     else:
         yield path, value
+
+
+def _check_growth(before: Record, now: Record) -> None:
+    """See that nothing of ``before`` is missing in ``now``.
+
+    Raises:
+        UserError: something is; names it.
+    """
+    if isinstance(before.budget, Sensitivity) or isinstance(now.budget, Sensitivity):
+        raise UserError(f"{before.name} is a sensitivity study; it cannot be extended")
+    names = [short_name(method) for method in now.methods]
+    if gone := [short_name(m) for m in before.methods if short_name(m) not in names]:
+        raise UserError(f"{before.name} has {', '.join(gone)} by now; give the command again")
+    before.budget.check_growth(now.budget)
+
+
+def _part_of(now: Record, before: Record) -> Record:
+    """What of ``now`` is said by ``before``, too."""
+    names = {short_name(method) for method in before.methods}
+
+    def kept(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if name in names}
+
+    program = now.program
+    source = {name: d for name, d in program.source.items() if name in {*names, ENGINE}}
+    update = {
+        "command": before.command,
+        "methods": tuple(method for method in now.methods if short_name(method) in names),
+        "fixed": kept(now.fixed),
+        "budget": before.budget,
+        "spaces": kept(now.spaces),
+        "limits": kept(now.limits),
+        "defaults": kept(now.defaults),
+        "program": program.model_copy(update={"source": source, "files": kept(program.files)}),
+    }
+    return now.model_copy(update=update)

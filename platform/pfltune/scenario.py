@@ -12,18 +12,20 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from pfltune.backbones import Backbone
+from pfltune.backbones import AnyBackbone
 from pfltune.data.catalog import load_dataset
 from pfltune.data.dataset import Dataset
 from pfltune.data.images import Images, Preprocessing
 from pfltune.data.partitions import AnyPartition
-from pfltune.data.settings import Data
+from pfltune.data.settings import AnyData
 from pfltune.data.split import ClientSplit, split_client, stratified_order
 from pfltune.errors import UserError, unknown
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.setup import set_up
 from pfltune.isolation import contained, in_a_line, on_threads
 from pfltune.method import Method, Tensors
+from pfltune.metrics import AnyMetric, try_metrics
+from pfltune.plugins import Plugin, running
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, plain_yaml, read_yaml, validated
 from pfltune.warm_start import WarmStart, warm_start
@@ -48,16 +50,19 @@ class Scenario(Settings):
     name: str
     title: str
     about: str = ""
-    data: Data
+    data: AnyData
     partition: AnyPartition
     split: Split
     unseen_clients: float = Field(
         0.0, ge=0, lt=1, description="share of the clients that never train with the others"
     )
     preprocessing: Preprocessing = Preprocessing()
-    backbone: Backbone
+    backbone: AnyBackbone
     warm_start: WarmStart | None = Field(None, description="recipe of weights: warm-start")
     protocol: Rounds
+    metrics: tuple[AnyMetric, ...] = Field(
+        (), description="what is told of each client beside accuracy: names or path.py:Class"
+    )
     published: dict[str, str] = Field(
         default_factory=dict, description="test accuracy in % that the paper prints, by method"
     )
@@ -80,6 +85,23 @@ class Scenario(Settings):
             raise ValueError("backbone.weights=warm-start needs a recipe in the section warm_start")
         return self
 
+    def sections(self) -> tuple[Plugin, ...]:
+        """What a name stands for: data, partition, backbone, sampler and metrics."""
+        one_each = (self.data, self.partition, self.backbone, self.protocol.sampler)
+        return (*one_each, *self.metrics)
+
+    def strangers(self) -> tuple[Plugin, ...]:
+        """Those of them that are none of pfltune's own."""
+        return tuple(plugin for plugin in self.sections() if plugin.is_strangers)
+
+    def by_content(self) -> dict[str, Any]:
+        """All settings as plain data, the same wherever the files of strangers' code lie."""
+        found = self.model_dump(mode="json")
+        own = {name: getattr(self, name).by_content() for name in ("data", "partition", "backbone")}
+        protocol = {**found["protocol"], "sampler": self.protocol.sampler.by_content()}
+        metrics = [metric.by_content() for metric in self.metrics]
+        return {**found, **own, "protocol": protocol, "metrics": metrics}
+
     @property
     def _recipe(self) -> WarmStart | None:
         return self.warm_start if self.backbone.weights == "warm-start" else None
@@ -96,15 +118,7 @@ class Scenario(Settings):
         dataset = self.dataset()
         with on_threads(threads):
             weights = self._weights(dataset)
-        return Federation(
-            dataset,
-            self.clients(dataset),
-            self.backbone,
-            weights,
-            self.protocol,
-            self.preprocessing,
-            self._unseen(),
-        )
+        return self._federation(dataset, weights)
 
     def without_clients(self) -> Federation:
         """The federation before anything is dealt or trained."""
@@ -125,7 +139,7 @@ class Scenario(Settings):
         if dataset.domains is None or self.partition.within_domains:
             return dataset.notes
         mixed = (
-            f"partition.kind={self.partition.kind} deals the {len(dataset.domain_names)} domains "
+            f"partition.kind={self.partition.told} deals the {len(dataset.domain_names)} domains "
             "together; to keep each client within one: domains, domain-dirichlet"
         )
         return (*dataset.notes, mixed)
@@ -161,15 +175,37 @@ class Scenario(Settings):
         """Put each method on the bare backbone, so that a misfit shows before any training.
 
         Raises:
-            UserError: a method does not fit the backbone, or its own code fails there.
+            UserError: a method does not fit the backbone or its own code fails there; a backbone or
+                a metric does not answer, or a sampler does not choose, as it must.
         """
         dataset = self.dataset()
+        try_metrics(self.metrics, dataset.classes)
         channels = self.preprocessing.channels(dataset.channels)
-        bare = self.backbone.build(dataset.classes, channels, self.data_seed)
+        bare = self.backbone.try_out(dataset.classes, channels, self.data_seed)
+        if self.protocol.sampler.is_strangers:
+            self._try_sampler(dataset)
         for method in methods:
             cls = type(method)
             with contained(cls.__name__), in_a_line(cls.__name__, inspect.getfile(cls)):
                 set_up(method, copy.deepcopy(bare), clients=1, seed=0, device=torch.device("cpu"))
+
+    def _try_sampler(self, dataset: Dataset) -> None:
+        """Let a stranger's sampler choose once for every round."""
+        federation = self._federation(dataset, None)
+        for number in range(1, self.protocol.rounds + 1):
+            federation.sampled_clients(number, self.data_seed)
+
+    def _federation(self, dataset: Dataset, weights: Tensors | None) -> Federation:
+        return Federation(
+            dataset,
+            self.clients(dataset),
+            self.backbone,
+            weights,
+            self.protocol,
+            self.preprocessing,
+            self._unseen(),
+            self.metrics,
+        )
 
     def _reserve(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sample indices for the warm start, and those for the clients."""
@@ -193,9 +229,10 @@ class Scenario(Settings):
         images = Images(dataset.images, dataset.labels, size, self.preprocessing)
         reserved, _ = self._reserve(dataset.labels.numpy())
         indices = torch.from_numpy(reserved).long()
-        return warm_start(
-            self.backbone, self._recipe, images, indices, dataset.classes, self.data_seed
-        )
+        with running(self.backbone):
+            return warm_start(
+                self.backbone, self._recipe, images, indices, dataset.classes, self.data_seed
+            )
 
     def _rng(self, purpose: str, *indices: int) -> np.random.Generator:
         return numpy_rng(self.data_seed, purpose, *indices)

@@ -1,14 +1,15 @@
 """Settings files: YAML read safely, checked by pydantic, mistakes told in one line."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from reprlib import Repr
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Protocol, TypeVar, get_args, runtime_checkable
 from unicodedata import category
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 from yaml.constructor import ConstructorError
 
 from pfltune.errors import UserError, unknown
@@ -20,6 +21,8 @@ _SHORT = Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 200, 200, 200
 
 
+RECORDED = "recorded"
+"""As the context of a validation: what strangers brought is taken as it is, without their code."""
 MOST_BYTES = 1_000_000
 """Of a file; settings that somebody wrote have a few thousand."""
 
@@ -36,6 +39,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, unreadable, too large, no YAML or no mapping.
     """
+    content = read_data(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold a mapping of settings, not {type(content).__name__}")
+    return content
+
+
+def read_data(path: Path) -> Any:
+    """What is in a YAML file, read safely.
+
+    Raises:
+        UserError: the file is missing, unreadable, too large or no YAML.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
@@ -46,10 +61,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid YAML: {error}") from error
     if len(data) > MOST_BYTES:
         raise UserError(f"{path} is no file of settings: it has more than {MOST_BYTES:,} bytes")
-    content = plain_yaml(text, str(path))
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a mapping of settings, not {type(content).__name__}")
-    return content
+    return plain_yaml(text, str(path))
 
 
 def plain_yaml(text: str, where: str) -> Any:
@@ -92,20 +104,23 @@ class _Loader(yaml.SafeLoader):
         return value
 
 
-def validated(model: type[Model], raw: Mapping[str, Any], where: str) -> Model:
+def validated(
+    model: type[Model], raw: Mapping[str, Any], where: str, context: str | None = None
+) -> Model:
     """``raw`` as ``model``, or a :class:`UserError` of one line that names each wrong value."""
     try:
-        return model.model_validate(raw)
+        return model.model_validate(raw, context=context)
     except ValidationError as error:
-        told = "; ".join(_in_words(model, each) for each in error.errors())
+        told = "; ".join(_in_words(model, raw, each) for each in error.errors())
         raise UserError(f"{where}: {told}") from error
 
 
-def _in_words(model: type[BaseModel], error: Any) -> str:
-    path, owner = _resolve(model, error["loc"])
+def _in_words(model: type[BaseModel], raw: Any, error: Any) -> str:
+    path = [str(part) for part in error["loc"]]
     at = ".".join(path)
     if error["type"] == "extra_forbidden":
-        return str(unknown("key", at, [".".join([*path[:-1], n]) for n in owner.model_fields]))
+        known = _owner(model, raw, error["loc"]).model_fields
+        return str(unknown("key", at, [".".join([*path[:-1], name]) for name in known]))
     if error["type"] == "missing":
         return f"{at!r} is missing"
     message = error["msg"].removeprefix("Value error, ")
@@ -114,25 +129,32 @@ def _in_words(model: type[BaseModel], error: Any) -> str:
     return f"{at}: {message}" if at else message
 
 
-def _resolve(model: type[BaseModel], loc: tuple) -> tuple[list[str], type[BaseModel]]:
-    """The keys of an error's location as they stand in the file, and the model they end in.
-
-    Pydantic puts the tag of a discriminated union into the location; it is no key of the file.
-    """
-    path: list[str] = []
+def _owner(model: type[BaseModel], raw: Any, loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model in which an error's location ends."""
     owner, options = model, [model]
-    for part in map(str, loc):
-        tagged = [option for option in options if part in _tags(option)]
-        if tagged:
-            options = tagged
-            owner = tagged[0]
-            continue
-        path.append(part)
+    for part in loc:
         owner = next((option for option in options if part in option.model_fields), options[0])
-        field = owner.model_fields.get(part)
-        options = list(_models_in(field.annotation)) if field else options
-        options = options or [owner]
-    return path, owner
+        raw = raw.get(part) if isinstance(raw, Mapping) else None
+        field = owner.model_fields.get(str(part))
+        options = (list(_models_of(field, raw)) if field else []) or [owner]
+    return owner
+
+
+def _models_of(field: FieldInfo, raw: Any) -> Iterator[type[BaseModel]]:
+    """What a field's value may be: one that names its own model has that one."""
+    for mark in field.metadata:
+        if isinstance(mark, NamesItsModel):
+            yield from mark.models(raw)
+            return
+    yield from _models_in(field.annotation)
+
+
+@runtime_checkable
+class NamesItsModel(Protocol):
+    """Marks a field whose value says itself which model it is."""
+
+    def models(self, raw: Any) -> Iterable[type[BaseModel]]:
+        """The models that ``raw`` can be."""
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -140,9 +162,3 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for inner in get_args(annotation):
         yield from _models_in(inner)
-
-
-def _tags(model: type[BaseModel]) -> set[str]:
-    field = model.model_fields.get("kind")
-    literal = field is not None and get_origin(field.annotation) is Literal
-    return set(get_args(field.annotation)) if field is not None and literal else set()

@@ -98,7 +98,7 @@ def _key(
 ) -> str:
     settings = {
         "format": FORMAT,
-        "backbone": backbone.model_dump(),
+        "backbone": backbone.identity(),
         "recipe": recipe.model_dump(),
         "preprocessing": images.preprocessing.model_dump(),
         "size": images.size,

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from pfltune.backbones import Backbone
+from pfltune.backbones import TimmBackbone
 from pfltune.data.dataset import Dataset
 from pfltune.data.split import ClientSplit
 from pfltune.federation.federation import Federation, Rounds
@@ -34,7 +34,7 @@ class Case:
 
     Attributes:
         name: how tables call it.
-        backbone: fields of :class:`Backbone`.
+        backbone: fields of :class:`TimmBackbone`.
         batch_size: samples per local step.
         clients: as many and as small as a quiet minute allows.
         channels: colour channels of the images.
@@ -111,7 +111,7 @@ def federation(case: Case, clients: Clients | None = None, **protocol: Any) -> F
     return Federation(
         Dataset("random", pixels, labels, names),
         tuple(ClientSplit(*pieces[3 * c : 3 * c + 3]) for c in range(there.total)),
-        Backbone.model_validate(case.backbone),
+        TimmBackbone.model_validate(case.backbone),
         None,
         Rounds.model_validate({**rules, **protocol}),
     )

@@ -10,10 +10,11 @@ from pfltune.errors import UserError, unknown
 from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Federation
 from pfltune.federation.fingerprint import fingerprint
-from pfltune.program import ENGINE, SUGGESTING, Program, file_digest, file_of, method_digest
+from pfltune.program import SUGGESTING, Program, file_digest, file_of, method_digest
 from pfltune.record import Record
-from pfltune.registry import find_method, short_name
+from pfltune.registry import short_name
 from pfltune.text import plain
+from pfltune.variants import Reference, parsed
 
 Device = Literal["cpu", "cuda"]
 
@@ -52,7 +53,7 @@ def ground_of(record: Record, named: Sequence[str] = (), accept_new_code: bool =
     """
     references = _references(record, named, accept_new_code)
     device: Device = "cuda" if record.computing.device == "cuda" and _has_gpu() else "cpu"
-    now = Program.of(references.values(), device)
+    now = Program.of(tuple(references.values()), device, record.scenario.strangers())
     _see_code(record, now, accept_new_code)
     told = record.program.changes(now)
     same = not _moving(record.program, now) and device == record.computing.device
@@ -73,14 +74,21 @@ def ground_of(record: Record, named: Sequence[str] = (), accept_new_code: bool =
 
 
 def _references(record: Record, named: Sequence[str], accept: bool) -> dict[str, str]:
-    """How each method is found here, by short name."""
+    """How each method is found here, by short name; a variant as what it is a variant of."""
     own = {short_name(method): method for method in named}
-    wanted = {short_name(method): method for method in record.methods}
-    for name in own.keys() - wanted.keys():
-        raise unknown("method of the certificate", name, wanted)
-    for name, method in own.items():
-        _see_file(record.program, name, method, accept)
-    return {n: own.get(n) or _installed(record.program, n, m) for n, m in wanted.items()}
+    wanted = {short_name(method): parsed(method) for method in record.methods}
+    bases = {Reference(each.base).name for each in wanted.values()}
+    for name in own.keys() - bases:
+        raise unknown("method of the certificate", name, bases)
+    found = {}
+    for name, each in wanted.items():
+        base = own.get(Reference(each.base).name)
+        if base is None:
+            base = _installed(record.program, name, each.base)
+        else:
+            _see_file(record.program, name, base, accept)
+        found[name] = str(Reference(base, each.held))
+    return found
 
 
 def _see_file(program: Program, name: str, method: str, accept: bool) -> None:
@@ -100,13 +108,13 @@ def _see_file(program: Program, name: str, method: str, accept: bool) -> None:
 
 
 def _installed(program: Program, name: str, method: str) -> str:
-    """A method that was not named here, if it is installed."""
+    """A method that was not named here, if it is installed; ``method`` is no variant."""
     if ".py:" not in method:
         return method
+    installed = Reference(method).name
     try:
-        find_method(name)
-        if method_digest(name) == program.source.get(name):
-            return name
+        if method_digest(installed) == program.source.get(name):
+            return installed
     except UserError:
         pass  # there is none of that name
     raise UserError(
@@ -132,8 +140,8 @@ def _see_code(record: Record, now: Program, accept: bool) -> None:
 
 def _code(before: Program, now: Program) -> list[str]:
     """Whose code is another."""
-    names = sorted(now.source.keys() | {ENGINE})
-    return [name for name in names if before.source.get(name) != now.source.get(name)]
+    theirs, ours = ({**program.source, **program.plugins} for program in (before, now))
+    return [name for name in sorted(ours) if theirs.get(name) != ours[name]]
 
 
 def _moving(before: Program, now: Program) -> bool:

@@ -1,18 +1,19 @@
 """Making the certificate of a comparison from its record and its journal."""
 
 from datetime import datetime
-from pathlib import Path
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.figures import certified, curve
 from pfltune.audit.table import table_of
 from pfltune.errors import UserError
+from pfltune.program import file_of
 from pfltune.record import Asked, Record
 from pfltune.registry import short_name
 from pfltune.report.results import ComparisonResult, ToldTrial
 from pfltune.text import plain
 from pfltune.trials.spec import complete_knobs
 from pfltune.trials.stored import StoredRound
+from pfltune.variants import Reference, parsed
 
 CERTIFICATE = "certificate.json"
 """Its name in the folder of its comparison."""
@@ -57,8 +58,11 @@ def _public(record: Record) -> Record:
 
 
 def _without_folder(method: str) -> str:
-    path, colon, cls = method.rpartition(":")
-    return f"{Path(path).name}:{cls}" if colon and ".py:" in method else method
+    reference = parsed(method)
+    path = file_of(reference.base)
+    if path is None:
+        return method
+    return str(Reference(f"{path.name}:{reference.base.rpartition(':')[2]}", reference.held))
 
 
 def _certified(record: Record, trial: ToldTrial) -> CertifiedTrial:

@@ -19,12 +19,14 @@ def again(result: "ComparisonResult", method: "MethodResult", scenario: str) -> 
         method: with a confirmation trial.
         scenario: name or path of the scenario, before any change of it.
     """
+    from pfltune.variants import parsed
+
     changes = _changes(scenario, result.record.scenario.model_dump(mode="json"))
     if changes is None:
         return ""
     reference = next(m for m in result.record.methods if _is(m, method.name))
     computing = result.record.computing
-    words = ["pfltune", "run", reference, "--scenario", scenario]
+    words = ["pfltune", "run", parsed(reference).base, "--scenario", scenario]
     words += [word for change in changes for word in ("-o", change)]
     words += [word for name, value in method.best.items() for word in ("--set", f"{name}={value}")]
     words += ["--seed", str(method.runs[0].seed), "--threads", str(computing.threads)]

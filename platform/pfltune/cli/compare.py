@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.studies.options import METHODS, names
+from pfltune.studies.options import METHODS
 
 if TYPE_CHECKING:
     from pfltune.report.notebook import Results
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         "pfltune compare -o protocol.rounds=30 --name digits-30-rounds",
         "pfltune compare --methods fedavg,local,my_method.py:MyMethod",
         "pfltune compare -o partition.alpha=0.1,0.5,1.0 --name over-alpha",
+        "pfltune compare --methods 'fedperfix,fedperfix[prefix=zero]'",
         "pfltune compare --resume digits-30-rounds",
     )
 )
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     "--methods",
     default=",".join(METHODS),
     show_default=True,
-    help="Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas.",
+    help=options.METHODS_HELP,
 )
 @click.option(
     "--seeds",
@@ -51,8 +52,6 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
     give the same table, with one worker or many, undisturbed or killed and resumed.
     """
     given = options.given()
-    if "methods" in given:
-        given["methods"] = names(given["methods"])
     console = Console(markup=False, quiet=as_json)
     console.print("Loading torch and timm")
     from pfltune.api import compare, swept
@@ -65,11 +64,11 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
         swept(sweep, given, Terminal(console, shown))
         return
 
-    show = print_json if as_json else partial(_show, console, results)
+    show = print_json if as_json else partial(show_comparison, console, results)
     compare(progress=Terminal(console, show), **given)
 
 
-def _show(console: Console, results: Path, found: "Results") -> None:
+def show_comparison(console: Console, results: Path, found: "Results") -> None:
     """The table, what has to be known of it, and where there is more."""
     from pfltune.cli.tables import print_table
     from pfltune.report.words import origin_note

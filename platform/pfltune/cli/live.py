@@ -58,7 +58,7 @@ class ComparisonProgress(ComparisonLines):
     def _table(self) -> Group:
         """As many columns as the terminal has room for; the method and how far it is are there."""
         rows = [self._row(name, state) for name, state in self._methods.items()]
-        endless = Console(width=sys.maxsize)
+        endless = Console(width=sys.maxsize, markup=False)
         for shown in range(len(COLUMNS), 2, -1):
             table = Table(box=None, pad_edge=False, padding=(0, 2))
             for column in COLUMNS[:shown]:

@@ -1,7 +1,7 @@
 """``pfltune methods``."""
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,12 +13,15 @@ from rich.text import Text
 from pfltune.cli import options
 
 if TYPE_CHECKING:
-    from pfltune.knobs import Knob
+    from pfltune.knobs import Knob, Value
 
 
 @click.command(
     epilog=options.examples(
-        "pfltune methods", "pfltune methods fedperfix", "pfltune methods my_method.py:MyMethod"
+        "pfltune methods",
+        "pfltune methods fedperfix",
+        "pfltune methods 'fedperfix[prefix=tokens]'",
+        "pfltune methods my_method.py:MyMethod",
     )
 )
 @click.argument("name", required=False)
@@ -26,10 +29,17 @@ def command(name: str | None) -> None:
     """List the methods, or show one of them with its knobs and its search space.
 
     A method of your own is one file with a subclass of pfltune.method.Method: name it as
-    path/to/file.py:Class wherever a method is asked for.
+    path/to/file.py:Class wherever a method is asked for. Knobs in brackets are held, as in
+    fedperfix[prefix=tokens,prefix_length=8].
     """
     from pfltune.knobs import knobs_of
-    from pfltune.registry import available_methods, find_method, title_of
+    from pfltune.registry import (
+        all_held,
+        available_methods,
+        canonical,
+        find_method,
+        reference_title,
+    )
     from pfltune.search.space import load_space
 
     console = Console()
@@ -41,11 +51,12 @@ def command(name: str | None) -> None:
         console.print(_table(("name", "paper"), rows))
         return
     cls = find_method(name)
-    console.print(Text(title_of(cls), style="bold"))
+    console.print(Text(reference_title(canonical(name)), style="bold"))
     console.print(Markdown((inspect.getdoc(cls) or "").replace("``", "`"), hyperlinks=False))
     console.print()
+    held = all_held(name, {})
     knobs = [
-        (knob.name, str(knob.default), knob.describe_range(), _when(knob), knob.doc)
+        (knob.name, _value(knob, held), knob.describe_range(), _when(knob), knob.doc)
         for knob in knobs_of(cls).values()
     ]
     console.print(_table(("knob", "default", "possible", "when", "meaning"), knobs))
@@ -59,6 +70,13 @@ def command(name: str | None) -> None:
     for point in space.start:
         values = ", ".join(f"{key}={value}" for key, value in point.items())
         console.print(Text(f"start values, tried first: {values}"))
+
+
+def _value(knob: "Knob", held: "Mapping[str, Value]") -> str:
+    """Its default, or what the reference holds it at."""
+    from pfltune.knobs import written
+
+    return f"held at {written(held[knob.name])}" if knob.name in held else str(knob.default)
 
 
 def _when(knob: "Knob") -> str:

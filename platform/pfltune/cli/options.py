@@ -10,6 +10,12 @@ from click.core import ParameterSource
 from pfltune.errors import UserError
 from pfltune.studies.options import DEFAULTS, MOST_THREADS, RESULTS
 
+METHODS_HELP = (
+    "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
+    "brackets are held: fedperfix[prefix=zero]. A .yaml file is a list of such texts, or of "
+    "mappings with method, set (of knobs) and title."
+)
+
 
 def examples(*lines: str) -> str:
     """A help epilogue that shows commands, one per line."""
@@ -49,6 +55,28 @@ class GpuShare(click.ParamType):
         if not 0 <= share < float("inf"):
             self.fail(f"{value!r} is no share of a GPU; give a number from 0 on, or auto", param)
         return share
+
+
+class GenerationSizes(click.ParamType):
+    """One size for all generations, or the size of each."""
+
+    name = "SIZE|SIZE,SIZE,…"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | tuple[int, ...]:
+        """``"4"`` as 4, ``"4,4,8"`` as (4, 4, 8).
+
+        Raises:
+            BadParameter: anything else.
+        """
+        if isinstance(value, int | tuple):
+            return value
+        try:
+            sizes = tuple(int(size) for size in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is neither a size, as 4, nor the size of each, as 4,4,8", param)
+        return sizes if len(sizes) > 1 else sizes[0]
 
 
 scenario = stacked(
@@ -180,6 +208,20 @@ trial_options = stacked(
     ),
 )
 
+workers = click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_THREADS),
+    default=None,
+    help="Trials side by side; default: one per CPU core, or per GPU share.",
+)
+
+ray_address = click.option(
+    "--ray-address",
+    default=None,
+    metavar="local|auto|HOST:PORT",
+    help="Run on this Ray cluster instead of this machine alone (local, the default).",
+)
+
 hardware = stacked(
     name,
     resume,
@@ -191,27 +233,20 @@ hardware = stacked(
         show_default=True,
         help="Seed of everything.",
     ),
-    click.option(
-        "--workers",
-        type=click.IntRange(1, MOST_THREADS),
-        default=None,
-        help="Trials side by side; default: one per CPU core, or per GPU share.",
-    ),
+    workers,
     threads,
     device,
     precision,
     deterministic,
     gpus_per_trial,
-    click.option(
-        "--ray-address",
-        default=None,
-        metavar="local|auto|HOST:PORT",
-        help="Run on this Ray cluster instead of this machine alone (local, the default).",
-    ),
+    ray_address,
     trial_options,
     fresh,
     results,
 )
+
+free = stacked(fresh, workers, gpus_per_trial, ray_address, trial_options, accept_new_code, results)
+"""What may be given anew to what is there, since it touches no figure."""
 
 as_json = click.option(
     "--json",
@@ -226,14 +261,16 @@ pool = stacked(
         type=int,
         default=DEFAULTS["trials"],
         show_default=True,
-        help="Search trials per method.",
+        help="Search trials per method; as many as the generations give where --generation names "
+        "the size of each.",
     ),
     click.option(
         "--generation",
-        type=int,
+        type=GenerationSizes(),
         default=DEFAULTS["generation"],
         show_default=True,
-        help="Trials suggested together; they are halved among themselves.",
+        help="Trials suggested together, which are halved among themselves; one size for all "
+        "generations, or the size of each, e.g. 4,4,8.",
     ),
     click.option(
         "--eta",

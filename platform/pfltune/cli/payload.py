@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.table import Table
 
 from pfltune.cli import options
-from pfltune.studies.options import names
 
 
 @click.command(
@@ -33,14 +32,21 @@ def command(model: str, classes: int, image_size: int, methods: str | None) -> N
     One client's messages with the methods' default knobs: numbers, and bytes as safetensors
     (10^6 bytes = 1 MB). The share is that of FedAvg's upload on the same backbone.
     """
-    from pfltune.backbones import Backbone
+    from pfltune.backbones import TimmBackbone
     from pfltune.federation.payload import MB
     from pfltune.federation.traffic import traffic
     from pfltune.method import Method
-    from pfltune.registry import available_methods, find_method, make_method, title_of
+    from pfltune.method_list import method_list
+    from pfltune.registry import (
+        available_methods,
+        canonical,
+        find_method,
+        make_method,
+        reference_title,
+    )
 
-    chosen = names(methods) if methods is not None else list(available_methods())
-    backbone = Backbone.model_validate({"model": model, "image_size": image_size})
+    chosen = available_methods() if methods is None else method_list([methods]).references
+    backbone = TimmBackbone.model_validate({"model": model, "image_size": image_size})
     bare = backbone.build(classes, channels=3, seed=0)
     everything = traffic(Method(), copy.deepcopy(bare)).up_bytes
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -52,7 +58,7 @@ def command(model: str, classes: int, image_size: int, methods: str | None) -> N
         sent = traffic(make_method(name, {}), copy.deepcopy(bare))
         cls = find_method(name)
         table.add_row(
-            title_of(cls),
+            reference_title(canonical(name)),
             f"{sent.up:,}",
             f"{sent.up_bytes / MB:.3f}",
             f"{100 * sent.up_bytes / everything:.2f} %",

@@ -1,5 +1,6 @@
 """``pfltune report``."""
 
+from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from pfltune.cli import options
 from pfltune.errors import Halted, UserError
 
 if TYPE_CHECKING:
+    from pfltune.report.results import ComparisonResult
     from pfltune.sweeps import Sweep
 
 LONGEST_NAME = 100
@@ -20,6 +22,8 @@ LONGEST_NAME = 100
     epilog=options.examples(
         "pfltune report digits-20261121-064956",
         "pfltune report my-run --reference fedavg --target 0.7",
+        "pfltune report my-run --without fedprox --without fedbn",
+        "pfltune report monday tuesday",
         "pfltune report small-digits small-cifar10 small-blood --out results/three",
     )
 )
@@ -38,6 +42,13 @@ LONGEST_NAME = 100
     help="Validation accuracy to time methods to, e.g. 0.7; default: 95 % of the best one's.",
 )
 @click.option(
+    "--without",
+    "left_out",
+    multiple=True,
+    metavar="METHOD",
+    help="Leave its row out; tests and corrections are made for the rest. Repeatable.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=None,
@@ -48,22 +59,24 @@ def command(
     results: Path,
     reference: str | None,
     target: float | None,
+    left_out: tuple[str, ...],
     out: Path | None,
 ) -> None:
     """Write the report of comparisons anew, from their own folders alone.
 
-    Of one that still runs it shows what there is. Several names make one table with a column for
-    each, average ranks and, from three on, a critical-difference diagram. In MLflow the report of
-    one comparison is renewed too, unless it is written elsewhere with --out.
+    Of one that still runs it shows what there is. Several on the same data, seeds, rounds and
+    hardware settings make one paired table, as if they had been one; others make a table with a
+    column for each, average ranks and, from three on, a critical-difference diagram. In MLflow the
+    report of one comparison is renewed too, unless it is written elsewhere with --out.
     """
     from pfltune.tracking.store import reason
 
     different = list(dict.fromkeys(names))
     try:
         if len(different) == 1:
-            folder = _report_one(results, different[0], out, reference, target)
+            folder = _report_one(results, different[0], out, reference, target, left_out)
         else:
-            folder = _report_several(results, different, out, reference, target)
+            folder = _report_several(results, different, out, reference, target, left_out)
     except OSError as error:
         raise UserError(
             f"the report cannot be written ({reason(error)}); name another folder with --out"
@@ -74,22 +87,23 @@ def command(
 
 
 def _report_one(
-    results: Path, name: str, out: Path | None, reference: str | None, target: float | None
+    results: Path,
+    name: str,
+    out: Path | None,
+    reference: str | None,
+    target: float | None,
+    left_out: Collection[str],
 ) -> Path:
-    from pfltune.cli.tables import print_table
     from pfltune.report.attachment import attach_report
-    from pfltune.report.words import origin_note, status
     from pfltune.report.writer import write_report
     from pfltune.sweeps import read_sweep
 
     if (sweep := read_sweep(results / name)) is not None:
+        if left_out:
+            raise UserError(f"{name} is a sweep: --without is for its cells, one by one")
         return _report_sweep(results, sweep, out, reference, target)
-    result = write_report(results, name, out, reference, target)
-    print_table(Console(markup=False), result)
-    if told := status(result):
-        click.echo(f"{result.name} is {told}")
-    if note := origin_note(result):
-        click.echo(note)
+    result = write_report(results, name, out, reference, target, left_out)
+    _show(result, [result])
     if out is None:
         attach_report(results, result, results / name / "report", partial(click.echo, err=True))
     if result.damage:
@@ -110,29 +124,60 @@ def _report_sweep(
 
 
 def _report_several(
-    results: Path, names: list[str], out: Path | None, reference: str | None, target: float | None
+    results: Path,
+    names: list[str],
+    out: Path | None,
+    reference: str | None,
+    target: float | None,
+    left_out: Collection[str],
 ) -> Path:
     from pfltune.ownership import published
     from pfltune.report.analysis import analyse
     from pfltune.report.results import read_results
     from pfltune.report.side_by_side import rank_note, side_by_side, write_scenarios
-    from pfltune.report.words import status
-    from pfltune.report.writer import INSTEAD
+    from pfltune.report.together import together, why_apart, without
+    from pfltune.report.writer import INSTEAD, write_files
     from pfltune.sweeps import read_sweep
 
     for name in names:
         if read_sweep(results / name) is not None:
             raise UserError(f"{name} is a sweep; report it by itself, or name its cells")
-    found = [read_results(results, name) for name in names]
-    scenarios = side_by_side([analyse(result, reference, target) for result in found])
+    found = without([read_results(results, name) for name in names], left_out)
     joined = "+".join(names)
     short = joined if len(joined) <= LONGEST_NAME else f"{names[0]}+{len(names) - 1}-others"
     folder = out or results / short
     owner = "the comparisons " + ", ".join(f"{each.name} ({each.id[:8]})" for each in found)
+    apart = why_apart(found)
+    if apart is None:
+        result = together(found)
+        with published(folder, owner, INSTEAD) as draft:
+            write_files(analyse(result, reference, target), draft)
+        _show(result, found)
+        return folder
+    scenarios = side_by_side([analyse(result, reference, target) for result in found])
     with published(folder, owner, INSTEAD) as draft:
         write_scenarios(scenarios, draft)
-    for result in found:
-        if told := status(result):
-            click.echo(f"{result.name} is {told}")
+    _tell_status(found)
+    if apart:
+        click.echo(f"A column for each, and not one table: {apart}")
     click.echo(rank_note(scenarios.ranking))
     return folder
+
+
+def _show(result: "ComparisonResult", read: Iterable["ComparisonResult"]) -> None:
+    """The table and what is to be known of it, and of those that it was read from."""
+    from pfltune.cli.tables import print_table
+    from pfltune.report.words import origin_note
+
+    print_table(Console(markup=False), result)
+    _tell_status(read)
+    if note := origin_note(result):
+        click.echo(note)
+
+
+def _tell_status(read: Iterable["ComparisonResult"]) -> None:
+    from pfltune.report.words import status
+
+    for result in read:
+        if told := status(result):
+            click.echo(f"{result.name} is {told}")

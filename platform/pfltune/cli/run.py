@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from pfltune import figures
 from pfltune.cli import options
 
 if TYPE_CHECKING:
@@ -55,13 +56,13 @@ def command(
 ) -> None:
     """Run one federated trial of METHOD without Ray and print its rounds.
 
-    METHOD is a name (see `pfltune methods`) or path/to/file.py:Class. Knobs that are not set have
-    their published defaults. The result is the test accuracy at the round with the best validation
-    accuracy. A trial that was trained before, here or in a comparison, is shown and not trained
-    again.
+    METHOD is a name (see `pfltune methods`) or path/to/file.py:Class, and may hold knobs in
+    brackets. Knobs that are not set have their published defaults. The result is the test accuracy
+    at the round with the best validation accuracy. A trial that was trained before, here or in a
+    comparison, is shown and not trained again.
     """
     values = options.key_values(knobs)
-    from pfltune.registry import make_method, title_of
+    from pfltune.registry import canonical, make_method, reference_title
     from pfltune.running.hardware import choose_compute, pick_device, precision_for
     from pfltune.running.pool import this_machine
     from pfltune.scenario import load_scenario
@@ -79,8 +80,8 @@ def command(
     federation = chosen_scenario.build(threads)
     for note in chosen_scenario.notes():
         console.print(note)
-    console.print(f"{title_of(type(chosen))}, seed {seed}: {_knobs(chosen)}")
-    spec = _spec(method, chosen, federation, compute, seed)
+    console.print(f"{reference_title(canonical(method))}, seed {seed}: {_knobs(chosen)}")
+    spec = _spec(method, chosen, chosen_scenario, federation, compute, seed)
     known = None if fresh else store.find(spec.key)
     if known is not None and known.trial.outcome == "finished":
         trial = known.trial
@@ -96,7 +97,12 @@ def command(
 
 
 def _spec(
-    reference: str, method: "Method", federation: "Federation", compute: "Compute", seed: int
+    reference: str,
+    method: "Method",
+    scenario: "Scenario",
+    federation: "Federation",
+    compute: "Compute",
+    seed: int,
 ) -> "TrialSpec":
     """All that the trial's figures depend on: it is one of a confirmation."""
     from pfltune.federation.fingerprint import fingerprint
@@ -106,7 +112,7 @@ def _spec(
     from pfltune.registry import short_name
     from pfltune.trials.spec import TrialSpec
 
-    program = Program.of([reference], compute.device)
+    program = Program.of([reference], compute.device, scenario.strangers())
     values = {name: getattr(method, name) for name in knobs_of(type(method))}
     computing = Computing(**{name: getattr(compute, name) for name in Computing.model_fields})
     ground = (program, fingerprint(federation), computing)
@@ -168,20 +174,21 @@ def _knobs(method: "Method") -> str:
 
 def _sizes(m: Mapping[str, float], federation: "Federation", compute: "Compute") -> str:
     return (
-        f"{m['params/shared']:,.0f} shared and {m['params/personal']:,.0f} personal parameters "
-        f"on {compute.device} in {compute.precision}; {len(federation.clients)} clients"
+        f"{figures.SHARED.text(m[figures.SHARED.name])} shared and "
+        f"{figures.PERSONAL.text(m[figures.PERSONAL.name])} personal "
+        f"parameters on {compute.device} in {compute.precision}; {len(federation.clients)} clients"
     )
 
 
 def _line(number: int, m: Mapping[str, float]) -> str:
     accuracies = (
-        f"val {100 * m['val/accuracy']:6.2f} %  test {100 * m['test/accuracy']:6.2f} %"
-        if "val/accuracy" in m
+        f"val {100 * m[figures.VAL.name]:6.2f} %  test {100 * m[figures.TEST.name]:6.2f} %"
+        if figures.VAL.name in m
         else " " * 27
     )
     return (
-        f"round {number:3d}  loss {m['train/loss']:7.4f}  {accuracies}  "
-        f"{m['comm/total_mb']:9.3f} MB  {m['time/total_s']:6.1f} s"
+        f"round {number:3d}  loss {m[figures.LOSS.name]:7.4f}  {accuracies}  "
+        f"{m[figures.TOTAL.name]:9.3f} MB  {m[figures.SECONDS.name]:6.1f} s"
     )
 
 
@@ -195,7 +202,7 @@ def _show_end(console: Console, trial: "StoredTrial", federation: "Federation") 
         f"{100 * test['accuracy_std']:.2f}) at round {number}, chosen on validation"
     )
     if federation.unseen:
-        accuracy = 100 * trial.rounds[-1].metrics["unseen/test/accuracy"]
+        accuracy = 100 * trial.rounds[-1].metrics[figures.UNSEEN_TEST.name]
         console.print(
             f"{len(federation.unseen)} unseen clients: test accuracy {accuracy:.2f} % after "
             f"personalisation on the server's state of round {number}"

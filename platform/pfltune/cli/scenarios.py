@@ -39,7 +39,7 @@ def command(name: str | None, overrides: tuple[str, ...]) -> None:
             table.add_row(known, scenario.title, str(clients), str(rounds))
         console.print(table)
         return
-    settings = load_scenario(name, overrides).model_dump(exclude_none=True)
+    settings = load_scenario(name, overrides).model_dump(mode="json", exclude_none=True)
     # Where only ASCII is printed, YAML's escapes: it shall still be a scenario that can be saved.
     unicode = "utf" in (sys.stdout.encoding or "").lower()
     text = yaml.safe_dump(settings, sort_keys=False, width=100, allow_unicode=unicode)

@@ -55,7 +55,7 @@ def print_table(console: Console, result: ComparisonResult) -> None:
 def fitting_columns(result: ComparisonResult, width: int) -> tuple[Column, ...]:
     """The columns of a terminal of ``width`` characters; the accuracy is always there."""
     shown = list(TERMINAL)
-    endless = Console(width=sys.maxsize)
+    endless = Console(width=sys.maxsize, markup=False)
     for column in LEAST_WANTED:
         if endless.measure(comparison_table(result, shown)).maximum <= width:
             break
@@ -79,7 +79,7 @@ def print_sweep(console: Console, found: SweepResult) -> None:
     """Print the accuracy of each method in each cell, as many cells as fit, and what is missing."""
     width = console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
     columns = list(scenario_columns(found.table))
-    endless = Console(width=sys.maxsize)
+    endless = Console(width=sys.maxsize, markup=False)
     left = 0
     while len(columns) > 1 and endless.measure(_sweep_table(found, columns)).maximum > width:
         columns.pop(-2)  # the average rank stays

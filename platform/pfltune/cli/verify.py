@@ -67,9 +67,9 @@ def command(certificate: Path, as_json: bool, methods: str | None, **given: Any)
     within stated bounds on another processor or version. Exit code 1 if something does not.
     """
     from pfltune.api import verify
-    from pfltune.studies.options import names
+    from pfltune.variants import split
 
-    named = names(methods) if methods else ()
+    named = split(methods) if methods else ()
     tell = (lambda _: None) if as_json else click.echo
     verdict = verify(certificate, methods=named, progress=tell, **given)
     if as_json:

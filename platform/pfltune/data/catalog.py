@@ -11,8 +11,9 @@ from pfltune.data.folders import image_folders
 from pfltune.data.home import data_root, own_path
 from pfltune.data.npz import Npz
 from pfltune.data.selection import Selected
-from pfltune.data.settings import Data
+from pfltune.data.settings import SEAM, Data, DataSource
 from pfltune.data.source import Chunk, Decoded, Source
+from pfltune.data.strangers import from_code
 from pfltune.errors import UserError, unknown
 
 DOWNLOADS: dict[str, Callable[[str], Source]] = {
@@ -34,8 +35,8 @@ PLACED = {
 FILES = ("folder:PATH", "domains:PATH", "npz:PATH")
 
 
-def load_dataset(data: Data, image_size: int) -> Dataset:
-    """The data set of a scenario: memory maps of the cache, but for the built-in digits.
+def load_dataset(data: Data | DataSource, image_size: int) -> Dataset:
+    """The data set of a scenario: memory maps of the cache, but for small ones.
 
     Args:
         data: which one.
@@ -44,6 +45,10 @@ def load_dataset(data: Data, image_size: int) -> Dataset:
     Raises:
         UserError: unknown name, class, domain or size; files that are missing or bad.
     """
+    if isinstance(data, DataSource):
+        if data.name in _own_names():
+            raise UserError(f"data set {data.name!r} of another package has the name of pfltune's")
+        return from_code(data)
     if data.channels is not None and not data.name.startswith("npz:"):
         raise UserError(
             f"channels={data.channels} has no effect on data set {data.name!r}; it is for npz:PATH"
@@ -55,8 +60,12 @@ def load_dataset(data: Data, image_size: int) -> Dataset:
 
 def available_datasets() -> tuple[str, ...]:
     """What ``name`` may be."""
+    return (*_own_names(), *SEAM.names(), *FILES)
+
+
+def _own_names() -> tuple[str, ...]:
     medical = [name for name, why_not in published.medmnist_sets().items() if not why_not]
-    return ("digits", *DOWNLOADS, *medical, *PLACED, *FILES)
+    return ("digits", *DOWNLOADS, *medical, *PLACED)
 
 
 class _Digits:

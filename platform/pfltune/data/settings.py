@@ -1,31 +1,26 @@
 """The section ``data:`` of a scenario: which data set, and how much of it."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from pfltune.settings import Settings
+from pfltune.data.source import Decoded
+from pfltune.plugins import Plugin, Seam, Section, at_hand, must_have_hooks
 
 # Classes of digits are called 0 to 9, which YAML reads as numbers.
 Name = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
-class Data(Settings):
-    """Which data set."""
+class Chosen(Plugin):
+    """What every data set can be asked for."""
 
+    noun = "data set"
+    key = "name"
     name: str = Field(
         min_length=1,
-        description="a data set, or folder:PATH, domains:PATH or npz:PATH for files of one's own",
-    )
-    size: int | None = Field(
-        None,
-        ge=1,
-        le=4096,
-        description="side in pixels: of a MedMNIST set (28, 64, 128 or 224, default 28), or at "
-        "which image folders are decoded (default: backbone.image_size)",
-    )
-    channels: Literal["first", "last"] | None = Field(
-        None, description="of images in an npz file, where their shape could be read both ways"
+        description="a data set; folder:PATH, domains:PATH or npz:PATH for files of one's own; or "
+        "FILE.py:CLASS",
     )
     classes: tuple[Name, ...] | None = Field(
         None, min_length=1, description="only these classes, in this order"
@@ -41,3 +36,48 @@ class Data(Settings):
         if twice is not None:
             raise ValueError(f"{twice!r} is named twice")
         return names
+
+
+class Data(Chosen):
+    """Which data set, of pfltune's own and of those in files."""
+
+    size: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="side in pixels: of a MedMNIST set (28, 64, 128 or 224, default 28), or at "
+        "which image folders are decoded (default: backbone.image_size)",
+    )
+    channels: Literal["first", "last"] | None = Field(
+        None, description="of images in an npz file, where their shape could be read both ways"
+    )
+
+
+class DataSource(Chosen):
+    """A data set that code makes or reads; a subclass says how, and has settings of its own."""
+
+    hooks = ("decode",)
+
+    def decode(self) -> Decoded:
+        """The samples: names of the classes, and chunks of uint8 images with their labels.
+
+        Draws come from a generator that is seeded by a setting, so that the same settings give the
+        same samples.
+        """
+        raise NotImplementedError
+
+    def identity(self) -> Mapping[str, Any] | None:
+        """What the samples follow from beside code and settings, such as digests of files; JSON.
+
+        With an answer they are decoded once and kept until something of it changes; with None they
+        are made anew by every command, and held in memory.
+        """
+        return None
+
+    def notes(self) -> tuple[str, ...]:
+        """What a user should hear of how the samples were made or chosen, a line each."""
+        return ()
+
+
+SEAM = Seam("data set", "pfltune.datasets", DataSource, at_hand({}), must_have_hooks)
+AnyData = Annotated[Data | DataSource, Section(SEAM, otherwise=Data)]

@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from pfltune.backbones import Backbone
 from pfltune.data.dataset import Dataset
 from pfltune.data.home import data_root, writing_in
 from pfltune.data.split import ClientSplit
@@ -53,7 +52,7 @@ def _kept(ways: list[Compute], federation: Federation) -> Compute:
         "processor": processor_name(ways[0].device),
         "torch": torch.__version__,
         "threads": ways[0].threads,
-        "backbone": federation.backbone.model_dump(exclude={"weights"}),
+        "backbone": federation.backbone.identity(),
         "channels": federation.channels,
         "classes": federation.dataset.classes,
         "batch_size": federation.protocol.batch_size,
@@ -114,7 +113,7 @@ def practice_federation(federation: Federation, clients: int) -> Federation:
     return Federation(
         dataset,
         tuple(ClientSplit(train=i[:batch], val=i[batch:], test=None) for i in own),
-        Backbone.model_validate({**federation.backbone.model_dump(), "weights": "random"}),
+        federation.backbone.model_copy(update={"weights": "random"}),
         None,
         Rounds(
             rounds=REPEATS + 2,

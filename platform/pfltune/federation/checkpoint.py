@@ -8,8 +8,9 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from pfltune.federation.evaluation import Counts, Evaluation, Selection
-from pfltune.federation.trial import FederatedTrial, Totals
+from pfltune.federation.evaluation import Counts, Evaluation, Measured, Selection
+from pfltune.federation.meter import Totals
+from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Tensors
 from pfltune.seal import digest, sealed, unsealed
 from pfltune.storage import Storage
@@ -164,9 +165,15 @@ def _selected(number: int) -> str:
 def _selection(content: dict[str, Any]) -> Selection:
     found = content["evaluation"]
     test = None if found["on_test"] is None else _counts(found["on_test"])
-    evaluation = Evaluation(tuple(found["clients"]), _counts(found["on_val"]), test)
+    extras = tuple(map(_measured, found["extras"]))
+    evaluation = Evaluation(tuple(found["clients"]), _counts(found["on_val"]), test, extras)
     return Selection(content["round"], evaluation)
 
 
 def _counts(content: dict[str, Any]) -> Counts:
     return Counts(tuple(content["hits"]), tuple(content["samples"]))
+
+
+def _measured(content: dict[str, Any]) -> Measured:
+    test = None if content["test"] is None else tuple(content["test"])
+    return Measured(content["name"], content["better"], tuple(content["val"]), test)

@@ -2,11 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from statistics import fmean
 
 import numpy as np
+
+from pfltune.figures import ACCURACY, STD, WORST, Better, Part, on
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,23 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a metric beside accuracy gave for each client; NaN where it says nothing.
+
+    Attributes:
+        name: of the metric.
+        better: its direction.
+        val: one value per client, on its validation samples.
+        test: on its test samples; None where the trial was not given any.
+    """
+
+    name: str
+    better: Better
+    val: tuple[float, ...]
+    test: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How each client classifies its own samples.
 
@@ -40,11 +60,13 @@ class Evaluation:
         clients: their indices, in the order of the counts.
         on_val: on their validation samples.
         on_test: on their test samples; None where the trial was not given any.
+        extras: what the scenario's metrics gave.
     """
 
     clients: tuple[int, ...]
     on_val: Counts
     on_test: Counts | None
+    extras: tuple[Measured, ...] = ()
 
     @property
     def val(self) -> tuple[float, ...]:
@@ -58,12 +80,13 @@ class Evaluation:
 
     def metrics(self) -> dict[str, float]:
         """Mean, standard deviation and worst decile over clients, for each part."""
-        parts = {"val": self.val} | ({"test": self.test} if self.test is not None else {})
-        return {
-            f"{part}/{name}": value
-            for part, accuracies in parts.items()
-            for name, value in summary(accuracies).items()
-        }
+        told = _named("val", summary(self.val))
+        if self.test is not None:
+            told |= _named("test", summary(self.test))
+        for each in self.extras:
+            told |= _named("val", over_clients(each.name, each.val, each.better))
+            told |= _named("test", over_clients(each.name, each.test or (), each.better))
+        return told
 
 
 @dataclass(frozen=True)
@@ -93,17 +116,32 @@ class Selection:
 
 
 def summary(accuracies: Sequence[float]) -> dict[str, float]:
-    """Mean, standard deviation and worst decile of accuracies over clients.
+    """Mean, standard deviation and worst decile of accuracies, see :func:`over_clients`."""
+    return over_clients(ACCURACY.name, accuracies, ACCURACY.better, exact_mean)
 
-    The standard deviation is the population's (all clients are there). The worst decile is
-    the mean of the lowest tenth of the clients, rounded up to whole clients.
+
+def over_clients(
+    name: str,
+    values: Iterable[float],
+    better: Better,
+    mean: Callable[[Sequence[float]], float] = fmean,
+) -> dict[str, float]:
+    """Mean, standard deviation and worst decile over the clients that have a value.
+
+    The standard deviation is the population's (all clients are there). The worst decile is the mean
+    of the worst tenth of the clients, rounded up to whole clients; without a direction there is
+    none. Where no client has a value there is nothing at all.
     """
-    ordered = sorted(accuracies)
-    return {
-        "accuracy": exact_mean(ordered),
-        "accuracy_std": float(np.std(ordered)),
-        "accuracy_worst_decile": exact_mean(ordered[: math.ceil(len(ordered) / 10)]),
-    }
+    ordered = sorted((v for v in values if not math.isnan(v)), reverse=better == "low")
+    if not ordered:
+        return {}
+    worst = ordered[: math.ceil(len(ordered) / 10)]
+    told = {name: mean(ordered), name + STD: float(np.std(ordered))}
+    return told | ({name + WORST: mean(worst)} if better else {})
+
+
+def _named(part: Part, told: dict[str, float]) -> dict[str, float]:
+    return {on(part, name): value for name, value in told.items()}
 
 
 def exact_mean(accuracies: Iterable[float]) -> float:

@@ -12,7 +12,10 @@ from pfltune.data.census import take_census
 from pfltune.data.dataset import Dataset
 from pfltune.data.images import Preprocessing
 from pfltune.data.split import ClientSplit
+from pfltune.federation.sampling import AnySampler, Sampling, Uniform
 from pfltune.method import Tensors
+from pfltune.metrics import Metric
+from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings
 
 
@@ -21,6 +24,7 @@ class Rounds(Settings):
 
     rounds: int = Field(ge=1, description="communication rounds")
     sampled_clients: int = Field(ge=1, description="clients that train in each round")
+    sampler: AnySampler = Field(Uniform(), description="which they are: uniform, or FILE.py:CLASS")
     local_epochs: int = Field(ge=1, description="passes over a client's training data per round")
     batch_size: int = Field(ge=1, description="samples per local step")
     evaluate_every: int = Field(1, ge=1, description="rounds between evaluations")
@@ -45,6 +49,7 @@ class Federation:
         protocol: rounds, sampling and local training.
         preprocessing: what happens to a batch of images.
         unseen: clients that never train with the others; see :attr:`Rounds.personalise_rounds`.
+        metrics: what is computed beside accuracy, see :mod:`pfltune.metrics`.
     """
 
     dataset: Dataset
@@ -54,11 +59,28 @@ class Federation:
     protocol: Rounds
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     unseen: frozenset[int] = frozenset()
+    metrics: tuple[Metric, ...] = ()
 
     @cached_property
     def seen(self) -> tuple[int, ...]:
         """The clients that train and are evaluated in the rounds."""
         return tuple(c for c in range(len(self.clients)) if c not in self.unseen)
+
+    @cached_property
+    def train_samples(self) -> dict[int, int]:
+        """Numbers of training samples of the seen clients."""
+        return {client: len(self.clients[client].train) for client in self.seen}
+
+    def sampled_clients(self, round_number: int, seed: int) -> list[int]:
+        """The clients that train in a round of a trial with this seed, whatever its method."""
+        sampling = Sampling(
+            round_number,
+            self.seen,
+            self.train_samples,
+            self.protocol.sampled_clients,
+            numpy_rng(seed, "sampling", round_number),
+        )
+        return self.protocol.sampler.sampled(sampling)
 
     @property
     def channels(self) -> int:

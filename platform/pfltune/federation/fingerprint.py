@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -50,15 +50,21 @@ def _indices(clients: Iterable[ClientSplit]) -> Iterator[Tensor]:
 
 
 def _rules(federation: Federation) -> bytes:
-    """Protocol, preprocessing, architecture, number of classes, and who is never trained with."""
+    """Protocol, preprocessing, architecture, classes, metrics, and who is never trained with."""
     rules = {
-        "protocol": federation.protocol.model_dump(),
+        "protocol": _protocol(federation),
         "preprocessing": federation.preprocessing.model_dump(),
-        "backbone": federation.backbone.model_dump(exclude={"weights"}),
+        "backbone": {n: v for n, v in federation.backbone.by_content().items() if n != "weights"},
         "classes": federation.dataset.classes,
         "unseen": sorted(federation.unseen),
+        "metrics": [metric.by_content() for metric in federation.metrics],
     }
     return json.dumps(rules, sort_keys=True).encode()
+
+
+def _protocol(federation: Federation) -> dict[str, Any]:
+    protocol = federation.protocol
+    return {**protocol.model_dump(), "sampler": protocol.sampler.by_content()}
 
 
 def _digest(tensors: Iterable[Tensor]) -> str:

@@ -99,15 +99,20 @@ class LocalTrainer:
 
         return loss
 
-    def correct(self, tensors: Tensors, indices: Tensor) -> Tensor:
-        """Whether each of the samples ``indices`` is classified correctly, bool on the device."""
+    def answers(self, tensors: Tensors, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """What the model says to the samples ``indices``, and what is right, on the device.
+
+        Returns:
+            Logits, float32 (samples, classes), and labels, int64 (samples,).
+        """
         self.set_training(False)
-        hits = []
+        logits, labels = [], []
         with torch.inference_mode():
             for chosen in indices.split(EVALUATION_BATCHES * self.protocol.batch_size):
                 x, y = self.images.batch(chosen)
-                hits.append(self.logits(tensors, x).argmax(dim=1) == y)
-        return torch.cat(hits)
+                logits.append(self.logits(tensors, x))
+                labels.append(y)
+            return torch.cat(logits), torch.cat(labels)
 
     def forward_flops(self, tensors: Tensors, sample: Tensor) -> int:
         """Floating-point operations of the model's answer for one sample, by torch's counter.

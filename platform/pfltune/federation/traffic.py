@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pfltune.federation.payload import payload_bytes
+from pfltune.federation.channel import Channel
+from pfltune.federation.meter import Totals
 from pfltune.federation.setup import set_up
 from pfltune.isolation import contained, in_a_line
 from pfltune.method import Loss, Method, Objective, Phase, Tensors
@@ -61,7 +62,8 @@ def traffic(method: Method, model: nn.Module) -> Traffic:
     cls = type(method)
     with contained(cls.__name__), in_a_line(cls.__name__, inspect.getfile(cls)), torch.no_grad():
         setup = set_up(method, model, clients=1, seed=0, device=torch.device("cpu"))
-        down = method.download(setup.server, 0)
-        up = method.train(NoWork(), down, setup.first_state(0)).upload
+        channel = Channel(Totals())
+        down = channel.to_train(method.download(setup.server, 0))
+        up = channel.to_server(method.train(NoWork(), down, setup.first_state(0)).upload, 0)
         numbers = sum(t.numel() for t in up.values())
-        return Traffic(numbers, payload_bytes(down), payload_bytes(up))
+        return Traffic(numbers, channel.totals.down, channel.totals.up)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pfltune import figures
 from pfltune.errors import unknown
 from pfltune.report.communication import (
     Reached,
@@ -88,7 +89,7 @@ def analyse(
         target=aim,
         reached={method.name: reach(method, aim) for method in shown},
         front=pareto_front(shown),
-        local=default_reference(method for method in shown if not method.mean("comm/up_mb")),
+        local=default_reference(method for method in shown if not method.mean(figures.UP.name)),
         styles=styles_of(method.name for method in result.methods),
         searches={
             m.name: search_of(m, spaces.get(m.name, {}), limits.get(m.name, {}))

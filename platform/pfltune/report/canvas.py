@@ -174,8 +174,11 @@ def _figure(size: tuple[float, float]) -> ShownFigure:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Once for all formats: of a figure with many panels it takes as long as all the rest."""
+    """Once for all formats: of a figure with many panels it takes as long as all the rest.
+
+    A figure that still has an engine, be it one that does nothing, is drawn twice for each format.
+    """
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)

@@ -6,10 +6,12 @@ from typing import Literal
 
 import numpy as np
 
+from pfltune import figures
+from pfltune.figures import MB_PER_CLIENT, Better, Figure, Measure
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
 from pfltune.report.results import TEST, MethodResult
-from pfltune.text import count
+from pfltune.text import count, plain
 from pfltune.ties import settled
 
 MINUS = "−"
@@ -31,7 +33,7 @@ class Column:
     title: str
     text: Callable[[MethodResult], str]
     value: Callable[[MethodResult], float]
-    best: Literal["", "high", "low"] = ""
+    best: Better = ""
 
     def winners(self, methods: Iterable[MethodResult]) -> set[str]:
         """Short names of the methods whose figure reads like the best one's.
@@ -58,8 +60,8 @@ def accuracy(method: MethodResult) -> str:
 
 def local_steps(method: MethodResult) -> str:
     """SGD steps of one trial's training, and after a plus those of adapting before evaluations."""
-    figures = method.summary()
-    trained, adapted = figures["train/steps"], figures["train/adaptation_steps"]
+    found = method.summary()
+    trained, adapted = found[figures.STEPS.name], found[figures.ADAPTATION_STEPS.name]
     return f"{trained:,.0f}" + (f" + {adapted:,.0f}" if adapted else "")
 
 
@@ -73,35 +75,31 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _figure(
-    title: str,
-    metric: str,
-    form: str,
-    factor: float = 1.0,
-    best: Literal["", "high", "low"] = "",
-) -> Column:
+def _column(figure: Figure, *, bold: bool = False) -> Column:
     """A column of one figure of :meth:`MethodResult.summary`."""
 
     def value(method: MethodResult) -> float:
-        return method.summary().get(metric, float("nan")) * factor
+        return method.summary().get(figure.name, float("nan"))
 
     def text(method: MethodResult) -> str:
-        return NO_FIGURE if np.isnan(value(method)) else form.format(value(method))
+        return NO_FIGURE if np.isnan(value(method)) else figure.text(value(method))
 
-    return Column(title, text, value, best)
+    return Column(figure.heading, text, value, figure.better if bold else "")
 
 
-ACCURACY = Column("test accuracy %", accuracy, lambda m: settled(m.mean(TEST)), "high")
-CLIENT_STD = _figure("client std", "test/accuracy_std", "{:.2f}", 100, "low")
-WORST = _figure("worst decile %", "test/accuracy_worst_decile", "{:.2f}", 100, "high")
-MB_PER_ROUND = _figure("MB per round", "comm/mb_per_round", "{:.3f}")
-TOTAL_MB = _figure("total MB", "comm/total_mb", "{:.2f}")
-PERSONAL = _figure("personal params", "params/personal", "{:,.0f}")
-SHARED = _figure("shared params", "params/shared", "{:,.0f}")
-STEPS = Column("local steps", local_steps, lambda method: method.summary()["train/steps"])
-SECONDS = _figure("seconds", "time/total_s", "{:.1f}")
-PEAK = _figure("peak MB", "memory/peak_mb", "{:,.0f}")
-GFLOPS = _figure("GFLOPs per image", "compute/gflops", "{:.4g}")
+ACCURACY = Column(figures.ACCURACY.heading, accuracy, lambda m: settled(m.mean(TEST)), "high")
+CLIENT_STD = _column(figures.TEST_STD, bold=True)
+WORST = _column(figures.TEST_WORST, bold=True)
+MB_PER_ROUND = _column(figures.MB_PER_ROUND)
+TOTAL_MB = _column(figures.TOTAL)
+PERSONAL = _column(figures.PERSONAL)
+SHARED = _column(figures.SHARED)
+STEPS = Column(
+    figures.STEPS.heading, local_steps, lambda method: method.summary()[figures.STEPS.name]
+)
+SECONDS = _column(figures.SECONDS)
+PEAK = _column(figures.PEAK)
+GFLOPS = _column(figures.GFLOPS)
 
 TERMINAL = (ACCURACY, CLIENT_STD, MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEPS, SECONDS)
 
@@ -113,6 +111,7 @@ def result_columns(analysis: Analysis) -> tuple[Column, ...]:
         _interval(analysis),
         CLIENT_STD,
         WORST,
+        *map(_measured, analysis.result.measures),
         *_against_reference(analysis),
         MB_PER_ROUND,
         TOTAL_MB,
@@ -141,6 +140,23 @@ def cells(method: MethodResult, columns: Iterable[Column]) -> list[str]:
         status = "failed" if method.is_over else "not yet"
         return [status, *[NO_FIGURE for _ in columns][1:]]
     return [column.text(method) for column in columns]
+
+
+def _measured(measure: Measure) -> Column:
+    """Of a scenario's own metric: mean over clients, and over seeds with its spread."""
+    name = figures.selected("test", measure.name)
+
+    def value(method: MethodResult) -> float:
+        return method.mean(name) if all(name in run.metrics for run in method.runs) else np.nan
+
+    def text(method: MethodResult) -> str:
+        if np.isnan(value(method)):
+            return NO_FIGURE
+        spread = method.std(name)
+        mean = measure.text(value(method))
+        return mean if np.isnan(spread) else mean + PLUS_MINUS + measure.text(spread)
+
+    return Column(plain(measure.heading), text, value, measure.better)
 
 
 def _interval(analysis: Analysis) -> Column:
@@ -234,7 +250,7 @@ def _mb_per_client(analysis: Analysis) -> Column:
     def value(method: MethodResult) -> float:
         return per_client(method, analysis.result.record.scenario.protocol)
 
-    return Column("MB per client and round", lambda method: f"{value(method):.3f}", value)
+    return Column(MB_PER_CLIENT.heading, lambda method: MB_PER_CLIENT.text(value(method)), value)
 
 
 def _to_targets(analysis: Analysis) -> tuple[Column, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pfltune import figures
 from pfltune.errors import UserError
 from pfltune.federation.federation import Rounds
 from pfltune.report.results import TEST, Curve, MethodResult
@@ -38,13 +39,13 @@ def mean_curve(method: MethodResult, metric: str) -> Curve:
 
 def accuracy_by_mb(method: MethodResult) -> list[tuple[float, float]]:
     """(MB so far, validation accuracy) at the evaluated rounds, both mean over seeds."""
-    spent = dict(mean_curve(method, "comm/total_mb"))
-    return [(spent[r], value) for r, value in mean_curve(method, "val/accuracy") if r in spent]
+    spent = dict(mean_curve(method, figures.TOTAL.name))
+    return [(spent[r], value) for r, value in mean_curve(method, figures.VAL.name) if r in spent]
 
 
 def default_target(methods: Sequence[MethodResult]) -> float:
     """95 % of the best validation accuracy, averaged over seeds, of any method in any round."""
-    values = [value for method in methods for _, value in mean_curve(method, "val/accuracy")]
+    values = [value for method in methods for _, value in mean_curve(method, figures.VAL.name)]
     return SHARE_OF_BEST * max(values, default=float("nan"))
 
 
@@ -61,8 +62,8 @@ def checked_target(target: float) -> float:
 
 def reach(method: MethodResult, target: float) -> Reached | None:
     """When the method first reached the target; None if it never did."""
-    spent = dict(mean_curve(method, "comm/total_mb"))
-    for step, value in mean_curve(method, "val/accuracy"):
+    spent = dict(mean_curve(method, figures.TOTAL.name))
+    for step, value in mean_curve(method, figures.VAL.name):
         if settled(value) >= settled(target):
             return Reached(step, spent.get(step, float("nan")))
     return None
@@ -70,7 +71,7 @@ def reach(method: MethodResult, target: float) -> Reached | None:
 
 def per_client(method: MethodResult, protocol: Rounds) -> float:
     """MB that one sampled client exchanges in a round."""
-    return method.mean("comm/total_mb") / method.mean("rounds") / protocol.sampled_clients
+    return method.per_round(figures.TOTAL) / protocol.sampled_clients
 
 
 def pareto_front(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:
@@ -78,7 +79,7 @@ def pareto_front(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:
 
     Among equals in both all are on the front.
     """
-    points = {m.name: (settled(m.mean("comm/total_mb")), settled(m.mean(TEST))) for m in methods}
+    points = {m.name: (settled(m.mean(figures.TOTAL.name)), settled(m.mean(TEST))) for m in methods}
     front = [m for m in methods if not any(_beats(p, points[m.name]) for p in points.values())]
     return tuple(sorted(front, key=lambda m: points[m.name]))
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from pfltune import figures
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import (
     Drawing,
@@ -110,7 +111,7 @@ def _has_spread(analysis: Analysis) -> bool:
 
 def _by_seed(runs: tuple[ConfirmedRun, ...]) -> tuple[list[int], np.ndarray]:
     """The rounds that all seeds have, and accuracies in percent, (seeds, rounds)."""
-    curves = [dict(run.curves["val/accuracy"]) for run in runs]
+    curves = [dict(run.curves[figures.VAL.name]) for run in runs]
     rounds = sorted(set.intersection(*(set(curve) for curve in curves)))
     return rounds, 100 * np.array([[curve[step] for step in rounds] for curve in curves])
 
@@ -120,11 +121,11 @@ def _marks(points: int) -> dict[str, Any]:
 
 
 def _most(methods: tuple[MethodResult, ...]) -> float:
-    return max((method.mean("comm/total_mb") for method in methods), default=1.0)
+    return max((method.mean(figures.TOTAL.name) for method in methods), default=1.0)
 
 
 def _point(method: MethodResult) -> tuple[float, float]:
-    return method.mean("comm/total_mb"), 100 * method.mean(TEST)
+    return method.mean(figures.TOTAL.name), 100 * method.mean(TEST)
 
 
 def _cross(axes: Any, method: MethodResult, analysis: Analysis) -> None:

@@ -145,6 +145,7 @@ def _note(analysis: Analysis) -> str:
     )
     several = len(analysis.result.confirmed) > 1
     sentences = [spread, escaped(BOLD_NOTE) if several else ""]
+    sentences += map(escaped, analysis.result.remarks)
     if analysis.reference is not None and analysis.differences:
         untested = [m for m in analysis.result.confirmed if _is_untested(analysis, m)]
         titles = ", ".join(escaped(method.title) for method in untested)

@@ -84,7 +84,7 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         "comparison.html.j2",
         title=result.name,
         result=result,
-        budget=result.budget,
+        budget_note=search_words.budget_note(result),
         start=words.start_weights(result),
         status=words.status(result),
         origin_note=words.origin_note(result),

@@ -1,14 +1,16 @@
 """What a comparison found, read from its record and its journal and nothing else."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from pfltune import figures
 from pfltune.budget import Budget
 from pfltune.errors import UserError, unknown
+from pfltune.figures import Figure, Measure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.record import RECORD, Change, Record, Sensitivity, read_record
@@ -16,16 +18,27 @@ from pfltune.registry import short_name
 from pfltune.text import plain
 from pfltune.ties import settled
 from pfltune.tracking.endings import final_figures
-from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
-from pfltune.tracking.journal import JOURNAL, Journal
+from pfltune.tracking.events import (
+    Event,
+    MeasuredDict,
+    MethodEnded,
+    RoundDone,
+    TrialEnded,
+    TrialStarted,
+)
+from pfltune.tracking.journal import Journal
 
 Curve = list[tuple[int, float]]
 
-CURVES = ("val/accuracy", "test/accuracy", "comm/total_mb")
-SCORE = "val/best_accuracy"
-TEST, VAL = "selected/test_accuracy", "selected/val_accuracy"
+CURVES = (figures.VAL.name, figures.TEST.name, figures.TOTAL.name)
+SCORE = figures.BEST_VAL.name
+TEST, VAL = figures.SELECTED_TEST.name, figures.SELECTED_VAL.name
+MEANS = (
+    *(figures.TOTAL, figures.SETUP, figures.SHARED, figures.PERSONAL, figures.STEPS),
+    *(figures.ADAPTATION_STEPS, figures.SECONDS, figures.PEAK),
+)
 # Only with unseen clients, and only since it is counted.
-SOMETIMES = ("unseen/test/accuracy", "compute/gflops")
+SOMETIMES = (figures.UNSEEN_TEST.name, figures.GFLOPS.name)
 
 
 @dataclass(frozen=True)
@@ -35,10 +48,11 @@ class ConfirmedRun:
     Attributes:
         seed: its seed.
         metrics: the last value of every metric; ``selected/…`` are those of the chosen round.
-        curves: (round, value) of ``val/accuracy``, ``test/accuracy`` and ``comm/total_mb``.
+        curves: (round, value) of the figures in ``CURVES``.
         val, test: accuracy of every client in the chosen round, in [0, 1], in the order of
             ``clients``.
         clients: indices of these clients in the partition; empty stands for all, in their order.
+        measured: what the scenario's metrics gave for each of them.
     """
 
     seed: int
@@ -47,6 +61,7 @@ class ConfirmedRun:
     val: tuple[float, ...] = ()
     test: tuple[float, ...] = ()
     clients: tuple[int, ...] = ()
+    measured: tuple[MeasuredDict, ...] = ()
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -143,6 +158,10 @@ class MethodResult:
         values = self.values(metric)
         return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
+    def per_round(self, figure: Figure) -> float:
+        """What a figure that adds up comes to in a round, mean over seeds."""
+        return self.mean(figure.name) / self.mean(figures.ROUNDS.name)
+
     def values(self, metric: str) -> list[float]:
         """One value per seed."""
         return [run.metrics[metric] for run in self.runs]
@@ -157,21 +176,26 @@ class MethodResult:
             if all(name in run.metrics for run in self.runs)
         }
         if len(self.runs) > 1:
-            sometimes["test/accuracy_std_seeds"] = self.std(TEST)
+            sometimes[figures.TEST_STD_SEEDS.name] = self.std(TEST)
         return sometimes | {
-            "test/accuracy": self.mean(TEST),
-            "test/accuracy_std": self.mean("selected/test_accuracy_std"),
-            "test/accuracy_worst_decile": self.mean("selected/test_accuracy_worst_decile"),
-            "val/accuracy": self.mean(VAL),
-            "comm/mb_per_round": self.mean("comm/total_mb") / self.mean("rounds"),
-            "comm/total_mb": self.mean("comm/total_mb"),
-            "comm/setup_mb": self.mean("comm/setup_mb"),
-            "params/shared": self.mean("params/shared"),
-            "params/personal": self.mean("params/personal"),
-            "train/steps": self.mean("train/steps"),
-            "train/adaptation_steps": self.mean("train/adaptation_steps"),
-            "time/total_s": self.mean("time/total_s"),
-            "memory/peak_mb": self.mean("memory/peak_mb"),
+            figures.TEST.name: self.mean(TEST),
+            figures.TEST_STD.name: self.mean(figures.SELECTED_TEST_STD.name),
+            figures.TEST_WORST.name: self.mean(figures.SELECTED_TEST_WORST.name),
+            figures.VAL.name: self.mean(VAL),
+            figures.MB_PER_ROUND.name: self.per_round(figures.TOTAL),
+            **{figure.name: self.mean(figure.name) for figure in MEANS},
+            **self._others(),
+        }
+
+    def _others(self) -> dict[str, float]:
+        """Those that the scenario's metrics and the method itself have added."""
+        everywhere = set.intersection(*(set(run.metrics) for run in self.runs))
+        return {
+            _short(name): self.mean(name)
+            for name in self.runs[0].metrics
+            if name in everywhere
+            and name not in figures.FIGURES
+            and name.startswith((figures.SELECTED, figures.OF_METHOD))
         }
 
 
@@ -187,6 +211,10 @@ class ComparisonResult:
         methods: the rows; those without a finished confirmation trial come last.
         changes: when it was made by other code from then on.
         damage: what is wrong with its journal, whose rest is left out; empty if nothing is.
+        measures: what is told of each client beside accuracy.
+        budgets: what methods could spend that were given another budget than the record's, by
+            short name.
+        remarks: sentences on where its rows come from, or that some are left out.
     """
 
     name: str
@@ -196,6 +224,9 @@ class ComparisonResult:
     methods: tuple[MethodResult, ...]
     changes: tuple[Change, ...] = ()
     damage: str = ""
+    measures: tuple[Measure, ...] = ()
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def confirmed(self) -> tuple[MethodResult, ...]:
@@ -232,12 +263,16 @@ class ComparisonResult:
     @property
     def planned(self) -> int:
         """Trials of all methods; one without a free knob has one search trial."""
-        spaces = self.record.spaces
-        searches = (
-            self.budget.trials if spaces.get(method.name, {}).get("search", True) else 1
-            for method in self.methods
-        )
-        return sum(search + self.budget.seeds for search in searches)
+        return sum(self._planned(method.name) for method in self.methods)
+
+    def budget_of(self, method: str) -> Budget:
+        """What a method could spend, by its short name."""
+        return self.budgets.get(method, self.budget)
+
+    def _planned(self, method: str) -> int:
+        is_searched = self.record.spaces.get(method, {}).get("search", True)
+        budget = self.budget_of(method)
+        return (budget.trials if is_searched else 1) + budget.seeds
 
 
 def read_results(results: Path, name: str) -> ComparisonResult:
@@ -249,7 +284,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
     record = find_record(results, name)
     if isinstance(record.budget, Sensitivity):
         raise UserError(f"{name!r} is no comparison: it was run by pfltune {record.command}")
-    journal = Journal(results / name / JOURNAL, record.id)
+    journal = Journal(results / name / record.journal, record.seal)
     if not journal.events:
         raise UserError(journal.damage or f"{name!r} has not begun yet")
     trials, endings = told_trials(journal.events)
@@ -262,17 +297,22 @@ def read_results(results: Path, name: str) -> ComparisonResult:
         )
         for short in map(short_name, record.methods)
     ]
-    ranked = sorted(methods, key=lambda m: (-settled(m.mean(TEST)), m.name))
-    ranked.sort(key=lambda m: not m.runs)
     return ComparisonResult(
         name,
         record.id,
         record.scenario.name,
         record,
-        tuple(ranked),
+        ranked(methods),
         record.changes,
         journal.damage or "",
+        record.measures,
     )
+
+
+def ranked(methods: Iterable[MethodResult]) -> tuple[MethodResult, ...]:
+    """The best test accuracy first, by name among equals; those without a figure last."""
+    ordered = sorted(methods, key=lambda m: (-settled(m.mean(TEST)), m.name))
+    return tuple(sorted(ordered, key=lambda m: not m.runs))
 
 
 def find_record(results: Path, name: str) -> Record:
@@ -367,7 +407,7 @@ def _method(
         runs=tuple(map(_confirmed, confirmed)),
         search_trials=len(searched),
         failed_trials=len(failed),
-        search_steps=sum(trial.metrics.get("train/steps", 0.0) for trial in searched),
+        search_steps=sum(trial.metrics.get(figures.STEPS.name, 0.0) for trial in searched),
         failures=tuple(sorted({plain(ended.failure) or "unknown" for ended in failed})),
         searched=tuple(map(_searched, searched)),
         ended=sum(trial.ended is not None for trial in trials),
@@ -386,7 +426,16 @@ def _confirmed(trial: ToldTrial) -> ConfirmedRun:
         val=tuple(val),
         test=tuple(test),
         clients=tuple(selected.get("clients", ())) if selected else (),
+        measured=tuple(selected.get("metrics", ())) if selected else (),
     )
+
+
+def _short(name: str) -> str:
+    """A figure of the chosen round as it is called where no other round is told of."""
+    for part in figures.PARTS:
+        if name.startswith(figures.selected(part, "")):
+            return figures.on(part, name.removeprefix(figures.selected(part, "")))
+    return name
 
 
 def _searched(trial: ToldTrial) -> SearchedRun:

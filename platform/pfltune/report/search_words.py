@@ -2,9 +2,10 @@
 
 import math
 
+from pfltune.budget import Budget
 from pfltune.knobs import Value
 from pfltune.report.columns import NO_FIGURE, signed
-from pfltune.report.results import TEST, VAL, MethodResult, SearchedRun
+from pfltune.report.results import TEST, VAL, ComparisonResult, MethodResult, SearchedRun
 from pfltune.report.searching import Searching
 from pfltune.text import count, plain
 
@@ -17,6 +18,28 @@ TUNING_NOTE = (
     "Importances are Optuna's (PED-ANOVA) over the knobs that all trials have, read after one "
     "round that all came to; of few trials they say little."
 )
+
+
+def budget_note(result: ComparisonResult) -> str:
+    """How many trials each method was given, and how they were halved."""
+    methods: dict[str, list[str]] = {}
+    for method in result.methods:
+        note = _spent(result.budget_of(method.name))
+        methods.setdefault(note, []).append(method.title)
+    if len(methods) == 1:
+        return next(iter(methods))
+    return " ".join(f"{', '.join(titles)}: {note}" for note, titles in methods.items())
+
+
+def _spent(budget: Budget) -> str:
+    sizes = budget.generations
+    halved = f"halved with η = {budget.eta}"
+    if len(sizes) == 1:
+        return f"{count(sizes[0], 'trial')} per method in one generation, {halved}."
+    whole = f"{count(sum(sizes), 'trial')} per method in {len(sizes)} generations of"
+    if len(set(sizes)) == 1:
+        return f"{whole} {sizes[0]}, {halved}."
+    return f"{whole} {', '.join(map(str, sizes[:-1]))} and {sizes[-1]}, {halved}."
 
 
 def finding(search: Searching) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from pfltune.figures import ROUNDS, TOTAL
 from pfltune.ownership import published
 from pfltune.record import Record
 from pfltune.report.canvas import ShownFigure
 from pfltune.report.markdown import markdown
 from pfltune.report.results import TEST, ToldTrial, told_trials
 from pfltune.report.styles import COLOURS
-from pfltune.tracking.journal import JOURNAL, Journal
+from pfltune.tracking.journal import Journal
 
 NAMES = {
     "all": "everything (Local)",
@@ -63,14 +64,14 @@ Cells = dict[str, Cell]
 
 def study_trials(record: Record, folder: Path) -> list[ToldTrial]:
     """The trials of a study, as its journal in ``folder`` tells of them."""
-    return told_trials(Journal(folder / JOURNAL, record.id).events)[0]
+    return told_trials(Journal(folder / record.journal, record.seal).events)[0]
 
 
 def cells_of(trials: Iterable[ToldTrial]) -> Cells:
     """The finished trials of a study by personal part; parts whose trials all failed are absent."""
     found: dict[str, list[ToldTrial]] = defaultdict(list)
     for trial in trials:
-        if "selected/test_accuracy" in trial.metrics:
+        if TEST in trial.metrics:
             found[str(trial.started.knobs["personal"])].append(trial)
     return {part: _cell(trials) for part, trials in found.items()}
 
@@ -79,7 +80,7 @@ def _cell(trials: list[ToldTrial]) -> Cell:
     metrics = [trial.metrics for trial in trials]
     return Cell(
         tuple(m[TEST] for m in metrics),
-        float(np.mean([m["comm/total_mb"] / m["rounds"] for m in metrics])),
+        float(np.mean([m[TOTAL.name] / m[ROUNDS.name] for m in metrics])),
         tuple(trial.started.seed for trial in trials),
     )
 

@@ -2,12 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from pfltune import figures
+from pfltune.figures import PARTS
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
-from pfltune.report.results import ComparisonResult, MethodResult
+from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
 
 
 def csv_table(result: ComparisonResult) -> str:
@@ -22,17 +24,19 @@ def csv_table(result: ComparisonResult) -> str:
 
 
 def csv_clients(result: ComparisonResult) -> str:
-    """One row per method, seed and client: accuracies in [0, 1] in the chosen round.
+    """One row per method, seed and client: accuracies in [0, 1] in the chosen round, and metrics.
 
     A client has the number that it has in the partition.
     """
+    names = [figures.ACCURACY.name, *(measure.name for measure in result.measures)]
+    heads = [f"{part}_{name}" for name in names for part in PARTS]
     rows = [
-        [method.name, run.seed, client, _digits(val), _digits(test)]
+        [method.name, run.seed, client, *map(_digits, numbers)]
         for method in result.methods
         for run in method.runs
-        for client, val, test in zip(run.indices, run.val, run.test, strict=True)
+        for client, *numbers in zip(run.indices, *_of_clients(run), strict=True)
     ]
-    return text(["method", "seed", "client", "val_accuracy", "test_accuracy"], rows)
+    return text(["method", "seed", "client", *heads], rows)
 
 
 def csv_summary(analysis: Analysis) -> str:
@@ -54,6 +58,13 @@ def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return buffer.getvalue()
 
 
+def _of_clients(run: ConfirmedRun) -> Iterator[Sequence[float]]:
+    """Each column of a run's clients."""
+    yield from (run.val, run.test)
+    for measured in run.measured:
+        yield from (measured[part] for part in PARTS)
+
+
 def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
     """What is said of a confirmed method, all figures as they are; None where there is none."""
     interval, reached = analysis.intervals[method.name], analysis.reached[method.name]
@@ -63,15 +74,15 @@ def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
         "method": method.name,
         "seeds": len(method.runs),
         **method.summary(),
-        "test/accuracy_low": interval.low,
-        "test/accuracy_high": interval.high,
+        figures.TEST_LOW.name: interval.low,
+        figures.TEST_HIGH.name: interval.high,
         "difference": found.mean if found else None,
         "difference_low": found.interval.low if found else None,
         "difference_high": found.interval.high if found else None,
         "seeds_agreeing": float(found.agreeing) if found else None,
         "p_holm": found.p if found else None,
         "p": found.raw_p if found else None,
-        "comm/mb_per_client_and_round": per_client(method, protocol),
+        figures.MB_PER_CLIENT.name: per_client(method, protocol),
         "rounds_to_target": float(reached.round) if reached else None,
         "mb_to_target": reached.mb if reached else None,
         "reference": analysis.reference.name if analysis.reference else "",

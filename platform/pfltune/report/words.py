@@ -18,8 +18,9 @@ def status(result: ComparisonResult) -> str:
 
 
 def origin_note(result: ComparisonResult) -> str:
-    """That not all trials are of one program, or that a part of the journal is left out."""
-    sentences = [
+    """Where rows come from, that some are left out, or not all of one program, or damaged."""
+    sentences = [plain(remark) for remark in result.remarks]
+    sentences += [
         f"Not all trials were made by one program: from {plain(change.at)} on, "
         f"{plain('; '.join(change.differences))}."
         for change in result.changes

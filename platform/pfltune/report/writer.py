@@ -1,5 +1,6 @@
 """Writing the report of a comparison."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from pfltune.ownership import published, see_inside
@@ -10,6 +11,7 @@ from pfltune.report.markdown import markdown_table
 from pfltune.report.page import comparison_page
 from pfltune.report.results import ComparisonResult, read_results
 from pfltune.report.spreadsheet import csv_clients, csv_summary, csv_table
+from pfltune.report.together import without
 
 INSTEAD = "name another folder with --out"
 
@@ -20,6 +22,7 @@ def write_report(
     folder: Path | None = None,
     reference: str | None = None,
     target: float | None = None,
+    left_out: Collection[str] = (),
 ) -> ComparisonResult:
     """Read a comparison, and write tables, figures and page. Writing again changes nothing.
 
@@ -29,13 +32,14 @@ def write_report(
         folder: where to write; None for ``report`` in the comparison's folder.
         reference: method that the others are held against; see :func:`analyse`.
         target: validation accuracy in (0, 1] that methods are timed to; see :func:`analyse`.
+        left_out: methods without a row, by short name or title.
 
     Raises:
-        UserError: there is no such comparison, it has no such reference, or the folder holds
+        UserError: there is no such comparison, it has no such method, or the folder holds
             somebody else's files.
         OSError: the folder cannot be written.
     """
-    result = read_results(results, name)
+    (result,) = without([read_results(results, name)], left_out)
     analysis = analyse(result, reference, target)
     if folder is None:
         folder = results / name / "report"

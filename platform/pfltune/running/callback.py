@@ -7,6 +7,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from pfltune.figures import may_be_shown
 from pfltune.running.dealt import DealtTrials
 from pfltune.running.given import candidate_of, sitting_of
 from pfltune.running.trial_log import TrialLog
@@ -42,8 +43,7 @@ class JournalCallback(Callback):
         log, candidate = self._log(trial), candidate_of(trial)
         log.begin(candidate)
         for done in [*result.get("history", ()), result]:
-            metrics = {key: value for key, value in done.items() if "/" in key}
-            stored = StoredRound(done["round"], done[SCORE], metrics)
+            stored = StoredRound(done["round"], done[SCORE], _shown(done, candidate.stage))
             if "failure" not in done and log.round(candidate, stored):
                 # Processes may die often in a trial of days; it fails when it gets no further.
                 trial.run_metadata.num_failures = 0
@@ -80,6 +80,11 @@ class JournalCallback(Callback):
 
     def _log(self, trial: Trial) -> TrialLog:
         return self._dealt[sitting_of(trial)].log
+
+
+def _shown(done: dict[str, Any], stage: str) -> dict[str, float]:
+    """The figures of a round; nothing of test samples in a search."""
+    return {key: v for key, v in done.items() if "/" in key and may_be_shown(key, stage)}
 
 
 def error_text(trial: Trial) -> str:

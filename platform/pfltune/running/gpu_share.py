@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from pfltune import figures
 from pfltune.federation.autotune import practice_federation
 from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Federation
@@ -45,4 +46,4 @@ def peak_of_round(method: Method, federation: Federation, compute: Compute) -> f
     """MB (10^6 bytes) that a trial holds at most in its first round."""
     practice = practice_federation(federation, clients=max(2, compute.cohort))
     trial = FederatedTrial(method, practice, seed=0, compute=replace(compute, state_mb=1e6))
-    return trial.step().metrics["memory/peak_mb"]
+    return trial.step().metrics[figures.PEAK.name]

@@ -34,6 +34,7 @@ class Job(ABC):
         asked: what touches no figure.
         results: the results folder.
         sweep: the name of the sweep of which it is a cell, which resumes it; empty if of none.
+        extends: whether it may ask for more than what is there, whose record then asks for it too.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Job(ABC):
     asked: Asked
     results: Path
     sweep: str = ""
+    extends: bool = False
 
     @property
     def folder(self) -> Path:

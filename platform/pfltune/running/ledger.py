@@ -5,7 +5,7 @@ from typing import Literal
 
 from pfltune.errors import UserError
 from pfltune.ranking import Outcome
-from pfltune.search.candidate import Candidate
+from pfltune.search.candidate import Candidate, checkpoint_folder
 from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.trials.stored import StoredRound, StoredTrial
 
@@ -25,6 +25,11 @@ class Record:
     scores: dict[int, float] = field(default_factory=dict)
     metrics: dict[int, dict[str, float]] = field(default_factory=dict)
     ended: TrialEnded | None = None
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its checkpoints."""
+        return checkpoint_folder(self.started.trial, self.started.seed, self.started.knobs)
 
     @property
     def round(self) -> int:
@@ -83,6 +88,10 @@ class Ledger:
     def names(self) -> list[str]:
         """All trials that have started."""
         return list(self._records)
+
+    def folders(self) -> list[str]:
+        """Names of the folders of their checkpoints."""
+        return [record.folder for record in self._records.values()]
 
     def find(self, trial: str) -> Record | None:
         """What is known of a trial; None before it has started."""

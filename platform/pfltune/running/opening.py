@@ -1,5 +1,8 @@
 """How a sitting begins: its record, its journal and its mirror, each this comparison's own."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from pfltune.data.census import take_census
 from pfltune.errors import ForeignExperiment, UserError
 from pfltune.federation.federation import Federation
@@ -8,10 +11,11 @@ from pfltune.ownership import claim, published, see_claim
 from pfltune.program import Program
 from pfltune.record import RECORD, Record, read_record
 from pfltune.running.job import DrawPartition, Job, Voice
+from pfltune.running.ledger import Ledger
 from pfltune.storage import open_storage
 from pfltune.tracking.dataset import dataset_input
 from pfltune.tracking.environment import environment_tags
-from pfltune.tracking.journal import JOURNAL, Journal
+from pfltune.tracking.journal import Journal
 from pfltune.tracking.mirror import Mirror
 from pfltune.tracking.runs import own_experiment
 from pfltune.tracking.store import Store, reason
@@ -25,13 +29,19 @@ def begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice)
             did not begin like this.
     """
     before = read_record(job.folder)
-    program = Program.of(job.plan.methods, job.hardware.compute.device)
+    device, brought = job.hardware.compute.device, job.scenario.strangers()
+    program = Program.of(job.plan.methods, device, brought)
     parts = {**job.recorded(), "program": program, "data": fingerprint(federation)}
     if before is None:
         record = Record.model_validate(parts)
     else:
         now = Record.model_validate({**parts, "id": before.id, "changes": before.changes})
-        record = before.going_on(now, accept_new_code)
+        taken = [path.name for path in job.folder.glob("journal*.jsonl")]
+        record = (
+            before.extended(now, accept_new_code, taken)
+            if job.extends
+            else before.going_on(now, accept_new_code)
+        )
     _see_store(job, record, begins=before is None, voice=voice)
     place = job.trial_options.checkpoints
     checkpoints = (open_storage(place), record.owner, place, "choose another --checkpoints")
@@ -66,7 +76,7 @@ def _see_store(job: Job, record: Record, begins: bool, voice: Voice) -> None:
 
 def open_journal(job: Job, record: Record, voice: Voice) -> Journal:
     """The journal in the job's folder, without what is damaged of it."""
-    journal = Journal(job.folder / JOURNAL, record.id)
+    journal = Journal(job.folder / record.journal, record.seal)
     if journal.damage:
         damage = journal.damage
         kept = journal.keep_damaged()
@@ -75,6 +85,16 @@ def open_journal(job: Job, record: Record, voice: Voice) -> Journal:
             f"kept as {kept.name}"
         )
     return journal
+
+
+def earlier_ledgers(folder: Path, record: Record) -> Iterator[Ledger]:
+    """What a comparison knew of trials before it was asked for more, each time."""
+    for path in sorted(folder.glob("journal*.jsonl")):
+        if path.name != record.journal:
+            ledger = Ledger()
+            for event in Journal(path, record.seal_of(path.name)).events:
+                ledger.apply(event)
+            yield ledger
 
 
 def open_mirror(
@@ -87,7 +107,8 @@ def open_mirror(
 ) -> Mirror:
     """A mirror of the journal in MLflow, with the partition drawn beside it."""
     census = take_census(federation.dataset, federation.clients)
-    recipe = job.scenario.model_dump(include={"data", "partition", "split", "data_seed"})
+    settings = job.scenario.by_content()
+    recipe = {name: settings[name] for name in ("data", "partition", "split", "data_seed")}
     with published(job.folder, record.owner, "move it away") as draft:
         files = [path.name for path in draw(job.scenario, census, draft, voice.tell)]
     return Mirror(
@@ -99,6 +120,7 @@ def open_mirror(
         artifacts={RECORD: record.text()},
         files=[job.folder / name for name in files],
         on_trouble=voice.tell,
-        data=dataset_input(job.scenario.data.name, record.data["clients"], recipe, census),
+        data=dataset_input(federation.dataset.name, record.data["clients"], recipe, census),
         settle=journal.sync,
+        sitting=record.journal,
     )

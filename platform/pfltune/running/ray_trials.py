@@ -71,4 +71,4 @@ def _halted(sittings: Sequence[Sitting]) -> Halted | None:
 
 
 def _trial_folder(trial: Trial) -> str:
-    return f"{sitting_of(trial)}-{candidate_of(trial).name}"
+    return f"{sitting_of(trial)}-{candidate_of(trial).folder}"

@@ -16,7 +16,7 @@ from pfltune.running.finished import TrialStore
 from pfltune.running.given import Given
 from pfltune.running.job import DrawPartition, Job, Voice, Watched
 from pfltune.running.ledger import Ledger
-from pfltune.running.opening import begin, open_journal, open_mirror
+from pfltune.running.opening import begin, earlier_ledgers, open_journal, open_mirror
 from pfltune.running.trial_log import TrialLog
 from pfltune.search.dealer import Dealer
 from pfltune.storage import open_storage
@@ -94,8 +94,9 @@ class Sitting:
 
     def _remove_checkpoints(self) -> None:
         place = self.job.trial_options.checkpoints
-        for trial in self.ledger.names():
-            Checkpoints(open_storage(place, trial)).remove()
+        ledgers = [self.ledger, *earlier_ledgers(self.job.folder, self.record)]
+        for folder in {folder for ledger in ledgers for folder in ledger.folders()}:
+            Checkpoints(open_storage(place, folder)).remove()
         release(open_storage(place))
 
 

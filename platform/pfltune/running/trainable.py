@@ -119,7 +119,7 @@ class FederatedTrainable(tune.Trainable):
             candidate.seed,
             self._given.compute,
         )
-        place = open_storage(self._options.checkpoints, candidate.name)
+        place = open_storage(self._options.checkpoints, candidate.folder)
         self._checkpoints = Checkpoints(place)
         self._history = self._checkpoints.load(trial)
         self._spent = self._history[-1]["elapsed_s"] if self._history else 0.0

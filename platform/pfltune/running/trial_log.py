@@ -80,8 +80,10 @@ class TrialLog:
     def end(self, event: TrialEnded) -> None:
         """Note the end of a trial."""
         self.write(event)
-        with suppress(OSError):  # all that is left goes with the comparison's end
-            Checkpoints(open_storage(self._checkpoints, event.trial)).remove()
+        known = self._ledger.find(event.trial)
+        if known is not None:
+            with suppress(OSError):  # all that is left goes with the comparison's end
+                Checkpoints(open_storage(self._checkpoints, known.folder)).remove()
 
     def keep_and_end(self, candidate: Candidate, event: TrialEnded) -> None:
         """Note the end of a trial that was trained here. A full disk costs others time, no more."""

@@ -1,7 +1,10 @@
 """The identity of a trial: everything that its figures depend on beside the federation."""
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from typing import Any, Literal
 
 from pfltune.knobs import Value
@@ -12,6 +15,8 @@ Stage = Literal["search", "confirm"]
 # What the search maximises: best mean validation accuracy so far, 0 before the first evaluation and
 # after a failure. Not a figure of the trial, so its name is none that MLflow is told.
 SCORE = "score"
+_OTHER = re.compile(r"[^A-Za-z0-9_.-]+")
+_LONGEST = 60
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,11 @@ class Candidate:
         """Unique within the comparison; also of its folder and of its run."""
         return f"{short_name(self.method)}-{self.stage}-{self.index}"
 
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its checkpoints."""
+        return checkpoint_folder(self.name, self.seed, self.knobs)
+
     def to_config(self) -> dict[str, Any]:
         """As Ray Tune carries it."""
         return asdict(self) | {"knobs": dict(self.knobs)}
@@ -47,6 +57,16 @@ class Candidate:
     def from_config(cls, config: Mapping[str, Any]) -> "Candidate":
         """The inverse of :meth:`to_config`."""
         return cls(**{name: config[name] for name in cls.__dataclass_fields__})
+
+
+def checkpoint_folder(trial: str, seed: int, knobs: Mapping[str, Value]) -> str:
+    """Name of the folder of a trial's checkpoints, of characters that every disk and store takes.
+
+    Another trial under the same name, of a comparison that was asked for more, has another one.
+    """
+    said = json.dumps([trial, seed, sorted(knobs.items())])
+    number = blake2b(said.encode(), digest_size=6).hexdigest()
+    return f"{_OTHER.sub('-', trial)[:_LONGEST]}-{number}"
 
 
 def search_seed(comparison_seed: int) -> int:

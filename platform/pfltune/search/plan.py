@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from pfltune.budget import Budget
 from pfltune.federation.federation import Rounds
@@ -45,9 +46,10 @@ class Plan:
         return 1 if method in self.unsearched else self.budget.trials
 
     def generations(self, method: str | None = None) -> list[Generation]:
-        """The generations of a method, all of one size but the last."""
-        trials, size = self.trials(method), self.budget.generation
-        return [Generation(first, min(size, trials - first)) for first in range(0, trials, size)]
+        """The generations of a method, in turn."""
+        sizes = (1,) if method in self.unsearched else self.budget.generations
+        firsts = accumulate(sizes, initial=0)
+        return [Generation(first, size) for first, size in zip(firsts, sizes, strict=False)]
 
     def rungs(self, size: int) -> list[int]:
         """The rounds after which a generation of ``size`` trials is halved, ascending.

@@ -12,8 +12,9 @@ from pydantic import Field
 from pfltune.errors import UserError, unknown
 from pfltune.knobs import Knob, Value, checked_values, knobs_of
 from pfltune.method import Method
-from pfltune.registry import find_method, short_name
+from pfltune.registry import all_held, find_method, short_name
 from pfltune.settings import Settings, read_yaml, validated
+from pfltune.variants import parsed
 
 
 class Dimension(Settings):
@@ -112,6 +113,8 @@ class SearchSpace:
 def load_space(reference: str) -> SearchSpace:
     """The search space of a method: its YAML, or its parent's, or its knobs over their own ranges.
 
+    What the reference holds is not searched.
+
     The YAML is looked for in ``pfltune.search_spaces``, then beside the method's module. What a
     method without one inherits as it was is searched as in its parent; a knob that it declares
     itself, over its own range.
@@ -119,7 +122,8 @@ def load_space(reference: str) -> SearchSpace:
     Raises:
         UserError: the file does not fit the method's knobs.
     """
-    return _space_of(find_method(reference), short_name(reference))
+    base = parsed(reference).base
+    return _space_of(find_method(base), short_name(base)).hold(all_held(reference, {}))
 
 
 def _space_of(cls: type[Method], name: str) -> SearchSpace:

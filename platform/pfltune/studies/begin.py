@@ -1,22 +1,25 @@
 """From the options that were given to the job that they ask for, all of it checked."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, get_type_hints
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.method import Method
+from pfltune.method_list import MethodList, method_list
 from pfltune.record import Asked, Record, Sensitivity
-from pfltune.registry import short_name
+from pfltune.registry import canonical, short_name
 from pfltune.running.folder_lock import checked_name
 from pfltune.running.hardware import Hardware, pick_device
 from pfltune.running.pool import cluster, this_machine
 from pfltune.scenario import Scenario, load_scenario, overridden
 from pfltune.settings import validated
-from pfltune.studies.comparison import Comparison, first_methods, plan_methods
-from pfltune.studies.options import defaults, override_texts, results_folder
-from pfltune.studies.resume import HERE, begun, completed, see_files
+from pfltune.studies.comparison import Comparison, first_methods, plan_methods, together
+from pfltune.studies.options import FreeOptions, defaults, override_texts, results_folder
+from pfltune.studies.resume import HERE, begun, check_files, completed, known, see_files
 from pfltune.studies.sensitivity import Study, study_methods, study_plan
 from pfltune.tracking.store import writable_folder
 
@@ -38,12 +41,62 @@ def comparison(
     """
     record, settings = _completed(command, given, like)
     scenario = scenario_of(given, record, settings)
-    name = name_of(given, scenario.name)
-    wanted = {key: settings[key] for key in Budget.model_fields}
-    budget = validated(Budget, wanted, "budget")
-    only = short_name(settings["methods"][0])
+    named = method_list(given["methods"]) if "methods" in given else MethodList(settings["methods"])
+    job = _comparison(
+        command,
+        name_of(given, scenario.name),
+        scenario,
+        named,
+        budget_of(given, settings),
+        settings,
+        results_folder(given),
+    )
+    return replace(job, sweep=sweep)
+
+
+def extension(given: Mapping[str, Any]) -> Comparison:
+    """The comparison that is there with what is to be added to it.
+
+    Args:
+        given: the options that were given, ``name`` among them. ``methods`` are references.
+
+    Raises:
+        UserError: something of it is not possible, or nothing is to be added.
+    """
+    if not given.keys() & {"methods", "seeds", "trials", "generation"}:
+        raise UserError("say what to add: --methods, --seeds, --trials or --generation")
+    results = results_folder(given)
+    record = known(given["name"], results)
+    if not isinstance(record.budget, Budget):
+        raise UserError(f"{record.name} is a sensitivity study; it cannot be extended")
+    budget = record.budget.grown(*(given.get(key) for key in ("seeds", "trials", "generation")))
+    named = method_list(given["methods"]) if "methods" in given else MethodList(())
+    methods = together(record.methods, named.references)
+    brought = record.scenario.strangers()
+    check_files(record, methods, brought, bool(given.get("accept_new_code")))
+    free = {key: value for key, value in given.items() if key in get_type_hints(FreeOptions)}
+    command = "compare" if len(methods) > len(record.methods) else record.command
+    # What a comparison was begun with --fresh has trained is known to it.
+    known_too = {"fresh": False, **free}
+    settings = completed(known_too, record, {"methods": (), **defaults("compare"), "fixed": {}})
+    scenario = scenario_of(free, record, settings)
+    every = replace(named, references=methods)
+    job = _comparison(command, record.name, scenario, every, budget, settings, results)
+    return replace(job, extends=True)
+
+
+def _comparison(
+    command: str,
+    name: str,
+    scenario: Scenario,
+    named: MethodList,
+    budget: Budget,
+    settings: Mapping[str, Any],
+    results: Path,
+) -> Comparison:
+    only = short_name(canonical(named.references[0]))
     held = {method or only: knobs for method, knobs in settings["fixed"].items()}
-    plan, spaces = plan_methods(settings["methods"], budget, scenario.protocol, held)
+    plan, spaces = plan_methods(list(named.references), budget, scenario.protocol, held)
     return Comparison(
         name=name,
         command=command,
@@ -51,10 +104,24 @@ def comparison(
         plan=plan,
         hardware=hardware_of(settings, scenario, first_methods(spaces)),
         asked=asked_of(settings),
-        results=writable_folder(results_folder(given)),
-        sweep=sweep,
+        results=writable_folder(results),
         spaces=spaces,
+        titles={short_name(canonical(m)): title for m, title in named.titles.items()},
     )
+
+
+def budget_of(given: Mapping[str, Any], settings: Mapping[str, Any]) -> Budget:
+    """What the options say that each method may spend; a part that is given stands by itself.
+
+    Raises:
+        UserError: it is not possible.
+    """
+    wanted = {key: settings[key] for key in ("trials", "generation", "eta", "seeds", "seed")}
+    if isinstance(wanted["generation"], tuple) and "trials" not in given:
+        wanted["trials"] = None
+    elif isinstance(wanted["generation"], tuple) and "generation" not in given:
+        wanted["generation"] = wanted["generation"][0]
+    return validated(Budget, wanted, "budget")
 
 
 def study(given: Mapping[str, Any]) -> Study:

@@ -1,22 +1,31 @@
 """A comparison's settings, all checked before anything runs."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
-from pfltune.knobs import Value, checked_values, knobs_of
+from pfltune.knobs import knobs_of
 from pfltune.method import Method
-from pfltune.registry import find_method, make_method, short_name, title_of
+from pfltune.plugins import absolute
+from pfltune.registry import (
+    all_held,
+    canonical,
+    find_method,
+    make_method,
+    reference_title,
+    short_name,
+)
 from pfltune.running.job import Job
 from pfltune.search.candidate import Stage
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace, load_space
 from pfltune.text import count
+from pfltune.variants import Reference, parsed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +34,16 @@ class Comparison(Job):
 
     Attributes:
         spaces: the search space of each method.
+        titles: what the user calls methods, by short name.
     """
 
     spaces: Mapping[str, SearchSpace]
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     def own_record(self) -> dict[str, Any]:
         """What is searched, and what is held."""
         return {
-            "titles": {short_name(m): title_of(find_method(m)) for m in self.plan.methods},
+            "titles": {short_name(m): self._title(m) for m in self.plan.methods},
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
@@ -42,7 +53,7 @@ class Comparison(Job):
     def announcement(self) -> str:
         """What is about to happen, in a line."""
         budget = self.plan.budget
-        titles = [title_of(find_method(method)) for method in self.plan.methods]
+        titles = [self._title(method) for method in self.plan.methods]
         several = len(titles) > 1
         subject = f"Comparing {len(titles)} methods" if several else f"Tuning {titles[0]}"
         at_once = count(self.hardware.workers, "trial")
@@ -68,6 +79,9 @@ class Comparison(Job):
         """Search and confirmation of all methods."""
         return ComparisonDealer(self.plan, self.spaces)
 
+    def _title(self, method: str) -> str:
+        return self.titles.get(short_name(method)) or reference_title(method)
+
 
 def plan_methods(
     methods: list[str],
@@ -78,7 +92,7 @@ def plan_methods(
     """Check methods and knobs; returns the plan and the search space of each method.
 
     Args:
-        methods: names, or path/to/file.py:Class.
+        methods: names, or path/to/file.py:Class, which may hold knobs in brackets.
         budget: trials and seeds.
         protocol: rounds.
         fixed: knobs that the user holds at one value, by short name of the method.
@@ -86,18 +100,24 @@ def plan_methods(
     Raises:
         UserError: a method, knob or search space that is not possible.
     """
-    repeated = {m for m in methods if [short_name(x) for x in methods].count(short_name(m)) > 1}
-    if repeated:
-        raise UserError(f"methods named twice: {', '.join(sorted(repeated))}")
-    references = tuple(_absolute(method) for method in methods)
-    held: dict[str, dict[str, Value]] = {}
-    spaces: dict[str, SearchSpace] = {}
-    for reference, given in zip(references, methods, strict=True):
-        values = fixed.get(short_name(given), {})
-        held[reference] = checked_values(find_method(reference), short_name(reference), values)
-        spaces[reference] = load_space(reference).hold(held[reference])
+    references = tuple(canonical(_absolute(method)) for method in methods)
+    _check_once(references)
+    held = {each: all_held(each, fixed.get(short_name(each), {})) for each in references}
+    spaces = {each: load_space(parsed(each).base).hold(held[each]) for each in references}
     unsearched = frozenset(m for m, space in spaces.items() if not space.dimensions)
     return Plan(references, budget, protocol, held, unsearched), spaces
+
+
+def together(known: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
+    """All methods, each once; one that is there already is read from where it lies now.
+
+    Raises:
+        UserError: a method that cannot be, or is added twice.
+    """
+    new = [canonical(_absolute(method)) for method in added]
+    _check_once(new)
+    found = {short_name(method): method for method in [*known, *new]}
+    return tuple(found.values())
 
 
 def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
@@ -107,14 +127,18 @@ def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
         yield make_method(method, {**first, **space.fixed})
 
 
+def _check_once(references: Iterable[str]) -> None:
+    counted = Counter(map(short_name, references))
+    if repeated := sorted(name for name, times in counted.items() if times > 1):
+        raise UserError(f"methods named twice: {', '.join(repeated)}")
+
+
 def _limits(method: str) -> dict[str, list[float | None]]:
     """The lowest and highest value that each knob of a method can have, whatever is searched."""
     return {knob.name: [knob.low, knob.high] for knob in knobs_of(find_method(method)).values()}
 
 
 def _absolute(method: str) -> str:
-    """A method's file by its absolute path: workers run in other folders."""
-    if ".py:" not in method:
-        return method
-    path, _, cls = method.rpartition(":")
-    return f"{Path(path).resolve()}:{cls}"
+    """A method's file by its absolute path, whatever is held: workers run in other folders."""
+    known = parsed(method)
+    return str(Reference(absolute(known.base), known.held))

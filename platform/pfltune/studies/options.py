@@ -12,8 +12,6 @@ from typing import Annotated, Any, Literal, get_type_hints
 from annotated_types import Ge, Gt, Le
 from typing_extensions import TypedDict
 
-from pfltune.errors import UserError
-
 MOST_THREADS = 1024
 RESULTS = "PFLTUNE_RESULTS"
 """The environment variable that names the results folder where no option does."""
@@ -27,21 +25,12 @@ Limit = Annotated[float, Gt(0)]
 Rate = Annotated[float, Ge(1e-4), Le(1.0)]
 
 
-class JobOptions(TypedDict, total=False):
-    """What every job can be told.
+class FreeOptions(TypedDict, total=False):
+    """What touches no figure, and may be given anew.
 
     Attributes:
-        overrides: changes of the scenario, ``["protocol.rounds=20"]`` or ``{"protocol.rounds":
-            20}``.
-        name: of the folder in the results and of MLflow's experiment; one that is there goes on.
-        resume: the name of what is to go on; options that are not given are those it began with.
         accept_new_code: go on although code, versions or processor have changed.
-        seed: of everything.
         workers: trials side by side; default: one per CPU core, or per GPU share.
-        threads: CPU threads per trial.
-        device: ``cpu`` or ``cuda``; default: the GPU if torch sees one.
-        precision: of passes through the model; ``auto`` measures which one is faster.
-        deterministic: only kernels that repeat themselves to the last bit.
         gpus_per_trial: share of a GPU per trial, or ``auto``; default: 1 where there are GPUs.
         ray_address: of a Ray cluster; ``local`` is this machine alone.
         checkpoints: folder or address that every machine reaches; default: in the results.
@@ -53,16 +42,8 @@ class JobOptions(TypedDict, total=False):
         results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
     """
 
-    overrides: Mapping[str, Any] | Sequence[str]
-    name: str
-    resume: str
     accept_new_code: bool
-    seed: Seed
     workers: AtOnce
-    threads: AtOnce
-    device: str
-    precision: Literal["auto", "float32", "bfloat16"]
-    deterministic: bool
     gpus_per_trial: Share | Literal["auto"]
     ray_address: str
     checkpoints: str
@@ -73,18 +54,44 @@ class JobOptions(TypedDict, total=False):
     results: str | Path
 
 
+class JobOptions(FreeOptions, total=False):
+    """What every job can be told besides.
+
+    Attributes:
+        overrides: changes of the scenario, ``["protocol.rounds=20"]`` or ``{"protocol.rounds":
+            20}``.
+        name: of the folder in the results and of MLflow's experiment; one that is there goes on.
+        resume: the name of what is to go on; options that are not given are those it began with.
+        seed: of everything.
+        threads: CPU threads per trial.
+        device: ``cpu`` or ``cuda``; default: the GPU if torch sees one.
+        precision: of passes through the model; ``auto`` measures which one is faster.
+        deterministic: only kernels that repeat themselves to the last bit.
+    """
+
+    overrides: Mapping[str, Any] | Sequence[str]
+    name: str
+    resume: str
+    seed: Seed
+    threads: AtOnce
+    device: str
+    precision: Literal["auto", "float32", "bfloat16"]
+    deterministic: bool
+
+
 class SearchOptions(JobOptions, total=False):
     """What a search can be told besides.
 
     Attributes:
         trials: search trials per method.
-        generation: trials suggested together, which are halved among themselves.
+        generation: trials suggested together, which are halved among themselves; one size, or the
+            size of each generation.
         eta: one of eta goes on at each rung.
         seeds: fresh seeds of the confirmation.
     """
 
     trials: int
-    generation: int
+    generation: int | tuple[int, ...]
     eta: int
     seeds: Number
 
@@ -97,6 +104,21 @@ class TuneOptions(SearchOptions, total=False):
     """
 
     knobs: Mapping[str, Any]
+
+
+class ExtendOptions(FreeOptions, total=False):
+    """What a comparison that is extended can be told besides.
+
+    Attributes:
+        trials: search trials per method that there shall be.
+        generation: size of each added generation, by default that of the first one; or the sizes of
+            all, those that are there included.
+        seeds: confirmation seeds that there shall be.
+    """
+
+    trials: int
+    generation: int | tuple[int, ...]
+    seeds: Number
 
 
 class SensitivityOptions(JobOptions, total=False):
@@ -114,6 +136,7 @@ class SensitivityOptions(JobOptions, total=False):
 OPTIONS: Mapping[str, type] = {
     "compare": SearchOptions,
     "tune": TuneOptions,
+    "extend": ExtendOptions,
     "sensitivity": SensitivityOptions,
 }
 """By the command that takes them."""
@@ -122,12 +145,12 @@ DEFAULTS: Mapping[str, Any] = {
     "scenario": "digits",
     "overrides": (),
     "accept_new_code": False,
+    "fresh": False,
     "seed": 0,
     "threads": 1,
     "precision": "auto",
     "deterministic": False,
     "checkpoint_seconds": 30.0,
-    "fresh": False,
     "results": Path("results"),
     "trials": 8,
     "generation": 4,
@@ -138,6 +161,7 @@ DEFAULTS: Mapping[str, Any] = {
 OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "compare": {"methods": METHODS, "seeds": 3},
     "tune": {"method": None, "knobs": {}, "seeds": 1},
+    "extend": {"trials": None, "generation": None, "seeds": None},
     "sensitivity": {"seeds": 1},
 }
 """Of those that differ between commands."""
@@ -177,15 +201,3 @@ def override_texts(overrides: Mapping[str, Any] | Sequence[str]) -> list[str]:
     if not isinstance(overrides, Mapping):
         return list(overrides)
     return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
-
-
-def names(text: str) -> list[str]:
-    """``"fedavg, local"`` as ``["fedavg", "local"]``.
-
-    Raises:
-        UserError: there is none.
-    """
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    if not found:
-        raise UserError("--methods is empty; `pfltune methods` lists what there is")
-    return found

@@ -3,11 +3,13 @@
 Options are plain data here: a name that is not in ``given`` was not given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pfltune.budget import Budget
 from pfltune.errors import UserError
+from pfltune.plugins import Plugin
 from pfltune.program import file_digest, file_of
 from pfltune.record import RECORD, Record, read_record
 from pfltune.registry import short_name
@@ -32,21 +34,30 @@ def begun(command: str, given: Mapping[str, Any], results: Path) -> Record | Non
     chosen = name if resume is None else resume
     if chosen is None:
         return None
-    folder = results / checked_name(chosen)
-    if (sweep := read_sweep(folder)) is not None:
+    if (sweep := read_sweep(results / checked_name(chosen))) is not None:
         raise UserError(
             f"{chosen} is a sweep, begun by pfltune {sweep.command}; choose another name"
         )
-    record = read_record(folder)
-    if resume and record is None:
-        there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))
-        raise UserError(
-            f"there is nothing named {resume!r} in {results} to resume; "
-            f"there is: {', '.join(there) or 'nothing at all'}"
-        )
+    record = known(chosen, results) if resume else read_record(results / checked_name(chosen))
     if record and record.command != command:
         raise UserError(
             f"{chosen} was begun by another command: pfltune {record.command} --resume {chosen}"
+        )
+    return record
+
+
+def known(name: str, results: Path) -> Record:
+    """The record of what is named so.
+
+    Raises:
+        UserError: there is nothing of that name.
+    """
+    record = read_record(results / checked_name(name))
+    if record is None:
+        there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))
+        raise UserError(
+            f"there is nothing named {name!r} in {results} to go on with; "
+            f"there is: {', '.join(there) or 'nothing at all'}"
         )
     return record
 
@@ -72,8 +83,15 @@ def completed(
 
 def _options(record: Record) -> dict[str, Any]:
     """What a record says of options."""
+    budget = record.budget
+    search = (
+        {"trials": budget.trials, "generation": budget.generations}
+        if isinstance(budget, Budget)
+        else {}
+    )
     return {
-        **record.budget.model_dump(),
+        **budget.model_dump(exclude={"generations"}),
+        **search,
         **record.computing.model_dump(exclude={"cohort"}),
         **record.asked.model_dump(),
         "methods": list(record.methods),
@@ -82,25 +100,49 @@ def _options(record: Record) -> dict[str, Any]:
 
 
 def see_files(given: Mapping[str, Any], record: Record | None) -> None:
-    """See that methods' files which only the record names are what they were; runs none of them.
+    """See that files of code which only the record names are what they were; runs none of them.
 
     Raises:
         UserError: a file is not there, or another one is.
     """
-    if record is None or "methods" in given:
+    if record is None:
         return
-    for method in record.methods:
-        path = file_of(method)
-        if path is None:
-            continue
-        if not path.is_file():
-            raise UserError(
-                f"the file of {short_name(method)} is not at {path} any more; name it with "
-                f"its method: --methods {','.join(record.methods)}"
-            )
-        known = record.program.files.get(short_name(method))
-        if file_digest(path) != known and not given.get("accept_new_code"):
-            raise UserError(
-                f"{path} is not the file that {record.name} began with; it is not run. "
-                "Restore it, or give --accept-new-code, which the report will say"
-            )
+    methods = () if "methods" in given else record.methods
+    brought = () if "scenario" in given else record.scenario.strangers()
+    check_files(record, methods, brought, bool(given.get("accept_new_code")))
+
+
+def check_files(
+    record: Record, methods: Collection[str], brought: Iterable[Plugin], accept_new_code: bool
+) -> None:
+    """The same for some methods of a record and what strangers brought into its scenario.
+
+    Args:
+        record: of the job.
+        methods: references; those that do not stand in the record are not looked at.
+        brought: plugins of its scenario.
+        accept_new_code: whether another file may be there.
+
+    Raises:
+        UserError: a file is not there, or another one is.
+    """
+    again = f"its method: --methods {','.join(record.methods)}"
+    named = {short_name(m): (m, again) for m in record.methods if m in methods}
+    named |= {p.called: (p.reference, "the scenario: --scenario FILE") for p in brought}
+    for name, (reference, named_by) in named.items():
+        _check_file(record, name, reference, named_by, accept_new_code)
+
+
+def _check_file(
+    record: Record, name: str, reference: str, again: str, accept_new_code: bool
+) -> None:
+    path = file_of(reference)
+    if path is None:
+        return
+    if not path.is_file():
+        raise UserError(f"the file of {name} is not at {path} any more; name it with {again}")
+    if file_digest(path) != record.program.files.get(name) and not accept_new_code:
+        raise UserError(
+            f"{path} is not the file that {record.name} began with; it is not run. "
+            "Restore it, or give --accept-new-code, which the report will say"
+        )

@@ -68,7 +68,7 @@ class Study(Job):
 def study_plan(budget: Sensitivity, protocol: Rounds) -> Plan:
     """No search; every trial is a confirmation of one personal part with one seed."""
     trials = len(PERSONAL) * budget.seeds
-    return Plan((METHOD,), Budget(trials=1, seeds=trials, seed=budget.seed), protocol)
+    return Plan((METHOD,), Budget(generations=(1,), seeds=trials, seed=budget.seed), protocol)
 
 
 def study_methods(lr: float) -> Iterator[Method]:

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from pfltune.backbones import Backbone
+from pfltune.backbones import TimmBackbone
 from pfltune.data.dataset import Dataset
 from pfltune.data.split import ClientSplit
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.method import Tensors
 
-TINY_VIT = Backbone(
+TINY_VIT = TimmBackbone(
     model="vit_tiny_patch16_224", image_size=8, patch_size=4, width=16, depth=2, heads=2
 )
 CLASSES = 3
@@ -39,7 +39,7 @@ def small_federation(clients: tuple[Sizes, ...] = SKEWED, **protocol: Any) -> Fe
 def tiny_federation(
     clients: Iterable[tuple[int, int, int]] = SKEWED,
     *,
-    backbone: Backbone = TINY_VIT,
+    backbone: TimmBackbone = TINY_VIT,
     weights: Tensors | None = None,
     **protocol: Any,
 ) -> Federation:

@@ -69,13 +69,13 @@ def _observed(method: Method) -> Tensors:
     """
     trial = FederatedTrial(method, small_federation(), seed=0)
     seen: Tensors = {}
-    correct = trial._trainer.correct
+    answers = trial._trainer.answers
 
-    def spy(tensors: Tensors, indices: torch.Tensor) -> torch.Tensor:
+    def spy(tensors: Tensors, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         seen.update({f"{len(seen)}/{name}": t.clone() for name, t in tensors.items()})
-        return correct(tensors, indices)
+        return answers(tensors, indices)
 
-    trial._trainer.correct = spy  # type: ignore[method-assign]
+    trial._trainer.answers = spy  # type: ignore[method-assign]
     figures = [repeatable(trial.step().metrics) for _ in range(2)]
     numbers = {f"{r}/{n}": torch.tensor(v) for r, f in enumerate(figures) for n, v in f.items()}
     return {**seen, **state_of(trial), **numbers}

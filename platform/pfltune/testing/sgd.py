@@ -47,7 +47,7 @@ def _by_hand(trial: FederatedTrial) -> dict[str, torch.Tensor]:
         ground = trial.federation
         model = _model(trial.method, ground)
         for number in range(1, ground.protocol.rounds + 1):
-            draw = trial._work(0, number=number).draw()
+            draw = trial._crew.work(0, "training", number).draw()
             for phase in trial.method.phases():
                 _descend(model, trial, phase, [chosen[0] for chosen in draw(phase)])
         return model.state_dict()

@@ -1,17 +1,19 @@
 """The figures that a trial has when it has ended."""
 
-from pfltune.federation.evaluation import summary
+from pfltune.federation.evaluation import over_clients, summary
+from pfltune.figures import CHOSEN, PARTS, ROUNDS, selected
 from pfltune.tracking.events import TrialEnded
 
 
 def final_figures(event: TrialEnded) -> dict[str, float]:
-    """How far it came, and the accuracies at the round that was chosen on validation, if any."""
-    final = {"rounds": float(event.round)}
+    """How far it came, and its clients' figures at the round chosen on validation, if any."""
+    final = {ROUNDS.name: float(event.round)}
     if event.selected is None:
         return final
-    final["selected/round"] = float(event.selected["round"])
-    for part in ("val", "test"):
-        if event.selected[part]:
-            figures = summary(tuple(event.selected[part]))
-            final |= {f"selected/{part}_{name}": value for name, value in figures.items()}
+    final[CHOSEN.name] = float(event.selected["round"])
+    for part in PARTS:
+        told = summary(event.selected[part]) if event.selected[part] else {}
+        for measured in event.selected.get("metrics", ()):
+            told |= over_clients(measured["name"], measured[part], measured["better"])
+        final |= {selected(part, name): value for name, value in told.items()}
     return final

@@ -8,6 +8,8 @@ from typing import Any, Literal, NotRequired, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from typing_extensions import TypedDict
 
+from pfltune.figures import Better
+
 
 def now_ms() -> int:
     """Milliseconds since the epoch."""
@@ -60,6 +62,21 @@ class RoundDone:
     time: int = field(default_factory=now_ms)
 
 
+class MeasuredDict(TypedDict):
+    """What a metric beside accuracy gave in the chosen round.
+
+    Attributes:
+        name: of the metric.
+        better: its direction.
+        val, test: one value per client, NaN where it says nothing; no test in a search trial.
+    """
+
+    name: str
+    better: Better
+    val: list[float]
+    test: list[float]
+
+
 class Selected(TypedDict):
     """The round of a trial that was chosen on validation, and how it stood there.
 
@@ -68,6 +85,7 @@ class Selected(TypedDict):
         val, test: accuracy of each client in [0, 1]; no test in a search trial.
         clients: their indices, in the order of the accuracies.
         samples: how many samples of each part a client has, in the same order.
+        metrics: what the scenario's metrics gave, if it has any.
     """
 
     round: int
@@ -75,6 +93,7 @@ class Selected(TypedDict):
     test: list[float]
     clients: NotRequired[list[int]]
     samples: NotRequired[dict[str, list[int]]]
+    metrics: NotRequired[list[MeasuredDict]]
 
 
 @dataclass(frozen=True)

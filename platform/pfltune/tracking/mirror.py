@@ -14,6 +14,7 @@ from mlflow.entities import DatasetInput, Metric
 
 from pfltune.errors import ForeignExperiment, TrackingError
 from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.journal import JOURNAL
 from pfltune.tracking.runs import MAX_BATCH, Runs, round_metrics
 from pfltune.tracking.store import Store, is_bug, reason
 
@@ -68,6 +69,7 @@ class Mirror:
         on_trouble: told in one line when MLflow fails, and when it is back; called in the thread.
         data: what every run was given; None if nothing is to be said of it.
         settle: called before anything is written: what MLflow is told must not be lost any more.
+        sitting: name of the journal whose events are told.
     """
 
     def __init__(
@@ -82,10 +84,13 @@ class Mirror:
         on_trouble: Callable[[str], object],
         data: DatasetInput | None = None,
         settle: Callable[[], None] = lambda: None,
+        sitting: str = JOURNAL,
     ) -> None:
         self._address = store.address
         self._settle = settle
-        self._runs = Runs(store, experiment, comparison, tags, parents, artifacts, files, data)
+        self._runs = Runs(
+            store, experiment, comparison, tags, parents, artifacts, files, data, sitting
+        )
         self._tell = on_trouble
         self._queue: SimpleQueue[Event | Command | None] = SimpleQueue()
         self._interrupted = False
@@ -185,8 +190,10 @@ class Mirror:
     def _write_trial(self, trial: _Trial) -> None:
         name = trial.started.trial
         is_news = trial.ended is not None or trial.is_fresh
+        self._runs.drop_other(trial.started, trial.ended)
         if self._runs.is_whole(name):
-            trial.rounds.clear()
+            if trial.ended:  # else its end may be another, and its rounds are wanted
+                trial.rounds.clear()
         else:
             self._runs.start(trial.started)
             while trial.rounds:

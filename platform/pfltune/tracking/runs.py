@@ -13,14 +13,19 @@ from typing import Any
 from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
 from pfltune.errors import ForeignExperiment
+from pfltune.figures import SELECTED
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.journal import JOURNAL
 from pfltune.tracking.own_store import ARTIFACTS, COMPARISON_TAG
 from pfltune.tracking.store import Store
 from pfltune.tracking.views import experiment_tags
 
 TRIAL_TAG = "pfltune.trial"
+SITTING_TAG = "pfltune.sitting"
+PARENT_TAG = "mlflow.parentRunId"
 WHOLE = ("FINISHED", "FAILED")
+SUMMARY_STAGE = "summary"
 MAX_TAG = 5000
 MAX_PARAM = 6000
 MAX_BATCH = 1000  # metrics in one request, by MLflow's REST interface
@@ -39,6 +44,8 @@ class Runs:
         artifacts: texts on each parent, by file name.
         files: attached to each parent.
         data: what every run was given; None if nothing is to be said of it.
+        sitting: what the methods' runs are of; those of an earlier one, which ended with other
+            configurations perhaps, are replaced.
     """
 
     def __init__(
@@ -51,8 +58,10 @@ class Runs:
         artifacts: Mapping[str, str],
         files: Iterable[Path],
         data: DatasetInput | None = None,
+        sitting: str = JOURNAL,
     ) -> None:
         self._store = store
+        self._sitting = sitting
         self._name = experiment
         self._comparison = comparison
         self._tags = {**tags, COMPARISON_TAG: comparison}
@@ -74,7 +83,9 @@ class Runs:
         for method, title in self._parents.items():
             if method in self._whole or self._is_ready(method):
                 continue
-            run = self._run(method, {"method": method, "title": title, "stage": "summary"}, None)
+            tags = {"method": method, "title": title, "stage": SUMMARY_STAGE}
+            run = self._run(method, {**tags, SITTING_TAG: self._sitting}, None)
+            self._adopt(method)
             for name, text in self._artifacts.items():
                 self._store.client.log_text(run, text, name)
             for file in self._files:
@@ -89,6 +100,24 @@ class Runs:
         """Whether there is nothing left to write of a trial or method."""
         return name in self._whole
 
+    def drop_other(self, started: TrialStarted, ended: TrialEnded | None) -> None:
+        """Delete the run of a trial's name if it is of another trial, or of another end of it.
+
+        A comparison that was asked for more may confirm another configuration under the name.
+        """
+        name = started.trial
+        known = (self._found or {}).get(name)
+        if known is None or self._ids.get(name) != known.info.run_id:
+            return
+        wanted = {param.key: param.value for param in _params(started.knobs)}
+        tags = known.data.tags
+        is_same = known.data.params in ({}, wanted) and tags.get("seed") == str(started.seed)
+        is_same_end = (
+            ended is None or name not in self._whole or tags.get("outcome") == ended.outcome
+        )
+        if not is_same or not is_same_end:
+            self._drop(name)
+
     def start(self, event: TrialStarted) -> None:
         """Open the run of a trial below its method's."""
         if self._is_ready(event.trial):
@@ -99,7 +128,7 @@ class Runs:
             "seed": str(event.seed),
             "trial": str(event.index),
             "generation": str(event.generation),
-            "mlflow.parentRunId": self._ids[event.method],
+            PARENT_TAG: self._ids[event.method],
         }
         run = self._run(event.trial, tags, event.time)
         self._log(run, params=_params(event.knobs))
@@ -167,6 +196,26 @@ class Runs:
         self._points.clear()
         self._whole = {name for name, run in found.items() if run.info.status in WHOLE}
         self._found = found
+        for method in self._parents.keys() & found.keys():
+            if found[method].data.tags.get(SITTING_TAG, JOURNAL) != self._sitting:
+                self._drop(method)
+
+    def _drop(self, name: str) -> None:
+        """Have MLflow mark a run as deleted, and know it no more."""
+        assert self._found is not None
+        self._store.client.delete_run(self._found.pop(name).info.run_id)
+        self._ids.pop(name, None)
+        self._points.pop(name, None)
+        self._whole.discard(name)
+        self._ready.discard(name)
+
+    def _adopt(self, method: str) -> None:
+        """Put trials that stand below another run of a method below its present one."""
+        for name, run in (self._found or {}).items():
+            tags = run.data.tags
+            is_trial = tags.get("method") == method and tags.get("stage") != SUMMARY_STAGE
+            if is_trial and name in self._ids and tags.get(PARENT_TAG) != self._ids[method]:
+                self._store.client.set_tag(run.info.run_id, PARENT_TAG, self._ids[method])
 
     def _get_or_create_experiment(self) -> str:
         client = self._store.client
@@ -262,7 +311,7 @@ def _final_metrics(event: TrialEnded) -> list[Metric]:
     """Those of the chosen round stand at that round."""
     chosen = int(event.selected["round"]) if event.selected else event.round
     return [
-        Metric(name, value, event.time, chosen if name.startswith("selected/") else event.round)
+        Metric(name, value, event.time, chosen if name.startswith(SELECTED) else event.round)
         for name, value in final_figures(event).items()
     ]
 

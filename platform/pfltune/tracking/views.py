@@ -7,34 +7,30 @@ an address names the pages and the view.
 
 import json
 
+from pfltune import figures
+from pfltune.figures import Figure
+
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 SHARED = "mlflow.sharedViewState."
 METHODS, TRIALS = "methods", "trials"
-SUMMARY = (
-    "metrics.`test/accuracy`",
-    "metrics.`test/accuracy_std_seeds`",
-    "metrics.`test/accuracy_worst_decile`",
-    "metrics.`comm/mb_per_round`",
-    "metrics.`comm/total_mb`",
-    "metrics.`train/steps`",
-    "metrics.`time/total_s`",
+OF_METHODS = (
+    figures.TEST,
+    figures.TEST_STD_SEEDS,
+    figures.TEST_WORST,
+    figures.MB_PER_ROUND,
+    figures.TOTAL,
+    figures.STEPS,
+    figures.SECONDS,
 )
-EACH_TRIAL = (
-    "metrics.`val/best_accuracy`",
-    "metrics.`rounds`",
-    "metrics.`comm/total_mb`",
-    "metrics.`time/total_s`",
-    "params.`lr`",
-    "tags.`stage`",
-    "tags.`outcome`",
-)
+OF_TRIALS = (figures.BEST_VAL, figures.ROUNDS, figures.TOTAL, figures.SECONDS)
+BESIDE = ("params.`lr`", "tags.`stage`", "tags.`outcome`")
 
 
 def experiment_tags() -> dict[str, str]:
     """Tags of an experiment: its kind and its views."""
     views = {
-        METHODS: _view("tags.stage = 'summary'", SUMMARY),
-        TRIALS: _view("tags.stage != 'summary'", EACH_TRIAL),
+        METHODS: _view("tags.stage = 'summary'", _columns(OF_METHODS)),
+        TRIALS: _view("tags.stage != 'summary'", (*_columns(OF_TRIALS), *BESIDE)),
     }
     return KIND | {SHARED + name: json.dumps(state) for name, state in views.items()}
 
@@ -43,6 +39,10 @@ def page(experiment: str, view: str = METHODS) -> str:
     """The part of an address, after the server's, at which the runs of an experiment are shown."""
     asked = f"workflowType=machine_learning&viewStateShareKey={view}"
     return f"/#/experiments/{experiment}/runs?{asked}"
+
+
+def _columns(shown: tuple[Figure, ...]) -> tuple[str, ...]:
+    return tuple(f"metrics.`{figure.name}`" for figure in shown)
 
 
 def _view(search: str, columns: tuple[str, ...]) -> dict[str, object]:

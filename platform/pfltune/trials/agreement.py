@@ -3,29 +3,27 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from pfltune.figures import repeats
 from pfltune.trials.stored import StoredRound, StoredTrial
-
-MEASURED = ("time/", "memory/")
-"""How the names of figures begin that no two trainings share."""
 
 Answer = Literal["less", "more", "other"]
 
 
-def held_against(new: StoredTrial, old: StoredTrial, repeats: bool = True) -> Answer:
+def held_against(new: StoredTrial, old: StoredTrial, exact: bool = True) -> Answer:
     """``more`` if the new one says all that the old one says, and more; ``other`` if they differ.
 
     Args:
         new, old: two trainings with the same specification.
-        repeats: whether their figures must be the same to the last bit.
+        exact: whether their figures must be the same to the last bit.
     """
-    if repeats and not _agree(new, old):
+    if exact and not _agree(new, old):
         return "other"
     return "more" if _extent(new) > _extent(old) else "less"
 
 
 def repeating(metrics: Mapping[str, float]) -> dict[str, str]:
     """The figures that two trainings share, each as a text that has all its bits."""
-    return {n: repr(float(v)) for n, v in metrics.items() if not n.startswith(MEASURED)}
+    return {n: repr(float(v)) for n, v in metrics.items() if repeats(n)}
 
 
 def _agree(one: StoredTrial, two: StoredTrial) -> bool:

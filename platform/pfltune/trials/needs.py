@@ -7,7 +7,7 @@ from pathlib import Path
 from pfltune.record import RECORD, Record, read_record
 from pfltune.registry import short_name
 from pfltune.tracking.events import Event, MethodEnded, TrialStarted
-from pfltune.tracking.journal import JOURNAL, Journal
+from pfltune.tracking.journal import Journal
 from pfltune.trials.entry import Entry
 from pfltune.trials.spec import TrialSpec
 from pfltune.trials.store import Listed, TrialStore
@@ -64,8 +64,8 @@ def unneeded(results: Path) -> list[Listed]:
     Raises:
         UserError: something cannot be read.
     """
+    listed = list(TrialStore(results).listed())
     needs = Needs.of(results)
-    listed = TrialStore(results).listed()
     return [each for each in listed if each.entry is None or not needs.has(each.entry)]
 
 
@@ -94,10 +94,12 @@ def _comparisons(results: Path) -> Iterator[tuple[Path, Record]]:
 def _needs(folder: Path, record: Record) -> Needs:
     if not record.defaults:  # of a pfltune that kept no trials
         return Needs(frozenset({record.id}), frozenset(), frozenset())
-    events = {path.name: Journal(path, record.id).events for path in folder.glob(JOURNALS)}
+    events = {
+        path.name: Journal(path, record.seal_of(path.name)).events for path in folder.glob(JOURNALS)
+    }
     started = [e for each in events.values() for e in each if isinstance(e, TrialStarted)]
     keys = {TrialSpec.of(record, e.stage, e.method, e.knobs, e.seed).key for e in started}
-    over = _ended(events.get(JOURNAL, [])) >= set(map(short_name, record.methods))
+    over = _ended(events.get(record.journal, [])) >= set(map(short_name, record.methods))
     to_come = () if over else record.methods
     grounds = {TrialSpec.of(record, "confirm", m, {}, 0).ground.key for m in to_come}
     return Needs(frozenset({record.id}), frozenset(keys), frozenset(grounds))

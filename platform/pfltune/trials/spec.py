@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import Field
+
 from pfltune.federation.fingerprint import given_in
 from pfltune.knobs import Value
 from pfltune.program import ENGINE, SUGGESTING, Program
@@ -19,6 +21,7 @@ class TrialSpec(Settings):
     Attributes:
         format: of what a key is made of.
         engine, code: digests of pfltune's own code and of the method's.
+        plugins: digests of the code that strangers brought into the scenario, by what it is called.
         versions: of the libraries that can move a figure, and of Python.
         processor: its name and the vector instructions in use.
         data: digests of what the trial is given.
@@ -31,6 +34,7 @@ class TrialSpec(Settings):
     format: Literal[1] = 1
     engine: str
     code: str
+    plugins: Mapping[str, str] = Field(default_factory=dict)
     versions: Mapping[str, str]
     processor: str
     data: Mapping[str, str]
@@ -90,6 +94,7 @@ class TrialSpec(Settings):
         return cls(
             engine=program.source[ENGINE],
             code=program.source[name],
+            plugins=program.plugins,
             versions={n: v for n, v in program.versions.items() if n not in SUGGESTING},
             processor=program.processor,
             data=given_in(stage, data),

@@ -103,9 +103,8 @@ class TrialStore:
 
     def listed(self) -> Iterator[Listed]:
         """All files, damaged ones too, in the order of their names."""
-        if not self.folder.exists():
+        if not self.check():
             return
-        self.check()
         for name in filter(OURS.fullmatch, self._place.names()):
             with suppress(FileNotFoundError):  # another process removed it
                 size = (self.folder / name).stat().st_size

@@ -21,10 +21,21 @@ def selected_of(trial: FederatedTrial) -> Selected:
     samples = {"val": list(evaluation.on_val.samples)}
     if evaluation.on_test is not None:
         samples["test"] = list(evaluation.on_test.samples)
-    return {
+    selected: Selected = {
         "round": chosen.round,
         "clients": list(evaluation.clients),
         "val": list(evaluation.val),
         "test": list(evaluation.test or ()),
         "samples": samples,
     }
+    if evaluation.extras:
+        selected["metrics"] = [
+            {
+                "name": each.name,
+                "better": each.better,
+                "val": list(each.val),
+                "test": list(each.test or ()),
+            }
+            for each in evaluation.extras
+        ]
+    return selected

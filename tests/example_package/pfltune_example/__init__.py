@@ -1,1 +1,1 @@
-"""Methods for pfltune that are not its own."""
+"""A method, a data set, a partition, a sampler and a backbone that are not pfltune's own."""

@@ -2,20 +2,16 @@
 
 from typing import Annotated, get_args
 
-from pydantic import Field
-
 from pfltune.data.partitions.base import Partition
 from pfltune.data.partitions.domains import DomainDirichlet, Domains
 from pfltune.data.partitions.even import IID, Quantity
 from pfltune.data.partitions.fedperfix import FedPerfixDirichlet
 from pfltune.data.partitions.labels import Classes, Dirichlet, Shards
+from pfltune.plugins import Seam, Section, at_hand, must_have_hooks
 
-AnyPartition = Annotated[
-    IID | Quantity | Dirichlet | FedPerfixDirichlet | Classes | Shards | Domains | DomainDirichlet,
-    Field(discriminator="kind"),
-]
-
+OWN = (IID, Quantity, Dirichlet, FedPerfixDirichlet, Classes, Shards, Domains, DomainDirichlet)
 PARTITIONS: dict[str, type[Partition]] = {
-    get_args(cls.model_fields["kind"].annotation)[0]: cls
-    for cls in get_args(get_args(AnyPartition)[0])
+    get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in OWN
 }
+SEAM = Seam("partition", "pfltune.partitions", Partition, at_hand(PARTITIONS), must_have_hooks)
+AnyPartition = Annotated[Partition, Section(SEAM)]

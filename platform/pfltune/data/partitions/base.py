@@ -1,14 +1,13 @@
 """What every partition has in common: its settings, its checks, and draws until clients suffice."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from pfltune.errors import UserError
-from pfltune.settings import Settings
+from pfltune.plugins import Plugin, running
 
 Clients = list[np.ndarray]
 Deal = tuple[np.ndarray, np.ndarray]  # sample indices in some order, and who gets each
@@ -16,9 +15,12 @@ FEWEST = 3  # one sample each to train, to validate and to test with
 MAX_DRAWS = 10_000
 
 
-class Partition(Settings, ABC):
+class Partition(Plugin):
     """How the samples of a data set are dealt to clients; a kind is a subclass."""
 
+    noun = "partition"
+    key = "kind"
+    hooks = ("divide",)
     within_domains: ClassVar[bool] = False
     """Whether every client's samples come from one domain."""
 
@@ -37,24 +39,39 @@ class Partition(Settings, ABC):
             UserError: there are too few samples, classes or domains, or no draw suffices.
         """
         enough(len(labels), self.clients, FEWEST)
-        dealt = self._dealt(labels, domains, seed)
+        with running(self, seed):
+            dealt = checked(self.divide(labels, domains, seed), self, len(labels))
         smallest = min(range(self.clients), key=lambda client: len(dealt[client]))
         if len(dealt[smallest]) < FEWEST:
             raise UserError(
-                f"partition.kind={self.kind} gives client {smallest} of {self.clients} only "
+                f"partition.kind={self.told} gives client {smallest} of {self.clients} only "
                 f"{len(dealt[smallest])} of {len(labels)} samples, but each needs {FEWEST} "
                 f"(train, validation, test); lower partition.clients"
             )
         return dealt
 
-    @abstractmethod
-    def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
-        """The clients of this kind; there are at least ``FEWEST`` samples for each."""
+    def divide(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+        """The sample indices of each client: whole numbers, each sample once.
+
+        There are at least ``FEWEST`` samples for each client. Draws come from
+        ``numpy.random.default_rng(seed)``, so that the same settings deal the same clients.
+
+        Args:
+            labels: int64 (samples,).
+            domains: int64 (samples,), or None where the data set has none.
+            seed: the scenario's data seed.
+        """
+        raise NotImplementedError
+
+    @property
+    def told(self) -> str:
+        """Its kind as it is written, without folders."""
+        return self.kind.rpartition("/")[2]
 
     def describe(self) -> str:
         """Kind and settings in one line."""
         settings = self.model_dump(exclude={"kind"})
-        return ", ".join([self.kind, *(f"{name} {value}" for name, value in settings.items())])
+        return ", ".join([self.told, *(f"{name} {value}" for name, value in settings.items())])
 
 
 class Drawn(Partition):
@@ -83,6 +100,33 @@ class Drawn(Partition):
             f"gives each of {clients} clients {self.min_samples} of {samples} samples{where}; "
             "lower clients or min_samples, or raise alpha"
         )
+
+
+def checked(dealt: Sequence[np.ndarray], partition: Partition, samples: int) -> Clients:
+    """What a partition dealt, if every sample goes to exactly one of its clients.
+
+    Raises:
+        UserError: it does not.
+    """
+    clients = [np.asarray(part, dtype=None if len(part) else np.int64) for part in dealt]
+    if len(clients) != partition.clients:
+        raise _misdealt(partition, f"{len(clients)} clients, not {partition.clients}")
+    wrong = next((part for part in clients if part.ndim != 1 or part.dtype.kind not in "iu"), None)
+    if wrong is not None:
+        raise _misdealt(partition, f"{wrong.dtype} of shape {wrong.shape} to a client, not indices")
+    every = np.concatenate(clients).astype(np.int64)
+    if len(every) and not 0 <= every.min() <= every.max() < samples:
+        outside = every.min() if every.min() < 0 else every.max()
+        raise _misdealt(partition, f"sample {outside}; there are 0 to {samples - 1}")
+    held = np.bincount(every, minlength=samples)
+    if (held != 1).any():
+        odd = int(np.flatnonzero(held != 1)[0])
+        raise _misdealt(partition, f"sample {odd} to {held[odd]} clients; each belongs to one")
+    return clients
+
+
+def _misdealt(partition: Partition, what: str) -> UserError:
+    return UserError(f"partition.kind={partition.told} deals {what}")
 
 
 def enough(samples: int, clients: int, each: int, where: str = "") -> None:

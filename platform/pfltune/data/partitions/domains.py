@@ -19,7 +19,8 @@ class Domains(Partition):
     within_domains = True
     kind: Literal["domains"]
 
-    def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+    def divide(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+        """See :meth:`Partition.divide`."""
         rng = numpy_rng(seed, "partition")
         own = members(one_domain_each(self, domains))
         each = self.clients // len(own)
@@ -42,7 +43,8 @@ class DomainDirichlet(Drawn):
     within_domains = True
     kind: Literal["domain-dirichlet"]
 
-    def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+    def divide(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+        """See :meth:`Partition.divide`."""
         own = one_domain_each(self, domains)
         present = np.unique(own)
         return [

@@ -13,7 +13,8 @@ class IID(Partition):
 
     kind: Literal["iid"]
 
-    def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+    def divide(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+        """See :meth:`Partition.divide`."""
         order = numpy_rng(seed, "partition").permutation(len(labels))
         return in_order(np.array_split(order, self.clients))
 
@@ -23,7 +24,8 @@ class Quantity(Drawn):
 
     kind: Literal["quantity"]
 
-    def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+    def divide(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+        """See :meth:`Partition.divide`."""
         rng = numpy_rng(seed, "partition")
         order = rng.permutation(len(labels))
 

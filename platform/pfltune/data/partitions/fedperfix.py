@@ -20,7 +20,8 @@ class FedPerfixDirichlet(Drawn):
     kind: Literal["dirichlet-fedperfix"]
     min_samples: int = Field(256, ge=FEWEST, description="fewest samples of a client")
 
-    def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+    def divide(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+        """See :meth:`Partition.divide`."""
         if seed >= 2**32:
             raise UserError(
                 f"data_seed={seed} is too large for partition.kind={self.kind}; "

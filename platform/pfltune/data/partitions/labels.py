@@ -32,7 +32,8 @@ class Dirichlet(Drawn):
 
     kind: Literal["dirichlet"]
 
-    def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+    def divide(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+        """See :meth:`Partition.divide`."""
         classes, rng = members(labels), numpy_rng(seed, "partition")
         check_room(self, classes, self.clients)
         dealt = self._until_enough(
@@ -53,7 +54,8 @@ class Classes(Partition):
     kind: Literal["classes"]
     classes_per_client: int = Field(ge=1)
 
-    def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+    def divide(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+        """See :meth:`Partition.divide`."""
         classes, rng = members(labels), numpy_rng(seed, "partition")
         self._check(len(classes))
         holders = self._holders(len(classes), rng)
@@ -95,7 +97,8 @@ class Shards(Partition):
     kind: Literal["shards"]
     shards_per_client: int = Field(2, ge=1, description="pieces of equal size")
 
-    def _dealt(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+    def divide(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
+        """See :meth:`Partition.divide`."""
         shards = self.clients * self.shards_per_client
         if shards > len(labels):
             raise UserError(

@@ -1,0 +1,60 @@
+"""``pfltune extend``."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from pfltune.cli import options
+from pfltune.cli.compare import print_json, show_comparison
+
+
+@click.command(
+    epilog=options.examples(
+        "pfltune extend digits-20261121-064956 --methods apfl,ditto",
+        "pfltune extend my-run --seeds 10",
+        "pfltune extend my-run --trials 16",
+        "pfltune extend my-run --generation 4,4,8",
+        "pfltune extend my-search --methods 'fedperfix[prefix=zero]' --seeds 5",
+    )
+)
+@click.argument("name")
+@click.option("--methods", default=None, help=f"More methods. {options.METHODS_HELP}")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Confirmation seeds that there shall be, not fewer than there are.",
+)
+@click.option(
+    "--trials",
+    type=int,
+    default=None,
+    help="Search trials per method that there shall be: whole generations are added.",
+)
+@click.option(
+    "--generation",
+    type=options.GenerationSizes(),
+    default=None,
+    help="Size of each added generation, by default that of the first one; or the sizes of all, "
+    "those that are there included, e.g. 4,4,8.",
+)
+@options.free
+@options.as_json
+def command(results: Path, as_json: bool, **_: Any) -> None:
+    """Add methods, confirmation seeds or search trials to the comparison NAME, finished or not.
+
+    Only what is new is trained. The table is the one of a comparison that was asked for all of it
+    at once. What was begun by `pfltune tune` can be extended too. After an interruption the same
+    command goes on, and so does the one that is printed.
+    """
+    given = options.given()
+    console = Console(markup=False, quiet=as_json)
+    console.print("Loading torch and timm")
+    from pfltune.api import extend
+    from pfltune.cli.view import Terminal
+
+    show = print_json if as_json else partial(show_comparison, console, results)
+    extend(progress=Terminal(console, show), **given)

@@ -1,0 +1,75 @@
+"""From what a client's model answers to the figures of an evaluation."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pfltune.errors import noted
+from pfltune.federation.evaluation import Counts, Evaluation, Measured
+from pfltune.metrics import Metric, measures, number
+
+
+class Measuring:
+    """Hits, and the metrics that a scenario names, of one client after the other.
+
+    Args:
+        metrics: what is asked beside hits.
+    """
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = list(zip(metrics, measures(metrics), strict=True))
+
+    def row(self, logits: Tensor, labels: Tensor, sizes: list[int], where: str) -> Tensor:
+        """A client's numbers in a row on the device: hits in each part, then each metric's.
+
+        Args:
+            logits: float32 (samples, classes).
+            labels: int64 (samples,).
+            sizes: samples of each part, one part behind the other.
+            where: names client and round in an error of a metric's own code.
+        """
+        hits = torch.stack([part.sum() for part in (logits.argmax(1) == labels).split(sizes)])
+        if not self._metrics:
+            return hits
+        parts = list(zip(logits.split(sizes), labels.split(sizes), strict=True))
+        values = []
+        for metric, measure in self._metrics:
+            with noted(f"metric {measure.name}, {where}"), torch.inference_mode():
+                values += [number(metric.of(*part), labels.device) for part in parts]
+        return torch.cat([hits.double(), torch.stack(values)])
+
+    def evaluation(
+        self, clients: Sequence[int], rows: Sequence[Sequence[float]], sizes: list[list[int]]
+    ) -> Evaluation:
+        """The clients' rows together.
+
+        Args:
+            clients: their indices.
+            rows: of :meth:`row`, as lists.
+            sizes: samples of each part of each client.
+
+        Raises:
+            ValueError: a metric gave an infinite number.
+        """
+        columns = list(zip(*rows, strict=True))
+        samples = list(zip(*sizes, strict=True))
+        val, *test = (
+            Counts(tuple(map(int, found)), of) for found, of in zip(columns, samples, strict=False)
+        )
+        extras = tuple(
+            self._measured(place, clients, columns[len(samples) * (1 + place) :][: len(samples)])
+            for place in range(len(self._metrics))
+        )
+        return Evaluation(tuple(clients), val, test[0] if test else None, extras)
+
+    def _measured(
+        self, place: int, clients: Sequence[int], parts: list[tuple[float, ...]]
+    ) -> Measured:
+        _, measure = self._metrics[place]
+        for values in parts:
+            for client, value in zip(clients, values, strict=True):
+                if math.isinf(value):
+                    raise ValueError(f"metric {measure.name} of client {client} is {value}")
+        return Measured(measure.name, measure.better, parts[0], parts[1] if parts[1:] else None)

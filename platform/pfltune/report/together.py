@@ -1,0 +1,217 @@
+"""Several comparisons on one ground as if they had been one, and rows that are left out."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from pfltune.budget import Budget
+from pfltune.errors import UserError, unknown
+from pfltune.knobs import written
+from pfltune.program import ENGINE, Program
+from pfltune.record import Record
+from pfltune.registry import short_name
+from pfltune.report.results import (
+    TEST,
+    ComparisonResult,
+    ConfirmedRun,
+    MethodResult,
+    ranked,
+)
+
+MEASURED = ("time/", "memory/")
+"""Figures that no two runs share begin so."""
+WORDS = {"name", "title", "about", "published"}
+"""Parts of a scenario that say what it is and decide nothing."""
+
+
+def without(results: Sequence[ComparisonResult], names: Collection[str]) -> list[ComparisonResult]:
+    """The results without the rows of some methods, by short name or title in any case of letters.
+
+    Raises:
+        UserError: nobody has such a method, or nothing is left of a comparison.
+    """
+    known = {method.name: method.title for result in results for method in result.methods}
+    for name in names:
+        if not any(_is_named(name, short, title) for short, title in known.items()):
+            raise unknown("method to leave out", name, known)
+    return [_without(result, names) for result in results] if names else list(results)
+
+
+def why_apart(results: Sequence[ComparisonResult]) -> str | None:
+    """What keeps comparisons on one ground from one table; None if nothing does.
+
+    Empty if they are on different grounds, where nobody expects one.
+    """
+    first = results[0].record
+    for other in (result.record for result in results[1:]):
+        if first.data != other.data or _ground(first) != _ground(other):
+            return ""
+    for other in (result.record for result in results[1:]):
+        for what, one, two in _conditions(first, other):
+            if one != two:
+                return f"{first.name} has {what} {one} and {other.name} {two}"
+    return None
+
+
+def together(results: Sequence[ComparisonResult]) -> ComparisonResult:
+    """One result with the methods of all, each once.
+
+    Args:
+        results: of comparisons that nothing keeps apart.
+
+    Raises:
+        UserError: a method has other figures in one of them than in another.
+    """
+    origins: dict[str, list[ComparisonResult]] = {}
+    rows: dict[str, MethodResult] = {}
+    for result in results:
+        for method in result.methods:
+            if method.name in rows:
+                _check_equal(origins[method.name][0], result, rows[method.name], method)
+            rows.setdefault(method.name, method)
+            origins.setdefault(method.name, []).append(result)
+    first = results[0]
+    budgets = {name: of[0].budget for name, of in origins.items()}
+    said = [_sources(rows, origins), _budgets(results), *_programs(results)]
+    remarks = [*said, *(remark for result in results for remark in result.remarks)]
+    return ComparisonResult(
+        name="+".join(result.name for result in results),
+        id=first.id,
+        scenario=first.scenario,
+        record=_merged([result.record for result in results]),
+        methods=ranked(rows.values()),
+        changes=tuple(change for result in results for change in result.changes),
+        damage="; ".join(result.damage for result in results if result.damage),
+        budgets=budgets,
+        remarks=tuple(dict.fromkeys(filter(None, remarks))),
+    )
+
+
+def _is_named(wanted: str, name: str, title: str) -> bool:
+    spelled = {wanted.lower()}
+    with suppress(UserError):  # a title may have brackets that hold no knobs
+        spelled.add(short_name(wanted).lower())
+    return bool(spelled & {name.lower(), title.lower()})
+
+
+def _without(result: ComparisonResult, names: Collection[str]) -> ComparisonResult:
+    gone = [m for m in result.methods if any(_is_named(n, m.name, m.title) for n in names)]
+    kept = tuple(method for method in result.methods if method not in gone)
+    if not kept:
+        raise UserError(f"nothing is left of {result.name} without {', '.join(names)}")
+    if not gone:
+        return result
+    titles = ", ".join(method.title for method in gone)
+    remark = f"Left out as asked: {titles}. Ranks, tests and corrections are of the others alone."
+    return replace(result, methods=kept, remarks=(*result.remarks, remark))
+
+
+def _ground(record: Record) -> Mapping[str, Any]:
+    return record.scenario.model_dump(mode="json", exclude={*WORDS, "protocol"})
+
+
+def _conditions(one: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
+    """What two comparisons must have in common to be one, in words."""
+    for name, value in one.scenario.protocol.model_dump().items():
+        yield f"protocol.{name}", value, other.scenario.protocol.model_dump()[name]
+    for name, value in one.computing.model_dump().items():
+        yield name, value, other.computing.model_dump()[name]
+    assert isinstance(one.budget, Budget)
+    assert isinstance(other.budget, Budget)
+    yield "the seed", one.budget.seed, other.budget.seed
+    yield "a number of confirmation seeds of", one.budget.seeds, other.budget.seeds
+
+
+def _check_equal(
+    one: ComparisonResult, other: ComparisonResult, mine: MethodResult, theirs: MethodResult
+) -> None:
+    """See that a method that is in both has the same figures.
+
+    Raises:
+        UserError: it has not; says in what they differ.
+    """
+    why = _difference(mine, theirs)
+    if why:
+        raise UserError(
+            f"{mine.name} is in {one.name} and in {other.name} with other figures: {why}; "
+            f"one table can be made --without {mine.name}"
+        )
+
+
+def _difference(mine: MethodResult, theirs: MethodResult) -> str:
+    """The first thing in which two rows differ, in words; empty if they are equal."""
+    for knob in sorted(mine.best.keys() | theirs.best.keys()):
+        one, two = (written(each.best.get(knob, "not set")) for each in (mine, theirs))
+        if one != two:
+            return f"{knob} was chosen as {one} in the one and {two} in the other"
+    if mine.seeds != theirs.seeds:
+        return f"{len(mine.runs)} and {len(theirs.runs)} of the confirmation seeds have ended"
+    for run, again in zip(mine.runs, theirs.runs, strict=True):
+        one_test, other_test = (100 * each.metrics[TEST] for each in (run, again))
+        if one_test != other_test:
+            return f"test accuracy with seed {run.seed} is {one_test:.4f} % and {other_test:.4f} %"
+        if _figures(run) != _figures(again):
+            return f"the rounds with seed {run.seed} went another way"
+    return ""
+
+
+def _figures(run: ConfirmedRun) -> tuple[object, ...]:
+    metrics = {name: v for name, v in run.metrics.items() if not name.startswith(MEASURED)}
+    return metrics, run.curves, run.val, run.test, run.indices
+
+
+def _merged(records: Sequence[Record]) -> Record:
+    """The first record with what the others say of their methods."""
+    update: dict[str, Any] = {"name": "+".join(record.name for record in records)}
+    for part in ("titles", "fixed", "spaces", "limits"):
+        update[part] = {k: v for each in reversed(records) for k, v in getattr(each, part).items()}
+    update["methods"] = tuple(dict.fromkeys(m for record in records for m in record.methods))
+    return records[0].model_copy(update=update)
+
+
+def _sources(
+    rows: Mapping[str, MethodResult], origins: Mapping[str, Sequence[ComparisonResult]]
+) -> str:
+    """Where each row comes from, in a sentence."""
+    by_origin: dict[str, list[str]] = {}
+    for name, results in origins.items():
+        place = " and ".join(result.name for result in results)
+        by_origin.setdefault(place, []).append(rows[name].title)
+    told = [f"{', '.join(titles)} from {place}" for place, titles in by_origin.items()]
+    return f"One table of several comparisons: {'; '.join(told)}."
+
+
+def _budgets(results: Sequence[ComparisonResult]) -> str:
+    """That methods were searched with different budgets; empty if they were not."""
+    if len({(result.budget.generations, result.budget.eta) for result in results}) == 1:
+        return ""
+    told = [f"{result.name} {result.budget.trials}" for result in results]
+    return (
+        f"Budgets differ, which favours those with more: search trials per method are "
+        f"{', '.join(told)}."
+    )
+
+
+def _programs(results: Sequence[ComparisonResult]) -> Iterator[str]:
+    """What another program it was that made the others, one sentence for each."""
+    first = results[0].record.program
+    for result in results[1:]:
+        other = result.record.program
+        shared = first.source.keys() & other.source.keys() | {ENGINE}
+        one, two = (
+            each.model_copy(
+                update={"source": {k: v for k, v in each.source.items() if k in shared}}
+            )
+            for each in (first, other)
+        )
+        if found := one.changes(two):
+            yield (
+                f"{result.name} was made by another program than {results[0].name}: "
+                f"{'; '.join(found)}."
+            )
+
+
+def _of_some(program: Program, names: Collection[str]) -> Program:
+    source = {name: digest for name, digest in program.source.items() if name in names}
+    return program.model_copy(update={"source": source})
