@@ -411,7 +411,7 @@ def test_what_a_machine_ended_is_not_drawn(forged, check, honest):
 
 def test_one_method_and_one_seed(tmp_path):
     budget = Budget(trials=1, generation=1, seeds=1)
-    compare_small(tmp_path, "one", ["local"], budget)
+    compare_small(tmp_path, "one", ["local[lr=0.05]"], budget)
     path = pfltune.certify("one", results=tmp_path)
     (row,) = read_certificate(path).table
     assert "seeds/std" not in row.figures
