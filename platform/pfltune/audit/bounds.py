@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pfltune.federation.federation import Federation
 
-FLIPPED = 0.05
+FLIPPED = 0.1
 """Share of the predictions that may be others after training on another processor."""
 DEVIATIONS = 4.0
 
