@@ -117,7 +117,7 @@ def test_what_is_extended_in_steps_equals_what_is_asked_for_at_once(tmp_path, mo
         results=tmp_path / "whole",
     )
     assert told(extended) == told(at_once)
-    assert {m.title for m in extended.result.methods} == {"Counted", "FedAvg", "FedAvg (lr=0.05)"}
+    assert {m.name for m in extended.result.methods} == {"counted", "fedavg", VARIANT}
     assert not list((tmp_path / "steps" / "mine").rglob("round-*.json")), "no checkpoint is left"
     assert [path.name for path in sorted((tmp_path / "steps" / "mine").glob("journal*"))] == [
         *("journal-2.jsonl", "journal-3.jsonl", "journal-4.jsonl", "journal.jsonl")

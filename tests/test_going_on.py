@@ -3,12 +3,13 @@
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import pfltune
 import pfltune.cli
 from pfltune.cli.app import COMMANDS, root
-from pfltune.cli.options import key_values
+from pfltune.cli.options import GenerationSizes, key_values
 from pfltune.errors import Halted, UserError
 from pfltune.program import Program
 from pfltune.record import Asked, Record, read_record
@@ -328,7 +329,8 @@ def test_an_extended_comparison_is_what_it_was_and_more(call):
     assert job.plan.methods == ("fedavg", "local", "fedrep"), "each once, the new ones last"
     assert job.plan.budget.generations == (3, 3, 3)
     assert job.plan.budget == first.plan.budget.grown(4, 9, None)
-    assert (job.hardware, job.asked) == (first.hardware, first.asked)
+    assert job.hardware == first.hardware
+    assert job.asked == first.asked.model_copy(update={"fresh": False}), "its own trials are known"
     assert job.scenario.model_dump() == first.scenario.model_dump()
 
     record = read_record(job.folder)
@@ -373,7 +375,6 @@ def test_what_was_begun_by_tune_is_extended_with_what_it_holds(call):
         (["--trials", "7"], "whole generations of 3 give 9, 12, 15"),
         (["--generation", "4,4"], "would not begin with them"),
         (["--generation", "4"], "say with --trials"),
-        (["--generation", "4;4"], "neither a size"),
         (["--methods", "fedper,fedper"], "methods named twice: fedper"),
         (["--methods", "nobody"], "unknown method 'nobody'"),
     ],
@@ -419,3 +420,10 @@ def test_a_journal_of_its_own_has_no_name_and_no_seal_that_is_taken(call):
     extended = record.extended(more, accept_new_code=False, taken=["journal-2.jsonl"])
     assert extended.journal == "journal-3.jsonl"
     assert len({extended.seal, record.seal, extended.seal_of("journal-2.jsonl")}) == 3
+
+
+@pytest.mark.parametrize("text", ["4;4", "4,", "", "four"])
+def test_sizes_of_generations_that_are_no_numbers_are_refused(text):
+    with pytest.raises(click.BadParameter, match="is neither a size, as 4, nor the size of each"):
+        GenerationSizes().convert(text, None, None)
+    assert GenerationSizes().convert("4,4,8", None, None) == (4, 4, 8)

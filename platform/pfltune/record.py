@@ -222,7 +222,8 @@ class Record(Settings):
             return same
         names = (f"journal-{number}.jsonl" for number in count(2))
         free = next(name for name in names if name not in {self.journal, *taken})
-        grown = ("command", "methods", "fixed", "budget", "spaces", "limits", "defaults", "program")
+        by_method = ("fixed", "spaces", "limits", "defaults", "measures")
+        grown = ("command", "methods", "budget", "program", *by_method)
         update = {name: getattr(now, name) for name in grown}
         titles = {**now.titles, **self.titles}
         return same.model_copy(update={**update, "titles": titles, "journal": free})
