@@ -22,13 +22,14 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 FORBIDDEN = {
-    "report": ("search", "running", "studies", "cli"),
-    "tracking": ("search", "running", "studies", "report", "cli"),
-    "search": ("running", "studies", "report", "cli", "tracking"),
-    "running": ("studies", "report", "cli"),
-    "studies": ("report", "cli"),
-    "trials": ("search", "running", "studies", "report", "cli"),
-    "testing": ("search", "running", "studies", "report", "tracking", "cli"),
+    "report": ("search", "running", "studies", "audit", "cli"),
+    "tracking": ("search", "running", "studies", "report", "audit", "cli"),
+    "search": ("running", "studies", "report", "audit", "cli", "tracking"),
+    "running": ("studies", "report", "audit", "cli"),
+    "studies": ("report", "audit", "cli"),
+    "trials": ("search", "running", "studies", "report", "audit", "cli"),
+    "audit": ("cli",),
+    "testing": ("search", "running", "studies", "report", "tracking", "audit", "cli"),
 }
 """What a room knows nothing of."""
 

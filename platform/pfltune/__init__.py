@@ -7,12 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pfltune.api import certify as certify
     from pfltune.api import compare as compare
     from pfltune.api import extend as extend
     from pfltune.api import load_results as load_results
     from pfltune.api import sensitivity as sensitivity
     from pfltune.api import sweep as sweep
     from pfltune.api import tune as tune
+    from pfltune.api import verify as verify
+    from pfltune.audit.verify import Verdict as Verdict
     from pfltune.backbones.base import Backbone as Backbone
     from pfltune.data.partitions.base import Partition as Partition
     from pfltune.data.settings import DataSource as DataSource
@@ -58,7 +61,9 @@ _HOME = {
     "TrackingError": "pfltune.errors",
     "Update": "pfltune.method",
     "UserError": "pfltune.errors",
+    "Verdict": "pfltune.audit.verify",
     "available_methods": "pfltune.registry",
+    "certify": "pfltune.api",
     "compare": "pfltune.api",
     "extend": "pfltune.api",
     "knob": "pfltune.knobs",
@@ -69,6 +74,7 @@ _HOME = {
     "sensitivity": "pfltune.api",
     "sweep": "pfltune.api",
     "tune": "pfltune.api",
+    "verify": "pfltune.api",
 }
 __all__ = list(_HOME)
 

@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, Unpack, get_type_hints
 
+from pfltune.audit.issue import CERTIFICATE, certificate_of
+from pfltune.audit.verify import Verdict, verified
 from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.method import Method
 from pfltune.record import Sensitivity
@@ -47,6 +49,7 @@ from pfltune.studies.options import (
     TuneOptions,
     checked,
     defaults,
+    override_texts,
     results_folder,
 )
 from pfltune.studies.progress import ComparisonLines, StudyLines, SweepLines
@@ -319,6 +322,63 @@ def load_results(
     if isinstance(record.budget, Sensitivity):
         return SensitivityResults(record, place / name, study_trials(record, place / name))
     return Results(read_results(place, name), place / name, reference, target)
+
+
+def certify(name: str, *, results: str | Path | None = None, out: str | Path | None = None) -> Path:
+    """Write the certificate of a comparison that has ended; returns where it is.
+
+    Args:
+        name: of the comparison.
+        results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
+        out: the file; default: ``certificate.json`` in the comparison's folder.
+
+    Raises:
+        UserError: there is none of that name, it has not ended, or is damaged.
+    """
+    place = results_folder({"results": results}).resolve()
+    certificate = certificate_of(read_results(place, name))
+    path = place / name / CERTIFICATE if out is None else Path(out)
+    certificate.write(path)
+    return path
+
+
+def verify(
+    certificate: str | Path,
+    *,
+    sample: int = 5,
+    seed: int | None = None,
+    trials: Sequence[str] = (),
+    methods: MethodLike | Sequence[MethodLike] = (),
+    overrides: Mapping[str, Any] | Sequence[str] = (),
+    accept_new_code: bool = False,
+    progress: bool | Callable[[str], object] = False,
+) -> Verdict:
+    """Check a certificate: what follows from its scores, then some trials trained again.
+
+    Args:
+        certificate: the file.
+        sample: trials that are trained again, drawn at random from all methods in turn.
+        seed: of the draw, to repeat one; default: nobody knows it before.
+        trials: names of trials to train again, instead of a draw.
+        methods: your copies of methods whose code came with the certificate; no other is run.
+        overrides: where its data lie here, such as ``["data.name=npz:images.npz"]``.
+        accept_new_code: check within bounds although code is another here.
+        progress: whether to print what is found as it is found, or what takes these lines.
+
+    Raises:
+        UserError: it is no certificate, or its methods or data are not here.
+    """
+    tell = progress if callable(progress) else print if progress else log.info
+    return verified(
+        Path(certificate),
+        tell,
+        sample=sample,
+        seed=seed,
+        trials=trials,
+        methods=_references(methods) if methods else (),
+        overrides=override_texts(overrides),
+        accept_new_code=accept_new_code,
+    )
 
 
 def compared(command: str, given: Mapping[str, Any], view: View) -> Results:

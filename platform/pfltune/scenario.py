@@ -275,11 +275,16 @@ def overridden(scenario: Scenario, overrides: Sequence[str]) -> Scenario:
 
 def _checked(raw: dict[str, Any], overrides: Sequence[str]) -> Scenario:
     for override in overrides:
-        _apply(raw, override)
+        apply_override(raw, override)
     return validated(Scenario, raw, f"scenario {raw['name']!r}")
 
 
-def _apply(raw: dict[str, Any], override: str) -> None:
+def apply_override(raw: dict[str, Any], override: str) -> None:
+    """Put a value such as ``protocol.rounds=20`` into the plain data of a scenario.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise UserError(f"override {override!r} must look like protocol.rounds=20")

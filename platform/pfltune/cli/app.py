@@ -23,6 +23,8 @@ COMMANDS = {
     "trials": "List the trials that are kept, each found again by all that it depends on.",
     "clean": "Remove kept trials that no comparison needs, after asking.",
     "report": "Write the report of past comparisons anew, also of several in one.",
+    "certify": "Write a small file by which others can check a comparison.",
+    "verify": "Check such a file: train some of its trials again.",
     "ui": "Open the MLflow pages of past runs in a browser.",
 }
 

@@ -1,5 +1,6 @@
 """Whether two trainings of one trial agree, and which of them says more."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pfltune.figures import repeats
@@ -20,6 +21,11 @@ def held_against(new: StoredTrial, old: StoredTrial, exact: bool = True) -> Answ
     return "more" if _extent(new) > _extent(old) else "less"
 
 
+def repeating(metrics: Mapping[str, float]) -> dict[str, str]:
+    """The figures that two trainings share, each as a text that has all its bits."""
+    return {n: repr(float(v)) for n, v in metrics.items() if repeats(n)}
+
+
 def _agree(one: StoredTrial, two: StoredTrial) -> bool:
     """Whether both can be the beginning of the same training."""
     shorter, longer = sorted((one, two), key=_extent)
@@ -37,5 +43,4 @@ def _extent(trial: StoredTrial) -> tuple[int, bool, bool]:
 
 def _bits(done: StoredRound) -> tuple[int, str, dict[str, str]]:
     """What must be equal, as texts: NaN equals itself there, and every bit of a float counts."""
-    figures = {n: repr(v) for n, v in done.metrics.items() if repeats(n)}
-    return (done.round, repr(done.score), figures)
+    return (done.round, repr(done.score), repeating(done.metrics))

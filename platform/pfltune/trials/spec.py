@@ -66,12 +66,8 @@ class TrialSpec(Settings):
                 trials.
         """
         name = short_name(method)
-        defaults = record.defaults[name]
-        given = {**defaults, **record.fixed.get(name, {}), **knobs}
-        # 1 is 1.0 where it is a number, not where it is a count.
-        complete = {knob: type(defaults[knob])(value) for knob, value in given.items()}
         made_with = (record.program, record.data, record.computing)
-        return cls.made(*made_with, stage, name, complete, seed)
+        return cls.made(*made_with, stage, name, complete_knobs(record, name, knobs), seed)
 
     @classmethod
     def made(
@@ -123,3 +119,20 @@ class TrialSpec(Settings):
         """What it has in common with the other trials of its method in a comparison."""
         data = {name: found for name, found in self.data.items() if name != "clients"}
         return self.model_copy(update={"data": data, "stage": "confirm", "knobs": {}, "seed": 0})
+
+
+def complete_knobs(record: Record, name: str, knobs: Mapping[str, Value]) -> dict[str, Value]:
+    """All knobs of a trial, in their types.
+
+    Args:
+        record: of its comparison.
+        name: short name of its method.
+        knobs: those that are not as the method has them by default, others too.
+
+    Raises:
+        KeyError: the record does not know the method or a knob of it.
+    """
+    defaults = record.defaults[name]
+    given = {**defaults, **record.fixed.get(name, {}), **knobs}
+    # 1 is 1.0 where it is a number, not where it is a count.
+    return {knob: type(defaults[knob])(value) for knob, value in given.items()}

@@ -1,0 +1,68 @@
+"""What must hold between the figures of a certificate, without any training."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+from pfltune.audit.certificate import Certificate, CertifiedTrial, Row
+from pfltune.audit.figures import ROUND, VAL, first_of_the_best
+from pfltune.audit.table import table_of
+from pfltune.federation.federation import Rounds
+from pfltune.registry import short_name
+
+
+def contradictions(certificate: Certificate) -> list[str]:
+    """What contradicts itself, in words, a line each; empty if nothing does."""
+    rules = certificate.record.scenario.protocol
+    twice = [n for n, c in Counter(t.name for t in certificate.trials).items() if c > 1]
+    return [
+        *(f"{name} stands in it twice" for name in twice),
+        *(told for trial in certificate.trials for told in _trial(trial, rules)),
+        *_table(certificate),
+    ]
+
+
+def _trial(trial: CertifiedTrial, rules: Rounds) -> Iterator[str]:
+    if trial.rounds > rules.rounds:
+        yield f"{trial.name} has {trial.rounds} rounds of {rules.rounds}"
+        return
+    if any(after < before for before, after in zip(trial.scores, trial.scores[1:], strict=False)):
+        yield f"{trial.name} has scores that fall, and a score is the best so far"
+    if trial.outcome == "finished":
+        yield from _finished(trial, rules)
+
+
+def _finished(trial: CertifiedTrial, rules: Rounds) -> Iterator[str]:
+    if trial.rounds < rules.rounds:
+        yield f"{trial.name} finished after {trial.rounds} rounds of {rules.rounds}"
+        return
+    evaluated = [n for n in range(1, rules.rounds + 1) if rules.evaluates(n)]
+    chosen = first_of_the_best(trial.scores, evaluated)
+    if trial.figures.get(ROUND) != chosen:
+        told = trial.figures.get(ROUND)
+        yield f"{trial.name} chose round {told}, and its scores say round {chosen}"
+    if not _same(trial.figures.get(VAL, math.nan), trial.score):
+        yield f"{trial.name} has another validation accuracy in its chosen round than its score"
+
+
+def _table(certificate: Certificate) -> Iterator[str]:
+    methods = [short_name(method) for method in certificate.record.methods]
+    follows = {row.method: row for row in table_of(methods, certificate.trials)}
+    if [row.method for row in certificate.table] != methods:
+        yield "the table has other rows than the comparison has methods"
+    for row in certificate.table:
+        if row.method in follows:
+            yield from _row(row, follows[row.method])
+
+
+def _row(row: Row, follows: Row) -> Iterator[str]:
+    if row.seeds != follows.seeds:
+        yield f"the table's {row.method} has other seeds than its trials"
+    for name in sorted(row.figures.keys() | follows.figures.keys()):
+        said, wanted = row.figures.get(name, math.nan), follows.figures.get(name, math.nan)
+        if not _same(said, wanted):
+            yield f"the table's {row.method} has {name} {said:.6g}, and {wanted:.6g} follows"
+
+
+def _same(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)

@@ -1,0 +1,48 @@
+"""What a certificate keeps of a trial's figures, and the digest of all of them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from pfltune.seal import digest
+from pfltune.tracking.events import Selected
+from pfltune.trials.agreement import repeating
+from pfltune.trials.stored import StoredRound
+
+ROUND = "selected/round"
+VAL, TEST = "selected/val_accuracy", "selected/test_accuracy"
+COUNTED = (
+    *("comm/total_mb", "comm/setup_mb", "params/shared", "params/personal"),
+    *("train/steps", "train/adaptation_steps"),
+)
+"""Figures that are counts: the same on every processor."""
+CERTIFIED = (
+    *("rounds", ROUND, VAL, TEST, f"{TEST}_std", f"{TEST}_worst_decile"),
+    *("unseen/test/accuracy", *COUNTED),
+)
+"""The figures of a trial's end that stand in the table, or decide about it."""
+
+
+def curve(rounds: Iterable[StoredRound], selected: Selected | None) -> str:
+    """The digest of all that repeats in a trial: no seconds, no memory.
+
+    Args:
+        rounds: all of them.
+        selected: the chosen round, with the accuracy of each client; None unless it finished.
+    """
+    told = [[each.round, repr(float(each.score)), repeating(each.metrics)] for each in rounds]
+    return digest(json.dumps([told, selected], sort_keys=True).encode())
+
+
+def certified(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What the certificate says of the figures of a trial's end."""
+    return {name: float(metrics[name]) for name in CERTIFIED if name in metrics}
+
+
+def first_of_the_best(scores: Sequence[float], evaluated: Iterable[int]) -> int:
+    """The round that is chosen on validation: the earliest with the score of the end.
+
+    Args:
+        scores: after each round.
+        evaluated: the rounds that are evaluated.
+    """
+    return next(number for number in evaluated if scores[number - 1] == scores[-1])

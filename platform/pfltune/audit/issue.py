@@ -1,0 +1,91 @@
+"""Making the certificate of a comparison from its record and its journal."""
+
+from datetime import datetime
+
+from pfltune.audit.certificate import Certificate, CertifiedTrial
+from pfltune.audit.figures import certified, curve
+from pfltune.audit.table import table_of
+from pfltune.errors import UserError
+from pfltune.program import file_of
+from pfltune.record import Asked, Record
+from pfltune.registry import short_name
+from pfltune.report.results import ComparisonResult, ToldTrial
+from pfltune.text import plain
+from pfltune.trials.spec import complete_knobs
+from pfltune.trials.stored import StoredRound
+from pfltune.variants import Reference, parsed
+
+CERTIFICATE = "certificate.json"
+"""Its name in the folder of its comparison."""
+
+
+def certificate_of(result: ComparisonResult) -> Certificate:
+    """The certificate of a comparison that has ended.
+
+    Raises:
+        UserError: it has not, or something of it could not be had again by anybody.
+    """
+    _see_whole(result)
+    record = _public(result.record)
+    found = {method.name: method.trials for method in result.methods}
+    names = [short_name(method) for method in record.methods]
+    trials = tuple(_certified(record, trial) for name in names for trial in found[name])
+    issued = datetime.now().astimezone().isoformat(timespec="seconds")
+    table = table_of(names, trials)
+    return Certificate(issued=issued, record=record, trials=trials, table=table)
+
+
+def _see_whole(result: ComparisonResult) -> None:
+    name = result.name
+    if result.damage:
+        raise UserError(f"{name} cannot be certified: {result.damage}")
+    if result.is_partial or not all(t.ended for m in result.methods for t in m.trials):
+        begun = f"pfltune {result.record.command} --resume {name}"
+        raise UserError(f"{name} has not ended, so there is nothing to certify; go on: {begun}")
+    if result.changes:
+        raise UserError(
+            f"{name} cannot be certified: it was begun by another program than it was ended with, "
+            "and no program has all of its figures; compare anew under another --name"
+        )
+    if not result.record.defaults:
+        raise UserError(f"{name} cannot be certified: the pfltune that wrote it kept too little")
+
+
+def _public(record: Record) -> Record:
+    """The record without what touches no figure and the folders of its author."""
+    methods = tuple(_without_folder(method) for method in record.methods)
+    return record.model_copy(update={"asked": Asked(), "methods": methods})
+
+
+def _without_folder(method: str) -> str:
+    reference = parsed(method)
+    path = file_of(reference.base)
+    if path is None:
+        return method
+    return str(Reference(f"{path.name}:{reference.base.rpartition(':')[2]}", reference.held))
+
+
+def _certified(record: Record, trial: ToldTrial) -> CertifiedTrial:
+    started, ended = trial.started, trial.ended
+    assert ended is not None
+    rounds = [StoredRound(done.round, done.score, done.metrics) for done in trial.rounds]
+    return CertifiedTrial(
+        method=started.method,
+        stage=started.stage,
+        index=started.index,
+        generation=started.generation,
+        seed=started.seed,
+        knobs=complete_knobs(record, started.method, started.knobs),
+        outcome=ended.outcome,
+        failure=plain(ended.failure),
+        own_fault=ended.own_fault,
+        scores=tuple(done.score for done in rounds),
+        figures=certified(trial.metrics),
+        curve=curve(rounds, ended.selected),
+        seconds=_seconds(rounds),
+    )
+
+
+def _seconds(rounds: list[StoredRound]) -> float:
+    names = ("time/round_s", "time/evaluation_s")
+    return round(sum(done.metrics.get(name, 0.0) for done in rounds for name in names), 1)

@@ -1,0 +1,157 @@
+"""The search of a certificate, dealt again: nothing is trained.
+
+What a search suggests, which trials are stopped and which configuration wins follows from the
+scores alone. So from the certified scores the certified trials must follow, and no others.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import optuna
+
+from pfltune.audit.certificate import Certificate, CertifiedTrial
+from pfltune.audit.ground import Ground
+from pfltune.budget import Budget
+from pfltune.knobs import Value
+from pfltune.ranking import Outcome
+from pfltune.registry import short_name
+from pfltune.running.dealt import DealtTrials
+from pfltune.running.finished import NOTHING
+from pfltune.running.ledger import Ledger
+from pfltune.running.trial_log import TrialLog
+from pfltune.search.candidate import Candidate
+from pfltune.search.plan import Plan
+from pfltune.search.searches import ComparisonDealer
+from pfltune.search.space import SearchSpace
+from pfltune.studies.comparison import plan_methods
+from pfltune.tracking.events import Event, TrialEnded, TrialStarted
+from pfltune.trials.spec import complete_knobs
+from pfltune.trials.stored import StoredRound, StoredTrial
+
+
+def redealt(certificate: Certificate, ground: Ground) -> list[str]:
+    """What does not follow from the scores, in words, a line each; empty if all does."""
+    record = certificate.record
+    assert isinstance(record.budget, Budget)
+    references = [ground.references[short_name(method)] for method in record.methods]
+    asked = (references, record.budget, record.scenario.protocol, record.fixed)
+    plan, spaces = plan_methods(*asked)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    trials = {trial.name: trial for trial in certificate.trials}
+    strategy = {} if ground.suggests else {"strategy": _as_certified(trials)}
+    dealer = ComparisonDealer(plan, spaces, **strategy)
+    told = _Told(Ledger())
+    dealt = DealtTrials(dealer, told.ledger, told, _Certified(trials))
+    waiting = []
+    while (candidate := dealt.next()) is not None:
+        waiting.append(candidate)
+    return [*_spaces(certificate, spaces), *_compared(certificate, told.events, waiting)]
+
+
+def _as_certified(trials: Mapping[str, CertifiedTrial]) -> type:
+    """A strategy that proposes what the certificate says, where the search is another one here."""
+
+    class AsCertified:
+        def __init__(self, method: str, plan: Plan, space: SearchSpace) -> None:
+            self._name = short_name(method)
+
+        def propose(self, index: int) -> Mapping[str, Value]:
+            trial = trials.get(f"{self._name}-search-{index}")
+            return trial.knobs if trial else {}
+
+        def hear(self, index: int, outcome: Outcome) -> None:
+            pass
+
+    return AsCertified
+
+
+class _Told(TrialLog):
+    """Keeps what a search is told, and touches no file."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.events: list[Event] = []
+        self.ledger = ledger
+        super().__init__(self._keep, ledger, NOTHING, "", print)
+
+    def end(self, event: TrialEnded) -> None:
+        """Note the end of a trial."""
+        self.write(event)
+
+    def _keep(self, event: Event) -> None:
+        self.events.append(event)
+        self.ledger.apply(event)
+
+
+class _Certified:
+    """The certified trials as those that are known."""
+
+    def __init__(self, trials: Mapping[str, CertifiedTrial]) -> None:
+        self._trials = trials
+
+    def find(self, candidate: Candidate) -> StoredTrial | None:
+        """What the certificate says of a trial."""
+        trial = self._trials.get(candidate.name)
+        if trial is None:
+            return None
+        scores = enumerate(trial.scores, start=1)
+        rounds = tuple(StoredRound(number, score, {}) for number, score in scores)
+        outcome = "reached" if trial.outcome == "stopped early" else trial.outcome
+        return StoredTrial(rounds, outcome)
+
+    def keep(self, candidate: Candidate, trial: StoredTrial) -> None:
+        """Nothing."""
+
+
+def _spaces(certificate: Certificate, spaces: Mapping[str, SearchSpace]) -> Iterator[str]:
+    """Search spaces that are not what the certificate says."""
+    known = certificate.record.model_dump(mode="json")["spaces"]
+    here = {short_name(method): space.recorded() for method, space in spaces.items()}
+    now = certificate.record.model_copy(update={"spaces": here}).model_dump(mode="json")["spaces"]
+    for name in here:
+        if known.get(name) != now[name]:
+            yield f"the search space of {name} is another here than in the certificate"
+
+
+def _compared(
+    certificate: Certificate, events: list[Event], waiting: list[Candidate]
+) -> Iterator[str]:
+    trials = {trial.name: trial for trial in certificate.trials}
+    started = {event.trial: event for event in events if isinstance(event, TrialStarted)}
+    ended = {event.trial: event for event in events if isinstance(event, TrialEnded)}
+    for candidate in waiting:
+        if candidate.name not in trials:
+            yield f"{candidate.name} is missing"
+        elif candidate.name in started:
+            trial = trials[candidate.name]
+            yield f"{trial.name} was stopped after round {trial.rounds}, and should have gone on"
+    for name, trial in trials.items():
+        if name not in started:
+            yield f"{name} does not follow from the trials before it"
+        else:
+            yield from _begun(certificate, trial, started[name])
+        if name in ended:
+            yield from _over(trial, ended[name])
+
+
+def _begun(certificate: Certificate, trial: CertifiedTrial, event: TrialStarted) -> Iterator[str]:
+    if (trial.seed, trial.generation) != (event.seed, event.generation):
+        told = f"seed {trial.seed} and generation {trial.generation}"
+        yield f"{trial.name} has {told}, and should have {event.seed} and {event.generation}"
+    follow = complete_knobs(certificate.record, trial.method, event.knobs)
+    other = [name for name in follow if follow[name] != trial.knobs.get(name)]
+    other += [name for name in trial.knobs if name not in follow]
+    for name in other:
+        said, wanted = trial.knobs.get(name), follow.get(name)
+        yield f"{trial.name} has {name}={said}, and {name}={wanted} follows from the scores"
+
+
+def _over(trial: CertifiedTrial, event: TrialEnded) -> Iterator[str]:
+    if (trial.outcome, trial.rounds) != (event.outcome, _rounds(event, trial)):
+        yield (
+            f"{trial.name} {trial.outcome} after round {trial.rounds}, and the halving gives: "
+            f"{event.outcome} after round {event.round}"
+        )
+
+
+def _rounds(event: TrialEnded, trial: CertifiedTrial) -> int:
+    """A failed trial is told with the last round that it has a score of."""
+    return trial.rounds if event.outcome == trial.outcome == "failed" else event.round

@@ -1,0 +1,95 @@
+"""Comparisons whose trials are really trained, in this process and small enough to wait for."""
+
+from pathlib import Path
+
+from pfltune.budget import Budget
+from pfltune.errors import told
+from pfltune.federation.compute import Compute
+from pfltune.federation.fingerprint import fingerprint
+from pfltune.federation.trial import FederatedTrial
+from pfltune.program import Program
+from pfltune.record import Asked, Record
+from pfltune.registry import make_method
+from pfltune.running.dealt import DealtTrials
+from pfltune.running.finished import NOTHING
+from pfltune.running.hardware import Hardware
+from pfltune.running.ledger import Ledger
+from pfltune.running.trial_log import TrialLog
+from pfltune.scenario import load_scenario
+from pfltune.studies.comparison import Comparison, plan_methods
+from pfltune.tracking.events import MethodEnded, TrialEnded
+from pfltune.tracking.journal import JOURNAL, Journal
+from pfltune.trials.training import round_of, selected_of
+
+SMALL = [
+    *("protocol.rounds=4", "protocol.sampled_clients=2", "protocol.evaluate_every=1"),
+    *("partition.clients=3", "partition.alpha=5", "warm_start.epochs=1"),
+    *("backbone.patch_size=4", "backbone.width=16", "backbone.depth=1", "backbone.heads=2"),
+]
+"""Overrides of the scenario digits with which a trial takes a blink."""
+
+
+def compare_small(results: Path, name: str, methods: list[str], budget: Budget) -> Record:
+    """Run a comparison on small digits and write its folder; returns its record."""
+    scenario = load_scenario("digits", SMALL)
+    plan, spaces = plan_methods(methods, budget, scenario.protocol, {})
+    job = Comparison(
+        name=name,
+        command="compare",
+        scenario=scenario,
+        plan=plan,
+        hardware=Hardware(1, 1, 0.0, Compute()),
+        asked=Asked(checkpoints="/a/place/of/its/author"),
+        results=results,
+        spaces=spaces,
+    )
+    federation = scenario.build()
+    made = {"program": Program.of(plan.methods, "cpu"), "data": fingerprint(federation)}
+    record = Record.model_validate({**job.recorded(), **made})
+    record.write(job.folder)
+    journal, ledger = Journal(job.folder / JOURNAL, record.id), Ledger()
+    journal.observe(ledger.apply)
+    log = TrialLog(journal.append, ledger, NOTHING, str(results / "checkpoints"), print)
+    dealer = job.dealer()
+    _train(DealtTrials(dealer, ledger, log, NOTHING), ledger, job.federations(federation))
+    for method, best in dealer.best().items():
+        journal.append(MethodEnded(method, None if best is None else dict(best)))
+    journal.close()
+    return record
+
+
+def _train(dealt, ledger, federations):
+    """Train what is dealt, a round of each trial at a time."""
+    running = {}
+    while not dealt.over:
+        while (candidate := dealt.next()) is not None:
+            dealt.log.begin(candidate)
+            dealt.brackets.enter(candidate)
+            method = make_method(candidate.method, candidate.knobs)
+            ground = federations[candidate.stage]
+            running[candidate.name] = candidate, FederatedTrial(method, ground, candidate.seed)
+        for candidate, trial in list(running.values()):
+            end = _advanced(dealt, candidate, trial)
+            if end is not None:
+                del running[candidate.name]
+                dealt.log.end(end)
+                dealt.brackets.leave(candidate)
+                dealt.complete(candidate, ledger.find(candidate.name).outcome)
+
+
+def _advanced(dealt, candidate, trial):
+    """A trial a round further; its end, if that has come."""
+    verdict = dealt.brackets.verdict(candidate)
+    if verdict == "wait":
+        return None
+    if verdict == "stop":
+        return TrialEnded(candidate.name, "stopped early", trial.round)
+    try:
+        done = round_of(trial, trial.step())
+    except Exception as error:
+        return TrialEnded(candidate.name, "failed", trial.round, told(error), own_fault=True)
+    dealt.log.round(candidate, done)
+    dealt.brackets.reach(candidate, done.round, done.score)
+    if not trial.finished:
+        return None
+    return TrialEnded(candidate.name, "finished", trial.round, selected=selected_of(trial))
