@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import repeats
 from pfltune.testing import runs
-from pfltune.testing.ground import tiny_federation
+from pfltune.testing.federations import tiny_federation
 
 # A busy machine is no failure, and every machine tries the same examples.
 settings.register_profile(
@@ -126,7 +126,7 @@ def cold_store(made_once):
 
 @pytest.fixture(scope="session")
 def make_federation():
-    """The factory of tiny federations, see :func:`pfltune.testing.ground.tiny_federation`."""
+    """The factory of tiny federations, see :func:`pfltune.testing.federations.tiny_federation`."""
     return tiny_federation
 
 

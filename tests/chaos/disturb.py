@@ -1,5 +1,6 @@
 """Running a comparison, killing it at moments that a seed chooses, and starting it again."""
 
+import json
 import os
 import random
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -185,12 +186,29 @@ def disturbed(
         name: of the comparison.
         disturbances: in order.
     """
-    whole, resumed = [*options, "--name", name], ["--resume", name]
+    whole, resumed = ["compare", *options, "--name", name], ["compare", "--resume", name]
+
+    def words(number: int) -> list[str]:
+        again = number % 2 and (folder / "results" / name / "comparison.json").exists()
+        return resumed if again else whole
+
+    return told_until_it_ends(folder, words, name, disturbances)
+
+
+def told_until_it_ends(
+    folder: Path, words: Callable[[int], list[str]], name: str, disturbances: list[Disturbance]
+) -> Story:
+    """Start a command again and again until it ends by itself.
+
+    Args:
+        folder: to run in, with the results below it.
+        words: of the command, by the number of the start.
+        name: of the comparison.
+        disturbances: in order.
+    """
     left, story = list(disturbances), Story()
     for number in range(len(disturbances) + 3):
-        again = number % 2 and (folder / "results" / name / "comparison.json").exists()
-        command = [PFLTUNE, "compare", *(resumed if again else whole)]
-        with Running(folder, command) as running:
+        with Running(folder, [PFLTUNE, *words(number)]) as running:
             story.sittings.append(running.disturb(left, folder / "results" / name))
         (folder / "story.txt").write_text(story.whole())
         if story.ended:
@@ -250,11 +268,10 @@ class Running:
         Returns:
             Whether that came; otherwise it has ended, or takes too long.
         """
-        journal = results / "journal.jsonl"
         for number in self._ticks():
             if number % 25 == 0:
                 self.victims.look()
-            if words in self.output() and lines_of(journal) >= lines:
+            if words in self.output() and lines_of(results) >= lines:
                 return True
         return False
 
@@ -320,8 +337,12 @@ class Running:
             time.sleep(LOOK_S)
 
 
-def lines_of(journal: Path) -> int:
-    """Whole lines of a journal; 0 if there is none yet."""
+def lines_of(comparison: Path) -> int:
+    """Whole lines of the present journal in a comparison's folder; 0 if there is none yet."""
+    record = comparison / "comparison.json"
+    if not record.exists():
+        return 0
+    journal = comparison / json.loads(record.read_text())["journal"]
     return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
 

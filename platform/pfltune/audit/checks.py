@@ -5,8 +5,8 @@ from typing import Literal
 
 from pfltune.audit.bounds import bound
 from pfltune.audit.certificate import CertifiedTrial
+from pfltune.audit.conditions import Conditions
 from pfltune.audit.figures import COUNTED, TEST, VAL
-from pfltune.audit.ground import Ground
 from pfltune.audit.retrain import Retrained, retrained
 from pfltune.errors import UserError
 from pfltune.text import plain
@@ -39,31 +39,33 @@ class TrialCheck:
         return f"{self.trial}: {self.answer}" + (f": {self.words}" if self.words else "")
 
 
-def checked(trial: CertifiedTrial, ground: Ground) -> TrialCheck:
+def checked(trial: CertifiedTrial, conditions: Conditions) -> TrialCheck:
     """Train a trial again and hold it against the certificate."""
     if not trial.repeats:
         why = f"the machine ended it ({plain(trial.failure)})"
         return TrialCheck(trial.name, "not checked", why)
     try:
-        here = retrained(trial, ground)
+        here = retrained(trial, conditions)
     except UserError as error:
         return TrialCheck(trial.name, "differs", plain(str(error)))
     except (OSError, MemoryError) as error:
         why = f"this machine cannot train it: {plain(str(error))}"
         return TrialCheck(trial.name, "not checked", why)
-    answer, words = held_against(trial, here, ground)
+    answer, words = held_against(trial, here, conditions)
     return TrialCheck(trial.name, answer, words, trial.seconds)
 
 
-def held_against(trial: CertifiedTrial, here: Retrained, ground: Ground) -> tuple[Answer, str]:
+def held_against(
+    trial: CertifiedTrial, here: Retrained, conditions: Conditions
+) -> tuple[Answer, str]:
     """Whether a trial went here as the certificate says, and what of it did not."""
-    ended = _ending(trial, here, ground.exact)
+    ended = _ending(trial, here, conditions.exact)
     if ended:
         return "differs", ended
-    if ground.exact:
+    if conditions.exact:
         other = _bits(trial, here)
         return ("differs", other) if other else ("matches", "bit for bit")
-    return _bounds(trial, here, ground)
+    return _bounds(trial, here, conditions)
 
 
 def _ending(trial: CertifiedTrial, here: Retrained, exact: bool) -> str:
@@ -95,7 +97,7 @@ def _bits(trial: CertifiedTrial, here: Retrained) -> str:
     return ""
 
 
-def _bounds(trial: CertifiedTrial, here: Retrained, ground: Ground) -> tuple[Answer, str]:
+def _bounds(trial: CertifiedTrial, here: Retrained, conditions: Conditions) -> tuple[Answer, str]:
     """Whether it is as near as another processor lets it be."""
     if trial.outcome == "failed":
         return "within bounds", "it fails here too"
@@ -105,7 +107,7 @@ def _bounds(trial: CertifiedTrial, here: Retrained, ground: Ground) -> tuple[Ans
             return "differs", f"{name} is {found[name]:.6g} here, not {trial.figures.get(name)}"
     told = []
     for what, part, said, mine in _accuracies(trial, here):
-        allowed, off = bound(ground.federation, part), abs(said - mine)
+        allowed, off = bound(conditions.federation, part), abs(said - mine)
         told.append(f"{what} {100 * off:.2f} of {100 * allowed:.2f} points allowed")
         if off > allowed + ROUNDING:
             limit = f"{100 * allowed:.2f} points are allowed"

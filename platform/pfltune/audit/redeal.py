@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import optuna
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial
-from pfltune.audit.ground import Ground
+from pfltune.audit.conditions import Conditions
 from pfltune.budget import Budget
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome
@@ -28,16 +28,16 @@ from pfltune.trials.spec import complete_knobs
 from pfltune.trials.stored import StoredRound, StoredTrial
 
 
-def redealt(certificate: Certificate, ground: Ground) -> list[str]:
+def redealt(certificate: Certificate, conditions: Conditions) -> list[str]:
     """What does not follow from the scores, in words, a line each; empty if all does."""
     record = certificate.record
     assert isinstance(record.budget, Budget)
-    references = [ground.references[short_name(method)] for method in record.methods]
+    references = [conditions.references[short_name(method)] for method in record.methods]
     asked = (references, record.budget, record.scenario.protocol, record.fixed)
     plan, spaces = plan_methods(*asked)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trials = {trial.name: trial for trial in certificate.trials}
-    strategy = {} if ground.suggests else {"strategy": _as_certified(trials)}
+    strategy = {} if conditions.suggests else {"strategy": _as_certified(trials)}
     dealer = ComparisonDealer(plan, spaces, **strategy)
     told = _Told(Ledger())
     dealt = DealtTrials(dealer, told.ledger, told, _Certified(trials))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from pfltune.audit.certificate import CertifiedTrial
+from pfltune.audit.conditions import Conditions
 from pfltune.audit.figures import certified, curve
-from pfltune.audit.ground import Ground
 from pfltune.errors import Diverged, told
 from pfltune.federation.trial import FederatedTrial
 from pfltune.knobs import knobs_of
@@ -53,21 +53,21 @@ class Retrained:
         return certified(last | final_figures(ended))
 
 
-def retrained(trial: CertifiedTrial, ground: Ground) -> Retrained:
+def retrained(trial: CertifiedTrial, conditions: Conditions) -> Retrained:
     """Train a trial as far as the certificate says; where it should fail, on until it does.
 
     Raises:
         UserError: its method cannot be made with its knobs.
         OSError, MemoryError: this machine cannot train it.
     """
-    method = _method(trial, ground)
-    federation = ground.federation
+    method = _method(trial, conditions)
+    federation = conditions.federation
     if trial.stage == "search":
         federation = federation.without_test()
     most = federation.protocol.rounds if trial.outcome == "failed" else trial.rounds
     done: list[StoredRound] = []
     try:
-        training = FederatedTrial(method, federation, trial.seed, ground.compute)
+        training = FederatedTrial(method, federation, trial.seed, conditions.compute)
         while training.round < most and not training.finished:
             done.append(round_of(training, training.step()))
     except (OSError, MemoryError, torch.OutOfMemoryError):
@@ -79,8 +79,8 @@ def retrained(trial: CertifiedTrial, ground: Ground) -> Retrained:
     return Retrained(tuple(done), selected_of(training) if training.finished else None)
 
 
-def _method(trial: CertifiedTrial, ground: Ground) -> Method:
-    reference = ground.references[trial.method]
+def _method(trial: CertifiedTrial, conditions: Conditions) -> Method:
+    reference = conditions.references[trial.method]
     knobs = knobs_of(find_method(reference))
     own = {
         name: value

@@ -9,10 +9,10 @@ from typing import Any
 from pfltune.audit.bounds import bound
 from pfltune.audit.certificate import Certificate, CertifiedTrial, Row, read_certificate
 from pfltune.audit.checks import TrialCheck, checked
+from pfltune.audit.conditions import Conditions, conditions_of
 from pfltune.audit.consistency import contradictions
 from pfltune.audit.draw import chosen, drawn
 from pfltune.audit.figures import TEST
-from pfltune.audit.ground import Ground, ground_of
 from pfltune.audit.redeal import redealt
 from pfltune.audit.table import SPREAD
 from pfltune.budget import Budget
@@ -84,22 +84,22 @@ def verified(
     picked = chosen(certificate.trials, trials) or drawn(certificate.trials, sample, number)
     for line in _stated(certificate):
         tell(line)
-    ground = ground_of(certificate.record, methods, accept_new_code)
-    for line in _conditions(ground):
+    conditions = conditions_of(certificate.record, methods, accept_new_code)
+    for line in _conditions(conditions):
         tell(line)
-    faults = [*contradictions(certificate), *redealt(certificate, ground)]
+    faults = [*contradictions(certificate), *redealt(certificate, conditions)]
     tell("Without training: " + (count(len(faults), "fault") if faults else "no fault"))
     for fault in faults:
         tell(f"  {plain(fault)}")
     tell(_announced(picked, number, certificate))
     checks = []
     for trial in picked:
-        checks.append(checked(trial, ground))
+        checks.append(checked(trial, conditions))
         tell(checks[-1].line)
     verdict = Verdict(
         plain(certificate.record.name),
-        ground.exact,
-        ground.differences,
+        conditions.exact,
+        conditions.differences,
         tuple(map(plain, faults)),
         number,
         len(certificate.trials),
@@ -148,16 +148,16 @@ def _row(row: Row) -> str:
     return f"{plain(row.method)}: {accuracy}, {sent:.2f} MB, {count(len(row.seeds), 'seed')}"
 
 
-def _conditions(ground: Ground) -> list[str]:
-    differences = [f"Another here: {told}" for told in ground.differences]
-    unsaid = [] if ground.suggests else ["Suggestions of the search are taken as they are"]
-    if ground.exact:
+def _conditions(conditions: Conditions) -> list[str]:
+    differences = [f"Another here: {told}" for told in conditions.differences]
+    unsaid = [] if conditions.suggests else ["Suggestions of the search are taken as they are"]
+    if conditions.exact:
         return [
             *differences,
             *unsaid,
             "Code, versions, data and processor are its own: bit for bit",
         ]
-    val, test = (100 * bound(ground.federation, part) for part in ("val", "test"))
+    val, test = (100 * bound(conditions.federation, part) for part in ("val", "test"))
     bounds = f"validation accuracy ± {val:.2f} points, test accuracy ± {test:.2f}, counts equal"
     return [*differences, *unsaid, f"Data are its own; within bounds: {bounds}"]
 

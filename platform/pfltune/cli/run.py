@@ -115,8 +115,8 @@ def _spec(
     program = Program.of([reference], compute.device, scenario.strangers())
     values = {name: getattr(method, name) for name in knobs_of(type(method))}
     computing = Computing(**{name: getattr(compute, name) for name in Computing.model_fields})
-    ground = (program, fingerprint(federation), computing)
-    return TrialSpec.made(*ground, "confirm", short_name(reference), values, seed)
+    made_with = (program, fingerprint(federation), computing)
+    return TrialSpec.made(*made_with, "confirm", short_name(reference), values, seed)
 
 
 def _train(

@@ -1,4 +1,4 @@
-"""Several comparisons on one ground as if they had been one, and rows that are left out."""
+"""Comparisons on the same data and seeds as if they had been one, and rows that are left out."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -39,9 +39,9 @@ def without(results: Sequence[ComparisonResult], names: Collection[str]) -> list
 
 
 def why_apart(results: Sequence[ComparisonResult]) -> str | None:
-    """What keeps comparisons on one ground from one table; None if nothing does.
+    """What keeps comparisons on the same data from one table; None if nothing does.
 
-    Empty if they are on different grounds, where nobody expects one.
+    Empty if their data differ, where nobody expects one.
     """
     first = results[0].record
     for other in (result.record for result in results[1:]):

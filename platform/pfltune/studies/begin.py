@@ -39,16 +39,16 @@ def comparison(
     Raises:
         UserError: something of it is not possible.
     """
-    record, settings = _completed(command, given, like)
-    scenario = scenario_of(given, record, settings)
-    named = method_list(given["methods"]) if "methods" in given else MethodList(settings["methods"])
+    record, options = _completed(command, given, like)
+    scenario = scenario_of(given, record, options)
+    named = method_list(given["methods"]) if "methods" in given else MethodList(options["methods"])
     job = _comparison(
         command,
         name_of(given, scenario.name),
         scenario,
         named,
-        budget_of(given, settings),
-        settings,
+        budget_of(given, options),
+        options,
         results_folder(given),
     )
     return replace(job, sweep=sweep)
@@ -78,10 +78,10 @@ def extension(given: Mapping[str, Any]) -> Comparison:
     command = "compare" if len(methods) > len(record.methods) else record.command
     # What a comparison was begun with --fresh has trained is known to it.
     known_too = {"fresh": False, **free}
-    settings = completed(known_too, record, {"methods": (), **defaults("compare"), "fixed": {}})
-    scenario = scenario_of(free, record, settings)
+    options = completed(known_too, record, {"methods": (), **defaults("compare"), "fixed": {}})
+    scenario = scenario_of(free, record, options)
     every = replace(named, references=methods)
-    job = _comparison(command, record.name, scenario, every, budget, settings, results)
+    job = _comparison(command, record.name, scenario, every, budget, options, results)
     return replace(job, extends=True)
 
 
@@ -91,32 +91,32 @@ def _comparison(
     scenario: Scenario,
     named: MethodList,
     budget: Budget,
-    settings: Mapping[str, Any],
+    options: Mapping[str, Any],
     results: Path,
 ) -> Comparison:
     only = short_name(canonical(named.references[0]))
-    held = {method or only: knobs for method, knobs in settings["fixed"].items()}
+    held = {method or only: knobs for method, knobs in options["fixed"].items()}
     plan, spaces = plan_methods(list(named.references), budget, scenario.protocol, held)
     return Comparison(
         name=name,
         command=command,
         scenario=scenario,
         plan=plan,
-        hardware=hardware_of(settings, scenario, first_methods(spaces)),
-        asked=asked_of(settings),
+        hardware=hardware_of(options, scenario, first_methods(spaces)),
+        asked=asked_of(options),
         results=writable_folder(results),
         spaces=spaces,
         titles={short_name(canonical(m)): title for m, title in named.titles.items()},
     )
 
 
-def budget_of(given: Mapping[str, Any], settings: Mapping[str, Any]) -> Budget:
+def budget_of(given: Mapping[str, Any], options: Mapping[str, Any]) -> Budget:
     """What the options say that each method may spend; a part that is given stands by itself.
 
     Raises:
         UserError: it is not possible.
     """
-    wanted = {key: settings[key] for key in ("trials", "generation", "eta", "seeds", "seed")}
+    wanted = {key: options[key] for key in ("trials", "generation", "eta", "seeds", "seed")}
     if isinstance(wanted["generation"], tuple) and "trials" not in given:
         wanted["trials"] = None
     elif isinstance(wanted["generation"], tuple) and "generation" not in given:
@@ -131,17 +131,17 @@ def study(given: Mapping[str, Any]) -> Study:
         UserError: something of it is not possible.
     """
     command = "sensitivity"
-    record, settings = _completed(command, given)
-    scenario = scenario_of(given, record, settings)
-    wanted = {key: settings[key] for key in Sensitivity.model_fields}
+    record, options = _completed(command, given)
+    scenario = scenario_of(given, record, options)
+    wanted = {key: options[key] for key in Sensitivity.model_fields}
     budget = validated(Sensitivity, wanted, command)
     return Study(
         name=name_of(given, f"{scenario.name}-{command}"),
         command=command,
         scenario=scenario,
         plan=study_plan(budget, scenario.protocol),
-        hardware=hardware_of(settings, scenario, study_methods(budget.lr)),
-        asked=asked_of(settings),
+        hardware=hardware_of(options, scenario, study_methods(budget.lr)),
+        asked=asked_of(options),
         results=writable_folder(results_folder(given)),
         budget=budget,
     )
@@ -150,7 +150,7 @@ def study(given: Mapping[str, Any]) -> Study:
 def _completed(
     command: str, given: Mapping[str, Any], like: Record | None = None
 ) -> tuple[Record | None, dict[str, Any]]:
-    """What goes on, and all settings of the job."""
+    """What goes on, and all options of the job."""
     record = begun(command, given, results_folder(given))
     known = record or like
     see_files(given, known)
@@ -158,13 +158,13 @@ def _completed(
 
 
 def scenario_of(
-    given: Mapping[str, Any], record: Record | None, settings: Mapping[str, Any]
+    given: Mapping[str, Any], record: Record | None, options: Mapping[str, Any]
 ) -> Scenario:
     """The scenario that the options name or are; what they leave open is as in the record."""
-    overrides = override_texts(settings["overrides"])
+    overrides = override_texts(options["overrides"])
     if record is not None and "scenario" not in given:
         return overridden(record.scenario, overrides)
-    chosen = settings["scenario"]
+    chosen = options["scenario"]
     if isinstance(chosen, Scenario):
         return overridden(chosen, overrides)
     return load_scenario(str(chosen), overrides)
@@ -181,13 +181,13 @@ def name_of(given: Mapping[str, Any], default: str) -> str:
 
 
 def hardware_of(
-    settings: Mapping[str, Any], scenario: Scenario, methods: Iterable[Method]
+    options: Mapping[str, Any], scenario: Scenario, methods: Iterable[Method]
 ) -> Hardware:
     """What the options say of hardware, with what they leave open measured."""
-    address = settings["ray_address"] if settings["ray_address"] != HERE else None
-    if address and settings["workers"]:
+    address = options["ray_address"] if options["ray_address"] != HERE else None
+    if address and options["workers"]:
         raise UserError(
-            f"--workers {settings['workers']} is for this machine alone; with --ray-address as "
+            f"--workers {options['workers']} is for this machine alone; with --ray-address as "
             "many trials run as the cluster has room for"
         )
     machines = cluster(address) if address else this_machine()
@@ -195,15 +195,15 @@ def hardware_of(
         scenario,
         methods,
         machines,
-        settings["workers"],
-        settings["threads"],
-        pick_device(settings["device"], machines.gpus),
-        settings["gpus_per_trial"],
-        settings["precision"],
-        settings["deterministic"],
+        options["workers"],
+        options["threads"],
+        pick_device(options["device"], machines.gpus),
+        options["gpus_per_trial"],
+        options["precision"],
+        options["deterministic"],
     )
 
 
-def asked_of(settings: Mapping[str, Any]) -> Asked:
+def asked_of(options: Mapping[str, Any]) -> Asked:
     """The options that touch no figure, for the record."""
-    return validated(Asked, {key: settings[key] for key in Asked.model_fields}, "options")
+    return validated(Asked, {key: options[key] for key in Asked.model_fields}, "options")

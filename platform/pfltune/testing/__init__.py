@@ -15,5 +15,5 @@ from pfltune.testing.contract import CHECKS as CHECKS
 from pfltune.testing.contract import Case as Case
 from pfltune.testing.contract import check_method as check_method
 from pfltune.testing.contract import contract_of as contract_of
-from pfltune.testing.ground import small_federation as small_federation
+from pfltune.testing.federations import small_federation as small_federation
 from pfltune.testing.subject import Subject as Subject

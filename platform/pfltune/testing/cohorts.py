@@ -9,7 +9,7 @@ from pfltune.federation.hindrance import Hindrance
 from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import LOSS
 from pfltune.testing.broken import Broken
-from pfltune.testing.ground import small_federation
+from pfltune.testing.federations import small_federation
 from pfltune.testing.runs import Figures, other_figures, run, state_of, trial_of
 from pfltune.testing.subject import Subject
 
@@ -19,7 +19,7 @@ AT_ONCE = 3
 
 def trains_at_once_as_one_by_one(subject: Subject) -> None:
     """Clients that train at once end as they do one after the other"""
-    alone = trial_of(subject, _ground())
+    alone = trial_of(subject, _federation())
     expected, (together, found) = run(alone), _at_once(subject)
     far = _farther(state_of(together), state_of(alone))
     figures = other_figures([_no_loss(f) for f in found], [_no_loss(f) for f in expected])
@@ -42,11 +42,11 @@ def hindrances_of(subject: Subject) -> list[Hindrance]:
 
 @cache
 def _at_once(subject: Subject) -> tuple[FederatedTrial, list[Figures]]:
-    trial = trial_of(subject, _ground(), cohort=AT_ONCE)
+    trial = trial_of(subject, _federation(), cohort=AT_ONCE)
     return trial, run(trial)
 
 
-def _ground() -> Federation:
+def _federation() -> Federation:
     return small_federation(sampled_clients=AT_ONCE, rounds=2)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from pfltune.figures import ADAPTATION_STEPS, BEST_VAL, EVALUATION, TEST, VAL, tells_of_test
 from pfltune.testing.broken import Broken
-from pfltune.testing.ground import ROUNDS, small_federation
+from pfltune.testing.federations import ROUNDS, small_federation
 from pfltune.testing.runs import (
     Figures,
     differing,

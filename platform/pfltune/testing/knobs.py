@@ -10,7 +10,7 @@ from pfltune.federation.trial import FederatedTrial
 from pfltune.knobs import knobs_of
 from pfltune.method import Method, Tensors
 from pfltune.testing.broken import Broken
-from pfltune.testing.ground import small_federation
+from pfltune.testing.federations import small_federation
 from pfltune.testing.runs import differing, repeatable, state_of
 from pfltune.testing.subject import Change, numbers
 

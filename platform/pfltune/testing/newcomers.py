@@ -6,7 +6,7 @@ from pfltune.federation.federation import Federation
 from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import UNSEEN
 from pfltune.testing.broken import Broken
-from pfltune.testing.ground import small_federation
+from pfltune.testing.federations import small_federation
 from pfltune.testing.runs import Figures, differing, run, some, state_of, trial_of
 from pfltune.testing.subject import Subject
 
@@ -22,12 +22,12 @@ class _Blind(FederatedTrial):
 
 def meets_unseen_clients(subject: Subject) -> None:
     """Unseen clients are met in the last round, and change nothing"""
-    trial = trial_of(subject, _ground())
+    trial = trial_of(subject, _federation())
     reports = run(trial)
     told = [any(name.startswith(UNSEEN) for name in report) for report in reports]
     if told != [False] * (len(told) - 1) + [True]:
         raise Broken("unseen clients in the last round only", f"{told}", "report none", "train")
-    blind = _Blind(subject.make(), _ground(), 0)
+    blind = _Blind(subject.make(), _federation(), 0)
     run(blind)
     if changed := differing(state_of(trial), state_of(blind)):
         raise Broken(
@@ -38,5 +38,5 @@ def meets_unseen_clients(subject: Subject) -> None:
         )
 
 
-def _ground() -> Federation:
+def _federation() -> Federation:
     return replace(small_federation(), unseen=NEWCOMERS)

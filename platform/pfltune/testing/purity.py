@@ -12,7 +12,7 @@ from pfltune.federation.trial import FederatedTrial
 from pfltune.isolation import snapshot
 from pfltune.method import Method, Start, Tensors
 from pfltune.testing.broken import Broken
-from pfltune.testing.ground import small_federation
+from pfltune.testing.federations import small_federation
 from pfltune.testing.runs import differing, run, some, with_hooks
 from pfltune.testing.subject import Subject
 

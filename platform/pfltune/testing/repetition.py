@@ -5,7 +5,7 @@ from unittest.mock import patch
 from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import STEPS, VAL
 from pfltune.testing.broken import Broken
-from pfltune.testing.ground import ROUNDS, small_federation
+from pfltune.testing.federations import ROUNDS, small_federation
 from pfltune.testing.runs import (
     differing,
     other_figures,

@@ -13,7 +13,7 @@ from pfltune.federation.federation import Federation
 from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import repeats
 from pfltune.method import Method, Tensors
-from pfltune.testing.ground import small_federation
+from pfltune.testing.federations import small_federation
 from pfltune.testing.subject import Subject
 
 Figures = dict[str, float]
@@ -83,10 +83,12 @@ class Recording(NamedTuple):
     checkpoints: list[Memory]
 
 
-def trial_of(subject: Subject, ground: Federation | None = None, cohort: int = 1) -> FederatedTrial:
+def trial_of(
+    subject: Subject, federation: Federation | None = None, cohort: int = 1
+) -> FederatedTrial:
     """A new trial with seed 0, on the small federation if no other is given."""
     compute = Compute(cohort=cohort)
-    return FederatedTrial(subject.make(), ground or small_federation(), 0, compute)
+    return FederatedTrial(subject.make(), federation or small_federation(), 0, compute)
 
 
 def resumed(subject: Subject, checkpoint: Memory) -> FederatedTrial:

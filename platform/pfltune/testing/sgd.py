@@ -12,7 +12,7 @@ from pfltune.federation.trial import FederatedTrial
 from pfltune.isolation import contained
 from pfltune.method import Method, Phase
 from pfltune.testing.broken import Broken
-from pfltune.testing.ground import Sizes, small_federation
+from pfltune.testing.federations import Sizes, small_federation
 from pfltune.testing.runs import run, trial_of
 from pfltune.testing.subject import Subject
 
@@ -44,17 +44,17 @@ def is_plain_sgd_on_one_client(subject: Subject) -> str | None:
 
 def _by_hand(trial: FederatedTrial) -> dict[str, torch.Tensor]:
     with contained(type(trial.method).__name__, {"threads": 1}, seed=0):
-        ground = trial.federation
-        model = _model(trial.method, ground)
-        for number in range(1, ground.protocol.rounds + 1):
+        federation = trial.federation
+        model = _model(trial.method, federation)
+        for number in range(1, federation.protocol.rounds + 1):
             draw = trial._crew.work(0, "training", number).draw()
             for phase in trial.method.phases():
                 _descend(model, trial, phase, [chosen[0] for chosen in draw(phase)])
         return model.state_dict()
 
 
-def _model(method: Method, ground: Federation) -> nn.Module:
-    bare = ground.build_backbone(0)
+def _model(method: Method, federation: Federation) -> nn.Module:
+    bare = federation.build_backbone(0)
     model = set_up(method, bare, 1, 0, torch.device("cpu")).model.train()
     for module in filter(is_frozen, model.modules()):
         module.eval()

@@ -9,7 +9,7 @@ from pfltune.figures import DOWN, EVALUATION, TOTAL, UP
 from pfltune.isolation import restored
 from pfltune.method import Tensors
 from pfltune.testing.broken import Broken
-from pfltune.testing.ground import small_federation
+from pfltune.testing.federations import small_federation
 from pfltune.testing.runs import Sent, differing, run, some, straight, tapped, trial_of
 from pfltune.testing.subject import Subject
 

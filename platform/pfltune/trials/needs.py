@@ -22,13 +22,13 @@ class Needs:
     Attributes:
         comparisons: ids of those that are there.
         keys: of all their trials.
-        grounds: keys of what the trials of those have in common that have not come to their end,
+        commons: keys of what the trials of those have in common that have not come to their end,
             and so may still look for any of them.
     """
 
     comparisons: frozenset[str]
     keys: frozenset[str]
-    grounds: frozenset[str]
+    commons: frozenset[str]
 
     @classmethod
     def of(cls, results: Path) -> "Needs":
@@ -41,7 +41,7 @@ class Needs:
         return cls(
             frozenset().union(*(each.comparisons for each in found)),
             frozenset().union(*(each.keys for each in found)),
-            frozenset().union(*(each.grounds for each in found)),
+            frozenset().union(*(each.commons for each in found)),
         )
 
     def has(self, entry: Entry) -> bool:
@@ -49,7 +49,7 @@ class Needs:
         return (
             entry.origin.comparison in self.comparisons
             or entry.spec.key in self.keys
-            or entry.spec.ground.key in self.grounds
+            or entry.spec.common.key in self.commons
         )
 
 
@@ -101,8 +101,8 @@ def _needs(folder: Path, record: Record) -> Needs:
     keys = {TrialSpec.of(record, e.stage, e.method, e.knobs, e.seed).key for e in started}
     over = _ended(events.get(record.journal, [])) >= set(map(short_name, record.methods))
     to_come = () if over else record.methods
-    grounds = {TrialSpec.of(record, "confirm", m, {}, 0).ground.key for m in to_come}
-    return Needs(frozenset({record.id}), frozenset(keys), frozenset(grounds))
+    commons = {TrialSpec.of(record, "confirm", m, {}, 0).common.key for m in to_come}
+    return Needs(frozenset({record.id}), frozenset(keys), frozenset(commons))
 
 
 def _ended(events: list[Event]) -> set[str]:

@@ -115,7 +115,7 @@ class TrialSpec(Settings):
         return self.computing.device == "cpu" or self.computing.deterministic
 
     @property
-    def ground(self) -> "TrialSpec":
+    def common(self) -> "TrialSpec":
         """What it has in common with the other trials of its method in a comparison."""
         data = {name: found for name, found in self.data.items() if name != "clients"}
         return self.model_copy(update={"data": data, "stage": "confirm", "knobs": {}, "seed": 0})

@@ -20,7 +20,7 @@ Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True)
-class Ground:
+class Conditions:
     """What trials are trained on here.
 
     Attributes:
@@ -40,7 +40,9 @@ class Ground:
     suggests: bool
 
 
-def ground_of(record: Record, named: Sequence[str] = (), accept_new_code: bool = False) -> Ground:
+def conditions_of(
+    record: Record, named: Sequence[str] = (), accept_new_code: bool = False
+) -> Conditions:
     """Build a certificate's scenario and see that methods, program and data are its own.
 
     Args:
@@ -63,7 +65,7 @@ def ground_of(record: Record, named: Sequence[str] = (), accept_new_code: bool =
     federation = record.scenario.build(record.computing.threads)
     told += _data(record, federation, same)
     wanted = record.computing.model_dump() | {"device": device}
-    return Ground(
+    return Conditions(
         references=references,
         federation=federation,
         compute=Compute(**wanted),
