@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pfltune.search.plan import Plan
-from pfltune.studies.progress import ComparisonLines, MethodProgress, SweepLines
+from pfltune.studies.progress import ComparisonLines, Lines, MethodProgress, SweepLines
 from pfltune.text import plain
 
 SECONDS_BETWEEN_FRAMES = 0.25
@@ -22,23 +22,18 @@ COLUMNS = ("method", "search", "confirm", "best val. accuracy", "stopped early",
 """Of the live table; the last is the first to go where there is no room."""
 
 
-class ComparisonProgress(ComparisonLines):
-    """Follows the journal and shows where the comparison stands.
+class Redrawn(Lines):
+    """Lines of which a terminal shows one table instead, drawn anew each time."""
 
-    Args:
-        plan: how much there is to do.
-        console: where to show it.
-    """
+    _live: Live | None
 
-    def __init__(self, plan: Plan, console: Console) -> None:
-        super().__init__(plan, partial(console.print, soft_wrap=True, highlight=False))
-        self._console = console
+    def _draw_on(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         if self._live:
             self.seconds_between = SECONDS_BETWEEN_FRAMES
 
     def start(self) -> None:
-        """Show what there is, and time from here on."""
+        """Show where it stands, and time from here on."""
         super().start()
         if self._live:
             self._live.start()
@@ -54,6 +49,23 @@ class ComparisonProgress(ComparisonLines):
             self._live.update(self._table(), refresh=True)
         else:
             super()._show()
+
+    def _table(self) -> Group:
+        raise NotImplementedError
+
+
+class ComparisonProgress(Redrawn, ComparisonLines):
+    """Follows the journal and shows where the comparison stands.
+
+    Args:
+        plan: how much there is to do.
+        console: where to show it.
+    """
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        super().__init__(plan, partial(console.print, soft_wrap=True, highlight=False))
+        self._console = console
+        self._draw_on(console)
 
     def _table(self) -> Group:
         """As many columns as the terminal has room for; the method and how far it is are there."""
@@ -90,7 +102,7 @@ class ComparisonProgress(ComparisonLines):
         return of if reached else ""
 
 
-class SweepProgress(SweepLines):
+class SweepProgress(Redrawn, SweepLines):
     """Follows the cells of a sweep and shows where they stand.
 
     Args:
@@ -100,27 +112,7 @@ class SweepProgress(SweepLines):
 
     def __init__(self, plans: Mapping[str, Plan], console: Console) -> None:
         super().__init__(plans, partial(console.print, soft_wrap=True, highlight=False))
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        if self._live:
-            self.seconds_between = SECONDS_BETWEEN_FRAMES
-
-    def start(self) -> None:
-        """Show where the cells stand, and time from here on."""
-        if self._live and not self._live.is_started:
-            self._live.start()
-        super().start()
-
-    def close(self) -> None:
-        """Leave the last state on the screen."""
-        super().close()
-        if self._live:
-            self._live.stop()
-
-    def _show(self) -> None:
-        if self._live:
-            self._live.update(self._table(), refresh=True)
-        else:
-            super()._show()
+        self._draw_on(console)
 
     def _table(self) -> Group:
         table = Table(box=None, pad_edge=False, padding=(0, 2))

@@ -74,15 +74,28 @@ class Clock:
         return None if timed < FEWEST_ROUNDS else (now - since) * (total - done) / timed
 
 
-class ComparisonLines:
+class Lines:
+    """Says now and then where something stands."""
+
+    seconds_between = SECONDS_BETWEEN_LINES
+
+    def start(self) -> None:
+        """Show where it stands, and time from here on."""
+
+    def close(self) -> None:
+        """Tell the last state."""
+
+    def _show(self) -> None:
+        """Tell the state."""
+
+
+class ComparisonLines(Lines):
     """Follows the journal and says now and then where the comparison stands.
 
     Args:
         plan: how much there is to do.
         tell: takes a line.
     """
-
-    seconds_between = SECONDS_BETWEEN_LINES
 
     def __init__(self, plan: Plan, tell: Callable[[str], object]) -> None:
         self._plan = plan
@@ -196,15 +209,13 @@ class CellProgress:
         self.sweep.close()
 
 
-class SweepLines:
+class SweepLines(Lines):
     """Says now and then where the cells of a sweep stand.
 
     Args:
         plans: of the cells, by what they are called.
         tell: takes a line.
     """
-
-    seconds_between = SECONDS_BETWEEN_LINES
 
     def __init__(self, plans: Mapping[str, Plan], tell: Callable[[str], object]) -> None:
         self._tell = tell
