@@ -36,8 +36,8 @@ class CertifiedTrial(Settings):
         failure: why it failed.
         own_fault: whether it would fail again; else it was the machine that failed.
         scores: what a search maximises, after each round.
-        figures: those of its end, see :data:`pfltune.audit.figures.CERTIFIED`.
-        curve: digest of all its figures that repeat, see :func:`pfltune.audit.figures.curve`.
+        figures: those of its end, see :data:`pfltune.audit.kept.CERTIFIED`.
+        curve: digest of all its figures that repeat, see :func:`pfltune.audit.kept.curve`.
         seconds: that it took, for people.
     """
 

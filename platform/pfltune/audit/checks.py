@@ -6,7 +6,7 @@ from typing import Literal
 from pfltune.audit.bounds import bound
 from pfltune.audit.certificate import CertifiedTrial
 from pfltune.audit.conditions import Conditions
-from pfltune.audit.figures import COUNTED, TEST, VAL
+from pfltune.audit.kept import COUNTED, TEST, VAL
 from pfltune.audit.retrain import Retrained, retrained
 from pfltune.errors import UserError
 from pfltune.text import plain

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial, Row
-from pfltune.audit.figures import ROUND, VAL, first_of_the_best
+from pfltune.audit.kept import ROUND, VAL, first_of_the_best
 from pfltune.audit.table import table_of
 from pfltune.federation.federation import Rounds
 from pfltune.registry import short_name

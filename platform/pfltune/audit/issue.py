@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial
-from pfltune.audit.figures import certified, curve
+from pfltune.audit.kept import certified, curve
 from pfltune.audit.table import table_of
 from pfltune.errors import UserError
+from pfltune.figures import EVALUATION_SECONDS, ROUND_SECONDS
 from pfltune.program import file_of
 from pfltune.record import Asked, Record
 from pfltune.registry import short_name
@@ -87,5 +88,5 @@ def _certified(record: Record, trial: ToldTrial) -> CertifiedTrial:
 
 
 def _seconds(rounds: list[StoredRound]) -> float:
-    names = ("time/round_s", "time/evaluation_s")
+    names = (ROUND_SECONDS.name, EVALUATION_SECONDS.name)
     return round(sum(done.metrics.get(name, 0.0) for done in rounds for name in names), 1)

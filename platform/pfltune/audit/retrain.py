@@ -6,7 +6,7 @@ import torch
 
 from pfltune.audit.certificate import CertifiedTrial
 from pfltune.audit.conditions import Conditions
-from pfltune.audit.figures import certified, curve
+from pfltune.audit.kept import certified, curve
 from pfltune.errors import Diverged, told
 from pfltune.federation.trial import FederatedTrial
 from pfltune.knobs import knobs_of

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 
 from pfltune.audit.certificate import CertifiedTrial, Row
-from pfltune.audit.figures import TEST
+from pfltune.audit.kept import TEST
 
 SPREAD = "seeds/std"
 

@@ -12,11 +12,12 @@ from pfltune.audit.checks import TrialCheck, checked
 from pfltune.audit.conditions import Conditions, conditions_of
 from pfltune.audit.consistency import contradictions
 from pfltune.audit.draw import chosen, drawn
-from pfltune.audit.figures import TEST
+from pfltune.audit.kept import TEST
 from pfltune.audit.redeal import redealt
 from pfltune.audit.table import SPREAD
 from pfltune.budget import Budget
 from pfltune.errors import UserError
+from pfltune.figures import TOTAL
 from pfltune.registry import short_name
 from pfltune.text import count, plain
 
@@ -144,7 +145,7 @@ def _row(row: Row) -> str:
         return f"{plain(row.method)}: no trial of its confirmation ran to its end"
     spread = f" ± {100 * row.figures[SPREAD]:.2f}" if SPREAD in row.figures else ""
     accuracy = f"test accuracy {100 * row.figures[TEST]:.2f}{spread} %"
-    sent = row.figures.get("comm/total_mb", 0.0)
+    sent = row.figures.get(TOTAL.name, 0.0)
     return f"{plain(row.method)}: {accuracy}, {sent:.2f} MB, {count(len(row.seeds), 'seed')}"
 
 

@@ -3,21 +3,26 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+from pfltune import figures
 from pfltune.seal import digest
 from pfltune.tracking.events import Selected
 from pfltune.trials.agreement import repeating
 from pfltune.trials.stored import StoredRound
 
-ROUND = "selected/round"
-VAL, TEST = "selected/val_accuracy", "selected/test_accuracy"
-COUNTED = (
-    *("comm/total_mb", "comm/setup_mb", "params/shared", "params/personal"),
-    *("train/steps", "train/adaptation_steps"),
+ROUND = figures.CHOSEN.name
+VAL, TEST = figures.SELECTED_VAL.name, figures.SELECTED_TEST.name
+COUNTED = tuple(
+    figure.name
+    for figure in (
+        *(figures.TOTAL, figures.SETUP, figures.SHARED, figures.PERSONAL),
+        *(figures.STEPS, figures.ADAPTATION_STEPS),
+    )
 )
 """Figures that are counts: the same on every processor."""
 CERTIFIED = (
-    *("rounds", ROUND, VAL, TEST, f"{TEST}_std", f"{TEST}_worst_decile"),
-    *("unseen/test/accuracy", *COUNTED),
+    *(figures.ROUNDS.name, ROUND, VAL, TEST),
+    *(figures.SELECTED_TEST_STD.name, figures.SELECTED_TEST_WORST.name),
+    *(figures.UNSEEN_TEST.name, *COUNTED),
 )
 """The figures of a trial's end that stand in the table, or decide about it."""
 
