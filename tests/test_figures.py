@@ -19,7 +19,7 @@ from pfltune.metrics import BalancedAccuracy
 from pfltune.report import columns
 
 PACKAGE = Path(figures.__file__).parent
-SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "figures.py")
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "figures.py")
 PREFIXES = (figures.OF_METHOD, figures.SELECTED, figures.UNSEEN)
 
 

@@ -167,3 +167,27 @@ def test_the_terminal_shows_as_many_cells_as_fit(swept, tmp_path, width):
     assert any(line.split()[:1] == ["Local"] for line in lines)
     assert any("n.other.alpha-1.0 is missing" in line for line in lines)
     assert any("no room here" in line for line in lines) == (width < 200)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("extend", "n", "--seeds", "9"),
+        ("certify", "n"),
+        ("trials", "n"),
+        ("report", "n", "n.digits.alpha-0.1"),
+        ("sensitivity", "--name", "n"),
+        ("compare", "--name", "n"),
+        ("compare", "--name", "n", "-o", "partition.alpha=0.1,0.9"),
+        ("tune", "fedavg", "--name", "n", "-o", "partition.alpha=0.1,0.5"),
+    ],
+    ids=" ".join,
+)
+def test_a_sweep_is_no_comparison_and_that_is_said_in_one_line(swept, called, command):
+    results, _ = swept
+    before = sorted(path for path in results.rglob("*"))
+    code, _, errors = called(*command, "--results", str(results))
+    assert code == 2
+    assert "n is a sweep" in errors or "n was begun by another command" in errors
+    assert errors.count("\n") == 1
+    assert sorted(path for path in results.rglob("*")) == before

@@ -24,6 +24,8 @@ SWEEP = "sweep.json"
 SCENARIO = "scenario"
 """The swept setting of a sweep over scenarios."""
 MOST_CELLS = 200
+SHOWN = 4
+"""Cells that a message names."""
 LARGEST = 1_000_000
 """Bytes of a record that is read."""
 UNNAMED = re.compile(r"[^A-Za-z0-9._-]+")
@@ -111,6 +113,19 @@ def read_sweep(folder: Path) -> Sweep | None:
     except ValueError as error:
         first = str(error).splitlines()[0]
         raise UserError(f"{path} is damaged ({first}); restore it or remove {folder}") from error
+
+
+def refuse_sweep(folder: Path) -> None:
+    """See that a folder is no sweep's, where one comparison is wanted.
+
+    Raises:
+        UserError: it is; names the cells.
+    """
+    sweep = read_sweep(folder)
+    if sweep is not None:
+        cells = ", ".join(cell.name for cell in sweep.cells[:SHOWN])
+        more = ", …" if len(sweep.cells) > SHOWN else ""
+        raise UserError(f"{folder.name} is a sweep; name one of its cells: {cells}{more}")
 
 
 def cells_of(name: str, scenarios: str, overrides: Sequence[str]) -> tuple[Cell, ...]:

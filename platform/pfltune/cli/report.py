@@ -137,11 +137,7 @@ def _report_several(
     from pfltune.report.side_by_side import rank_note, side_by_side, write_scenarios
     from pfltune.report.together import together, why_apart, without
     from pfltune.report.writer import INSTEAD, write_files
-    from pfltune.sweeps import read_sweep
 
-    for name in names:
-        if read_sweep(results / name) is not None:
-            raise UserError(f"{name} is a sweep; report it by itself, or name its cells")
     found = without([read_results(results, name) for name in names], left_out)
     joined = "+".join(names)
     short = joined if len(joined) <= LONGEST_NAME else f"{names[0]}+{len(names) - 1}-others"

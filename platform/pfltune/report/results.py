@@ -15,6 +15,7 @@ from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.record import RECORD, Change, Record, Sensitivity, read_record
 from pfltune.registry import short_name
+from pfltune.sweeps import refuse_sweep
 from pfltune.text import plain
 from pfltune.ties import settled
 from pfltune.tracking.endings import final_figures
@@ -324,6 +325,7 @@ def find_record(results: Path, name: str) -> Record:
     if name in ("", ".", "..") or "/" in name:
         raise UserError(f"{name!r} is no name of a comparison")
     see_inside(results / name, results)
+    refuse_sweep(results / name)
     record = read_record(results / name)
     if record is not None:
         return record

@@ -14,7 +14,7 @@ from pfltune.program import file_digest, file_of
 from pfltune.record import RECORD, Record, read_record
 from pfltune.registry import short_name
 from pfltune.running.folder_lock import checked_name
-from pfltune.sweeps import read_sweep
+from pfltune.sweeps import refuse_sweep
 
 HERE = "local"
 """As an address of Ray: this machine alone."""
@@ -34,10 +34,7 @@ def begun(command: str, given: Mapping[str, Any], results: Path) -> Record | Non
     chosen = name if resume is None else resume
     if chosen is None:
         return None
-    if (sweep := read_sweep(results / checked_name(chosen))) is not None:
-        raise UserError(
-            f"{chosen} is a sweep, begun by pfltune {sweep.command}; choose another name"
-        )
+    refuse_sweep(results / checked_name(chosen))
     record = known(chosen, results) if resume else read_record(results / checked_name(chosen))
     if record and record.command != command:
         raise UserError(
@@ -52,7 +49,8 @@ def known(name: str, results: Path) -> Record:
     Raises:
         UserError: there is nothing of that name.
     """
-    record = read_record(results / checked_name(name))
+    refuse_sweep(results / checked_name(name))
+    record = read_record(results / name)
     if record is None:
         there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))
         raise UserError(
