@@ -118,7 +118,7 @@ def test_another_configuration_is_refused_and_changes_nothing(reference):
     before = contents(reference.folder / "results")
     refused = compare(reference.folder, "--resume", NAME, "--trials", "5")
     assert refused.code == 2, refused.output
-    assert "budget.trials was 4, would be 5" in refused.errors
+    assert "budget.generations was [2, 2], would be [2, 2, 1]" in refused.errors
     assert refused.errors.count("\n") == 1
     assert contents(reference.folder / "results") == before
 

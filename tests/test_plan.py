@@ -135,7 +135,7 @@ def test_a_record_of_one_size_is_still_read():
     ("asked", "told"),
     [
         ({"trials": 10, "generation": (4, 4, 8)}, "trials=10, and generations of 4, 4, 8 give 16"),
-        ({"generation": (4, 0)}, "generation=0 must be a whole number from 1 on"),
+        ({"generation": (4, 0)}, "generation=0 must be a whole number from 1 to 100,000"),
         ({"generations": (4, -1)}, "a generation has at least one trial, not -1"),
         ({"generations": ()}, "generations"),
     ],

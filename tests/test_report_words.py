@@ -206,7 +206,8 @@ def test_a_figure_that_fails_is_missing_and_the_rest_is_there(tmp_path, monkeypa
     def broken(analysis):
         raise ValueError("no\nsuch glyph")
 
-    monkeypatch.setattr(figures, "FIGURES", (broken, learning_curves))
+    makers = {"broken": broken, "learning_curves": learning_curves}
+    monkeypatch.setattr(figures, "MAKERS", makers)
     texts = written(result(ONE, TWO), tmp_path)
     assert [path.stem for path in tmp_path.glob("*.png")] == ["learning-curves"]
     assert "table.md" in texts

@@ -19,6 +19,7 @@ from pfltune.scenario import load_scenario
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer, MethodSearch
 from pfltune.search.space import SearchSpace, SpaceFile, check_space, load_space
+from pfltune.search.tpe import Tpe
 from pfltune.studies.comparison import plan_methods
 
 FOLDER = Path(__file__).parents[1] / "search_spaces"
@@ -211,7 +212,7 @@ def test_whatever_knob_is_held_no_trial_fails_because_of_it(method, knob):
         space = load_space(method).hold(held)
     except UserError:
         return
-    search = MethodSearch(method, plan, space)
+    search = MethodSearch(method, plan, space, Tpe(method, plan, space))
     assert_valid(method, [dict(search.next().knobs) for _ in range(plan.budget.trials)])
 
 

@@ -151,7 +151,7 @@ def test_its_partition_deals_its_data(beside, ground):
 
 def test_everything_of_it_is_compared_in_processes_of_their_own(beside, ground, tmp_path):
     budget = ["--trials", "1", "--seeds", "1", "--workers", "1", "--precision", "float32"]
-    asked = ["--scenario", str(ground), "--methods", "fedavg,local,lg_fedavg", "--json"]
+    asked = ["--scenario", str(ground), "--methods", "fedavg,local", "--json"]
     folder = ["--results", str(tmp_path / "results"), "--name", "theirs"]
     held = json.loads(beside(PFLTUNE, "compare", *asked, *budget, *folder))
     assert held

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pfltune.errors import UserError
 from pfltune.settings import Settings
 
+MOST_TRIALS = 100_000
 TRIALS, GENERATION = 8, 4
 """Search trials per method, and how many are suggested together, where nothing else is said."""
 
@@ -136,6 +137,6 @@ def generation_sizes(trials: object, generation: object) -> tuple[int, ...]:
 
 
 def _counted(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}={value} must be a whole number from 1 on")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_TRIALS:
+        raise ValueError(f"{name}={value} must be a whole number from 1 to {MOST_TRIALS:,}")
     return value
