@@ -7,7 +7,7 @@ that stand in a scenario are settings too (:class:`Plugin`), so that a stranger'
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
@@ -103,8 +103,16 @@ class Seam(Generic[T]):
             raise unknown(f"class in {path}", name, self.classes_in(module))
         return self.checked(getattr(module, name), reference)
 
-    def _entries(self) -> dict[str, EntryPoint]:
-        return {entry.name: entry for entry in entry_points(group=self.group)}
+    def _entries(self) -> Mapping[str, EntryPoint]:
+        return _offered(entry_points, self.group, tuple(sys.path))
+
+
+@cache
+def _offered(
+    read: Callable[..., Iterable[EntryPoint]], group: str, _path: tuple[str, ...]
+) -> Mapping[str, EntryPoint]:
+    """What installed packages offer by name; read once, since all their metadata are searched."""
+    return {entry.name: entry for entry in read(group=group)}
 
 
 class Plugin(Settings):
