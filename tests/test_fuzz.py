@@ -278,11 +278,13 @@ def call(monkeypatch):
         reached.append(arguments)
         raise WouldRun
 
-    def stop_session(job, progress, voice, draw, accept_new_code, store):
-        before = read_record(job.folder)
-        if before is not None:
-            kept = {"program": before.program, "data": before.data, "id": before.id}
-            before.going_on(Record.model_validate({**job.recorded(), **kept}), accept_new_code)
+    def stop_sessions(watched, house):
+        for job in (each.job for each in watched):
+            before = read_record(job.folder)
+            if before is not None:
+                kept = {"program": before.program, "data": before.data, "id": before.id}
+                now = Record.model_validate({**job.recorded(), **kept})
+                before.going_on(now, house.accept_new_code)
         stop()
 
     for place in (
@@ -293,7 +295,7 @@ def call(monkeypatch):
         "os.execve",
     ):
         monkeypatch.setattr(place, stop)
-    monkeypatch.setattr("pfltune.running.session.run_session", stop_session)
+    monkeypatch.setattr("pfltune.api.run_sessions", stop_sessions)
     monkeypatch.setattr("pfltune.scenario.load_dataset", LOADED)
     monkeypatch.setattr("pfltune.running.hardware.fastest", lambda asked, plain, federation: plain)
 

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from yaml.constructor import ConstructorError
 
 from pfltune.errors import UserError, unknown
+from pfltune.text import plain
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -117,7 +118,7 @@ def validated(
 
 def _in_words(model: type[BaseModel], raw: Any, error: Any) -> str:
     path = [str(part) for part in error["loc"]]
-    at = ".".join(path)
+    at = plain(".".join(path))
     if error["type"] == "extra_forbidden":
         known = _owner(model, raw, error["loc"]).model_fields
         return str(unknown("key", at, [".".join([*path[:-1], name]) for name in known]))
