@@ -24,7 +24,7 @@ compare: $(READY) ## compare FedPerfix with its baselines on real images (under 
 	@$(BIN)/pfltune compare
 
 test: debian test-unit ## run every test
-	$(BIN)/python -m pytest -q -m 'thorough or slow' -n 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -m 'thorough or slow' -n 3 --dist loadscope --no-loadscope-reorder
 
 test-unit: $(READY) ## run the quick tests, on two cores
 	$(BIN)/python -m pytest -q -m 'not slow and not thorough' -n 2 --dist loadscope

@@ -121,7 +121,8 @@ def _in_words(model: type[BaseModel], raw: Any, error: Any) -> str:
     at = plain(".".join(path))
     if error["type"] == "extra_forbidden":
         known = _owner(model, raw, error["loc"]).model_fields
-        return str(unknown("key", at, [".".join([*path[:-1], name]) for name in known]))
+        named = [plain(".".join([*path[:-1], name])) for name in known]
+        return str(unknown("key", at, named))
     if error["type"] == "missing":
         return f"{at!r} is missing"
     message = error["msg"].removeprefix("Value error, ")
