@@ -29,6 +29,7 @@ from pfltune.registry import find_method, make_method
 from pfltune.scenario import load_scenario
 from pfltune.search.plan import Plan
 from pfltune.search.space import load_space
+from pfltune.sweeps import cells_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -116,7 +117,11 @@ def test_every_command_in_the_docs_is_one(page, line, beside):
     ground = asked.get("scenario") or asked.get("name")
     code = any(".py:" in override for override in asked.get("overrides") or ())
     if "overrides" in asked and ground and not ground.endswith(".yaml") and not code:
-        load_scenario(ground, asked["overrides"])
+        cells = cells_of("swept", ground, asked["overrides"])
+        for name, overrides in [(c.scenario, c.overrides) for c in cells] or [
+            (ground, asked["overrides"])
+        ]:
+            load_scenario(name, overrides)
 
 
 @pytest.mark.parametrize("line", [line for _, line in SHELL if line.startswith("make ")])

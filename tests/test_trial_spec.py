@@ -178,9 +178,9 @@ def test_what_a_search_trial_is_given_is_the_federation_without_test(federation)
     assert given_in("confirm", data)["clients"] == data["clients"] != blind["clients"]
 
 
-def test_the_ground_is_what_trials_of_a_method_share():
+def test_common_is_what_trials_of_a_method_share():
     one = TrialSpec.of(BEGUN, *TRIAL)
     other = TrialSpec.of(BEGUN, "confirm", "fedavg", {"epochs": 4}, 9)
-    assert one.ground.key == other.ground.key
-    assert one.ground.key != TrialSpec.of(BEGUN, "search", "fedper", {}, 0).ground.key
-    assert one.ground.key != TrialSpec.of(with_data("images"), *TRIAL).ground.key
+    assert one.common.key == other.common.key
+    assert one.common.key != TrialSpec.of(BEGUN, "search", "fedper", {}, 0).common.key
+    assert one.common.key != TrialSpec.of(with_data("images"), *TRIAL).common.key

@@ -69,6 +69,10 @@ ScenarioLike = str | Path | Scenario
 """A name, the path of a YAML file, or a scenario."""
 
 
+OPTIONS_OF = {"sweep": "compare"}
+"""The command whose options a function takes, where it is not the one of its name."""
+
+
 class View(Protocol):
     """What is said and shown while a job runs."""
 
@@ -111,7 +115,7 @@ class Lines:
 
 def _like_its_command(function: Function) -> Function:
     """Let the signature show every option with the default that holds where it is not given."""
-    command = function.__name__
+    command = OPTIONS_OF.get(function.__name__, function.__name__)
     holds, kinds = defaults(command), get_type_hints(OPTIONS[command])
     own = [p for p in inspect.signature(function).parameters.values() if p.name != "options"]
     shown = [p.replace(default=holds.get(p.name, p.default)) for p in own]
@@ -258,6 +262,7 @@ def tuning(method: MethodLike | None, given: Mapping[str, Any]) -> dict[str, Any
     return rest | wanted | held
 
 
+@_like_its_command
 def sweep(
     methods: MethodLike | Sequence[MethodLike] | None = None,
     *,
