@@ -37,6 +37,7 @@ from pfltune.running.finished import NOTHING
 from pfltune.running.given import to_config
 from pfltune.running.gpu_share import CONTEXT_MB, MOST, USABLE, share_for
 from pfltune.running.hardware import Hardware
+from pfltune.running.job import Watched
 from pfltune.running.ledger import Ledger
 from pfltune.running.pool import Machines
 from pfltune.running.scheduler import RungScheduler
@@ -435,9 +436,13 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
     monkeypatch.setattr(session_module, "PATIENCE_S", 2.0)
     console = Console(file=(tmp_path / "out.txt").open("w"))
     ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
-    with pytest.raises(TrackingError, match="could not be written") as told:
-        session_module.run_session(job, Killing(plan, console), voice(console), write_partition)
-    assert "secret-word" not in str(told.value)
+    house = session_module.House(write_partition, NOTHING)
+    (ran,) = session_module.run_sessions(
+        [Watched(job, Killing(plan, console), voice(console))], house
+    )
+    assert isinstance(ran.error, TrackingError)
+    assert "could not be written" in str(ran.error)
+    assert "secret-word" not in str(ran.error)
     assert method.with_suffix(".shares").read_text().split() == ["0.25", "0.5", "0.5"] * 2
     journal = Journal(job.folder / "journal.jsonl", read_record(job.folder).id)
     ended = [event for event in journal.events if isinstance(event, TrialEnded)]
@@ -445,9 +450,8 @@ def test_a_trial_gets_twice_the_share_of_a_gpu_and_mlflow_gets_what_it_missed(
 
     server.start()
     server.wait()
-    session_module.run_session(
-        job, ComparisonProgress(plan, console), voice(console), write_partition
-    )
+    watched = Watched(job, ComparisonProgress(plan, console), voice(console))
+    assert session_module.run_sessions([watched], house)[0].error is None
     runs = server.runs("greedy")
     assert [run["status"] for run in runs] == ["FINISHED"] * 3
     for run in runs:

@@ -19,7 +19,7 @@ from pfltune.report.partition import write_partition
 from pfltune.running import session
 from pfltune.running.hardware import Hardware
 from pfltune.running.job import Watched
-from pfltune.running.session import House, run_session, run_sessions
+from pfltune.running.session import House, run_sessions
 from pfltune.scenario import load_scenario
 from pfltune.studies.comparison import Comparison, plan_methods
 from pfltune.tracking.events import MethodEnded, TrialEnded, TrialStarted
@@ -131,7 +131,7 @@ def ran(place, watch, memory):
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        return run_sessions([watch(job) for job in jobs], House(write_partition, store=memory))
+        return run_sessions([watch(job) for job in jobs], House(write_partition, memory))
 
 
 def test_one_that_cannot_begin_is_reported_and_stops_no_other(ran):
@@ -171,7 +171,8 @@ def test_what_was_trained_before_is_told_without_ray(ran, place, watch, memory, 
     again = comparison(place, "again", 3)
     watched = watch(again)
     for _ in range(2):
-        run_session(again, watched.progress, watched.voice, write_partition, store=memory)
+        (ran_again,) = run_sessions([watched], House(write_partition, memory))
+        assert ran_again.error is None
     assert events(again) == events(ran[2].job)
     text = (again.folder / "journal.jsonl").read_text()
     assert text.count('"reused": true') == 3

@@ -25,7 +25,7 @@ from pfltune.audit.issue import CERTIFICATE, certificate_of
 from pfltune.audit.verify import Verdict, verified
 from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.method import Method
-from pfltune.record import Sensitivity
+from pfltune.record import Record, Sensitivity
 from pfltune.registry import reference_to
 from pfltune.report.attachment import attach, attach_report
 from pfltune.report.notebook import Results, SensitivityResults, SweepResults
@@ -403,20 +403,21 @@ def compared(command: str, given: Mapping[str, Any], view: View) -> Results:
     return reported(job, view)
 
 
-def run(job: Job, given: Mapping[str, Any], view: View) -> Any:
+def run(job: Job, given: Mapping[str, Any], view: View) -> Record:
     """Run a job to its end, or what is left of it; returns its record."""
     watched = Watched(job, view.progress(job), view.voice)
     with resumable(job.command, job.name):
         (ran,) = run_sessions([watched], _house(job.results, given, view))
         if ran.error is not None:
             raise ran.error
+    assert ran.record is not None
     return ran.record
 
 
 def _house(results: Path, given: Mapping[str, Any], view: View) -> House:
     """What all jobs have in common."""
     kept = KeptTrials(results, view.voice.warn)
-    return House(write_partition, bool(given.get("accept_new_code")), kept)
+    return House(write_partition, kept, bool(given.get("accept_new_code")))
 
 
 def reported(job: Job, view: View) -> Results:

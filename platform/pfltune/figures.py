@@ -56,11 +56,6 @@ class Figure:
     when: When = "round"
     repeats: bool = True
 
-    @property
-    def is_of_test(self) -> bool:
-        """Whether it tells of test samples: no search trial has it."""
-        return tells_of_test(self.name)
-
     def text(self, number: float) -> str:
         """The number as people read it."""
         return self.form.format(number * self.factor)

@@ -71,15 +71,6 @@ class Program(Settings):
             processor=processor_name(device),
         )
 
-    def code_of(self, method: str) -> dict[str, str]:
-        """Digests of all code that a trial executes: pfltune's, the method's, the plugins'.
-
-        Args:
-            method: its short name.
-        """
-        own = {name: self.source[name] for name in (ENGINE, method)}
-        return {**own, **self.plugins}
-
     def changes(self, now: "Program") -> list[str]:
         """What is another in the program ``now``, in words; empty if nothing is."""
         gone = "not there"

@@ -9,9 +9,9 @@ from pfltune.data.dataset import Dataset
 from pfltune.errors import TrackingError, UserError
 from pfltune.federation.federation import Federation
 from pfltune.record import Record, read_record
-from pfltune.running.finished import NOTHING, TrialStore
+from pfltune.running.finished import TrialStore
 from pfltune.running.folder_lock import locked
-from pfltune.running.job import DrawPartition, Job, Progress, Voice, Watched
+from pfltune.running.job import DrawPartition, Job, Watched
 from pfltune.running.pool import worker_pool
 from pfltune.running.ray_trials import run_trials
 from pfltune.running.sitting import Sitting, open_sitting, way_back
@@ -51,54 +51,20 @@ class House:
 
     Attributes:
         draw: writes the partition's table and picture.
-        accept_new_code: go on although another program began a job.
         store: finished trials of all comparisons.
+        accept_new_code: go on although another program began a job.
     """
 
     draw: DrawPartition
+    store: TrialStore
     accept_new_code: bool = False
-    store: TrialStore = NOTHING
-
-
-def run_session(
-    job: Job,
-    progress: Progress,
-    voice: Voice,
-    draw: DrawPartition,
-    accept_new_code: bool = False,
-    store: TrialStore = NOTHING,
-) -> Record:
-    """Run a job to its end, or what is left of it; returns its record.
-
-    The journal in the job's folder is the truth: what it knows as ended is not run again, and
-    MLflow is told all of it until it knows it too.
-
-    Args:
-        job: what to run.
-        progress: shows where it stands.
-        voice: says what happens.
-        draw: writes the partition's table and picture.
-        accept_new_code: go on although another program began it.
-        store: finished trials of all comparisons.
-
-    Raises:
-        UserError: a method does not fit, the name is taken, or something is not as it began.
-        KeyboardInterrupt: the user stopped it.
-        Halted: it cannot go on for now.
-        TrackingError: it has ended, and MLflow could not be told.
-    """
-    house = House(draw, accept_new_code, store)
-    (ran,) = run_sessions([Watched(job, progress, voice)], house)
-    if ran.error is not None:
-        raise ran.error
-    assert ran.record is not None
-    return ran.record
 
 
 def run_sessions(watched: Sequence[Watched], house: House) -> list[Ran]:
     """Run several jobs at once, with one pool of workers; returns how each went, in their order.
 
-    A job that cannot begin does not stop the others.
+    A job that cannot begin does not stop the others. The journal in a job's folder is the truth:
+    what it knows as ended is not run again, and MLflow is told all of it until it knows it too.
 
     Args:
         watched: the jobs, each with who watches it.
