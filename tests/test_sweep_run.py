@@ -8,7 +8,7 @@ import pfltune
 from pfltune.errors import Halted, UserError
 from pfltune.record import Record, read_record
 from pfltune.studies.sweep import jobs_of, sweep_of
-from pfltune.sweeps import read_sweep
+from pfltune.sweeps import Sweep, cells_of, read_sweep
 
 COUNTED = '''
 from dataclasses import dataclass
@@ -104,6 +104,38 @@ def test_cells_that_have_not_begun_are_begun_as_those_that_have(tmp_path):
     assert not failures
     assert told(again) == told(second)
     assert read_record(second.folder) is None, "nothing was written"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "override"),
+    [("own.yaml", "protocol.rounds=2"), ("digits", "data.name=theirs.py:Theirs")],
+)
+def test_a_strangers_sweep_runs_no_file_that_nobody_named(
+    tmp_path, monkeypatch, scenario, override
+):
+    """Its record is data: a cell that has not begun names files that were never compared."""
+    mark = tmp_path / "executed"
+    (tmp_path / "theirs.py").write_text(f"open({str(mark)!r}, 'w')")
+    (tmp_path / "own.yaml").write_text("data: {name: 'theirs.py:Theirs'}")
+    monkeypatch.chdir(tmp_path)
+    options = [override, "partition.alpha=0.5,5.0"]
+    cells = cells_of("s", scenario, options)
+    Sweep(name="s", command="compare", cells=cells).write(tmp_path / "s")
+    resumed = {"resume": "s", "results": tmp_path}
+    jobs, failures = jobs_of(sweep_of("compare", resumed), resumed)
+    assert not jobs
+    assert all("give --scenario and -o again" in why for why in failures.values())
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("name", ["../s", "a/b", "", "."])
+def test_a_cell_whose_name_leads_elsewhere_is_damage(tmp_path, name):
+    made = Sweep(name="s", command="compare", cells=cells_of("s", "digits", ["a.b=1,2"]))
+    text = made.model_dump_json().replace("s.b-1", name)
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "sweep.json").write_text(text)
+    with pytest.raises(UserError, match=r"sweep\.json is damaged"):
+        read_sweep(tmp_path / "s")
 
 
 def test_the_same_command_goes_on_and_another_is_refused(tmp_path):

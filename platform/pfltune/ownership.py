@@ -4,19 +4,21 @@ A mark in the folder says for whom pfltune wrote there, and what. Only what a ma
 written over or removed: all else in the folder is somebody else's, whatever it is called.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from pfltune.errors import UserError
-from pfltune.settings import Settings
+from pfltune.settings import Settings, validated
 from pfltune.storage import Storage, whole
 
 MARK = ".pfltune.json"
+Kept = TypeVar("Kept", bound=Settings)
 
 
 class Mark(Settings):
@@ -114,6 +116,42 @@ def see_inside(path: Path, root: Path) -> None:
     """
     if not path.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{path} leads out of {root}; nothing is read or written there")
+
+
+def recorded(
+    path: Path, root: Path, model: type[Kept], largest: int, context: Any = None
+) -> Kept | None:
+    """What is in a JSON file of ours, checked; None if there is no such file.
+
+    Args:
+        path: the file.
+        root: which no link may lead out of.
+        model: what it holds.
+        largest: bytes that are read.
+        context: of the check, see :func:`pfltune.settings.validated`.
+
+    Raises:
+        UserError: it cannot be read, is too large, or is damaged.
+    """
+    see_inside(path, root)
+    try:
+        with path.open("rb") as file:
+            data = file.read(largest + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > largest:
+        raise UserError(f"{path} is none of pfltune's files: it is too large")
+    try:
+        content = json.loads(data)
+        if not isinstance(content, dict):
+            raise ValueError("no mapping")
+        return validated(model, content, path.name, context=context)
+    except (UserError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}); restore it or remove {path.parent}"
+        ) from error
 
 
 def _mark_in(folder: Path, owner: str, instead: str) -> Mark:

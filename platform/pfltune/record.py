@@ -18,15 +18,17 @@ from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.figures import Measure
 from pfltune.knobs import Value
-from pfltune.ownership import see_inside
+from pfltune.ownership import recorded
 from pfltune.program import ENGINE, Program
 from pfltune.registry import short_name
 from pfltune.scenario import Scenario
-from pfltune.settings import RECORDED, Settings, validated
+from pfltune.settings import RECORDED, Settings
 from pfltune.storage import open_storage
 from pfltune.tracking.journal import JOURNAL
 
 RECORD = "comparison.json"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""What a comparison can be called, as a regular expression."""
 SHOWN = 5
 LARGEST = 64 * 1024 * 1024
 """Bytes of a record that is read; the digests of a comparison take some thousand."""
@@ -248,28 +250,7 @@ def read_record(folder: Path) -> Record | None:
     Raises:
         UserError: it is damaged.
     """
-    path = folder / RECORD
-    see_inside(path, folder)
-    try:
-        if path.stat().st_size > LARGEST:
-            raise UserError(f"{path} is no record of a comparison: it is too large")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from error
-    if not isinstance(content, dict):
-        raise _damaged(path, "no mapping")
-    try:
-        return validated(Record, content, "comparison.json", context=RECORDED)
-    except (UserError, RecursionError) as error:
-        raise _damaged(path, str(error)) from error
-
-
-def _damaged(path: Path, why: str) -> UserError:
-    return UserError(f"{path} is damaged ({why}); restore it or remove {path.parent}")
+    return recorded(folder / RECORD, folder, Record, LARGEST, RECORDED)
 
 
 def _some(texts: list[str]) -> str:

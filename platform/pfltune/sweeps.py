@@ -16,7 +16,8 @@ import yaml
 from pydantic import Field
 
 from pfltune.errors import UserError
-from pfltune.ownership import see_inside
+from pfltune.ownership import recorded
+from pfltune.record import NAME
 from pfltune.settings import Settings
 from pfltune.storage import open_storage
 
@@ -42,10 +43,16 @@ class Cell(Settings):
         at: the value of each swept setting, as it was given.
     """
 
-    name: str
+    name: str = Field(pattern=f"^{NAME}$")
     scenario: str
     overrides: tuple[str, ...]
     at: Mapping[str, str] = Field(min_length=1)
+
+    @property
+    def names_files(self) -> bool:
+        """Whether its scenario is a file, or names one: there may be code in it."""
+        is_file = self.scenario.endswith((".yaml", ".yml"))
+        return is_file or any(".py:" in override for override in self.overrides)
 
     @property
     def label(self) -> str:
@@ -66,7 +73,7 @@ class Sweep(Settings):
 
     format: Literal[1] = 1
     id: str = Field(default_factory=lambda: uuid4().hex, pattern="^[0-9a-f]{32}$")
-    name: str
+    name: str = Field(pattern=f"^{NAME}$")
     command: Literal["compare", "tune"]
     cells: tuple[Cell, ...] = Field(min_length=2)
 
@@ -98,21 +105,7 @@ def read_sweep(folder: Path) -> Sweep | None:
     Raises:
         UserError: it is damaged.
     """
-    path = folder / SWEEP
-    see_inside(path, folder)
-    try:
-        if path.stat().st_size > LARGEST:
-            raise UserError(f"{path} is no record of a sweep: it is too large")
-        content = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-    try:
-        return Sweep.model_validate_json(content)
-    except ValueError as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"{path} is damaged ({first}); restore it or remove {folder}") from error
+    return recorded(folder / SWEEP, folder, Sweep, LARGEST)
 
 
 def refuse_sweep(folder: Path) -> None:

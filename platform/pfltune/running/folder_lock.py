@@ -13,12 +13,11 @@ from filelock import FileLock, Timeout
 
 from pfltune.errors import UserError
 from pfltune.ownership import see_inside
-from pfltune.record import RECORD
+from pfltune.record import NAME, RECORD
 from pfltune.storage import is_partial, open_storage
 from pfltune.sweeps import SWEEP
 
 LOCK, OWNER = ".lock", ".owner"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TAKEN = ("artifacts", "mlflow.db", "partitions", "trials")
 """What else is in the results folder."""
 
@@ -29,7 +28,7 @@ def checked_name(name: str) -> str:
     Raises:
         UserError: it cannot.
     """
-    if not NAME.fullmatch(name) or name in TAKEN:
+    if not re.fullmatch(NAME, name) or name in TAKEN:
         raise UserError(
             f"the name {name!r} is not possible; letters, digits, '.', '_' and '-', at most 100, "
             f"and none of {', '.join(TAKEN)}"

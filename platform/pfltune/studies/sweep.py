@@ -71,12 +71,16 @@ def _see_same(
     """See that options which go on with a sweep ask for the same one."""
     if known.command != command:
         raise UserError(f"{known.name} was begun by another command: pfltune {known.command}")
-    is_asked = "resume" not in given or "scenario" in given or "overrides" in given
-    if is_asked and wanted != known.cells:
+    if _is_asked(given) and wanted != known.cells:
         cells = "; ".join(f"{key}={','.join(values)}" for key, values in known.swept.items())
         raise UserError(
             f"{known.name} is a sweep over {cells}; resume it as that, or choose another --name"
         )
+
+
+def _is_asked(given: Mapping[str, Any]) -> bool:
+    """Whether the options say by themselves which cells there are."""
+    return "resume" not in given or "scenario" in given or "overrides" in given
 
 
 def _given(cell: Cell, given: Mapping[str, Any], record: Record | None) -> dict[str, Any]:
@@ -84,6 +88,11 @@ def _given(cell: Cell, given: Mapping[str, Any], record: Record | None) -> dict[
     rest = {key: value for key, value in given.items() if key not in OF_EACH_CELL}
     if record is not None:
         return {**rest, "resume": cell.name}
+    if cell.names_files and not _is_asked(given):
+        raise UserError(
+            f"{cell.name} has not begun, and what it names in a file may hold code, which only the "
+            "sweep's record asks for: give --scenario and -o again, as they were"
+        )
     own = {"name": cell.name, "scenario": cell.scenario, "overrides": list(cell.overrides)}
     return {**rest, **own}
 
