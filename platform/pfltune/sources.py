@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import distributions
 from importlib.util import resolve_name
 from pathlib import Path
@@ -36,7 +37,7 @@ def digest(contents: Mapping[str, bytes]) -> str:
 def _sources(cls: type) -> dict[str, bytes]:
     """The files of a class by names that are the same wherever they lie."""
     found: dict[Path, bytes] = {}
-    packages = _packages_with_plugins()
+    packages = _packages_with_plugins(tuple(sys.path))
     waiting = [sys.modules[base.__module__] for base in cls.__mro__]
     while waiting:
         module = waiting.pop()
@@ -75,7 +76,9 @@ def _is_own(name: str, path: Path, packages: set[str]) -> bool:
     return not INSTALLED & {folder.name for folder in path.parents} or top in packages
 
 
-def _packages_with_plugins() -> set[str]:
+@cache
+def _packages_with_plugins(_path: tuple[str, ...]) -> set[str]:
+    """Names of the packages that bring plugins, read once: all that is installed is searched."""
     offered = (entry for installed in distributions() for entry in installed.entry_points)
     return {e.module.partition(".")[0] for e in offered if e.group.startswith(GROUPS)}
 

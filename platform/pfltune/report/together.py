@@ -7,6 +7,7 @@ from typing import Any
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError, unknown
+from pfltune.figures import repeats
 from pfltune.knobs import written
 from pfltune.program import ENGINE, Program
 from pfltune.record import Record
@@ -19,8 +20,6 @@ from pfltune.report.results import (
     ranked,
 )
 
-MEASURED = ("time/", "memory/")
-"""Figures that no two runs share begin so."""
 WORDS = {"name", "title", "about", "published"}
 """Parts of a scenario that say what it is and decide nothing."""
 
@@ -45,7 +44,7 @@ def why_apart(results: Sequence[ComparisonResult]) -> str | None:
     """
     first = results[0].record
     for other in (result.record for result in results[1:]):
-        if first.data != other.data or _ground(first) != _ground(other):
+        if first.data != other.data or _data(first) != _data(other):
             return ""
     for other in (result.record for result in results[1:]):
         for what, one, two in _conditions(first, other):
@@ -107,7 +106,7 @@ def _without(result: ComparisonResult, names: Collection[str]) -> ComparisonResu
     return replace(result, methods=kept, remarks=(*result.remarks, remark))
 
 
-def _ground(record: Record) -> Mapping[str, Any]:
+def _data(record: Record) -> Mapping[str, Any]:
     return record.scenario.model_dump(mode="json", exclude={*WORDS, "protocol"})
 
 
@@ -157,7 +156,7 @@ def _difference(mine: MethodResult, theirs: MethodResult) -> str:
 
 
 def _figures(run: ConfirmedRun) -> tuple[object, ...]:
-    metrics = {name: v for name, v in run.metrics.items() if not name.startswith(MEASURED)}
+    metrics = {name: v for name, v in run.metrics.items() if repeats(name)}
     return metrics, run.curves, run.val, run.test, run.indices
 
 
@@ -199,12 +198,7 @@ def _programs(results: Sequence[ComparisonResult]) -> Iterator[str]:
     for result in results[1:]:
         other = result.record.program
         shared = first.source.keys() & other.source.keys() | {ENGINE}
-        one, two = (
-            each.model_copy(
-                update={"source": {k: v for k, v in each.source.items() if k in shared}}
-            )
-            for each in (first, other)
-        )
+        one, two = (_of_some(each, shared) for each in (first, other))
         if found := one.changes(two):
             yield (
                 f"{result.name} was made by another program than {results[0].name}: "
