@@ -1,5 +1,6 @@
 """``pfltune certify``."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -31,4 +32,4 @@ def command(name: str, results: Path, out: Path | None) -> None:
 
     path = certify(name, results=results, out=out)
     click.echo(f"Certificate: {path} ({path.stat().st_size:,} bytes)")
-    click.echo(f"Anybody can check it: pfltune verify {path.name} --sample 5")
+    click.echo(f"Anybody can check it: pfltune verify {shlex.quote(str(path))} --sample 5")

@@ -1,7 +1,8 @@
 """``pfltune trials``."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pfltune.trials.store import Listed
 
 MB = 1e6
+WIDEST = 16
+"""Characters of a name that is cut off; --json has all of it, seed and time too."""
 HOW = {"finished": "", "reached": " so far", "failed": " failed"}
 
 
@@ -43,8 +46,8 @@ def command(name: str | None, results: Path, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     console = Console(markup=False, highlight=False)
-    if whole:
-        console.print(_table([entry for entry, _ in whole]))
+    for table in _tables(entry for entry, _ in whole):
+        console.print(table)
     console.print(f"{count(len(whole), 'trial')}, {sum(size for _, size in whole) / MB:.3g} MB")
     if damaged:
         text = f"{count(len(damaged), 'file')} more cannot be read, and counts for nothing"
@@ -90,16 +93,20 @@ def _row(entry: "Entry", size: int) -> dict[str, Any]:
     }
 
 
-def _table(entries: "Sequence[Entry]") -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
-    for head in ("key", "method", "stage", "knobs", "seed"):
-        table.add_column(head, overflow="fold")
-    for head in ("rounds", "val %"):
-        table.add_column(head, justify="right", overflow="fold")
-    table.add_column("scenario, by whom, when", overflow="fold")
-    for entry in sorted(entries, key=_order):
-        table.add_row(*map(plain, _cells(entry)))
-    return table
+def _tables(entries: "Iterable[Entry]") -> Iterator[Table]:
+    """One for each scenario and method, so that knobs have room in a narrow terminal."""
+    for (scenario, method), members in groupby(sorted(entries, key=_order), _group):
+        title = plain(f"{scenario}, {method}")
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1))
+        table.add_column("key", no_wrap=True)
+        table.add_column("stage", no_wrap=True)
+        for head in ("rounds", "val %"):
+            table.add_column(head, justify="right", no_wrap=True)
+        table.add_column("by", no_wrap=True, overflow="ellipsis", max_width=WIDEST)
+        table.add_column("knobs", overflow="fold")
+        for entry in members:
+            table.add_row(*map(plain, _cells(entry)))
+        yield table
 
 
 def _short(value: Value) -> str:
@@ -111,17 +118,19 @@ def _order(entry: "Entry") -> tuple[str, str, str, str]:
     return (entry.origin.scenario, entry.origin.method, entry.spec.stage, entry.origin.at)
 
 
+def _group(entry: "Entry") -> tuple[str, str]:
+    return (entry.origin.scenario, entry.origin.method)
+
+
 def _cells(entry: "Entry") -> tuple[str, ...]:
     spec, origin, trial = entry.spec, entry.origin, entry.trial
     knobs = " ".join(f"{name}={_short(value)}" for name, value in spec.knobs.items())
     score = f"{100 * trial.rounds[-1].score:.2f}" if trial.rounds else ""
     return (
         spec.key[:8],
-        origin.method,
         spec.stage,
-        knobs,
-        str(spec.seed),
         f"{trial.round}{HOW[trial.outcome]}",
         score,
-        f"{origin.scenario}, {origin.told}, {origin.at[:10]}",
+        origin.told,
+        knobs,
     )
