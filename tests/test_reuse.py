@@ -85,7 +85,7 @@ def test_whatever_asks_again_is_given_it(place):
     best = first["methods"][0]["best"]["lr"]
     entry = next(
         each.entry for each in TrialStore(place / "results").listed()
-        if each.entry.spec.stage == "confirm"
+        if each.entry.spec.test
     )  # fmt: skip
     again = ["run", METHOD, *QUICK, "--set", f"lr={best}", "--seed", str(entry.spec.seed)]
     assert "Trained before (by one," in call(place, *again)

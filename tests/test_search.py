@@ -39,7 +39,7 @@ from pfltune.running.scheduler import RungScheduler
 from pfltune.running.stopping import Stopped, Stopping
 from pfltune.running.trial_log import TrialLog
 from pfltune.search.bracket import Bracket
-from pfltune.search.candidate import SCORE, Candidate, confirmation_seed, search_seed
+from pfltune.search.candidate import SCORE, Candidate, confirmation_seed, validation_seed
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer, MethodSearch
 from pfltune.search.space import load_space
@@ -563,13 +563,13 @@ def test_every_method_gets_the_same_number_of_trials_and_the_same_seeds(workers)
         search, confirmation = simulation.of(method, "search"), simulation.of(method, "confirm")
         assert [t.candidate.index for t in search] == list(range(budget.trials))
         assert [t.candidate.seed for t in confirmation] == expected
-        assert {t.candidate.seed for t in search} == {search_seed(budget.seed)}
+        assert {t.candidate.seed for t in search} == {validation_seed(budget.seed, 0)}
     assert len(simulation.trials) == PLAN.total_trials()
 
 
 def test_confirmation_seeds_are_new_and_differ_from_each_other():
-    seeds = [search_seed(0), *(confirmation_seed(0, index) for index in range(20))]
-    seeds += [search_seed(1), *(confirmation_seed(1, index) for index in range(20))]
+    kinds = (validation_seed, confirmation_seed)
+    seeds = [seed(of, index) for seed in kinds for of in (0, 1) for index in range(20)]
     assert len(set(seeds)) == len(seeds)
 
 

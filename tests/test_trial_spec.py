@@ -174,8 +174,8 @@ def test_two_classes_of_one_file_differ_and_one_file_in_two_places_does_not(tmp_
 
 def test_what_a_search_trial_is_given_is_the_federation_without_test(federation):
     data, blind = fingerprint(federation), fingerprint(federation.without_test())
-    assert given_in("search", data)["clients"] == blind["clients"]
-    assert given_in("confirm", data)["clients"] == data["clients"] != blind["clients"]
+    assert given_in(False, data)["clients"] == blind["clients"]
+    assert given_in(True, data)["clients"] == data["clients"] != blind["clients"]
 
 
 def test_common_is_what_trials_of_a_method_share():

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from pfltune.stages import Stage, sees_test
+
 Better = Literal["", "high", "low"]
 Part = Literal["val", "test"]
 When = Literal["round", "so far", "evaluation", "end", "method"]
@@ -145,9 +147,9 @@ def tells_of_test(name: str) -> bool:
     return name.startswith(("test/", UNSEEN + "test/", SELECTED + "test_"))
 
 
-def may_be_shown(name: str, stage: str) -> bool:
-    """Whether a trial of this stage may have a figure of this name: a search sees no test."""
-    return stage != "search" or not tells_of_test(name)
+def may_be_shown(name: str, stage: Stage) -> bool:
+    """Whether a trial of this stage may have a figure of this name: most see no test."""
+    return sees_test(stage) or not tells_of_test(name)
 
 
 def repeats(name: str) -> bool:

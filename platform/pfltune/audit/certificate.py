@@ -13,6 +13,7 @@ from pfltune.record import Record
 from pfltune.scenario import apply_override
 from pfltune.seal import digest
 from pfltune.settings import Settings, validated
+from pfltune.stages import Stage
 from pfltune.storage import write_whole
 from pfltune.text import plain
 
@@ -27,7 +28,7 @@ class CertifiedTrial(Settings):
 
     Attributes:
         method: short name.
-        stage: ``search`` or ``confirm``.
+        stage: what it was for.
         index: number within method and stage.
         generation: number of its generation; -1 in the confirmation.
         seed: of the federated trial.
@@ -42,7 +43,7 @@ class CertifiedTrial(Settings):
     """
 
     method: str
-    stage: Literal["search", "confirm"]
+    stage: Stage
     index: int = Field(ge=0)
     generation: int = Field(ge=-1)
     seed: int = Field(ge=0)

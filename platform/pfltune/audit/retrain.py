@@ -12,6 +12,7 @@ from pfltune.federation.trial import FederatedTrial
 from pfltune.knobs import knobs_of
 from pfltune.method import Method
 from pfltune.registry import find_method, make_method
+from pfltune.stages import sees_test
 from pfltune.text import plain
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import Selected, TrialEnded
@@ -62,7 +63,7 @@ def retrained(trial: CertifiedTrial, conditions: Conditions) -> Retrained:
     """
     method = _method(trial, conditions)
     federation = conditions.federation
-    if trial.stage == "search":
+    if not sees_test(trial.stage):
         federation = federation.without_test()
     most = federation.protocol.rounds if trial.outcome == "failed" else trial.rounds
     done: list[StoredRound] = []

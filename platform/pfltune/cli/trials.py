@@ -78,7 +78,7 @@ def _row(entry: "Entry", size: int) -> dict[str, Any]:
     return {
         "key": spec.key,
         "method": origin.method,
-        "stage": spec.stage,
+        "sees": _sees(spec.test),
         "knobs": dict(spec.knobs),
         "seed": spec.seed,
         "scenario": origin.scenario,
@@ -99,7 +99,7 @@ def _tables(entries: "Iterable[Entry]") -> Iterator[Table]:
         title = plain(f"{scenario}, {method}")
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1))
         table.add_column("key", no_wrap=True)
-        table.add_column("stage", no_wrap=True)
+        table.add_column("sees", no_wrap=True)
         for head in ("rounds", "val %"):
             table.add_column(head, justify="right", no_wrap=True)
         table.add_column("by", no_wrap=True, overflow="ellipsis", max_width=WIDEST)
@@ -114,8 +114,13 @@ def _short(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else written(value)
 
 
+def _sees(test: bool) -> str:
+    """What a trial was given beside training data: its figures are of that."""
+    return "test" if test else "validation"
+
+
 def _order(entry: "Entry") -> tuple[str, str, str, str]:
-    return (entry.origin.scenario, entry.origin.method, entry.spec.stage, entry.origin.at)
+    return (entry.origin.scenario, entry.origin.method, _sees(entry.spec.test), entry.origin.at)
 
 
 def _group(entry: "Entry") -> tuple[str, str]:
@@ -128,7 +133,7 @@ def _cells(entry: "Entry") -> tuple[str, ...]:
     score = f"{100 * trial.rounds[-1].score:.2f}" if trial.rounds else ""
     return (
         spec.key[:8],
-        spec.stage,
+        _sees(spec.test),
         f"{trial.round}{HOW[trial.outcome]}",
         score,
         origin.told,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,15 +33,15 @@ def fingerprint(federation: Federation) -> dict[str, str]:
     return {**found, "rules": hashlib.blake2b(_rules(federation), digest_size=16).hexdigest()}
 
 
-def given_in(stage: Literal["search", "confirm"], data: Mapping[str, str]) -> dict[str, str]:
-    """The digests of what a trial is given in a stage: no test indices in the search.
+def given_in(test: bool, data: Mapping[str, str]) -> dict[str, str]:
+    """The digests of what a trial is given.
 
     Args:
-        stage: of the trial.
+        test: whether it is given test indices.
         data: what :func:`fingerprint` found.
     """
     given = {name: found for name, found in data.items() if name not in (CLIENTS, SEARCHED)}
-    return given | {CLIENTS: data[SEARCHED if stage == "search" else CLIENTS]}
+    return given | {CLIENTS: data[CLIENTS if test else SEARCHED]}
 
 
 def _indices(clients: Iterable[ClientSplit]) -> Iterator[Tensor]:

@@ -15,9 +15,9 @@ from pfltune.registry import find_method, short_name
 from pfltune.running.hardware import Hardware
 from pfltune.running.trial_options import TrialOptions
 from pfltune.scenario import Scenario
-from pfltune.search.candidate import Stage
 from pfltune.search.dealer import Dealer
 from pfltune.search.plan import Plan
+from pfltune.stages import Stage
 from pfltune.tracking.events import Event
 
 

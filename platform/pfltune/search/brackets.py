@@ -7,7 +7,7 @@ from pfltune.search.plan import Plan
 
 
 class Brackets:
-    """The halving of every generation of every method; a confirmation is never halved.
+    """The halving of every generation of every method; what is not searched is never halved.
 
     Args:
         plan: the generations.
@@ -36,7 +36,7 @@ class Brackets:
 
     def verdict(self, candidate: Candidate) -> Verdict:
         """Whether a trial trains on, waits for others, or is stopped."""
-        if candidate.stage == "confirm":
+        if candidate.stage != "search":
             return "go on"
         return self._bracket(candidate).verdict(candidate.index)
 

@@ -5,13 +5,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any
 
 from pfltune.knobs import Value
 from pfltune.randomness import derive
 from pfltune.registry import short_name
+from pfltune.stages import Stage
 
-Stage = Literal["search", "confirm"]
 # What the search maximises: best mean validation accuracy so far, 0 before the first evaluation and
 # after a failure. Not a figure of the trial, so its name is none that MLflow is told.
 SCORE = "score"
@@ -25,9 +25,9 @@ class Candidate:
 
     Attributes:
         method: reference of the method.
-        stage: ``search`` sees no test data; ``confirm`` retrains the best configuration.
+        stage: what it is for, see :mod:`pfltune.stages`.
         index: number of the trial within its method and stage.
-        generation: number of its generation; -1 in the confirmation.
+        generation: number of its generation; -1 outside the search.
         seed: seed of the federated trial.
         knobs: the configuration, with what the user holds fixed.
     """
@@ -69,9 +69,15 @@ def checkpoint_folder(trial: str, seed: int, knobs: Mapping[str, Value]) -> str:
     return f"{_OTHER.sub('-', trial)[:_LONGEST]}-{number}"
 
 
-def search_seed(comparison_seed: int) -> int:
-    """The one seed of all search trials: they differ by configuration only."""
-    return derive(comparison_seed, "search") % 2**31
+def validation_seed(comparison_seed: int, index: int) -> int:
+    """A seed of trials that are compared on validation data, the same for every method.
+
+    All search trials have the one of index 0: they differ by configuration only. What is trained
+    again before it is chosen has those from 1 on, and a grid those from 0 on, so that it shares its
+    trials with a search.
+    """
+    name = ("search",) if index == 0 else ("validation", index)
+    return derive(comparison_seed, *name) % 2**31
 
 
 def confirmation_seed(comparison_seed: int, index: int) -> int:

@@ -8,7 +8,7 @@ from pfltune.ranking import Outcome, best_index
 from pfltune.registry import short_name
 from pfltune.search.bracket import Bracket
 from pfltune.search.brackets import Brackets
-from pfltune.search.candidate import Candidate, confirmation_seed, search_seed
+from pfltune.search.candidate import Candidate, confirmation_seed, validation_seed
 from pfltune.search.halving import MakeHalving
 from pfltune.search.plan import Plan
 from pfltune.search.space import SearchSpace
@@ -87,7 +87,7 @@ class MethodSearch:
         if len(self.outcomes) < generations[number].first:
             return None
         knobs = {**self.space.fixed, **self.strategy.propose(index)}
-        seed = search_seed(self.plan.budget.seed)
+        seed = validation_seed(self.plan.budget.seed, 0)
         candidate = Candidate(self.method, "search", index, number, seed, knobs)
         self.candidates.append(candidate)
         self.dealt += 1

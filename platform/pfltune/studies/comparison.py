@@ -20,10 +20,10 @@ from pfltune.registry import (
     short_name,
 )
 from pfltune.running.job import Job
-from pfltune.search.candidate import Stage
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace, load_space
+from pfltune.stages import Stage
 from pfltune.text import count
 from pfltune.variants import Reference, parsed
 

@@ -17,8 +17,9 @@ from pfltune.record import Sensitivity
 from pfltune.registry import make_method
 from pfltune.running.job import Job
 from pfltune.search.brackets import Brackets
-from pfltune.search.candidate import Candidate, Stage, confirmation_seed
+from pfltune.search.candidate import Candidate, confirmation_seed
 from pfltune.search.plan import Plan
+from pfltune.stages import Stage
 
 METHOD = "fedsim"
 KINDS = ("patch_embed", "pos_embed", "norm", "attn", "mlp")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from typing_extensions import TypedDict
 
 from pfltune.figures import Better
+from pfltune.stages import Stage
 
 
 def now_ms() -> int:
@@ -23,9 +24,9 @@ class TrialStarted:
     Attributes:
         trial: its name, unique within the comparison.
         method: short name of its method, as MLflow shows it.
-        stage: ``search`` or ``confirm``.
+        stage: what it is for.
         index: its number within method and stage.
-        generation: the number of its generation; -1 in the confirmation.
+        generation: the number of its generation; -1 outside the search.
         seed: of the federated trial.
         knobs: its configuration.
         time: in milliseconds since the epoch.
@@ -34,7 +35,7 @@ class TrialStarted:
 
     trial: str
     method: str
-    stage: Literal["search", "confirm"]
+    stage: Stage
     index: int
     generation: int
     seed: int

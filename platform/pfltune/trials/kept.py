@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from pfltune.errors import UserError
 from pfltune.knobs import Value
 from pfltune.record import Record
 from pfltune.registry import short_name
+from pfltune.stages import Stage
 from pfltune.trials.entry import Entry, Origin
 from pfltune.trials.spec import TrialSpec
 from pfltune.trials.store import TrialStore
@@ -27,8 +28,8 @@ class Trial(Protocol):
         """Reference of its method."""
 
     @property
-    def stage(self) -> Literal["search", "confirm"]:
-        """Whether it is given test indices."""
+    def stage(self) -> Stage:
+        """What it is for."""
 
     @property
     def seed(self) -> int:

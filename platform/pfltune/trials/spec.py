@@ -13,6 +13,7 @@ from pfltune.record import Computing, Record
 from pfltune.registry import short_name
 from pfltune.seal import digest
 from pfltune.settings import Settings
+from pfltune.stages import Stage, sees_test
 
 
 class TrialSpec(Settings):
@@ -25,7 +26,7 @@ class TrialSpec(Settings):
         versions: of the libraries that can move a figure, and of Python.
         processor: its name and the vector instructions in use.
         data: digests of what the trial is given.
-        stage: a search trial is given no test indices.
+        test: whether the trial is given test indices.
         knobs: of the method, all of them.
         seed: of the federated trial.
         computing: threads, device, precision, clients at once.
@@ -38,7 +39,7 @@ class TrialSpec(Settings):
     versions: Mapping[str, str]
     processor: str
     data: Mapping[str, str]
-    stage: Literal["search", "confirm"]
+    test: bool
     knobs: Mapping[str, Value]
     seed: int
     computing: Computing
@@ -47,7 +48,7 @@ class TrialSpec(Settings):
     def of(
         cls,
         record: Record,
-        stage: Literal["search", "confirm"],
+        stage: Stage,
         method: str,
         knobs: Mapping[str, Value],
         seed: int,
@@ -75,7 +76,7 @@ class TrialSpec(Settings):
         program: Program,
         data: Mapping[str, str],
         computing: Computing,
-        stage: Literal["search", "confirm"],
+        stage: Stage,
         name: str,
         knobs: Mapping[str, Value],
         seed: int,
@@ -97,8 +98,8 @@ class TrialSpec(Settings):
             plugins=program.plugins,
             versions={n: v for n, v in program.versions.items() if n not in SUGGESTING},
             processor=program.processor,
-            data=given_in(stage, data),
-            stage=stage,
+            data=given_in(sees_test(stage), data),
+            test=sees_test(stage),
             knobs=knobs,
             seed=seed,
             computing=computing,
@@ -118,7 +119,7 @@ class TrialSpec(Settings):
     def common(self) -> "TrialSpec":
         """What it has in common with the other trials of its method in a comparison."""
         data = {name: found for name, found in self.data.items() if name != "clients"}
-        return self.model_copy(update={"data": data, "stage": "confirm", "knobs": {}, "seed": 0})
+        return self.model_copy(update={"data": data, "test": True, "knobs": {}, "seed": 0})
 
 
 def complete_knobs(record: Record, name: str, knobs: Mapping[str, Value]) -> dict[str, Value]:
