@@ -82,6 +82,7 @@ class SearchedRun:
         outcome: ``finished``, ``stopped early``, ``failed``, or ``running`` without an end so far.
         rounds: how far it came.
         curve: (round, score), the best mean validation accuracy so far, in [0, 1].
+        metrics: the last value of every metric.
     """
 
     index: int
@@ -91,11 +92,27 @@ class SearchedRun:
     outcome: str
     rounds: int
     curve: Curve
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def value(self) -> float:
         """The score at its end; NaN if it was never evaluated."""
         return self.curve[-1][1] if self.curve else float("nan")
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A configuration that was trained again with fresh seeds before one was chosen.
+
+    Attributes:
+        index: of its search trial.
+        knobs: the configuration.
+        values: its score at the end, in [0, 1], by the seed of each trial that ran all its rounds.
+    """
+
+    index: int
+    knobs: Mapping[str, Value]
+    values: Mapping[int, float]
 
 
 @dataclass(frozen=True)
@@ -111,6 +128,7 @@ class MethodResult:
         search_steps: local steps that the search spent.
         failures: why trials failed, each reason once.
         searched: the search trials, in the order of the suggestions.
+        finalists: what was trained again before one was chosen, the best of the search first.
         ended: trials that have ended, of both kinds.
         is_over: whether there is nothing more to come.
         trials: all its trials, as the journal tells of them.
@@ -125,6 +143,7 @@ class MethodResult:
     search_steps: float
     failures: tuple[str, ...]
     searched: tuple[SearchedRun, ...] = ()
+    finalists: tuple[Finalist, ...] = ()
     ended: int = 0
     is_over: bool = True
     trials: "tuple[ToldTrial, ...]" = ()
@@ -412,6 +431,7 @@ def _method(
         search_steps=sum(trial.metrics.get(figures.STEPS.name, 0.0) for trial in searched),
         failures=tuple(sorted({plain(ended.failure) or "unknown" for ended in failed})),
         searched=tuple(map(_searched, searched)),
+        finalists=_finalists(trials),
         ended=sum(trial.ended is not None for trial in trials),
         is_over=ending is not None,
         trials=tuple(trials),
@@ -450,4 +470,21 @@ def _searched(trial: ToldTrial) -> SearchedRun:
         outcome=trial.outcome,
         rounds=trial.ended.round if trial.ended else reached,
         curve=trial.curve(SCORE),
+        metrics=trial.metrics,
     )
+
+
+def _finalists(trials: Iterable[ToldTrial]) -> tuple[Finalist, ...]:
+    """In the order in which they were trained again."""
+    by_stage: dict[str, list[ToldTrial]] = defaultdict(list)
+    for trial in trials:
+        by_stage[trial.started.stage].append(trial)
+    found: dict[int, Finalist] = {}
+    for trial in by_stage["choose"]:
+        knobs = trial.started.knobs
+        index = next(t.started.index for t in by_stage["search"] if t.started.knobs == knobs)
+        values = dict(found[index].values) if index in found else {}
+        if trial.outcome == "finished":
+            values[trial.started.seed] = trial.rounds[-1].score
+        found[index] = Finalist(index, knobs, values)
+    return tuple(found.values())

@@ -12,6 +12,7 @@ from pfltune.running.dealt import DealtTrials
 from pfltune.running.given import candidate_of, sitting_of
 from pfltune.running.trial_log import TrialLog
 from pfltune.search.candidate import SCORE
+from pfltune.stages import Stage
 from pfltune.tracking.events import TrialEnded
 from pfltune.trials.stored import StoredRound
 
@@ -82,7 +83,7 @@ class JournalCallback(Callback):
         return self._dealt[sitting_of(trial)].log
 
 
-def _shown(done: dict[str, Any], stage: str) -> dict[str, float]:
+def _shown(done: dict[str, Any], stage: Stage) -> dict[str, float]:
     """The figures of a round; nothing of test samples in a search."""
     return {key: v for key, v in done.items() if "/" in key and may_be_shown(key, stage)}
 

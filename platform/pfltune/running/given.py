@@ -9,7 +9,8 @@ from ray.tune.experiment import Trial
 from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Federation
 from pfltune.running.trial_options import TrialOptions
-from pfltune.search.candidate import Candidate, Stage
+from pfltune.search.candidate import Candidate
+from pfltune.stages import Stage
 
 SITTING = "sitting"
 """The name of a trial's sitting, in its configuration beside the candidate."""
