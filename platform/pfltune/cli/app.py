@@ -12,6 +12,7 @@ from pfltune.cli.options import examples
 COMMANDS = {
     "compare": "Compare methods: equal search, fresh seeds, one table.",
     "tune": "Tune one method and show its best configuration.",
+    "grid": "Train every choice of some knobs' values with the same seeds: one figure.",
     "extend": "Add methods, seeds or search trials to a comparison.",
     "run": "Run one federated trial, without Ray.",
     "sensitivity": "Keep each kind of layer personal in turn: where is the model sensitive?",

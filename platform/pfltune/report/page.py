@@ -36,11 +36,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A method's row; the colour is that of the figures."""
+    """A method's row, or that of one of its cells; the colour is that of the figures.
+
+    ``sort`` is what its first column sorts by; the title if it is empty.
+    """
 
     title: str
     colour: str
     cells: Sequence[Cell]
+    sort: str = ""
 
 
 @dataclass(frozen=True)

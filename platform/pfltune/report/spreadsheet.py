@@ -16,7 +16,7 @@ def csv_table(result: ComparisonResult) -> str:
     """One row per method and seed."""
     metrics = sorted({name for m in result.methods for run in m.runs for name in run.metrics})
     rows = [
-        [method.name, run.seed, *(_digits(run.metrics.get(name)) for name in metrics)]
+        [method.name, run.seed, *(digits(run.metrics.get(name)) for name in metrics)]
         for method in result.methods
         for run in method.runs
     ]
@@ -31,7 +31,7 @@ def csv_clients(result: ComparisonResult) -> str:
     names = [figures.ACCURACY.name, *(measure.name for measure in result.measures)]
     heads = [f"{part}_{name}" for name in names for part in PARTS]
     rows = [
-        [method.name, run.seed, client, *map(_digits, numbers)]
+        [method.name, run.seed, client, *map(digits, numbers)]
         for method in result.methods
         for run in method.runs
         for client, *numbers in zip(run.indices, *_of_clients(run), strict=True)
@@ -46,7 +46,7 @@ def csv_summary(analysis: Analysis) -> str:
     """
     rows = [summary_row(analysis, method) for method in analysis.result.confirmed]
     heads = list(dict.fromkeys(name for row in rows for name in row))
-    return text(heads, [[_cell(row.get(n)) for n in heads] for row in rows]) if rows else ""
+    return text(heads, [[cell_text(row.get(n)) for n in heads] for row in rows]) if rows else ""
 
 
 def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -91,10 +91,11 @@ def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
     }
 
 
-def _cell(value: object) -> object:
-    return _digits(value) if value is None or isinstance(value, float) else value
+def cell_text(value: object) -> object:
+    """A value as it stands in a CSV, numbers with all digits."""
+    return digits(value) if value is None or isinstance(value, float) else value
 
 
-def _digits(value: float | None) -> str:
+def digits(value: float | None) -> str:
     """All digits; nothing for nothing."""
     return "" if value is None or value != value else repr(float(value))

@@ -43,7 +43,7 @@ class Comparison(Job):
     def own_record(self) -> dict[str, Any]:
         """What is searched, and what is held."""
         return {
-            "titles": {short_name(m): self._title(m) for m in self.plan.methods},
+            "titles": {short_name(m): title_in(self.titles, m) for m in self.plan.methods},
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
@@ -53,7 +53,7 @@ class Comparison(Job):
     def announcement(self) -> str:
         """What is about to happen, in a line."""
         budget = self.plan.budget
-        titles = [self._title(method) for method in self.plan.methods]
+        titles = [title_in(self.titles, method) for method in self.plan.methods]
         several = len(titles) > 1
         subject = f"Comparing {len(titles)} methods" if several else f"Tuning {titles[0]}"
         at_once = count(self.hardware.workers, "trial")
@@ -79,9 +79,6 @@ class Comparison(Job):
         """Search and confirmation of all methods."""
         return ComparisonDealer(self.plan, self.spaces)
 
-    def _title(self, method: str) -> str:
-        return self.titles.get(short_name(method)) or reference_title(method)
-
 
 def plan_methods(
     methods: list[str],
@@ -100,8 +97,7 @@ def plan_methods(
     Raises:
         UserError: a method, knob or search space that is not possible.
     """
-    references = tuple(canonical(_absolute(method)) for method in methods)
-    _check_once(references)
+    references = checked_references(methods)
     held = {each: all_held(each, fixed.get(short_name(each), {})) for each in references}
     spaces = {each: load_space(parsed(each).base).hold(held[each]) for each in references}
     unsearched = frozenset(m for m, space in spaces.items() if not space.dimensions)
@@ -114,10 +110,24 @@ def together(known: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
     Raises:
         UserError: a method that cannot be, or is added twice.
     """
-    new = [canonical(_absolute(method)) for method in added]
-    _check_once(new)
-    found = {short_name(method): method for method in [*known, *new]}
+    found = {short_name(method): method for method in [*known, *checked_references(added)]}
     return tuple(found.values())
+
+
+def checked_references(methods: Iterable[str]) -> tuple[str, ...]:
+    """References of methods, each in the one text that it has, files by their absolute path.
+
+    Raises:
+        UserError: a method that cannot be, or is named twice.
+    """
+    references = tuple(canonical(_absolute(method)) for method in methods)
+    _check_once(references)
+    return references
+
+
+def title_in(titles: Mapping[str, str], method: str) -> str:
+    """How a method is written: as the user says, or as it says itself."""
+    return titles.get(short_name(method)) or reference_title(method)
 
 
 def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
