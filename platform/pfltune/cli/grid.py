@@ -73,9 +73,9 @@ def _show(console: Console, results: Path, found: "GridResults") -> None:
     from pfltune.cli.tables import print_grid
     from pfltune.report.grid_words import edges
 
-    print_grid(console, found.result)
     for line in (found.finding, *edges(found.result)):
         console.print(line, highlight=False)
+    print_grid(console, found.result)
     show_where(console, found, results)
 
 

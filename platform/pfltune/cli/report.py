@@ -137,10 +137,10 @@ def _report_grid(results: Path, name: str, out: Path | None) -> Path:
 
     result = write_grid(results, name, out)
     folder = out or results / name / "report"
-    print_grid(Console(markup=False), result)
     if told := status(result):
         click.echo(f"{name} is {told}")
     click.echo(finding(result))
+    print_grid(Console(markup=False), result)
     if out is None:
         attach_grid(results, result, folder, partial(click.echo, err=True))
     if result.damage:

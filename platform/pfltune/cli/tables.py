@@ -114,7 +114,8 @@ def print_grid(console: Console, result: GridResult) -> None:
     shown = _fitting(result, width)
     wide = Console(file=console.file, width=width, markup=False, quiet=console.quiet)
     wide.print(_grid_table(result, shown))
-    left = [column.title for column in columns(result) if column not in shown]
+    titles = [column.title for column in shown]
+    left = [column.title for column in columns(result) if column.title not in titles]
     if left:
         wide.print(f"no room here for {', '.join(left)}: see the report", highlight=False)
     if (more := len(result.cells) - MOST_CELLS) > 0:

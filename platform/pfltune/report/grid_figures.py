@@ -33,7 +33,7 @@ FRAME = (0.9, 0.85)
 LEAST = 2.2
 """Inches of the narrowest map, so that its title has room."""
 MAPS_IN_A_ROW = 3
-WIDEST = 11.0
+WIDEST = 8.5
 """Inches of maps beside each other."""
 MOST_MAPS = 12
 """In one figure; more of them make further figures."""
@@ -84,7 +84,7 @@ def lines(result: GridResult) -> Drawing | None:
     for method, title in result.methods.items():
         shown = [cell for cell in result.shown if cell.method == method]
         _line(axes, title, shown, [places[cell.at[knob]] for cell in shown], styles[method])
-    _mark_lost(axes, result, knob, places)
+    _mark_lost(axes, result, knob, places, styles)
     _mark_best(axes, result, places)
     place_ticks(axes, "x", places.values(), [plain(written(value)) for value in places])
     legend(figure, axes)
@@ -136,9 +136,10 @@ def _panes(result: GridResult, number: int) -> tuple[ShownFigure, Any]:
 def _draw_map(axes: Any, result: GridResult, shown: Map, norm: Normalize) -> None:
     first, second, *_ = result.over
     across, downward = (result.over[name] for name in (first, second))
-    colours = _colours(norm)
+    colours, equals = _colours(norm), result.equals
     for (x, one), (y, other) in product(enumerate(across), enumerate(downward)):
-        _draw_cell(axes, result, shown.cells[one, other], (x, y), colours)
+        cell = shown.cells[one, other]
+        _draw_cell(axes, cell, (x, y), colours, cell is result.best, cell in equals)
     axes.set(xlim=(-0.5, len(across) - 0.5), ylim=(-0.5, len(downward) - 0.5))
     axes.set_xticks(range(len(across)), [plain(written(value)) for value in across])
     axes.set_yticks(range(len(downward)), [plain(written(value)) for value in downward])
@@ -149,11 +150,16 @@ def _draw_map(axes: Any, result: GridResult, shown: Map, norm: Normalize) -> Non
 
 
 def _draw_cell(
-    axes: Any, result: GridResult, cell: GridCell, place: tuple[int, int], colours: Any
+    axes: Any,
+    cell: GridCell,
+    place: tuple[int, int],
+    colours: ScalarMappable,
+    is_best: bool,
+    is_equal: bool,
 ) -> None:
     """A coloured square with its figure; a hatched one where there is none."""
     x, y = place
-    has, is_best = bool(cell.values), cell is result.best
+    has = bool(cell.values)
     colour = colours.to_rgba(100 * cell.mean) if has else to_rgba(NO_CELL)
     axes.add_patch(
         Rectangle(
@@ -165,8 +171,8 @@ def _draw_cell(
             hatch="" if has else "////",
         )
     )
-    if is_best:
-        inner = Rectangle((x - 0.45, y - 0.45), 0.9, 0.9, fill=False, edgecolor=BEST, linewidth=2)
+    if is_best or is_equal:
+        inner = Rectangle((x - 0.44, y - 0.44), 0.88, 0.88, fill=False, **_frame(is_best))
         axes.add_patch(inner)
     axes.text(
         *(x, y, _text(cell)),
@@ -179,6 +185,15 @@ def _draw_cell(
     )
 
 
+def _frame(is_best: bool) -> dict[str, Any]:
+    """Keywords of matplotlib for the mark of the best cell, or of one that is not told apart."""
+    return {
+        "edgecolor": BEST,
+        "linewidth": 2.2 if is_best else 1.2,
+        "linestyle": "-" if is_best else (0, (2, 2)),
+    }
+
+
 def _text(cell: GridCell) -> str:
     """Two lines: mean, and ± standard error; a third one where seeds are missing."""
     if not cell.values:
@@ -189,9 +204,11 @@ def _text(cell: GridCell) -> str:
 
 
 def _ink(colour: Sequence[float]) -> str:
-    """Black on light colours, white on dark ones."""
-    red, green, blue, *_ = colour
-    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+    """Black or white, whichever stands out more (WCAG's relative luminance)."""
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]
+    )
+    return "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "white"
 
 
 def _colours(norm: Normalize) -> ScalarMappable:
@@ -225,12 +242,20 @@ def _mark_best(axes: Any, result: GridResult, places: Mapping[Value, float]) -> 
     axes.plot([places[value]], [100 * result.best.mean], "o", label="best", **ring)
 
 
-def _mark_lost(axes: Any, result: GridResult, knob: str, places: Mapping[Value, float]) -> None:
+def _mark_lost(
+    axes: Any,
+    result: GridResult,
+    knob: str,
+    places: Mapping[Value, float],
+    styles: Mapping[str, Style],
+) -> None:
     """A cross at the foot for each cell without a figure since its trials failed."""
-    lost = [places[cell.at[knob]] for cell in result.cells if cell.state == "failed"]
-    if lost:
-        foot = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 3}
-        axes.plot(lost, [0.0] * len(lost), "x", color="#cf222e", label="failed", **foot)
+    foot = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 3}
+    for cell in result.cells:
+        if cell.state == "failed":
+            colour = styles[cell.method].colour
+            label = f"{cell.title}: failed" if len(result.methods) > 1 else "failed"
+            axes.plot([places[cell.at[knob]]], [0.0], "x", color=colour, label=label, **foot)
 
 
 def _plane(
@@ -253,7 +278,8 @@ def _caption(result: GridResult, axes: Sequence[str], spread: str) -> str:
     many = any(not isnan(cell.standard_error) for cell in result.shown)
     of = f" {spread} ± standard error over seeds." if many else " One seed."
     lost = " Hatched or crossed: failed." if any(c.state == "failed" for c in result.cells) else ""
-    return f"Validation accuracy over {' and '.join(map(plain, axes))}.{of}{best}{lost}"
+    equal = " Dashed: not told apart from it." if len(axes) > 1 and result.equals else ""
+    return f"Validation accuracy over {' and '.join(map(plain, axes))}.{of}{best}{equal}{lost}"
 
 
 def _places(values: Sequence[Value]) -> dict[Value, float]:

@@ -135,9 +135,10 @@ def _nothing(result: GridResult) -> str:
 
 def _first(result: GridResult, best: GridCell) -> str:
     seeds = len(best.values)
-    over = f", mean ± standard error over {seeds} seeds" if seeds > 1 else ", one seed"
-    of = f"Best of {len(result.cells):,} cells" if len(result.cells) > 1 else "The only cell"
-    return f"{of}: {named(result, best)}: {accuracy(best)} % validation accuracy{over}."
+    over = f"mean ± standard error over {seeds} seeds" if seeds > 1 else "one seed"
+    many = len(result.cells) > 1
+    of = f"The best of {len(result.cells):,} cells" if many else "The only cell"
+    return f"{of} is {named(result, best)}: {accuracy(best)} % validation accuracy ({over})."
 
 
 def _others(result: GridResult) -> Iterator[str]:
@@ -146,17 +147,20 @@ def _others(result: GridResult) -> Iterator[str]:
     if not result.gaps:
         return
     if not tested:
-        yield "With one seed, nothing can be said of which others are as good."
+        yield "With one seed each, nothing can be said of which others are as good."
         return
+    if (fewer := len(result.gaps) - len(tested)) > 0:
+        yield f"{count(fewer, 'cell')} had too few seeds to be held against it."
     equals = result.equals
     if not equals:
-        yield f"Each of the {len(tested):,} others is told apart from it (p < {ALPHA})."
+        each = f"Each of the {len(tested):,} others" if len(tested) > 1 else "The other"
+        yield f"{each} is told apart from it (p < {ALPHA})."
         return
     some = [named(result, cell) for cell in equals]
     listed = "; ".join(some) if len(some) <= MOST_NAMED else f"{len(some)}, marked in the table"
-    yield f"Of the {len(tested):,} others, not told apart from it: {listed}."
-    yield _cheap(result, [*equals], "MB per round", figures.MB_PER_ROUND.text, _mb)
-    yield _cheap(result, [*equals], "personal parameters", figures.PERSONAL.text, _personal)
+    yield f"Of the {count(len(tested), 'other')}, not told apart from it: {listed}."
+    yield _cheap(result, equals, "MB per round", figures.MB_PER_ROUND.text, _mb)
+    yield _cheap(result, equals, "personal parameters", figures.PERSONAL.text, _personal)
 
 
 def _cheap(
@@ -182,7 +186,7 @@ def _best_of_each(result: GridResult, best: GridCell) -> Iterator[str]:
     for method in result.methods:
         own = best_of([cell for cell in result.cells if cell.method == method])
         if own is not None and method != best.method:
-            yield f"Best of {own.title}: {own.label}: {accuracy(own)} %."
+            yield f"The best of {own.title} is {own.label}: {accuracy(own)} %."
 
 
 def _end(values: Sequence[Value], value: Value) -> str:

@@ -84,7 +84,7 @@ def _page(result: GridResult, folder: Path, drawings: list[Drawing]) -> str:
 def _table(result: GridResult) -> Grid:
     """A row for each cell, which the first column names."""
     first, *shown = columns(result)
-    styles = styles_of(result.methods)
+    colours = _colours(result)
 
     def row(cell: GridCell) -> Row:
         is_best = cell is result.best
@@ -92,7 +92,14 @@ def _table(result: GridResult) -> Grid:
             Cell(column.text(cell), column.sort(cell), is_best and column is ACCURACY)
             for column in shown
         ]
-        return Row(first.text(cell), styles[cell.method].colour, cells, first.sort(cell))
+        return Row(first.text(cell), colours[cell.method], cells, first.sort(cell))
 
     heads = [column.title for column in (first, *shown)]
     return Grid(heads, [row(cell) for cell in result.cells])
+
+
+def _colours(result: GridResult) -> dict[str, str]:
+    """Those of the figures, where there are several methods to be told apart."""
+    if len(result.methods) == 1:
+        return dict.fromkeys(result.methods, "transparent")
+    return {method: style.colour for method, style in styles_of(result.methods).items()}
