@@ -32,7 +32,10 @@ from pfltune.text import count, plain
 TERMINAL = (ACCURACY, CLIENT_STD, MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEPS, SECONDS)
 LEAST_WANTED = (SECONDS, SHARED, STEPS, MB_PER_ROUND, PERSONAL, CLIENT_STD, TOTAL_MB)
 """The first to go where there is no room."""
-LEAST_OF_A_CELL = ("difference", "rounds chosen", MB_PER_ROUND.title, PERSONAL.title)
+LEAST_OF_A_CELL = (
+    *("difference", "rounds chosen", MB_PER_ROUND.title, "p (Holm)", PERSONAL.title),
+    "to the best",
+)
 MOST_CELLS = 15
 """Of a grid, in a terminal."""
 WIDE = 100

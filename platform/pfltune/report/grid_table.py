@@ -7,7 +7,7 @@ from math import isnan
 from pfltune import figures
 from pfltune.knobs import Value, written
 from pfltune.report import latex
-from pfltune.report.columns import NO_FIGURE, p_value, signed
+from pfltune.report.columns import NO_FIGURE, bare_p, signed
 from pfltune.report.grid import GridCell, GridResult, mean, standard_error
 from pfltune.report.grid_words import accuracy, accuracy_note, percent
 from pfltune.report.markdown import markdown
@@ -185,11 +185,19 @@ def _compared(result: GridResult) -> list[GridColumn]:
         gap = result.gap(cell)
         return digits(gap.p if gap else None)
 
-    verdict = GridColumn("to the best", lambda cell: _verdict(result, cell), p)
-    return [GridColumn("difference", difference, sort), verdict]
+    def bare(cell: GridCell) -> str:
+        gap = result.gap(cell)
+        return bare_p(gap.p) if gap and gap.is_tested else NO_FIGURE
+
+    return [
+        GridColumn("difference", difference, sort),
+        GridColumn("p (Holm)", bare, p),
+        GridColumn("to the best", lambda cell: _verdict(result, cell), p),
+    ]
 
 
 def _verdict(result: GridResult, cell: GridCell) -> str:
+    """In words: what is not told apart may differ all the same."""
     if cell is result.best:
         return "best"
     gap = result.gap(cell)
@@ -197,7 +205,7 @@ def _verdict(result: GridResult, cell: GridCell) -> str:
         return NO_FIGURE
     if not gap.is_tested:
         return "no test"
-    return f"{'apart' if gap.is_apart else 'not told apart'}, {p_value(gap.p)}"
+    return "apart" if gap.is_apart else "not told apart"
 
 
 def _rounds(cell: GridCell) -> str:
