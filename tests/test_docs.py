@@ -108,7 +108,7 @@ def test_every_command_in_the_docs_is_one(page, line, beside):
     if "metrics=" in line and ".py:" in line:
         beside(next(each for each in PAGES if each.name == page))
     asked = parsed(line).params
-    texts = [asked.get("methods") or "fedavg", asked.get("method") or "fedavg"]
+    texts = [text for text in (asked.get("methods"), asked.get("method")) if text] or ["fedavg"]
     texts = [text for text in texts if not text.endswith(".yaml")]
     for method in method_list(texts).references if texts else ():
         if ".py:" not in method:

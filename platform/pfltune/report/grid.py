@@ -1,5 +1,6 @@
 """What a grid found: each cell with its seeds, and which are not told apart from the best one."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +23,7 @@ from pfltune.ties import settled
 from pfltune.tracking.journal import Journal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GridCell:
     """One configuration of one method.
 
@@ -228,14 +229,13 @@ def _cells(
     record: Record, budget: Grid, method: str, trials: Iterable[ToldTrial]
 ) -> Iterable[GridCell]:
     """The cells of one method with their trials."""
-    own = [trial for trial in trials if trial.started.method == method]
+    there: dict[tuple[Value | None, ...], dict[int, ToldTrial]] = defaultdict(dict)
+    for trial in trials:
+        if trial.started.method == method:
+            place = tuple(trial.started.knobs.get(knob) for knob in budget.over)
+            there[place][trial.started.seed] = trial
     title = plain(record.titles.get(method, method))
     held = record.fixed.get(method, {})
     for values in product(*budget.over.values()):
         at = dict(zip(budget.over, values, strict=True))
-        there = {
-            trial.started.seed: trial
-            for trial in own
-            if all(trial.started.knobs.get(knob) == value for knob, value in at.items())
-        }
-        yield GridCell(method, title, at, {**held, **at}, budget.seeds, there)
+        yield GridCell(method, title, at, {**held, **at}, budget.seeds, there[values])

@@ -153,7 +153,7 @@ def _draw_cell(
     axes: Any,
     cell: GridCell,
     place: tuple[int, int],
-    colours: ScalarMappable,
+    colours: Any,
     is_best: bool,
     is_equal: bool,
 ) -> None:
@@ -211,7 +211,7 @@ def _ink(colour: Sequence[float]) -> str:
     return "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "white"
 
 
-def _colours(norm: Normalize) -> ScalarMappable:
+def _colours(norm: Normalize) -> Any:
     return ScalarMappable(norm, "cividis")
 
 
