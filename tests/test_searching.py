@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfltune.report import search_words
+from pfltune.report.tuning import words as search_words
 from pfltune.report.results import MethodResult, SearchedRun
 from pfltune.report.searching import position, search_of
 
@@ -88,7 +88,7 @@ def test_one_trial_that_won_is_told_with_singulars():
 def test_a_best_value_at_an_end_is_warned_of_unless_there_is_nothing_beyond(lr, depth, told):
     """1 is the least that depth can be."""
     found = searched(trial(0, lr, [0.5], depth=depth), limits={"depth": [1, None]})
-    assert list(found.edges) == told
+    assert [edge.words for edge in found.edges] == told
 
 
 def test_the_knob_that_decides_is_the_most_important():

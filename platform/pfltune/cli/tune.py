@@ -76,7 +76,7 @@ def _show(console: Console, results: Path, scenario: str | None, found: "Results
 def _show_best(console: Console, result: "ComparisonResult", scenario: str) -> None:
     """The chosen values, how they were found, what they are worth, and the command for more."""
     from pfltune.cli.again import again
-    from pfltune.report.search_words import fall, shown, trials
+    from pfltune.report.tuning.words import fall, shown, trials
     from pfltune.report.searching import search_of
 
     tuned = result.methods[0]

@@ -9,7 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pfltune.report import search_words, words
+from pfltune.report import words
+from pfltune.report.tuning import words as search_words
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing
 from pfltune.report.columns import (
@@ -147,7 +148,7 @@ def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:
 
 def _search(search: Searching) -> Search:
     method = search.method
-    edges = [f"At the edge: {edge}; a wider range may hold a better one." for edge in search.edges]
+    edges = [f"At the edge: {edge.words}; a wider range may hold a better one." for edge in search.edges]
     shares = [f"{knob} {share:.0%}" for knob, share in search.importances.items()]
     return Search(
         title=method.title,

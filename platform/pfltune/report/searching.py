@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeGuard
 
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome, best_index
@@ -14,6 +14,33 @@ EDGE = 0.02
 """A best value within this share of its range's end is said to lie at the edge."""
 FEWEST = 4
 """Trials without which importances are not computed."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A best value at an end of what was searched, beyond which the knob could go.
+
+    Attributes:
+        knob: its name.
+        value: the best one.
+        end: at which end it lies.
+        searched: the ends of what was searched, or all of the numbers that were.
+        log: whether the range is logarithmic; choices are not.
+        limit: how far the knob can go at this end; None for as far as one likes.
+    """
+
+    knob: str
+    value: float
+    end: Literal["lowest", "highest"]
+    searched: tuple[float, ...]
+    log: bool
+    limit: float | None
+
+    @property
+    def words(self) -> str:
+        """In a sentence."""
+        ends = f"{min(self.searched):g} to {max(self.searched):g}"
+        return f"{self.knob} = {self.value:g} is the {self.end} that was searched ({ends})"
 
 
 @dataclass(frozen=True)
@@ -30,7 +57,7 @@ class Searching:
         compared: these trials, with their score after that round.
         importances: of the knobs that all of them have, adding up to 1, the largest first; empty
             for few trials.
-        edges: what lies at the end of its range, in words.
+        edges: what of the best values lies at the end of its range.
     """
 
     method: MethodResult
@@ -40,7 +67,7 @@ class Searching:
     round: int
     compared: tuple[tuple[SearchedRun, float], ...]
     importances: Mapping[str, float]
-    edges: tuple[str, ...]
+    edges: tuple[Edge, ...]
 
     @property
     def gain(self) -> float:
@@ -71,7 +98,9 @@ def search_of(
     ordered = sorted(method.searched, key=lambda run: run.index)
     ran = [run for run in ordered if run.curve and run.outcome != "failed"]
     winner = _winner(ran)
-    ranges = {name: bounds for name, bounds in space.get("search", {}).items() if _is_range(bounds)}
+    searched = space.get("search", {})
+    ranges = {name: bounds for name, bounds in searched.items() if _is_range(bounds)}
+    best = method.best or (winner.knobs if winner else {})
     common, compared = _at_one_round(ran)
     return Searching(
         method=method,
@@ -81,7 +110,7 @@ def search_of(
         round=common,
         compared=compared,
         importances=_importances(compared, ranges),
-        edges=tuple(_edges(winner.knobs, ranges, limits)) if winner else (),
+        edges=tuple(_edges(best, searched, limits)),
     )
 
 
@@ -153,21 +182,33 @@ def _distribution(value: Value, bounds: Sequence[Any]) -> Any:
 
 
 def _edges(
-    knobs: Mapping[str, Value], ranges: Mapping[str, Any], limits: Mapping[str, Sequence[Any]]
-) -> Iterable[str]:
+    knobs: Mapping[str, Value], space: Mapping[str, Any], limits: Mapping[str, Sequence[Any]]
+) -> Iterable[Edge]:
     """Best values at an end beyond which the knob could go; at its own limit there is no beyond."""
-    for name, (low, high, log) in ranges.items():
+    for name, searched in space.items():
         value = knobs.get(name)
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if not is_number(value) or not (_is_range(searched) or all(map(is_number, searched))):
             continue
-        place = position(value, low, high, log=bool(log))
+        ends, log = _ends(searched)
+        place = position(value, min(ends), max(ends), log=log)
         lowest, highest = limits.get(name, (None, None))
-        for is_near, word, end, limit in (
-            (place < EDGE, "lowest", low, lowest),
-            (place > 1 - EDGE, "highest", high, highest),
-        ):
-            if is_near and end != limit:
-                yield f"{name} = {value:g} is the {word} that was searched ({low:g} to {high:g})"
+        if place < EDGE and min(ends) != lowest:
+            yield Edge(name, value, "lowest", ends, log, lowest)
+        if place > 1 - EDGE and max(ends) != highest:
+            yield Edge(name, value, "highest", ends, log, highest)
+
+
+def _ends(searched: Sequence[Any]) -> tuple[tuple[float, ...], bool]:
+    """The ends of a range, or all numbers that there are to choose from; and if it is log."""
+    if _is_range(searched):
+        low, high, log = searched
+        return (low, high), bool(log)
+    return tuple(sorted(searched)), False
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is one; a truth value is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def position(value: float, low: float, high: float, *, log: bool) -> float:
@@ -178,5 +219,4 @@ def position(value: float, low: float, high: float, *, log: bool) -> float:
 
 
 def _is_range(bounds: Sequence[Any]) -> bool:
-    numbers = [b for b in bounds[:2] if isinstance(b, int | float) and not isinstance(b, bool)]
-    return len(bounds) == 3 and len(numbers) == 2 and isinstance(bounds[2], bool)
+    return len(bounds) == 3 and all(map(is_number, bounds[:2])) and isinstance(bounds[2], bool)

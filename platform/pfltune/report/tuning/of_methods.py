@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from matplotlib.tri import Triangulation
@@ -20,7 +20,7 @@ from pfltune.report.canvas import (
     scale,
     whole_numbers,
 )
-from pfltune.report.searching import Searching
+from pfltune.report.searching import Searching, is_number
 
 MOST_SLICES = 8
 SLICES_IN_A_ROW = 4
@@ -143,7 +143,7 @@ def knob_contour(analysis: Analysis) -> Drawing | None:
 
 
 def _points(axes: Any, name: str, search: Searching, style: dict[str, Any]) -> None:
-    pairs = [(run, value) for run, value in search.compared if _is_number(run.knobs.get(name))]
+    pairs = [(run, value) for run, value in search.compared if is_number(run.knobs.get(name))]
     for stopped in (False, True):
         shown = [pair for pair in pairs if (pair[0].outcome == "stopped early") == stopped]
         if shown:
@@ -180,7 +180,7 @@ def _plane(search: Searching, first: str, second: str) -> Plane:
     both = [
         (float(run.knobs[first]), float(run.knobs[second]), 100 * value)
         for run, value in search.compared
-        if _is_number(run.knobs.get(first)) and _is_number(run.knobs.get(second))
+        if is_number(run.knobs.get(first)) and is_number(run.knobs.get(second))
     ]
     return Plane(first, second, *np.array(both, dtype=np.float64).reshape(-1, 3).T)
 
@@ -194,11 +194,7 @@ def _varied(search: Searching) -> list[str]:
 def _values(searches: Iterable[Searching], name: str) -> list[float]:
     """What numeric values the trials have of a knob; whole numbers stay whole."""
     found = (run.knobs.get(name) for search in searches for run, _ in search.compared)
-    return [value for value in found if _is_number(value)]
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return [value for value in found if is_number(value)]
 
 
 def _rounds(searches: Iterable[Searching]) -> str:
