@@ -64,6 +64,13 @@ class Drawing:
     caption: str
     figure: ShownFigure
 
+    @property
+    def instead(self) -> str:
+        """What it is and what its axes are, for who does not see it."""
+        labels = [a.get_label_text() for axes in self.figure.axes for a in (axes.yaxis, axes.xaxis)]
+        known = dict.fromkeys(filter(None, labels))
+        return f"{self.name.replace('-', ' ')}: {'; '.join(known)}"
+
     def write(self, folder: Path) -> None:
         """As PNG, PDF and SVG."""
         with styled():

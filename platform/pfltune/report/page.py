@@ -37,11 +37,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A method's row; the colour is that of the figures."""
+    """A row of a method or a trial; the colour is that of the figures.
+
+    ``sort`` is what the title sorts by, itself by default.
+    """
 
     title: str
     colour: str
     cells: Sequence[Cell]
+    sort: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,12 @@ class Search:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as base64 of its PNG."""
+    """A figure as base64 of its PNG; in place of it, ``instead`` says what is drawn."""
 
     name: str
     caption: str
     image: str
+    instead: str
 
 
 def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing]) -> str:
@@ -141,6 +146,7 @@ def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:
             drawing.name,
             drawing.caption,
             base64.b64encode((folder / f"{drawing.name}.png").read_bytes()).decode(),
+            drawing.instead,
         )
         for drawing in drawings
     ]

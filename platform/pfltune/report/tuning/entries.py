@@ -1,4 +1,4 @@
-"""The configurations of a search in order, each once."""
+"""What a search tried, with what fresh seeds say of it."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -14,10 +14,10 @@ from pfltune.ties import settled
 
 @dataclass(frozen=True)
 class Entry:
-    """A configuration that was tried.
+    """A search trial, and what else is known of its configuration.
 
     Attributes:
-        run: its search trial, of several the one that came furthest.
+        run: its search trial.
         finalist: what it did with fresh seeds; None if it was not trained again.
         is_chosen: whether it is the one that the search chose.
     """
@@ -44,17 +44,27 @@ class Entry:
 
 
 def entries(method: MethodResult) -> tuple[Entry, ...]:
-    """The configurations of a method's search, the best first.
+    """Every search trial of a method, in the order of the suggestions."""
+    finalists = {_key(each.knobs): each for each in method.finalists}
+    best = _key(method.best) if method.best else None
+    return tuple(
+        Entry(run, finalists.get(_key(run.knobs)), _key(run.knobs) == best)
+        for run in method.searched
+    )
+
+
+def sorted_entries(method: MethodResult) -> tuple[Entry, ...]:
+    """The configurations of a method's search, each once, the best first.
 
     The chosen one, then those that were trained with fresh seeds, by their mean; then the others,
     those that came further first, and by score among those that came equally far.
     """
-    finalists = {_key(each.knobs): each for each in method.finalists}
-    found = [
-        Entry(run, finalists.get(key), bool(method.best) and key == _key(method.best))
-        for key, run in _furthest(method.searched).items()
-    ]
-    return tuple(sorted(found, key=_order))
+    once: dict[tuple, Entry] = {}
+    for entry in entries(method):
+        known = once.setdefault(_key(entry.run.knobs), entry)
+        if entry.run.rounds > known.run.rounds:
+            once[_key(entry.run.knobs)] = entry
+    return tuple(sorted(once.values(), key=_order))
 
 
 def mb_per_round(run: SearchedRun) -> float:
@@ -70,15 +80,6 @@ def personal(run: SearchedRun) -> float:
 def stood(value: float, values: Iterable[float]) -> int:
     """The place of a value among others, 1 for the highest."""
     return 1 + sum(settled(other) > settled(value) for other in values)
-
-
-def _furthest(runs: Iterable[SearchedRun]) -> dict[tuple, SearchedRun]:
-    found: dict[tuple, SearchedRun] = {}
-    for run in runs:
-        known = found.get(_key(run.knobs))
-        if known is None or run.rounds > known.rounds:
-            found[_key(run.knobs)] = run
-    return found
 
 
 def _order(entry: Entry) -> tuple:

@@ -22,14 +22,14 @@ SEARCH: dict[str, Callable[[Tuned], Drawing | None]] = {
 """Of the search trials, by name, in the order in which a page shows them."""
 
 
-def _confirmed(tuned: Tuned, make: Callable) -> Drawing | None:
-    return make(tuned.analysis) if tuned.method.runs else None
-
-
 CONFIRMATION: dict[str, Callable[[Tuned], Drawing | None]] = {
-    make.__name__: partial(_confirmed, make=make) for make in (learning_curves, client_accuracies)
+    make.__name__: lambda tuned, make=make: make(tuned.analysis) if tuned.method.runs else None
+    for make in (learning_curves, client_accuracies)
 }
 """Of the chosen configuration with fresh seeds."""
+
+CONFIRMATION_NAMES = {name.replace("_", "-") for name in CONFIRMATION}
+"""Of their files."""
 
 MAKERS = SEARCH | CONFIRMATION
 

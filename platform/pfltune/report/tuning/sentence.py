@@ -10,7 +10,7 @@ from pfltune.knobs import Value
 from pfltune.report.columns import PLUS_MINUS, signed
 from pfltune.report.learned import KnobRange, Tried
 from pfltune.report.results import TEST
-from pfltune.report.tuning.entries import Entry, entries, stood
+from pfltune.report.tuning.entries import Entry, sorted_entries, stood
 from pfltune.report.tuning.tuned import Tuned
 from pfltune.report.tuning.words import shown
 from pfltune.text import count
@@ -64,7 +64,7 @@ def worth(tuned: Tuned) -> str:
 
 def gain(tuned: Tuned) -> str:
     """How far it is above the published values, where both were trained equally far."""
-    found = [each for each in entries(tuned.method) if each.run.rounds]
+    found = [each for each in sorted_entries(tuned.method) if each.run.rounds]
     best = next((each for each in found if each.is_chosen), None)
     first = next((each for each in found if each.run.index == 0), None)
     if not tuned.starts_published or best is None or first is None:
@@ -86,7 +86,7 @@ def gain(tuned: Tuned) -> str:
 
 def fall(tuned: Tuned) -> str:
     """The chosen one in the search, and with validation seeds that it was not found by."""
-    best = next((each for each in entries(tuned.method) if each.is_chosen), None)
+    best = next((each for each in sorted_entries(tuned.method) if each.is_chosen), None)
     if best is None or not best.run.curve:
         return ""
     told = f"Validation accuracy {percent(best.run.value)} % in the search, {_rank(tuned, best)}"

@@ -89,8 +89,8 @@ class Tuned:
 
 
 def is_tuning(result: ComparisonResult) -> bool:
-    """Whether it is of one method: then there is nothing to compare, and all to learn of it."""
-    return len(result.methods) == 1
+    """Whether it is the search of one method by ``pfltune tune``."""
+    return result.record.command == "tune" and len(result.methods) == 1
 
 
 def tuned_of(analysis: Analysis, pair: Pair | None = None) -> Tuned:
