@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pfltune.report.tuning.commands import differences
 from pfltune.cli.tables import comparison_table, fitting_columns, print_table
 from pfltune.report import figures, words
 from pfltune.report.analysis import analyse
@@ -27,8 +26,9 @@ from pfltune.report.results import (
     MethodResult,
     SearchedRun,
 )
-from pfltune.report.tuning.of_methods import best_so_far, knob_contour, knob_slices
 from pfltune.report.spreadsheet import csv_clients, csv_summary
+from pfltune.report.tuning.commands import differences
+from pfltune.report.tuning.of_methods import best_so_far, knob_contour, knob_slices
 from pfltune.report.writer import write_files
 from pfltune.text import count, plain
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfltune.report.tuning import words as search_words
 from pfltune.report.results import MethodResult, SearchedRun
 from pfltune.report.searching import position, search_of
+from pfltune.report.tuning import words as search_words
 
 SPACE = {"search": {"lr": [0.001, 1.0, True], "depth": [1, 8, False], "mode": ["a", "b"]}}
 

@@ -104,6 +104,36 @@ knobs = click.option(
     help="Hold a hyperparameter at a value, e.g. --set lr=0.02. Repeatable.",
 )
 
+
+class KnobPair(click.ParamType):
+    """Two knobs."""
+
+    name = "KNOB,KNOB"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """``"lr,scale"`` as (lr, scale).
+
+        Raises:
+            BadParameter: not two names.
+        """
+        if isinstance(value, tuple):
+            return value
+        names = [name.strip() for name in str(value).split(",")]
+        if len(names) != 2 or not all(names):
+            self.fail(f"{value!r} is no pair of knobs, such as prefix_length,lr", param)
+        return names[0], names[1]
+
+
+pair = click.option(
+    "--pair",
+    type=KnobPair(),
+    default=None,
+    help="Two searched knobs that the report draws against each other; default: prefix_length and "
+    "lr where both were searched, or else the two that matter most.",
+)
+
 device = click.option(
     "--device",
     default=None,

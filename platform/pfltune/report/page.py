@@ -10,7 +10,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pfltune.report import words
-from pfltune.report.tuning import words as search_words
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing
 from pfltune.report.columns import (
@@ -24,6 +23,7 @@ from pfltune.report.latex import result_table
 from pfltune.report.results import TEST, VAL, MethodResult
 from pfltune.report.searching import Searching
 from pfltune.report.styles import Style
+from pfltune.report.tuning import words as search_words
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class Picture:
     caption: str
     image: str
     instead: str
+    is_wide: bool
 
 
 def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing]) -> str:
@@ -147,6 +148,7 @@ def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:
             drawing.caption,
             base64.b64encode((folder / f"{drawing.name}.png").read_bytes()).decode(),
             drawing.instead,
+            drawing.is_wide,
         )
         for drawing in drawings
     ]
@@ -154,7 +156,9 @@ def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:
 
 def _search(search: Searching) -> Search:
     method = search.method
-    edges = [f"At the edge: {edge.words}; a wider range may hold a better one." for edge in search.edges]
+    edges = [
+        f"At the edge: {edge.words}; a wider range may hold a better one." for edge in search.edges
+    ]
     shares = [f"{knob} {share:.0%}" for knob, share in search.importances.items()]
     return Search(
         title=method.title,

@@ -69,7 +69,7 @@ class KnobAxis:
         if self.is_number:
             scale(axes, way, self.numbers)
             if len(self.values) <= MOST_TICKS:
-                axis.set_major_locator(FixedLocator(self.numbers))
+                axis.set_major_locator(FixedLocator(list(self.numbers)))
                 axis.set_major_formatter("{x:.4g}")
                 axis.set_minor_locator(NullLocator())
             return

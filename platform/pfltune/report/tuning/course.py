@@ -52,7 +52,7 @@ def _after(
     below = np.where(lower < drawn, 0.0, below)
     shares = np.diff(below) / (1 - below[0])
     places = np.cumsum(shares)
-    low, high = (ordered[min(np.searchsorted(places, q), len(ordered) - 1)] for q in (LOW, HIGH))
+    low, high = ordered[np.minimum(np.searchsorted(places, (LOW, HIGH)), len(ordered) - 1)]
     return float(shares @ ordered), float(low), float(high)
 
 
@@ -78,8 +78,8 @@ def best_so_far(tuned: Tuned) -> Drawing | None:
 def _caption(full: int, trials: int) -> str:
     of = "" if full == trials else f" of {trials}"
     return (
-        f"Best validation accuracy so far, among the {full}{of} trials that ran all rounds. Dashed: "
-        "what it would be on average had the same configurations come in random order, worked out "
+        f"Best validation accuracy so far, among the {full}{of} trials that ran all rounds. "
+        "Dashed: what it would be on average had the same configurations come in random order, worked out "
         "exactly. That is no random search of its own: it says whether good ones came early, not "
         "whether random ones would have been as good."
     )

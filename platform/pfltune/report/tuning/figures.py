@@ -34,16 +34,25 @@ CONFIRMATION_NAMES = {name.replace("_", "-") for name in CONFIRMATION}
 MAKERS = SEARCH | CONFIRMATION
 
 
+def drawn(name: str, tuned: Tuned) -> Drawing | None:
+    """One picture; None where there is nothing that it could show.
+
+    Raises:
+        UserError: there is no such picture.
+    """
+    if name not in MAKERS:
+        raise unknown("figure", name, MAKERS)
+    with styled():
+        return MAKERS[name](tuned)
+
+
 def draw(name: str, tuned: Tuned) -> Drawing:
     """One picture.
 
     Raises:
         UserError: there is no such picture, or nothing that it could show.
     """
-    if name not in MAKERS:
-        raise unknown("figure", name, MAKERS)
-    with styled():
-        drawing = MAKERS[name](tuned)
+    drawing = drawn(name, tuned)
     if drawing is None:
         raise UserError(f"{tuned.result.name} has nothing that the figure {name!r} could show")
     return drawing

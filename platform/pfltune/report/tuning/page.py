@@ -1,7 +1,7 @@
 """The page of the search of one method: the answer first, then the best, the pictures, and all."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -96,7 +96,7 @@ def importance_grid(tuned: Tuned) -> Grid:
     return Grid(["knob", "share", "95 % interval"], rows)
 
 
-def _colours(tuned: Tuned):
+def _colours(tuned: Tuned) -> Callable[[Entry], str]:
     values = [run.value for run in tuned.full]
     norm = Normalize(min(values), max(values)) if len(set(values)) > 1 else None
     scale = mpl.colormaps[COLOURS]

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from pfltune.report.canvas import Drawing, canvas
+from pfltune.report.canvas import HEIGHT, WIDTH, Drawing, panels
 from pfltune.report.tuning.axes import KnobAxis, axes_of
 from pfltune.report.tuning.contour import COLOURS
 from pfltune.report.tuning.points import Point, Read, readings
@@ -28,7 +29,7 @@ def parallel(tuned: Tuned) -> Drawing | None:
     if len(found) < 2 or len(read.points) < FEWEST or len(values) < 2:
         return None
     norm = Normalize(min(values), max(values))
-    figure, axes = canvas("", "", height=4.0)
+    figure, ((axes,),) = panels(1, 1, (max(WIDTH, 1.6 * len(found)), HEIGHT))
     for point in sorted(read.points, key=lambda each: (each in coloured, each.value)):
         _line(axes, found, point, norm if point in coloured else None, tuned)
     for place, axis in enumerate(found):
@@ -47,7 +48,7 @@ def _line(
     knobs = point.run.knobs
     places = [a.share(knobs[a.name]) if a.name in knobs else np.nan for a in found]
     chosen = dict(knobs) == dict(tuned.method.best)
-    colour = "0.75" if norm is None else ScalarMappable(norm, COLOURS).to_rgba(point.value)
+    colour = "0.75" if norm is None else mpl.colormaps[COLOURS](norm(point.value))
     look = {"linewidth": 3.0 if chosen else 1.3, "linestyle": "-" if norm else (0, (4, 2))}
     axes.plot(range(len(found)), places, marker="o", markersize=3.5, color=colour, **look)
 

@@ -1,15 +1,15 @@
 """What a search of one method found, in sentences: the answer first."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from pfltune import figures
 from pfltune.knobs import Value
-from pfltune.report.columns import PLUS_MINUS, signed
-from pfltune.report.learned import KnobRange, Tried
-from pfltune.report.results import TEST
+from pfltune.report.columns import PLUS_MINUS
+from pfltune.report.learned import Equal, KnobRange, Tried
+from pfltune.report.results import TEST, VAL
 from pfltune.report.tuning.entries import Entry, sorted_entries, stood
 from pfltune.report.tuning.tuned import Tuned
 from pfltune.report.tuning.words import shown
@@ -79,8 +79,7 @@ def gain(tuned: Tuned) -> str:
         return ""
     apart = 100 * (best.run.value - first.run.value)
     return (
-        f"{_points(apart)} the published values in the search, both after round "
-        f"{first.run.rounds}."
+        f"{_points(apart)} the published values in the search, both after round {first.run.rounds}."
     )
 
 
@@ -94,6 +93,10 @@ def fall(tuned: Tuned) -> str:
         seeds = count(best.fresh.size, "fresh seed")
         error = plus_minus(best.mean, best.standard_error)
         return f"{told}; {error} % over {seeds} of validation{_drop(tuned)}."
+    if tuned.method.runs:
+        seeds = count(len(tuned.method.runs), "fresh seed")
+        again = plus_minus(tuned.method.mean(VAL), tuned.method.std(VAL))
+        return f"{told}; {again} % over the {seeds} that it was tested with."
     return f"{told}."
 
 
@@ -116,12 +119,13 @@ def as_good(tuned: Tuned) -> str:
 def cheapest(tuned: Tuned) -> str:
     """Which of those that are as good costs least."""
     learned = tuned.learned
-    if not learned.equals or learned.chosen is None:
+    if learned.chosen is None:
         return ""
-    parts = (
-        _cheaper(tuned, "in MB", learned.cheapest_mb, "mb", "{:,.3g} MB"),
-        _cheaper(tuned, "in personal parameters", learned.cheapest_personal, "personal", "{:,.0f}"),
+    costs = (
+        ("in MB", learned.cheapest_mb, "mb", "{:,.3g} MB"),
+        ("in personal parameters", learned.cheapest_personal, "personal", "{:,.0f}"),
     )
+    parts = (_cheaper(learned.chosen, learned.equals, *cost) for cost in costs)
     told = [part for part in parts if part]
     return f"The cheapest of them: {'; '.join(told)}." if told else ""
 
@@ -200,13 +204,15 @@ def _drop(tuned: Tuned) -> str:
     return f", {abs(points):.1f} points {'lower' if points > 0 else 'higher'}"
 
 
-def _cheaper(tuned: Tuned, what: str, least: Tried | None, field: str, pattern: str) -> str:
+def _cheaper(
+    best: Tried, equals: Sequence[Equal], what: str, least: Tried | None, field: str, pattern: str
+) -> str:
     """Nothing where all cost the same."""
-    costs = {getattr(each.tried, field) for each in tuned.learned.equals}
-    ours = getattr(tuned.learned.chosen, field)
+    costs = {getattr(each.tried, field) for each in equals}
+    ours = getattr(best, field)
     if least is None or not costs - {ours}:
         return ""
-    if least.index == tuned.learned.chosen.index:
+    if least.index == best.index:
         return f"{what} the chosen one"
     theirs = pattern.format(getattr(least, field))
     return f"{what} #{least.index} ({theirs} instead of {pattern.format(ours)})"
