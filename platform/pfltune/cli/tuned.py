@@ -2,7 +2,8 @@
 
 import os
 import shlex
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,22 @@ from pfltune.cli.tables import WIDE
 from pfltune.report.learned import Tried
 from pfltune.report.tuning.advice import advice
 from pfltune.report.tuning.sentence import sentences
-from pfltune.report.tuning.table import best_ten, figure_columns, folded, name_of, table_note
+from pfltune.report.tuning.table import (
+    ENDED,
+    MB,
+    PERSONAL,
+    TrialColumn,
+    best_ten,
+    figure_columns,
+    folded,
+    name_of,
+    table_note,
+)
 from pfltune.report.tuning.tuned import Tuned
 from pfltune.text import plain
 
-SHORT = {"personal parameters": "personal", "ran to the end": "to the end"}
-"""What is shorter here than on a page."""
+LEAST_WANTED = (PERSONAL, MB)
+"""The first to go where there is no room."""
 
 
 def print_tuned(console: Console, tuned: Tuned, asked: Path, scenario: str | None = None) -> None:
@@ -33,31 +44,40 @@ def print_tuned(console: Console, tuned: Tuned, asked: Path, scenario: str | Non
         scenario: as it was named; default: its name.
     """
     for line in sentences(tuned):
-        console.print(line, highlight=False)
+        console.print(plain(line), highlight=False)
     for reason in tuned.method.failures:
         console.print(f"failed: {plain(reason)}", highlight=False)
     if tuned.method.searched:
         width = console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
         wide = Console(file=console.file, width=width, markup=False, quiet=console.quiet)
-        wide.print(ten_table(tuned))
+        wide.print(ten_table(tuned, fitting_columns(tuned, width)))
         wide.print(table_note(tuned), highlight=False)
     for head, command in commands(tuned, asked, scenario):
         console.print(f"{head}{command}", soft_wrap=True, highlight=False)
 
 
-def ten_table(tuned: Tuned) -> Table:
+def fitting_columns(tuned: Tuned, width: int) -> tuple[TrialColumn, ...]:
+    """The columns that leave room for the knobs of a trial in a line, or those that must be."""
+    shown = [column for column in figure_columns(tuned) if column is not ENDED]
+    endless = Console(width=sys.maxsize, markup=False)
+    for column in LEAST_WANTED:
+        if endless.measure(ten_table(tuned, shown)).maximum <= width:
+            break
+        shown.remove(column)
+    return tuple(shown)
+
+
+def ten_table(tuned: Tuned, columns: Sequence[TrialColumn]) -> Table:
     """The best ten, with all searched knobs in one column."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", no_wrap=True)
-    table.add_column("searched knobs", ratio=1, min_width=16)
-    columns = figure_columns(tuned)
+    table.add_column("searched knobs")
     for column in columns:
-        head = SHORT.get(column.title, column.title).replace(" ", "\n")
+        head = column.title.replace(" ", "\n")
         table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
     for entry in best_ten(tuned):
-        cells = (column.text(entry) for column in columns)
         name = name_of(entry).replace(" chosen", " *")
-        table.add_row(name, folded(entry, tuned), *(SHORT.get(cell, cell) for cell in cells))
+        table.add_row(name, folded(entry, tuned), *(column.text(entry) for column in columns))
     return table
 
 

@@ -79,7 +79,7 @@ def _caption(full: int, trials: int) -> str:
     of = "" if full == trials else f" of {trials}"
     return (
         f"Best validation accuracy so far, among the {full}{of} trials that ran all rounds. "
-        "Dashed: what it would be on average had the same configurations come in random order, worked out "
-        "exactly. That is no random search of its own: it says whether good ones came early, not "
-        "whether random ones would have been as good."
+        "Dashed: what it would be on average had the same configurations come in random order, "
+        "worked out exactly. That is no random search of its own: it says whether good ones came "
+        "early, not whether random ones would have been as good."
     )

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from pfltune.errors import UserError, unknown
+from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, styled
 from pfltune.report.clients import client_accuracies
 from pfltune.report.curves import learning_curves
@@ -22,9 +23,12 @@ SEARCH: dict[str, Callable[[Tuned], Drawing | None]] = {
 """Of the search trials, by name, in the order in which a page shows them."""
 
 
+def _tested(make: Callable[[Analysis], Drawing], tuned: Tuned) -> Drawing | None:
+    return make(tuned.analysis) if tuned.method.runs else None
+
+
 CONFIRMATION: dict[str, Callable[[Tuned], Drawing | None]] = {
-    make.__name__: lambda tuned, make=make: make(tuned.analysis) if tuned.method.runs else None
-    for make in (learning_curves, client_accuracies)
+    make.__name__: partial(_tested, make) for make in (learning_curves, client_accuracies)
 }
 """Of the chosen configuration with fresh seeds."""
 

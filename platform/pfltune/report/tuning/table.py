@@ -65,7 +65,7 @@ def name_of(entry: Entry) -> str:
 def folded(entry: Entry, tuned: Tuned) -> str:
     """Its searched knobs in one cell."""
     found = ((name, entry.run.knobs.get(name)) for name in tuned.knobs)
-    return ", ".join(f"{name} {shown(value)}" for name, value in found if value is not None)
+    return " ".join(f"{name}={shown(value)}" for name, value in found if value is not None)
 
 
 def table_note(tuned: Tuned) -> str:
