@@ -29,11 +29,13 @@ def importances_of(surrogate: Surrogate) -> tuple[tuple[Importance, ...], str]:
         for knob, column in zip(surrogate.knobs, shares.T, strict=True)
     ]
     ranked = sorted(found, key=lambda each: (-each.share, each.knob))
-    most = np.bincount(shares.argmax(1)).max() / len(shares)
-    trials = len(surrogate.tried)
-    return tuple(
-        ranked
-    ), "" if most >= SURE else f"{trials} trials say little of which matters more"
+    note = "" if _is_sure(shares) else f"{len(surrogate.tried)} trials say little"
+    return tuple(ranked), note
+
+
+def _is_sure(shares: np.ndarray) -> bool:
+    """Whether one knob is the most important in nearly all draws."""
+    return bool(np.bincount(shares.argmax(1)).max() >= SURE * len(shares))
 
 
 def sobol(process: Process) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pfltune.report.dimensions import is_number
 from pfltune.report.learned.found import KnobRange
 from pfltune.report.learned.surrogate import ALONG, Surrogate
 
@@ -19,11 +20,11 @@ def _range(surrogate: Surrogate, knob: str) -> KnobRange:
     values = surrogate.points(knob, ALONG)
     places = surrogate.profile(knob, values)
     within = is_within(surrogate, places)
-    dimension = surrogate.process.coding.dimensions[surrogate.knobs.index(knob)]
     kept = [value for value, one in zip(values, within, strict=True) if one]
-    if dimension.choices:
+    if surrogate.dimension(knob).choices:
         return KnobRange(knob, values=tuple(kept))
-    return KnobRange(knob, low=min(kept), high=max(kept))
+    numbers = list(filter(is_number, kept))
+    return KnobRange(knob, low=min(numbers), high=max(numbers))
 
 
 def is_within(surrogate: Surrogate, places: np.ndarray) -> np.ndarray:

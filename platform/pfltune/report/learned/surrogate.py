@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pfltune.knobs import Value
+from pfltune.report.dimensions import Dimension
 from pfltune.report.learned.process import Process
 
 NORMAL_95 = 1.96
@@ -93,8 +94,11 @@ class Surrogate:
 
     def points(self, knob: str, most: int) -> tuple[Value, ...]:
         """Values that stand for all of a knob."""
-        coding = self.process.coding
-        return coding.dimensions[coding.number(knob)].points(most)
+        return self.dimension(knob).points(most)
+
+    def dimension(self, knob: str) -> Dimension:
+        """What is known of a knob."""
+        return self.process.coding.dimensions[self.knobs.index(knob)]
 
     def profile(self, knob: str, values: Sequence[Value]) -> np.ndarray:
         """Places of the best configuration with each of the values, (values, knobs)."""
@@ -123,7 +127,7 @@ class Surrogate:
         return among[np.argmax(self.process.mean(among))]
 
     def _best_at(self, among: np.ndarray, values: dict[str, Value]) -> float:
-        """The best prediction with these values; NaN where it is unknown or they exclude each other."""
+        """The best prediction with these values; NaN where unknown, or if they exclude each other."""
         coding = self.process.coding
         best = self._best(self._held(among, values))[None]
         effective = coding.effective(best)[0]

@@ -48,16 +48,14 @@ def fall_of(chosen: Tried) -> float:
 def _tried(run: SearchedRun, finalist: Finalist | None, last: int) -> Tried:
     values = dict(sorted(finalist.values.items())) if finalist else {}
     scores = list(values.values())
-    several = len(scores) > 1
+    spread = np.std(scores, ddof=1) if len(scores) > 1 else math.nan
     rounds, value = run.curve[-1]
     return Tried(
         index=run.index,
         knobs=run.knobs,
         values=values,
         mean=float(np.mean(scores)) if scores else math.nan,
-        standard_error=float(np.std(scores, ddof=1) / np.sqrt(len(scores)))
-        if several
-        else math.nan,
+        standard_error=float(spread / np.sqrt(max(len(scores), 1))),
         mb=_mb(run),
         personal=run.metrics.get(figures.PERSONAL.name, math.nan),
         search_value=value if rounds == last else math.nan,

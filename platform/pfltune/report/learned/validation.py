@@ -37,10 +37,7 @@ def fitted(search: Searching) -> tuple[Surrogate | None, str]:
     process = fit(rows, coding, last_round(search.method))
     errors = cross_validated(rows, process)
     if not errors.model < errors.mean:
-        return (
-            None,
-            f"trials left out, it errs by {errors.model:.1f} points, the mean by {errors.mean:.1f}",
-        )
+        return None, f"it errs by {errors.model:.1f} points, the mean by {errors.mean:.1f}"
     tried = coding.places([run.knobs for run in with_figures(search.method)])
     return Surrogate(errors.model, errors.mean, process, tried), ""
 
@@ -68,8 +65,8 @@ def _missed(rows: Sequence[Row], out: set[int], process: Process) -> list[tuple[
     for target in filter(None, (_target(rows, kept, trial) for trial in sorted(out))):
         places = process.coding.places([target.knobs])
         others = [row.score for row in _at(kept, target.round)]
-        predicted = without.mean(places, target.round)[0]
-        found.append((predicted - target.score, np.mean(others) - target.score))
+        predicted = float(without.mean(places, target.round)[0])
+        found.append((predicted - target.score, float(np.mean(others)) - target.score))
     return found
 
 
