@@ -4,10 +4,11 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome, best_index
+from pfltune.report.dimensions import Dimension, dimensions_of, is_number, is_range
 from pfltune.report.results import MethodResult, SearchedRun
 
 EDGE = 0.02
@@ -25,7 +26,7 @@ class Edge:
         value: the best one.
         end: at which end it lies.
         searched: the ends of what was searched, or all of the numbers that were.
-        log: whether the range is logarithmic; choices are not.
+        log: whether it stands on a logarithmic scale.
         limit: how far the knob can go at this end; None for as far as one likes.
     """
 
@@ -58,6 +59,7 @@ class Searching:
         importances: of the knobs that all of them have, adding up to 1, the largest first; empty
             for few trials.
         edges: what of the best values lies at the end of its range.
+        space: the searched knobs by name.
     """
 
     method: MethodResult
@@ -68,6 +70,7 @@ class Searching:
     compared: tuple[tuple[SearchedRun, float], ...]
     importances: Mapping[str, float]
     edges: tuple[Edge, ...]
+    space: Mapping[str, Dimension]
 
     @property
     def gain(self) -> float:
@@ -98,8 +101,8 @@ def search_of(
     ordered = sorted(method.searched, key=lambda run: run.index)
     ran = [run for run in ordered if run.curve and run.outcome != "failed"]
     winner = _winner(ran)
-    searched = space.get("search", {})
-    ranges = {name: bounds for name, bounds in searched.items() if _is_range(bounds)}
+    ranges = {name: bounds for name, bounds in space.get("search", {}).items() if is_range(bounds)}
+    dimensions = dimensions_of(space, [run.knobs for run in ordered])
     best = method.best or (winner.knobs if winner else {})
     common, compared = _at_one_round(ran)
     return Searching(
@@ -110,7 +113,8 @@ def search_of(
         round=common,
         compared=compared,
         importances=_importances(compared, ranges),
-        edges=tuple(_edges(best, searched, limits)),
+        edges=tuple(_edges(best, dimensions, limits)),
+        space=dimensions,
     )
 
 
@@ -182,33 +186,22 @@ def _distribution(value: Value, bounds: Sequence[Any]) -> Any:
 
 
 def _edges(
-    knobs: Mapping[str, Value], space: Mapping[str, Any], limits: Mapping[str, Sequence[Any]]
+    knobs: Mapping[str, Value],
+    space: Mapping[str, Dimension],
+    limits: Mapping[str, Sequence[Any]],
 ) -> Iterable[Edge]:
     """Best values at an end beyond which the knob could go; at its own limit there is no beyond."""
     for name, searched in space.items():
         value = knobs.get(name)
-        if not is_number(value) or not (_is_range(searched) or all(map(is_number, searched))):
+        if not is_number(value) or not searched.is_number:
             continue
-        ends, log = _ends(searched)
-        place = position(value, min(ends), max(ends), log=log)
+        ends = tuple(filter(is_number, searched.choices)) or (searched.low, searched.high)
         lowest, highest = limits.get(name, (None, None))
+        place = searched.place(value)
         if place < EDGE and min(ends) != lowest:
-            yield Edge(name, value, "lowest", ends, log, lowest)
+            yield Edge(name, value, "lowest", ends, searched.log, lowest)
         if place > 1 - EDGE and max(ends) != highest:
-            yield Edge(name, value, "highest", ends, log, highest)
-
-
-def _ends(searched: Sequence[Any]) -> tuple[tuple[float, ...], bool]:
-    """The ends of a range, or all numbers that there are to choose from; and if it is log."""
-    if _is_range(searched):
-        low, high, log = searched
-        return (low, high), bool(log)
-    return tuple(sorted(searched)), False
-
-
-def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether it is one; a truth value is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+            yield Edge(name, value, "highest", ends, searched.log, highest)
 
 
 def position(value: float, low: float, high: float, *, log: bool) -> float:
@@ -216,7 +209,3 @@ def position(value: float, low: float, high: float, *, log: bool) -> float:
     if log:
         value, low, high = math.log(value), math.log(low), math.log(high)
     return (value - low) / (high - low)
-
-
-def _is_range(bounds: Sequence[Any]) -> bool:
-    return len(bounds) == 3 and all(map(is_number, bounds[:2])) and isinstance(bounds[2], bool)

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pfltune.knobs import Value
-from pfltune.report.searching import Edge, is_number
+from pfltune.report.dimensions import is_number
+from pfltune.report.searching import Edge
 from pfltune.report.tuning.commands import ground, held, line, method_word
 from pfltune.report.tuning.tuned import Tuned
 from pfltune.report.tuning.words import shown

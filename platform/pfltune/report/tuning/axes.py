@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from pfltune.knobs import Value
 from pfltune.report.canvas import MOST_TICKS, is_wide, scale
-from pfltune.report.searching import is_number
+from pfltune.report.dimensions import is_number
 from pfltune.report.tuning.words import shown
 
 BESIDE = 0.18

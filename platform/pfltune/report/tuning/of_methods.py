@@ -20,7 +20,8 @@ from pfltune.report.canvas import (
     scale,
     whole_numbers,
 )
-from pfltune.report.searching import Searching, is_number
+from pfltune.report.dimensions import is_number
+from pfltune.report.searching import Searching
 
 MOST_SLICES = 8
 SLICES_IN_A_ROW = 4

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from pfltune.report.canvas import Drawing, dress, outside_legend, panels
+from pfltune.report.learned import Slice
 from pfltune.report.tuning.axes import KnobAxis, axes_of
 from pfltune.report.tuning.points import Read, mark, readings, scatter
 from pfltune.report.tuning.tuned import Tuned
@@ -41,20 +42,20 @@ def _panel(axes: Any, axis: KnobAxis, tuned: Tuned, read: Read) -> None:
     places = axis.places([each.run.knobs[axis.name] for each in points])
     scatter(axes, places, points, tuned.style)
     mark(axes, np.stack([places, [each.value for each in points]]), points, tuned)
-    if tuned.learned.surrogate is not None:
-        _surrogate(axes, axis, tuned)
+    surrogate = tuned.learned.surrogate
+    if surrogate is not None and axis.name in surrogate.knobs:
+        _surrogate(axes, axis, surrogate.slice(axis.name))
     axis.draw(axes, "x")
 
 
-def _surrogate(axes: Any, axis: KnobAxis, tuned: Tuned) -> None:
+def _surrogate(axes: Any, axis: KnobAxis, found: Slice) -> None:
     """The best over all other knobs, as a line over numbers and as a bar for each category."""
-    assert tuned.learned.surrogate is not None
-    found = tuned.learned.surrogate.slice(axis.name)
     label, grey = "surrogate, 95 %", {"color": "0.35", "linewidth": 1.2}
     if axis.is_number:
         axes.plot(found.x, found.mean, label="surrogate", zorder=1, **grey)
         band = {"color": "0.35", "alpha": BAND, "linewidth": 0, "zorder": 0}
-        axes.fill_between(found.x, found.low, found.high, label="95 %", **band)
+        known = ~np.isnan(found.mean)
+        axes.fill_between(found.x, found.low, found.high, known, label="95 %", **band)
         return
     known = [i for i, value in enumerate(found.x) if value in axis.values]
     places = [axis.place(found.x[i]) for i in known]
