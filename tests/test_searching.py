@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pfltune.report.dimensions import Dimension
 from pfltune.report.results import MethodResult, SearchedRun
-from pfltune.report.searching import position, search_of
+from pfltune.report.searching import search_of
 from pfltune.report.tuning import words as search_words
 
 SPACE = {"search": {"lr": [0.001, 1.0, True], "depth": [1, 8, False], "mode": ["a", "b"]}}
@@ -124,5 +125,6 @@ def test_few_trials_one_value_or_one_knob_have_no_importances():
 
 @given(st.floats(0.001, 1.0))
 def test_a_place_in_a_logarithmic_range_is_that_of_the_exponent(value):
-    assert position(value, 0.001, 1.0, log=True) == pytest.approx(1 + math.log10(value) / 3)
-    assert position(value, 0.0, 2.0, log=False) == value / 2
+    place = Dimension("lr", 0.001, 1.0, log=True).place(value)
+    assert place == pytest.approx(1 + math.log10(value) / 3)
+    assert Dimension("lr", 0.0, 2.0).place(value) == value / 2

@@ -202,10 +202,3 @@ def _edges(
             yield Edge(name, value, "lowest", ends, searched.log, lowest)
         if place > 1 - EDGE and max(ends) != highest:
             yield Edge(name, value, "highest", ends, searched.log, highest)
-
-
-def position(value: float, low: float, high: float, *, log: bool) -> float:
-    """Where a value lies in its range, from 0 to 1."""
-    if log:
-        value, low, high = math.log(value), math.log(low), math.log(high)
-    return (value - low) / (high - low)

@@ -27,11 +27,13 @@ def accuracy_vs_mb(tuned: Tuned) -> Drawing | None:
         label = "ran to the end" if full else "stopped early"
         face = colour if full else "white"
         look = {"color": colour, "markerfacecolor": face, "markersize": 5, "label": label}
-        axes.plot(*course[-1], marker=tuned.style.marker, linestyle="none", zorder=3, **look)
+        axes.plot(*course[-1], marker="o", linestyle="none", zorder=3, **look)
         if dict(trial.started.knobs) == dict(tuned.method.best):
             ring(axes, *course[-1])
     if most / min(course[-1, 0] or most for _, course in courses) > 20:
         scale_mb(axes, most)
+    else:
+        axes.set_xlim(left=0.0)
     legend(figure, axes)
     caption = (
         "Every search trial: best validation accuracy so far against the MB that it had sent by "

@@ -66,7 +66,7 @@ def best_so_far(tuned: Tuned) -> Drawing | None:
     trials = np.arange(1, len(reached) + 1)
     by_chance = control(full, len(reached))
     axes.plot(trials, 100 * by_chance.mean, color="0.45", linestyle="--", label="in random order")
-    band = {"color": "0.45", "alpha": BAND, "linewidth": 0, "label": "of 8 in 10 orders"}
+    band = {"color": "0.45", "alpha": BAND, "linewidth": 0, "label": "8 in 10 orders"}
     axes.fill_between(trials, 100 * by_chance.low, 100 * by_chance.high, **band)
     label = tuned.method.title
     axes.step(trials, 100 * reached, where="post", label=label, markersize=4, **tuned.style.curve)

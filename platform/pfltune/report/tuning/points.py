@@ -88,11 +88,12 @@ def scatter(axes: Any, places: np.ndarray, points: Sequence[Point], style: Style
                 places[here],
                 [points[i].value for i in here],
                 linestyle="none",
+                marker="o",
                 markersize=5,
+                color=style.colour,
                 markerfacecolor="white" if short else style.colour,
                 label="stopped early" if short else "ran to the end",
                 zorder=3,
-                **style.points,
             )
 
 
@@ -116,5 +117,5 @@ def mark(axes: Any, places: np.ndarray, points: Sequence[Point], tuned: Tuned) -
 
 def ring(axes: Any, x: float, y: float) -> None:
     """Round the chosen one."""
-    look = {"markerfacecolor": "none", "markeredgecolor": "black", "markersize": 11, "zorder": 4}
-    axes.plot([x], [y], marker="o", linestyle="none", label="chosen", **look)
+    ring = {"markerfacecolor": "none", "markeredgecolor": "black", "markersize": 11, "marker": "o"}
+    axes.plot([x], [y], linestyle="none", label="chosen", zorder=4, clip_on=False, **ring)

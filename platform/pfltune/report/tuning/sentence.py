@@ -8,6 +8,7 @@ import numpy as np
 from pfltune import figures
 from pfltune.knobs import Value
 from pfltune.report.columns import PLUS_MINUS
+from pfltune.report.dimensions import Dimension
 from pfltune.report.learned import Equal, KnobRange, Tried
 from pfltune.report.results import TEST, VAL
 from pfltune.report.tuning.entries import Entry, sorted_entries, stood
@@ -132,7 +133,7 @@ def cheapest(tuned: Tuned) -> str:
 
 def ranges(tuned: Tuned) -> str:
     """Per knob what is within a standard error of the best."""
-    told = [f"{each.knob} {_range(each)}" for each in tuned.learned.ranges]
+    told = [f"{each.knob} {_range(each, tuned)}" for each in tuned.learned.ranges]
     if not told:
         return ""
     return f"Within one standard error of the best, over all others: {', '.join(told)}."
@@ -218,9 +219,16 @@ def _cheaper(
     return f"{what} #{least.index} ({theirs} instead of {pattern.format(ours)})"
 
 
-def _range(found: KnobRange) -> str:
+def _range(found: KnobRange, tuned: Tuned) -> str:
+    searched = tuned.search.space[found.knob]
+    if found.values == searched.choices if found.values else _spans(found, searched):
+        return "(all that was searched)"
     if found.values:
         *most, last = map(shown, found.values)
         return f"{', '.join(most)} or {last}" if most else last
     low, high = shown(found.low), shown(found.high)
     return low if low == high else f"{low} to {high}"
+
+
+def _spans(found: KnobRange, searched: Dimension) -> bool:
+    return found.low <= searched.low and found.high >= searched.high
