@@ -58,6 +58,7 @@ DECIDING = {
 ABOUT = {
     "fresh",
     "name",
+    "pair",
     "resume",
     "results",
     "as_json",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tunings
 from rich.console import Console
-from tunings import ROUNDS, Trial, Tuning, grown, rising
+from tunings import FRESH, ROUNDS, Trial, Tuning, chosen, grown, rising
 
 import pfltune
 from pfltune.cli.tuned import facts, print_tuned
@@ -29,8 +29,6 @@ from pfltune.report.tuning.table import best_ten
 from pfltune.report.tuning.tuned import tuned_of
 from pfltune.report.writer import write_report
 
-FRESH = {1: (0.60, 0.62, 0.61), 4: (0.61, 0.60, 0.61)}
-
 
 @pytest.fixture
 def tuned(tmp_path):
@@ -45,22 +43,11 @@ def tuned(tmp_path):
     return read
 
 
-def twelve(**changed) -> Tuning:
-    """Twelve trials, half of them stopped early, two trained again, the second of them chosen."""
-    trials = grown()
-    order = sorted(range(12), key=lambda i: -trials[i].scores[-1] * len(trials[i].scores))
-    first, second = order[:2]
-    trials[first] = replace(trials[first], fresh=FRESH[1])
-    trials[second] = replace(trials[second], fresh=FRESH[4])
-    whole = Tuning(trials, first, test=(0.66, 0.64, 0.65))
-    return replace(whole, **changed)
-
-
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory):
     """The folder of a report, and the result."""
     results = tmp_path_factory.mktemp("tuned") / "results"
-    tunings.write(results, "look", twelve())
+    tunings.write(results, "look", chosen())
     write_report(results, "look")
     return results
 
@@ -77,7 +64,7 @@ def test_the_page_begins_with_the_answer_and_the_best_configuration(reported):
     found = pfltune.load_results("look", results=reported)
     seen = text_of(page)
     assert found.sentence.startswith("FedPerfix: lr = 0.")
-    assert "Test accuracy 65.0 ± 1.0 % over 3 seeds that the search never used" in found.sentence
+    assert "Test accuracy 65.00 ± 1.00 % over 3 seeds that the search never used" in found.sentence
     assert found.sentence in seen
     document = html5lib.parse(page, namespaceHTMLElements=False)
     rows = [[" ".join("".join(c.itertext()).split()) for c in row] for row in document.iter("tr")]
@@ -131,7 +118,7 @@ def test_full_trials_stand_first_and_a_higher_early_value_below_them(tuned):
     told = " ".join(sentences(found))
     assert "50.0 % in the search, the highest of 2 that came as far" in told
     assert "2 of 5 trials were stopped early, 1 of 5 trials failed." in told
-    assert "Test accuracy 45.0 % with 1 seed that the search never used" in told
+    assert "Test accuracy 45.00 % with 1 seed that the search never used" in told
     assert "±" not in told
 
 
@@ -184,7 +171,7 @@ def learned(found, **changed) -> Learned:
 
 
 def test_what_is_as_good_and_cheaper_is_named(tuned):
-    found = tuned(twelve())
+    found = tuned(chosen())
     small = tried(3, 0.59, mb=0.4, personal=10.0)
     equals = tuple(
         Equal(each, "paired over 3 seeds, p = 0.41")
@@ -234,17 +221,17 @@ def test_beyond_the_last_choice_comes_the_next_in_its_row(tuned):
 
 
 def test_few_trials_ask_for_more(tuned):
-    step = advice(tuned(twelve()))
+    step = advice(tuned(chosen()))
     assert step.command == "pfltune extend look-0 --trials 24"
 
 
 def test_the_pair_is_prefix_length_and_lr_or_the_one_asked_for(tuned):
-    assert tuned(twelve()).pair == ("prefix_length", "lr")
-    assert tuned(twelve(), ("lr", "learn_alpha")).pair == ("lr", "learn_alpha")
+    assert tuned(chosen()).pair == ("prefix_length", "lr")
+    assert tuned(chosen(), ("lr", "learn_alpha")).pair == ("lr", "learn_alpha")
     with pytest.raises(UserError, match=r"unknown searched knob 'size'.*prefix_length"):
-        tuned(twelve(), ("lr", "size"))
+        tuned(chosen(), ("lr", "size"))
     with pytest.raises(UserError, match="two different ones, not lr twice"):
-        tuned(twelve(), ("lr", "lr"))
+        tuned(chosen(), ("lr", "lr"))
     one = Tuning([Trial({"lr": 0.1}, rising(0.5)), Trial({"lr": 0.2}, rising(0.6))], 1)
     assert tuned(one).pair is None
 
@@ -284,7 +271,7 @@ def test_no_picture_shows_nothing(tmp_path):
 def test_choices_and_truth_values_stand_side_by_side(tuned):
     from pfltune.report.tuning.slices import slices
 
-    figure = slices(tuned(twelve())).figure
+    figure = slices(tuned(chosen())).figure
     panels = {axes.get_xlabel(): axes for axes in figure.axes}
     assert list(panels) == ["prefix_length", "lr", "learn_alpha"]
     ticks = [tick.get_text() for tick in panels["learn_alpha"].get_xticklabels()]
@@ -295,7 +282,7 @@ def test_choices_and_truth_values_stand_side_by_side(tuned):
 def test_a_trial_read_earlier_than_others_has_its_round_beside_it(tuned):
     from pfltune.report.tuning.slices import slices
 
-    found = tuned(twelve())
+    found = tuned(chosen())
     drawing = slices(found)
     marks = [text.get_text() for axes in drawing.figure.axes for text in axes.texts]
     early = [run for run in found.method.searched if run.outcome == "stopped early"]
@@ -308,7 +295,7 @@ def test_a_trial_read_earlier_than_others_has_its_round_beside_it(tuned):
 
 def test_in_80_columns_the_terminal_says_what_the_page_says(tuned, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    found = tuned(twelve())
+    found = tuned(chosen())
     with_width = Console(width=80, markup=False)
     print_tuned(with_width, found, tunings.Path("results"))
     shown = capsys.readouterr().out
@@ -322,11 +309,11 @@ def test_in_80_columns_the_terminal_says_what_the_page_says(tuned, capsys, monke
 
 
 def test_scripts_get_the_same_facts(tuned):
-    found = facts(tuned(twelve()))
+    found = facts(tuned(chosen()))
     told = json.loads(json.dumps(found, allow_nan=False))
     assert told["chosen"]["prefix"] == "tokens"
     assert len(told["trials"]) == 12
-    assert list(told["values"].values()) == pytest.approx(FRESH[1])
+    assert list(told["values"].values()) == pytest.approx(FRESH[0])
     assert told["fall"] is not None
     assert {"equals", "ranges", "sentences", "next"} <= told.keys()
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pfltune.cli import options
 from pfltune.cli.compare import print_json, show_found
+from pfltune.errors import UserError
 
 
 @click.command(
@@ -49,6 +50,8 @@ def command(scenario: str, results: Path, as_json: bool, **_: Any) -> None:
     from pfltune.studies.sweep import sweep_of
 
     if (sweep := sweep_of("tune", given)) is not None:
+        if "pair" in given:
+            raise UserError("several settings are a sweep: --pair is for its cells, one by one")
         shown = sweep_json if as_json else partial(show_sweep, console)
         swept(sweep, tuning(given.pop("method", None), given), Terminal(console, shown))
         return

@@ -7,10 +7,10 @@ import numpy as np
 
 from pfltune import figures
 from pfltune.knobs import Value
-from pfltune.report.columns import PLUS_MINUS
+from pfltune.report.columns import PLUS_MINUS, accuracy
 from pfltune.report.dimensions import Dimension
 from pfltune.report.learned import Equal, KnobRange, Tried
-from pfltune.report.results import TEST, VAL
+from pfltune.report.results import VAL
 from pfltune.report.tuning.entries import Entry, sorted_entries, stood
 from pfltune.report.tuning.tuned import Tuned
 from pfltune.report.tuning.words import shown
@@ -55,11 +55,10 @@ def worth(tuned: Tuned) -> str:
         return "Not tested with fresh seeds" + ("." if method.is_over else " yet.")
     seeds = count(len(method.runs), "seed")
     over = f"over {seeds}" if len(method.runs) > 1 else "with 1 seed"
-    accuracy = plus_minus(method.mean(TEST), method.std(TEST))
     per_round, total = (f"{method.summary()[name]:,.3g} MB" for name in MB_NAMES)
     return (
-        f"Test accuracy {accuracy} % {over} that the search never used; {per_round} per round, "
-        f"{total} in all."
+        f"Test accuracy {accuracy(method)} % {over} that the search never used; "
+        f"{per_round} per round, {total} in all."
     )
 
 
