@@ -68,6 +68,10 @@ class Process:
         variance = self.signal.diag(inputs) - (known**2).sum(0)
         return self.scale * np.sqrt(variance.clip(min=0.0))
 
+    def likeness(self, places: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """How alike each configuration is to the likest of others, (configurations,)."""
+        return self.signal.k2(self._inputs(places), self._inputs(others)).max(1)
+
     @property
     def prior_deviation(self) -> float:
         """How unsure it would be of what the knobs do without any trial, in percent."""

@@ -38,8 +38,10 @@ def fitted(search: Searching) -> tuple[Surrogate | None, str]:
     errors = cross_validated(rows, process)
     if not errors.model < errors.mean:
         return None, f"it errs by {errors.model:.1f} points, the mean by {errors.mean:.1f}"
-    tried = coding.places([run.knobs for run in with_figures(search.method)])
-    return Surrogate(errors.model, errors.mean, process, tried), ""
+    tried = [run.knobs for run in with_figures(search.method)]
+    failed = [run.knobs for run in search.method.searched if run.outcome == "failed"]
+    places = map(coding.places, (tried, failed))
+    return Surrogate(errors.model, errors.mean, process, *places), ""
 
 
 def cross_validated(rows: Sequence[Row], process: Process) -> Errors:
