@@ -80,22 +80,22 @@ class Surrogate:
         """Those that it knows: that trials differ by."""
         return tuple(dimension.name for dimension in self.process.coding.dimensions)
 
-    @threadpool_limits.wrap(limits=1)
     def slice(self, knob: str) -> Slice:
         """Over one knob."""
         values = self.points(knob, ALONG)
-        best = self.profile(knob, values)
-        mean = np.where(self.is_known(best), self.process.mean(best), np.nan)
-        band = NORMAL_95 * self.process.deviation(best)
-        return Slice(np.array(values), mean, mean - band, mean + band)
+        with threadpool_limits(1):  # more would move the last bits
+            best = self.profile(knob, values)
+            mean = np.where(self.is_known(best), self.process.mean(best), np.nan)
+            band = NORMAL_95 * self.process.deviation(best)
+        return Slice(self._axis(knob, values), mean, mean - band, mean + band)
 
-    @threadpool_limits.wrap(limits=1)
     def plane(self, first: str, second: str) -> PlaneGrid:
         """Over two knobs."""
         x, y = self.points(first, ACROSS), self.points(second, ACROSS)
-        among = self._likely()
-        mean = [[self._best_at(among, {first: a, second: b}) for a in x] for b in y]
-        return PlaneGrid(np.array(x), np.array(y), np.array(mean))
+        with threadpool_limits(1):
+            among = self._likely()
+            mean = [[self._best_at(among, {first: a, second: b}) for a in x] for b in y]
+        return PlaneGrid(self._axis(first, x), self._axis(second, y), np.array(mean))
 
     def points(self, knob: str, most: int) -> tuple[Value, ...]:
         """Values that stand for all of a knob."""
@@ -107,15 +107,17 @@ class Surrogate:
 
     def profile(self, knob: str, values: Sequence[Value]) -> np.ndarray:
         """Places of the best configuration with each of the values, (values, knobs)."""
-        return np.stack(
-            [self._best(self._held(self.candidates, {knob: value})) for value in values]
-        )
+        held = (self._held(self.candidates, {knob: value}) for value in values)
+        return np.stack([self._best(places) for places in held])
 
     @cached_property
     def candidates(self) -> np.ndarray:
         """Places of configurations all over what is known of the space, (configurations, knobs)."""
         drawn = self.process.coding.drawn(DRAWN)
         return np.concatenate([self.tried, drawn[self.is_known(drawn)]])
+
+    def _axis(self, knob: str, values: Sequence[Value]) -> np.ndarray:
+        return np.array(values, dtype=None if self.dimension(knob).is_number else object)
 
     def _likely(self) -> np.ndarray:
         """The best of the configurations all over the space."""
