@@ -13,7 +13,7 @@ from pfltune.report.searching import Searching
 
 FEWEST = 6
 """Trials without which nothing is fitted."""
-FOLDS = 10
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Errors:
 def fitted(search: Searching) -> tuple[Surrogate | None, str]:
     """The surrogate of a search; None where there is none, and why.
 
-    It is fitted once to all trials and once for each of up to ten parts that are left out: about a
+    It is fitted once to all trials and once for each of five parts that are left out: about a
     second for 24 trials on one core, some five for 100.
     """
     rows, coding = rows_of(search.method), _coding(search)
