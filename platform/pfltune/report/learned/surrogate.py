@@ -130,6 +130,9 @@ class Surrogate:
         return places
 
     def _best(self, among: np.ndarray) -> np.ndarray:
+        """The best of those that are known, or of all if none is."""
+        known = self.is_known(among)
+        among = among[known] if known.any() else among
         return among[np.argmax(self.process.mean(among))]
 
     def _best_at(self, among: np.ndarray, values: dict[str, Value]) -> float:
