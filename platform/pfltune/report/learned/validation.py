@@ -1,5 +1,6 @@
 """Whether a model is to be believed: its error on trials that it was not given."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,11 +38,18 @@ def fitted(search: Searching) -> tuple[Surrogate | None, str]:
     process = fit(rows, coding, last_round(search.method))
     errors = cross_validated(rows, process)
     if not errors.model < errors.mean:
-        return None, f"it errs by {errors.model:.1f} points, the mean by {errors.mean:.1f}"
+        return None, _no_better(errors)
     tried = [run.knobs for run in with_figures(search.method)]
     failed = [run.knobs for run in search.method.searched if run.outcome == "failed"]
     places = map(coding.places, (tried, failed))
     return Surrogate(errors.model, errors.mean, process, *places), ""
+
+
+def _no_better(errors: Errors) -> str:
+    if math.isnan(errors.model):
+        return "no trial came as far as another"
+    missed = f"{errors.model:.2f} points, the mean by {errors.mean:.2f}"
+    return f"of trials that it was not given it errs by {missed}"
 
 
 def cross_validated(rows: Sequence[Row], process: Process) -> Errors:
