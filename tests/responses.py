@@ -58,7 +58,11 @@ def searched(
         for (knobs, curve), last in zip(trials, reached, strict=True):
             shown = [(number, value) for number, value in enumerate(curve, 1) if number <= last]
             outcome = "finished" if last == ROUNDS else "stopped early"
-            runs.append(SearchedRun(len(runs), generation, 0, knobs, outcome, last, shown))
+            runs.append(
+                SearchedRun(
+                    len(runs), generation, 0, knobs, outcome, last, shown, _costs(knobs, last)
+                )
+            )
     best = sorted(runs, key=lambda run: (-run.rounds, -run.value, run.index))[:finalists]
     shifts = rng.normal(0, noise.seed, seeds)
     told = tuple(
@@ -76,6 +80,11 @@ def searched(
     return MethodResult(
         "one", "One", dict(chosen.knobs), (), len(runs), 0, 0.0, (), tuple(runs), told
     )
+
+
+def _costs(knobs, rounds) -> dict[str, float]:
+    length = knobs["prefix_length"]
+    return {"comm/total_mb": 0.1 * rounds * (5 + length), "params/personal": 64.0 * length}
 
 
 def _knobs(rng) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome, best_index
-from pfltune.report.dimensions import Dimension, dimensions_of, is_number, is_range
+from pfltune.report.dimensions import Dimension, dimensions_of, is_number
 from pfltune.report.results import MethodResult, SearchedRun
 
 EDGE = 0.02
@@ -101,7 +101,6 @@ def search_of(
     ordered = sorted(method.searched, key=lambda run: run.index)
     ran = [run for run in ordered if run.curve and run.outcome != "failed"]
     winner = _winner(ran)
-    ranges = {name: bounds for name, bounds in space.get("search", {}).items() if is_range(bounds)}
     dimensions = dimensions_of(space, [run.knobs for run in ordered])
     best = method.best or (winner.knobs if winner else {})
     common, compared = _at_one_round(ran)
@@ -112,7 +111,7 @@ def search_of(
         best_so_far=_running_best(ordered),
         round=common,
         compared=compared,
-        importances=_importances(compared, ranges),
+        importances=_importances(compared, dimensions.values()),
         edges=tuple(_edges(best, dimensions, limits)),
         space=dimensions,
     )
@@ -147,22 +146,22 @@ def _at_one_round(ran: Sequence[SearchedRun]) -> tuple[int, tuple[tuple[Searched
 
 
 def _importances(
-    compared: Sequence[tuple[SearchedRun, float]], ranges: Mapping[str, Any]
+    compared: Sequence[tuple[SearchedRun, float]], dimensions: Iterable[Dimension]
 ) -> dict[str, float]:
     """By Optuna (PED-ANOVA, Watanabe et al., IJCAI 2023, arXiv 2304.10255)."""
     import optuna
 
     runs = [run for run, _ in compared]
-    shared = [name for name in ranges if all(name in run.knobs for run in runs)]
-    varied = [name for name in shared if len({run.knobs[name] for run in runs}) > 1]
+    shared = [each for each in dimensions if all(each.name in run.knobs for run in runs)]
+    varied = [each for each in shared if len({run.knobs[each.name] for run in runs}) > 1]
     if len(runs) < FEWEST or len(varied) < 2:
         return {}  # of a single knob the share is 1, whatever it does
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     study.add_trials(
         optuna.trial.create_trial(
-            params={name: run.knobs[name] for name in varied},
-            distributions={name: _distribution(run.knobs[name], ranges[name]) for name in varied},
+            params={each.name: run.knobs[each.name] for each in varied},
+            distributions={each.name: _distribution(each) for each in varied},
             value=value,
         )
         for run, value in compared
@@ -176,13 +175,18 @@ def _importances(
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _distribution(value: Value, bounds: Sequence[Any]) -> Any:
-    from optuna.distributions import FloatDistribution, IntDistribution
+def _distribution(knob: Dimension) -> Any:
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
 
-    low, high, log = bounds
-    if isinstance(value, int):
-        return IntDistribution(int(low), int(high), log=bool(log))
-    return FloatDistribution(low, high, log=bool(log))
+    if knob.choices:
+        return CategoricalDistribution(knob.choices)
+    if knob.whole:
+        return IntDistribution(int(knob.low), int(knob.high), log=knob.log)
+    return FloatDistribution(knob.low, knob.high, log=knob.log)
 
 
 def _edges(

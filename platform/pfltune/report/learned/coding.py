@@ -59,11 +59,7 @@ class Coding:
 
     def spread(self, shares: np.ndarray) -> np.ndarray:
         """Numbers from 0 to 1 as places."""
-        places = [
-            share if d.is_number else np.minimum(share * len(d.choices), len(d.choices) - 1) // 1
-            for d, share in zip(self.dimensions, shares.T, strict=True)
-        ]
-        return np.stack(places, 1)
+        return np.stack([_spread(d, s) for d, s in zip(self.dimensions, shares.T, strict=True)], 1)
 
     def effective(self, places: np.ndarray) -> np.ndarray:
         """The same without the places of knobs that have no effect beside the others."""
@@ -84,6 +80,13 @@ class Coding:
 
     def _of(self, knob: str) -> Dimension:
         return self.dimensions[self.number(knob)]
+
+
+def _spread(dimension: Dimension, shares: np.ndarray) -> np.ndarray:
+    if not dimension.choices:
+        return shares
+    places = np.array([dimension.place(choice) for choice in dimension.choices])
+    return places[np.minimum(shares * len(places), len(places) - 1).astype(int)]
 
 
 def _columns(dimension: Dimension, places: np.ndarray) -> np.ndarray:

@@ -23,6 +23,8 @@ def importances_of(surrogate: Surrogate) -> tuple[tuple[Importance, ...], str]:
 
     The interval is over responses drawn from what the surrogate holds possible after the trials.
     """
+    if len(surrogate.knobs) < 2:
+        return (), ""  # of a single knob the share is 1, whatever it does
     shares = sobol(surrogate.process)
     found = [
         Importance(knob, float(np.mean(column)), *map(float, np.quantile(column, INTERVAL)))
@@ -47,7 +49,8 @@ def sobol(process: Process) -> np.ndarray:
     places = coding.spread(np.concatenate([first, *mixed]))
     drawn = _responses(process, places, rng).reshape(DRAWS, len(mixed) + 1, POINTS)
     variance = drawn[:, 0].var(1, keepdims=True)
-    return ((drawn[:, :1] - drawn[:, 1:]) ** 2).mean(2) / 2 / variance.clip(min=1e-12)
+    total = ((drawn[:, :1] - drawn[:, 1:]) ** 2).mean(2) / 2 / variance.clip(min=1e-12)
+    return total.clip(max=1.0)  # the few points may make it more
 
 
 def _exchanged(first: np.ndarray, second: np.ndarray, number: int) -> np.ndarray:

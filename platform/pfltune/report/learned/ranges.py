@@ -36,4 +36,5 @@ def is_within(surrogate: Surrogate, places: np.ndarray) -> np.ndarray:
     mean, covariance = process.mean(places), process.covariance(places)
     best = int(np.argmax(mean))
     variance = covariance[best, best] + np.diag(covariance) - 2 * covariance[best]
-    return mean[best] - mean <= ERRORS * np.sqrt(variance.clip(min=0.0))
+    near = mean[best] - mean <= ERRORS * np.sqrt(variance.clip(min=0.0))
+    return near & surrogate.is_known(places) | (np.arange(len(mean)) == best)

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pfltune.knobs import Value
 from pfltune.report.dimensions import Dimension
@@ -64,12 +66,14 @@ class Surrogate:
         error_of_mean: the same of the mean over the trials that it was given.
         process: the Gaussian process.
         tried: places of the configurations that have a score, (trials, knobs).
+        failed: places of those that failed, (trials, knobs).
     """
 
     error: float
     error_of_mean: float
     process: Process = field(repr=False)
     tried: np.ndarray = field(repr=False)
+    failed: np.ndarray = field(repr=False)
 
     @property
     def knobs(self) -> tuple[str, ...]:
@@ -79,18 +83,19 @@ class Surrogate:
     def slice(self, knob: str) -> Slice:
         """Over one knob."""
         values = self.points(knob, ALONG)
-        best = self.profile(knob, values)
-        mean, deviation = self.process.mean(best), self.process.deviation(best)
-        mean = np.where(self._is_known(deviation), mean, np.nan)
-        band = NORMAL_95 * deviation
-        return Slice(np.array(values), mean, mean - band, mean + band)
+        with threadpool_limits(1):  # more would move the last bits
+            best = self.profile(knob, values)
+            mean = np.where(self.is_known(best), self.process.mean(best), np.nan)
+            band = NORMAL_95 * self.process.deviation(best)
+        return Slice(self._axis(knob, values), mean, mean - band, mean + band)
 
     def plane(self, first: str, second: str) -> PlaneGrid:
         """Over two knobs."""
         x, y = self.points(first, ACROSS), self.points(second, ACROSS)
-        among = self._likely()
-        mean = [[self._best_at(among, {first: a, second: b}) for a in x] for b in y]
-        return PlaneGrid(np.array(x), np.array(y), np.array(mean))
+        with threadpool_limits(1):
+            among = self._likely()
+            mean = [[self._best_at(among, {first: a, second: b}) for a in x] for b in y]
+        return PlaneGrid(self._axis(first, x), self._axis(second, y), np.array(mean))
 
     def points(self, knob: str, most: int) -> tuple[Value, ...]:
         """Values that stand for all of a knob."""
@@ -102,21 +107,22 @@ class Surrogate:
 
     def profile(self, knob: str, values: Sequence[Value]) -> np.ndarray:
         """Places of the best configuration with each of the values, (values, knobs)."""
-        among = self.candidates()
-        return np.stack([self._best(self._held(among, {knob: value})) for value in values])
+        held = (self._held(self.candidates, {knob: value}) for value in values)
+        return np.stack([self._best(places) for places in held])
 
+    @cached_property
     def candidates(self) -> np.ndarray:
-        """Places of configurations all over the space, (configurations, knobs)."""
-        return np.concatenate([self.tried, self.process.coding.drawn(DRAWN)])
+        """Places of configurations all over what is known of the space, (configurations, knobs)."""
+        drawn = self.process.coding.drawn(DRAWN)
+        return np.concatenate([self.tried, drawn[self.is_known(drawn)]])
 
-    def best(self) -> np.ndarray:
-        """Places of the best of all, (knobs,)."""
-        return self._best(self.candidates())
+    def _axis(self, knob: str, values: Sequence[Value]) -> np.ndarray:
+        return np.array(values, dtype=None if self.dimension(knob).is_number else object)
 
     def _likely(self) -> np.ndarray:
         """The best of the configurations all over the space."""
-        among = self.candidates()
-        return among[np.argsort(-self.process.mean(among), kind="stable")[:AMONG]]
+        ranked = np.argsort(-self.process.mean(self.candidates), kind="stable")
+        return self.candidates[ranked[:AMONG]]
 
     def _held(self, places: np.ndarray, values: dict[str, Value]) -> np.ndarray:
         for knob, value in values.items():
@@ -124,17 +130,28 @@ class Surrogate:
         return places
 
     def _best(self, among: np.ndarray) -> np.ndarray:
+        """The best of those that are known, or of all if none is."""
+        known = self.is_known(among)
+        among = among[known] if known.any() else among
         return among[np.argmax(self.process.mean(among))]
 
     def _best_at(self, among: np.ndarray, values: dict[str, Value]) -> float:
-        """The best prediction with these values; NaN where unknown, or if they exclude each other."""
+        """The best prediction with these values; NaN where there is none to be had."""
         coding = self.process.coding
         best = self._best(self._held(among, values))[None]
         effective = coding.effective(best)[0]
         if any(np.isnan(effective[coding.number(knob)]) for knob in values):
             return float("nan")
-        known = self._is_known(self.process.deviation(best))[0]
-        return float(self.process.mean(best)[0]) if known else float("nan")
+        return float(self.process.mean(best)[0]) if self.is_known(best)[0] else float("nan")
 
-    def _is_known(self, deviation: np.ndarray) -> np.ndarray:
-        return deviation < KNOWN * self.process.prior_deviation
+    def is_known(self, places: np.ndarray) -> np.ndarray:
+        """Whether the trials say something of each configuration, (configurations,).
+
+        They do not where the prediction is hardly surer than before any trial, nor where the
+        nearest trial failed.
+        """
+        is_sure = self.process.deviation(places) < KNOWN * self.process.prior_deviation
+        if not len(self.failed):
+            return is_sure
+        near, nearer = (self.process.likeness(places, t) for t in (self.tried, self.failed))
+        return is_sure & (near >= nearer)

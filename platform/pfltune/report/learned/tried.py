@@ -1,12 +1,11 @@
 """The configurations that a search tried, with what each costs, and which of them was chosen."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from pfltune import figures
-from pfltune.knobs import Value
 from pfltune.report.learned.found import Tried
 from pfltune.report.learned.observed import last_round, with_figures
 from pfltune.report.results import Finalist, MethodResult, SearchedRun
@@ -28,9 +27,8 @@ def chosen_of(method: MethodResult, tried: Sequence[Tried]) -> Tried | None:
 
     A finalist leads by its mean over fresh seeds, any other by its score at the last round.
     """
-    for each in tried:
-        if method.best and _is_part(each.knobs, method.best):
-            return each
+    if method.best:
+        return next((each for each in tried if dict(each.knobs) == method.best), None)
     return max(tried, key=_standing, default=None)
 
 
@@ -71,7 +69,3 @@ def _standing(tried: Tried) -> tuple[float, float, int]:
     """What is compared, the best highest: never a mean with a score of one seed."""
     lead, search = (-1.0 if math.isnan(v) else v for v in (tried.mean, tried.search_value))
     return settled(lead), settled(search), -tried.index
-
-
-def _is_part(knobs: Mapping[str, Value], of: Mapping[str, Value]) -> bool:
-    return all(name in of and of[name] == value for name, value in knobs.items())
