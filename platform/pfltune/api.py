@@ -170,6 +170,9 @@ def tune(
 ) -> TuneResults:
     """Tune one method over its search space; the best configuration is tested with fresh seeds.
 
+    Before that the best ``finalists`` of the search are trained again with ``finalist_seeds`` fresh
+    validation seeds, and the one with the best mean is chosen.
+
     Args:
         method: name, ``path/to/file.py:Class``, or a class that is in a file.
         scenario: name, path of a YAML file, or a :class:`pfltune.scenario.Scenario`.
@@ -198,7 +201,7 @@ def extend(
     progress: bool | View = False,
     **options: Unpack[ExtendOptions],
 ) -> Results:
-    """Add methods, confirmation seeds or search trials to a comparison, finished or not.
+    """Add methods, seeds, search trials or finalists to a comparison, finished or not.
 
     Only what is new is trained; the table is that of a comparison that was asked for all at once.
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     help="Fresh seeds of the confirmation.",
 )
 @options.scenario
+@options.finalists("compare")
 @options.pool
 def command(results: Path, as_json: bool, **_: Any) -> None:
     """Compare methods on one scenario: equal search, fresh seeds, one table.

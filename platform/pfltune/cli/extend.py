@@ -17,6 +17,7 @@ from pfltune.cli.compare import print_json, show_found
         "pfltune extend my-run --seeds 10",
         "pfltune extend my-run --trials 16",
         "pfltune extend my-run --generation 4,4,8",
+        "pfltune extend my-search --trials 24 --finalist-seeds 5",
         "pfltune extend my-search --methods 'fedperfix[prefix=zero]' --seeds 5",
     )
 )
@@ -41,10 +42,22 @@ from pfltune.cli.compare import print_json, show_found
     help="Size of each added generation, by default that of the first one; or the sizes of all, "
     "those that are there included, e.g. 4,4,8.",
 )
+@click.option(
+    "--finalists",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Finalists per method that there shall be, see `pfltune tune --help`.",
+)
+@click.option(
+    "--finalist-seeds",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Validation seeds of each finalist that there shall be.",
+)
 @options.free
 @options.as_json
 def command(results: Path, as_json: bool, **_: Any) -> None:
-    """Add methods, confirmation seeds or search trials to the comparison NAME, finished or not.
+    """Add methods, seeds, search trials or finalists to the comparison NAME, finished or not.
 
     Only what is new is trained. The table is the one of a comparison that was asked for all of it
     at once. What was begun by `pfltune tune` can be extended too. After an interruption the same

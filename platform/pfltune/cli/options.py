@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from pfltune.errors import UserError
-from pfltune.studies.options import DEFAULTS, MOST_THREADS, RESULTS
+from pfltune.studies.options import DEFAULTS, MOST_THREADS, OWN_DEFAULTS, RESULTS
 
 METHODS_HELP = (
     "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
@@ -312,6 +312,27 @@ pool = stacked(
     hardware,
     as_json,
 )
+
+
+def finalists(command: str) -> Callable[[Any], Any]:
+    """How many configurations are chosen among, and by how many seeds."""
+    return stacked(
+        click.option(
+            "--finalists",
+            type=click.IntRange(min=0),
+            default=OWN_DEFAULTS[command]["finalists"],
+            show_default=True,
+            help="Best configurations of the search that are trained again with fresh validation "
+            "seeds before one is chosen; with 0 the search alone chooses.",
+        ),
+        click.option(
+            "--finalist-seeds",
+            type=click.IntRange(min=1),
+            default=DEFAULTS["finalist_seeds"],
+            show_default=True,
+            help="Fresh validation seeds of each finalist.",
+        ),
+    )
 
 
 def key_values(texts: Sequence[str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pfltune.errors import UserError
         "pfltune tune fedperfix --trials 20",
         "pfltune tune fedperfix --set prefix=tokens --trials 12",
         "pfltune tune fedperfix --trials 20 --pair lr,scale",
+        "pfltune tune fedperfix --finalists 5 --finalist-seeds 5",
         "pfltune tune fedrep --scenario my_scenario.yaml --workers 4",
         "pfltune tune --resume my-search",
     )
@@ -32,12 +33,14 @@ from pfltune.errors import UserError
     show_default=True,
     help="Fresh seeds on which the best configuration is tested at the end.",
 )
+@options.finalists("tune")
 @options.pool
 def command(scenario: str, results: Path, as_json: bool, **_: Any) -> None:
     """Tune METHOD over its search space and show the best configuration.
 
-    The search sees validation data only. At the end the best configuration is trained anew with a
-    fresh seed and tested.
+    The search sees validation data only, and so do the finalists: its best configurations, which
+    are trained again with fresh seeds before the one with the best mean is chosen. That one is
+    trained anew with another fresh seed and tested.
     """
     given = options.given()
     if "knobs" in given:

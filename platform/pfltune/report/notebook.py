@@ -46,13 +46,13 @@ class Told:
 
     @property
     def trials(self) -> "pd.DataFrame":
-        """A row per trial, of search and confirmation.
+        """A row per trial, of all stages.
 
-        Columns: ``trial``, ``method``, ``stage`` (``search`` or ``confirm``), ``index`` within
-        method and stage, ``seed``, ``generation`` (-1 in the confirmation), ``outcome``
-        (``finished``, ``stopped early``, ``failed`` or ``running``), ``failure``, ``rounds_done``,
-        ``knobs/NAME`` for each knob, and the last value of each figure. ``selected/…`` are figures
-        at the round that was chosen on validation.
+        Columns: ``trial``, ``method``, ``stage`` (``search``, ``choose`` or ``confirm``),
+        ``index`` within method and stage, ``seed``, ``generation`` (-1 outside the search),
+        ``outcome`` (``finished``, ``stopped early``, ``failed`` or ``running``), ``failure``,
+        ``rounds_done``, ``knobs/NAME`` for each knob, and the last value of each figure.
+        ``selected/…`` are figures at the round that was chosen on validation.
         """
         return trials_frame(self.told())
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pfltune.knobs import Value
-from pfltune.ranking import Outcome, best_index
+from pfltune.ranking import best_index
+from pfltune.report.choosing import chosen_finalist, outcomes
 from pfltune.report.dimensions import Dimension, dimensions_of, is_number
 from pfltune.report.results import MethodResult, SearchedRun
 
@@ -50,9 +51,10 @@ class Searching:
 
     Attributes:
         method: whose it is.
-        winner: the trial that won, by the rule of the search; None if none has a figure.
+        winner: the trial of the configuration that was chosen; before one is, or where the search
+            alone chooses, the best by its rule. None if none has a figure.
         first: the first trial, which has the start values; None if it has no figure.
-        best_so_far: score of the winner after each trial, among those that ran all rounds; NaN
+        best_so_far: highest score after each trial, among those that ran all rounds; NaN
             before the first of them.
         round: the last round that every trial with a figure has an score of; 0 for none.
         compared: these trials, with their score after that round.
@@ -100,7 +102,7 @@ def search_of(
     """
     ordered = sorted(method.searched, key=lambda run: run.index)
     ran = [run for run in ordered if run.curve and run.outcome != "failed"]
-    winner = _winner(ran)
+    winner = _winner(method, ran)
     dimensions = dimensions_of(space, [run.knobs for run in ordered])
     best = method.best or (winner.knobs if winner else {})
     common, compared = _at_one_round(ran)
@@ -117,9 +119,11 @@ def search_of(
     )
 
 
-def _winner(ran: Iterable[SearchedRun]) -> SearchedRun | None:
+def _winner(method: MethodResult, ran: Iterable[SearchedRun]) -> SearchedRun | None:
     by_index = {run.index: run for run in ran}
-    best = best_index((index, Outcome(run.rounds, run.value)) for index, run in by_index.items())
+    if chosen := chosen_finalist(method):
+        return by_index[chosen.index]
+    best = best_index(outcomes(ran))
     return None if best is None else by_index[best]
 
 
