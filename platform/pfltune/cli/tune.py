@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     epilog=options.examples(
         "pfltune tune fedperfix --trials 20",
         "pfltune tune fedperfix --set prefix=tokens --trials 12",
+        "pfltune tune fedperfix --set prefix=tokens --search prefix_length=1,2,4,8,16",
         "pfltune tune fedrep --scenario my_scenario.yaml --workers 4",
         "pfltune tune --resume my-search",
     )
