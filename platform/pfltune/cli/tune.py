@@ -18,6 +18,7 @@ from pfltune.errors import UserError
         "pfltune tune fedperfix --set prefix=tokens --trials 12",
         "pfltune tune fedperfix --trials 20 --pair lr,scale",
         "pfltune tune fedperfix --finalists 5 --finalist-seeds 5",
+        "pfltune tune fedperfix --set prefix=tokens --search prefix_length=1,2,4,8,16",
         "pfltune tune fedrep --scenario my_scenario.yaml --workers 4",
         "pfltune tune --resume my-search",
     )

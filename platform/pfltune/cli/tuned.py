@@ -32,6 +32,8 @@ from pfltune.text import plain
 
 LEAST_WANTED = (PERSONAL, MB)
 """The first to go where there is no room."""
+KNOBS = 26
+"""Characters that the knobs of a trial have in a line at the least."""
 
 
 def print_tuned(console: Console, tuned: Tuned, asked: Path, scenario: str | None = None) -> None:
@@ -57,11 +59,11 @@ def print_tuned(console: Console, tuned: Tuned, asked: Path, scenario: str | Non
 
 
 def fitting_columns(tuned: Tuned, width: int) -> tuple[TrialColumn, ...]:
-    """The columns that leave room for the knobs of a trial in a line, or those that must be."""
+    """The columns that leave room for the knobs of a trial, or those that must be."""
     shown = [column for column in figure_columns(tuned) if column is not ENDED]
     endless = Console(width=sys.maxsize, markup=False)
     for column in LEAST_WANTED:
-        if endless.measure(ten_table(tuned, shown)).maximum <= width:
+        if endless.measure(ten_table(tuned, shown)).minimum <= width:
             break
         shown.remove(column)
     return tuple(shown)
@@ -71,7 +73,8 @@ def ten_table(tuned: Tuned, columns: Sequence[TrialColumn]) -> Table:
     """The best ten, with all searched knobs in one column."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", no_wrap=True)
-    table.add_column("searched knobs")
+    longest = max(len(folded(entry, tuned)) for entry in best_ten(tuned))
+    table.add_column("searched knobs", min_width=min(longest, KNOBS))
     for column in columns:
         head = column.title.replace(" ", "\n")
         table.add_column(head, justify="right", vertical="bottom", no_wrap=True)

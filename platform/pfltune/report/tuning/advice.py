@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pfltune.knobs import Value
 from pfltune.report.dimensions import is_number
 from pfltune.report.searching import Edge
-from pfltune.report.tuning.commands import ground, held, line, method_word
+from pfltune.report.tuning.commands import ground, held, line, method_word, searched
 from pfltune.report.tuning.tuned import Tuned
 from pfltune.report.tuning.words import shown
+from pfltune.space_file import AS_METHODS_SAY
 
 STEP = 3.0
 """By what a logarithmic knob is varied: about half a decade."""
@@ -44,9 +46,10 @@ def _wider(tuned: Tuned) -> Advice | None:
     if not tuned.search.edges:
         return None
     edges = tuned.search.edges
-    specs = [("--search", f"{edge.knob}={_beyond(edge)}") for edge in edges]
+    wider = [word for edge in edges for word in ("--search", f"{edge.knob}={_beyond(edge)}")]
+    kept = {name: told for name, told in _asked(tuned).items() if name not in _knobs_of(edges)}
     why = f"{'; '.join(edge.words for edge in edges)}: a wider range may hold a better value."
-    return Advice(why, _tune(tuned, [word for spec in specs for word in spec]))
+    return Advice(why, _tune(tuned, [*searched(kept), *wider]))
 
 
 def _more(tuned: Tuned) -> Advice | None:
@@ -81,6 +84,15 @@ def _against_others(tuned: Tuned) -> Advice | None:
     methods = f"{_method(tuned)}@{tuned.result.name},fedavg,local"
     why = "How good that is, other methods with the same budget say."
     return Advice(why, line("compare", "--methods", methods, *there))
+
+
+def _asked(tuned: Tuned) -> Mapping[str, Any]:
+    """What is searched, if it was said and is not as the method says."""
+    return {} if tuned.result.record.space_options == AS_METHODS_SAY else tuned.space
+
+
+def _knobs_of(edges: Sequence[Edge]) -> set[str]:
+    return {edge.knob for edge in edges}
 
 
 def _tune(tuned: Tuned, more: Sequence[str]) -> str:

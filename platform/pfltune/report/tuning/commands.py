@@ -2,13 +2,16 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pfltune.errors import UserError
+from pfltune.federation.searched_settings import is_setting
 from pfltune.knobs import Value
 from pfltune.record import Record
 from pfltune.registry import short_name
+from pfltune.report.dimensions import is_range
+from pfltune.report.tuning.words import shown
 from pfltune.scenario import load_scenario
 from pfltune.variants import parsed
 
@@ -24,12 +27,15 @@ def method_word(record: Record, name: str) -> str:
     return parsed(reference).base
 
 
-def ground(record: Record, scenario: str | None = None) -> list[str] | None:
+def ground(
+    record: Record, scenario: str | None = None, instead: Collection[str] = ()
+) -> list[str] | None:
     """The options that give the scenario of a record; None if it cannot be read.
 
     Args:
         record: of what ran on it.
         scenario: name or path of the scenario before any change; default: its name.
+        instead: settings that are given otherwise.
     """
     wanted = record.scenario.model_dump(mode="json")
     named = scenario or record.scenario.name
@@ -37,13 +43,30 @@ def ground(record: Record, scenario: str | None = None) -> list[str] | None:
         base = json.loads(load_scenario(named).model_dump_json())
     except UserError:
         return None
-    changes = [word for change in differences(base, wanted) for word in ("-o", change)]
-    return ["--scenario", named, *changes]
+    changes = [c for c in differences(base, wanted) if c.partition("=")[0] not in instead]
+    return ["--scenario", named, *(word for change in changes for word in ("-o", change))]
 
 
 def held(values: Mapping[str, Value]) -> list[str]:
-    """Knobs at their values, with every digit."""
-    return [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+    """Knobs, and settings of the scenario among them, at their values."""
+    return [
+        word
+        for name, value in values.items()
+        for word in ("-o" if is_setting(name) else "--set", f"{name}={value}")
+    ]
+
+
+def searched(ranges: Mapping[str, Sequence[Any]]) -> list[str]:
+    """What is searched, from what a record says of it."""
+    specs = {name: _spec(each) for name, each in ranges.items()}
+    return [word for name, spec in specs.items() for word in ("--search", f"{name}={spec}")]
+
+
+def _spec(told: Sequence[Any]) -> str:
+    if is_range(told):
+        low, high, log = told
+        return f"{low:g}:{high:g}:{'log' if log else 'linear'}"
+    return ",".join(map(shown, told))
 
 
 def differences(
