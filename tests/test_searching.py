@@ -72,7 +72,7 @@ def test_one_trial_that_won_is_told_with_singulars():
     found = searched(trial(0, 0.1, [0.5]))
     assert search_words.trials(found) == "1 search trial (1 ran to the end)"
     assert search_words.fall(found) == (
-        "Validation accuracy 50.00 % in the search; not tested with fresh seeds."
+        "Validation accuracy 50.00 % in the search (1 seed); not tested."
     )
 
 
