@@ -8,6 +8,7 @@ import re
 import shlex
 from dataclasses import replace
 
+import click
 import html5lib
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from rich.console import Console
 from tunings import FRESH, ROUNDS, Trial, Tuning, chosen, grown, rising
 
 import pfltune
+from pfltune.cli.app import root
 from pfltune.cli.tuned import facts, print_tuned
 from pfltune.errors import UserError
 from pfltune.report.analysis import analyse
@@ -218,6 +220,20 @@ def test_beyond_the_last_choice_comes_the_next_in_its_row(tuned):
     trials = [Trial({"prefix_length": size}, rising(0.1 * size)) for size in (1, 2, 4, 8)]
     step = advice(tuned(Tuning(trials, 3, space=space, test=(0.8,))))
     assert "prefix_length=4,8,16" in shlex.split(step.command)
+
+
+def test_every_advice_is_a_command_as_it_stands(tuned):
+    """Its options are those of the command line."""
+    trials = grown()
+    edge = replace(trials[0], knobs={**trials[0].knobs, "lr": 1.0}, scores=rising(0.9))
+    at_the_edge = Tuning([edge, *trials[1:]], 0, test=(0.9,), fixed={"prefix": "tokens"})
+    many = tuned(Tuning(grown(15), 7, test=(0.6,)))
+    found = replace(many, learned=learned(many, surrogate=object()))
+    for step in (advice(tuned(at_the_edge)), advice(tuned(chosen())), advice(found)):
+        program, name, *words = shlex.split(step.command)
+        assert program == "pfltune"
+        with click.Context(root, info_name=program) as above:
+            root.get_command(above, name).make_context(name, words, above)
 
 
 def test_few_trials_ask_for_more(tuned):

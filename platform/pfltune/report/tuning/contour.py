@@ -14,6 +14,7 @@ from pfltune.report.tuning.tuned import Tuned
 
 COLOURS = "cividis"
 LEVELS = 12
+RING = "The ring is round the chosen one."
 FEWEST = 4
 """Points without which nothing is drawn."""
 
@@ -44,7 +45,9 @@ def contour(tuned: Tuned) -> Drawing | None:
     y.draw(axes, "y")
     label = f"validation accuracy after round {_round(tuned, points)}, %"
     figure.colorbar(ScalarMappable(norm, COLOURS), ax=axes, label=label)
-    caption = f"Validation accuracy over {x.name} and {y.name}. {_what(tuned, plane)} {read.note}"
+    caption = (
+        f"Validation accuracy over {x.name} and {y.name}. {_what(tuned, plane)} {read.note} {RING}"
+    )
     return Drawing("tuning-contour", caption, figure)
 
 
