@@ -8,6 +8,7 @@ to more than 1.
 import numpy as np
 
 from pfltune.randomness import numpy_rng
+from pfltune.report.learned.coding import evenly
 from pfltune.report.learned.found import Importance
 from pfltune.report.learned.process import Process
 from pfltune.report.learned.surrogate import Surrogate
@@ -44,7 +45,7 @@ def sobol(process: Process) -> np.ndarray:
     """Total indices of responses drawn from the process, (draws, knobs), by Jansen's estimator."""
     coding = process.coding
     rng = numpy_rng(0, "importances")
-    first, second = rng.random((2, POINTS, len(coding.dimensions)))
+    first, second = np.hsplit(evenly(POINTS, 2 * len(coding.dimensions)), 2)
     mixed = [_exchanged(first, second, number) for number in range(len(coding.dimensions))]
     places = coding.spread(np.concatenate([first, *mixed]))
     drawn = _responses(process, places, rng).reshape(DRAWS, len(mixed) + 1, POINTS)
