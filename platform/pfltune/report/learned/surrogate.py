@@ -65,6 +65,7 @@ class Surrogate:
         error: percentage points by which it errs on trials that it was not given.
         error_of_mean: the same of the mean over the trials that it was given.
         process: the Gaussian process.
+        without: what is fitted without each of some parts of the trials.
         tried: places of the configurations that have a score, (trials, knobs).
         failed: places of those that failed, (trials, knobs).
     """
@@ -72,6 +73,7 @@ class Surrogate:
     error: float
     error_of_mean: float
     process: Process = field(repr=False)
+    without: tuple[Process, ...] = field(repr=False)
     tried: np.ndarray = field(repr=False)
     failed: np.ndarray = field(repr=False)
 
