@@ -16,6 +16,7 @@ from pfltune.report.learned.equals import RATE
 from pfltune.report.searching import search_of
 
 REPETITIONS = 200
+SCHEDULES = ({"generations": 3, "size": 4, "eta": 3}, {"generations": 2, "size": 8, "eta": 2})
 TOLERANCE = 0.01
 """The probability with which a rate that is kept fails here."""
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.thorough
 
 @cache
 def repetitions():
-    told = [searched(number, generations=2) for number in range(REPETITIONS)]
+    told = [searched(number, **SCHEDULES[number % 2]) for number in range(REPETITIONS)]
     return [(method, learned_of(search_of(method, SPACE, {}))) for method in told]
 
 

@@ -23,7 +23,7 @@ AMONG = 64
 """Configurations among which is the best at each point of a plane."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Slice:
     """The score over one knob at the last round, the other knobs at their best, in percent.
 
@@ -39,7 +39,7 @@ class Slice:
     high: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlaneGrid:
     """The score over two knobs at the last round, the other knobs at their best, in percent.
 
@@ -54,7 +54,7 @@ class PlaneGrid:
     mean: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Surrogate:
     """Predicts the score of a configuration at the last round.
 
