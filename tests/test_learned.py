@@ -196,6 +196,42 @@ def test_a_plane_is_the_best_over_all_other_knobs():
     assert 0 < np.isnan(plane.mean).mean() < 0.9 or not np.isnan(plane.mean).any()
 
 
+def test_a_slice_is_the_best_over_all_other_knobs():
+    """Against brute force over every length."""
+    model = learned_of(search_of(searched(3, generations=2), SPACE, {})).surrogate
+    seen, process = model.slice("lr"), model.process
+    for x, mean in zip(seen.x, seen.mean, strict=True):
+        every = [{"lr": x, "prefix_length": length} for length in range(1, 33)]
+        places = process.coding.places(every)
+        known = model.is_known(places)
+        if not np.isnan(mean):
+            assert mean == pytest.approx(process.mean(places)[known].max(), abs=0.2)
+
+
+def test_importances_of_a_sum_are_the_shares_of_its_variance():
+    """Of 4 x + 2 y, x and y uniform: 16 to 4."""
+    places = np.stack([spread(24), [(0.3 + 0.754878 * index) % 1 for index in range(24)]], 1)
+    trials = [
+        trial(index, [0.4 + 0.04 * x + 0.02 * y], scale=x, mix=y)
+        for index, (x, y) in enumerate(places)
+    ]
+    found = learned_of(of(*trials, space={"scale": [0, 1, False], "mix": [0, 1, False]}))
+    assert [each.knob for each in found.importances] == ["scale", "mix"]
+    assert [each.share for each in found.importances] == pytest.approx([0.8, 0.2], abs=0.05)
+    assert all(each.low <= each.share <= each.high for each in found.importances)
+    assert found.importance_note == ""
+
+
+def test_few_noisy_trials_say_little_of_what_matters():
+    rng = np.random.default_rng(0)
+    trials = [
+        trial(index, [0.5 + 0.02 * (x + y) + 0.005 * rng.normal()], scale=x, mix=y)
+        for index, (x, y) in enumerate(rng.random((8, 2)))
+    ]
+    found = learned_of(of(*trials, space={"scale": [0, 1, False], "mix": [0, 1, False]}))
+    assert found.importance_note == "8 trials say little"
+
+
 def test_two_finalists_are_compared_by_the_paired_t_test():
     table = np.array([[0.61, 0.58, 0.64, 0.60], [0.60, 0.55, 0.63, 0.56]])
     assert paired_p(table)[1] == pytest.approx(stats.ttest_rel(*table).pvalue, rel=1e-6)

@@ -16,6 +16,7 @@ from pfltune.report.learned.equals import RATE
 from pfltune.report.searching import search_of
 
 REPETITIONS = 200
+SCHEDULES = ({"generations": 3, "size": 4, "eta": 3}, {"generations": 2, "size": 8, "eta": 2})
 TOLERANCE = 0.01
 """The probability with which a rate that is kept fails here."""
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.thorough
 
 @cache
 def repetitions():
-    told = [searched(number, generations=2) for number in range(REPETITIONS)]
+    told = [searched(number, **SCHEDULES[number % 2]) for number in range(REPETITIONS)]
     return [(method, learned_of(search_of(method, SPACE, {}))) for method in told]
 
 
@@ -77,6 +78,26 @@ def test_a_value_that_is_as_good_as_the_best_is_within_a_standard_error(knob, fl
         good = values[(values >= flat[0]) & (values <= flat[1])]
         shares.append(np.mean((good >= seen.low) & (good <= seen.high)))
     assert np.mean(shares) >= 2 / 3
+
+
+def test_the_true_importances_are_in_their_intervals():
+    """Of 95 % by construction; nine in ten are held."""
+    true = dict(zip(("lr", "prefix_length"), total_indices(), strict=True))
+    inside = [
+        each.low <= true[each.knob] <= each.high
+        for _, found in with_surrogate()
+        for each in found.importances
+    ]
+    assert sum(inside) >= lowest(0.9, len(inside))
+
+
+def total_indices() -> tuple[float, float]:
+    """Of lr and prefix length, by brute force over the space."""
+    one, other = np.random.default_rng(0).random((2, 2, 10_000))
+    response = np.vectorize(lambda lr, length: truth(10 ** (3 * lr - 3), 2 ** (5 * length)))
+    here = response(*one)
+    moved = (response(other[0], one[1]), response(one[0], other[1]))
+    return tuple(float(((here - each) ** 2).mean() / 2 / here.var()) for each in moved)
 
 
 def test_the_response_is_flat_where_it_is_said_to_be():

@@ -28,7 +28,7 @@ Scale = float | tuple[float, float]
 Theta = np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Process:
     """A fitted Gaussian process.
 
