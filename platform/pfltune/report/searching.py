@@ -42,7 +42,7 @@ class Edge:
     def words(self) -> str:
         """In a sentence."""
         ends = f"{min(self.searched):g} to {max(self.searched):g}"
-        return f"{self.knob} = {self.value:g} is the {self.end} that was searched ({ends})"
+        return f"{self.knob} = {self.value:.4g} is the {self.end} that was searched ({ends})"
 
 
 @dataclass(frozen=True)

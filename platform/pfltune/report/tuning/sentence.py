@@ -208,14 +208,12 @@ def _cheaper(
     best: Tried, equals: Sequence[Equal], what: str, least: Tried | None, field: str, pattern: str
 ) -> str:
     """Nothing where all cost the same."""
-    costs = {getattr(each.tried, field) for each in equals}
-    ours = getattr(best, field)
-    if least is None or not costs - {ours}:
+    ours = pattern.format(getattr(best, field))
+    if least is None or {pattern.format(getattr(each.tried, field)) for each in equals} == {ours}:
         return ""
     if least.index == best.index:
         return f"{what} the chosen one"
-    theirs = pattern.format(getattr(least, field))
-    return f"{what} #{least.index} ({theirs} instead of {pattern.format(ours)})"
+    return f"{what} #{least.index} ({pattern.format(getattr(least, field))} instead of {ours})"
 
 
 def _range(found: KnobRange, tuned: Tuned) -> str:
