@@ -84,6 +84,16 @@ class SearchSpace:
                 if dimension.applies({**self.defaults, **point}):
                     yield {**point, dimension.name: value}
 
+    def reachable(self) -> Iterator[Knob]:
+        """The dimensions that can have an effect; conditions on what is held are left out."""
+        given = {**self.defaults, **self.fixed}
+        found: set[str] = set()
+        for dimension in self.dimensions:
+            open_yet = {name: value for name, value in dimension.when.items() if name in found}
+            if dimension.applies({**given, **open_yet}):
+                found.add(dimension.name)
+                yield replace(dimension, when=open_yet)
+
     def recorded(self) -> dict[str, Any]:
         """As plain data, for the record."""
         ranges = {d.name: d.choices or [d.low, d.high, d.log] for d in self.dimensions}

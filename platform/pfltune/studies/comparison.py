@@ -8,7 +8,7 @@ from typing import Any
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
-from pfltune.knobs import knobs_of
+from pfltune.knobs import Knob, knobs_of
 from pfltune.method import Method
 from pfltune.plugins import absolute
 from pfltune.registry import (
@@ -49,6 +49,10 @@ class Comparison(Job):
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
             "limits": {short_name(m): _limits(m) for m in self.plan.methods},
         }
+
+    def searched(self) -> dict[str, tuple[Knob, ...]]:
+        """The dimensions of each search space that the search can reach."""
+        return {short_name(m): tuple(space.reachable()) for m, space in self.spaces.items()}
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""
