@@ -159,7 +159,7 @@ def _grouped(mode: str, by: Iterable[str]) -> Layout:
 
 def _width(column: str) -> int:
     """Pixels in which the heading can be read whole; MLflow's own are the same for all."""
-    return 60 + 8 * len(column.split("`")[1])
+    return max(90, 40 + 7 * len(column.split("`")[1]))
 
 
 def _layout(
