@@ -119,7 +119,7 @@ def test_every_command_in_the_docs_is_one(page, line, beside):
     if asked.get("over"):
         grid = {"over": axes_of(asked["over"]), "seeds": asked["seeds"], "seed": 0}
         references = method_list(texts).references
-        plan_grid(references, grid, load_scenario("digits").protocol, {"": held})
+        plan_grid(references, grid, load_scenario("digits"), {"": held})
     ground = asked.get("scenario") or asked.get("name")
     code = any(".py:" in override for override in asked.get("overrides") or ())
     if "overrides" in asked and ground and not ground.endswith(".yaml") and not code:

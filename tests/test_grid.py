@@ -35,7 +35,7 @@ from pfltune.trials.spec import TrialSpec
 LENGTHS, RATES = (1, 4, 16), (0.01, 0.03)
 OVER = {"prefix_length": LENGTHS, "lr": RATES}
 TOKENS = {"": {"prefix": "tokens"}}
-PROTOCOL = load_scenario("digits").protocol
+DIGITS = load_scenario("digits")
 NOISE = np.random.default_rng(0).normal(0, 0.003, (3, 40))
 
 
@@ -43,7 +43,7 @@ NOISE = np.random.default_rng(0).normal(0, 0.003, (3, 40))
 
 
 def planned(over=OVER, methods=("fedperfix",), fixed=TOKENS, **asked):
-    return plan_grid(methods, {"over": over, "seeds": 2, "seed": 7, **asked}, PROTOCOL, fixed)
+    return plan_grid(methods, {"over": over, "seeds": 2, "seed": 7, **asked}, DIGITS, fixed)
 
 
 def job_of(tmp_path, **asked):
@@ -142,6 +142,18 @@ def test_a_grid_that_the_backbone_has_no_room_for_is_refused(tmp_path):
         job.scenario.check(job.firsts())
 
 
+def test_a_grid_may_be_over_settings_of_the_scenario_too(tmp_path):
+    over = {"protocol.local_epochs": ("1", "5"), "lr": RATES}
+    job = job_of(tmp_path, over=over)
+    assert job.budget.over["protocol.local_epochs"] == (1, 5)
+    wanted = [
+        {"prefix": "tokens", "lr": lr, "protocol.local_epochs": e} for e in (1, 5) for lr in RATES
+    ]
+    assert [dict(trial.knobs) for trial in dealt(job)] == wanted * 2
+    assert [method.lr for method in job.firsts()] == [0.01]
+    assert [knob.choices for knob in job.searched()["fedperfix"]] == [(1, 5), RATES]
+
+
 @pytest.mark.parametrize(
     ("over", "methods", "fixed", "told"),
     [
@@ -154,6 +166,8 @@ def test_a_grid_that_the_backbone_has_no_room_for_is_refused(tmp_path):
         ({"prefix": ("zero",)}, ["fedperfix"], TOKENS, "held at prefix=tokens"),
         ({"lr": (0.1,)}, ["fedper", "fedper"], {}, "named twice: fedper"),
         ({"lr": (0.1,)}, ["nobody"], {}, "unknown method 'nobody'"),
+        ({"protocol.rounds": (5, 9)}, ["fedper"], {}, "unknown knob of fedper in --over"),
+        ({"protocol.sampled_clients": (99,)}, ["fedper"], {}, "=99 is not valid"),
         ({}, ["fedper"], {}, "say what the grid is over"),
         ({"lr": ()}, ["fedper"], {}, "0 cells; possible: 1 to 1,000"),
         (dict.fromkeys("abcde", (1,)), ["fedper"], {}, "over 5 knobs; possible: 1 to 4"),

@@ -14,7 +14,7 @@ from pfltune.report.grid import GridCell, GridResult, best_of
 from pfltune.report.grid_figures import main_figure
 from pfltune.report.grid_table import columns
 from pfltune.report.grid_words import finding, status
-from pfltune.report.notebook import Told, html_cell
+from pfltune.report.notebook import Told, table_html
 from pfltune.report.results import ToldTrial
 
 if TYPE_CHECKING:
@@ -110,4 +110,4 @@ class GridResults(Told):
         rows = [[column.text(cell) for column in shown] for cell in self.cells]
         main = (self.figure(), finding(self.result)) if self.result.shown else None
         heads = [column.title for column in shown]
-        return html_cell(self.name, status(self.result), heads, rows, main)
+        return table_html(self.name, status(self.result), heads, rows, main)

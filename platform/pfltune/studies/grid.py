@@ -1,17 +1,23 @@
 """A grid: every choice of some values of some knobs, each trained with the same seeds."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
 from typing import Any
 
 from pfltune.errors import UserError, unknown
-from pfltune.federation.federation import Rounds
+from pfltune.federation.searched_settings import (
+    is_setting,
+    setting_knobs,
+    settings_in,
+    without_settings,
+)
 from pfltune.knobs import Knob, Value, knobs_of, written
 from pfltune.method import Method
 from pfltune.record import Grid
 from pfltune.registry import all_held, find_method, make_method, short_name
+from pfltune.scenario import Scenario
 from pfltune.search.candidate import confirmation_seed, validation_seed
 from pfltune.search.plan import Plan
 from pfltune.settings import validated
@@ -45,6 +51,10 @@ class GridJob(CellsJob):
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
             "budget": self.budget,
         }
+
+    def searched(self) -> dict[str, tuple[Knob, ...]]:
+        """What it is over, with its values as choices."""
+        return {short_name(m): tuple(self._axes(m)) for m in self.plan.methods}
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""
@@ -83,6 +93,13 @@ class GridJob(CellsJob):
         """The knobs that it is over."""
         return tuple(self.budget.over)
 
+    def _axes(self, method: str) -> Iterator[Knob]:
+        over = self.budget.over
+        knobs = {**knobs_of(find_method(method)), **setting_knobs(self.scenario.protocol)}
+        for name, values in over.items():
+            when = {other: value for other, value in knobs[name].when.items() if other in over}
+            yield replace(knobs[name], choices=values, low=None, high=None, log=False, when=when)
+
 
 def axes_of(over: Mapping[str, Any] | Sequence[str]) -> dict[str, list[Any]]:
     """``["lr=0.01,0.1"]`` or ``{"lr": [0.01, 0.1]}`` as the values of each knob.
@@ -106,7 +123,7 @@ def axes_of(over: Mapping[str, Any] | Sequence[str]) -> dict[str, list[Any]]:
 def plan_grid(
     methods: Sequence[str],
     asked: Mapping[str, Any],
-    protocol: Rounds,
+    scenario: Scenario,
     fixed: Mapping[str, Mapping[str, object]],
 ) -> tuple[Plan, Grid]:
     """Check methods, knobs and every cell; returns the plan, and what is asked for in its types.
@@ -114,7 +131,7 @@ def plan_grid(
     Args:
         methods: names, or path/to/file.py:Class, which may hold knobs in brackets.
         asked: the fields of a :class:`Grid`.
-        protocol: rounds.
+        scenario: some of whose settings a grid may be over, too.
         fixed: knobs that the user holds at one value, by short name of the method; those under an
             empty name of each.
 
@@ -125,11 +142,12 @@ def plan_grid(
     references = checked_references(methods)
     everyones = fixed.get("", {})
     held = {m: all_held(m, everyones or fixed.get(short_name(m), {})) for m in references}
+    settings = setting_knobs(scenario.protocol, scenario.seen_clients)
     for method in references:
-        typed = _typed(method, held[method], asked["over"])
+        typed = _typed(method, held[method], asked["over"], settings)
     budget = validated(Grid, {**asked, "over": typed}, "grid")
     cells = prod(map(len, budget.over.values()))
-    plan = cells_plan(references, cells * budget.seeds, budget.seed, protocol, held)
+    plan = cells_plan(references, cells * budget.seeds, budget.seed, scenario.protocol, held)
     for method in references:
         list(_points(method, plan, budget.over))  # each of them is possible
     return plan, budget
@@ -137,7 +155,7 @@ def plan_grid(
 
 def telling_methods(plan: Plan, budget: Grid) -> Iterator[Method]:
     """Each method with the values that may change its shape: whole numbers' ends, all choices."""
-    ends = {knob: _telling(values) for knob, values in budget.over.items()}
+    ends = {knob: _telling(v) for knob, v in budget.over.items() if not is_setting(knob)}
     for method in plan.methods:
         for point in _points(method, plan, ends):
             yield make_method(method, point)
@@ -152,11 +170,16 @@ def _points(
         UserError: one is not possible.
     """
     for values in product(*over.values()):
-        yield all_held(method, {**plan.fixed[method], **dict(zip(over, values, strict=True))})
+        point = dict(zip(over, values, strict=True))
+        held = all_held(method, {**plan.fixed[method], **without_settings(point)})
+        yield {**held, **settings_in(point)}
 
 
 def _typed(
-    method: str, held: Mapping[str, Value], over: Mapping[str, Sequence[object]]
+    method: str,
+    held: Mapping[str, Value],
+    over: Mapping[str, Sequence[object]],
+    settings: Mapping[str, Knob],
 ) -> dict[str, list[Value]]:
     """The values of each knob in the type that it has in a method.
 
@@ -165,12 +188,14 @@ def _typed(
     """
     name = short_name(method)
     return {
-        knob: _checked(_knob(method, knob, held), values, name) for knob, values in over.items()
+        knob: _checked(_knob(method, knob, held, settings), values, name)
+        for knob, values in over.items()
     }
 
 
-def _knob(method: str, name: str, held: Mapping[str, Value]) -> Knob:
-    knobs = knobs_of(find_method(method))
+def _knob(method: str, name: str, held: Mapping[str, Value], settings: Mapping[str, Knob]) -> Knob:
+    """A knob of a method or a setting of the scenario that is free to be varied."""
+    knobs = {**knobs_of(find_method(method)), **settings}
     if name not in knobs:
         raise unknown(f"knob of {short_name(method)} in --over", name, knobs)
     if name in held:

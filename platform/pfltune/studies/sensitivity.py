@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pfltune.federation.federation import Rounds
+from pfltune.knobs import Knob, knobs_of
 from pfltune.method import Method
 from pfltune.record import Sensitivity
-from pfltune.registry import make_method
+from pfltune.registry import find_method, make_method
 from pfltune.search.candidate import confirmation_seed
 from pfltune.search.plan import Plan
 from pfltune.stages import Stage
@@ -40,6 +41,10 @@ class Study(CellsJob):
     def own_record(self) -> dict[str, Any]:
         """The budget of a study."""
         return {"titles": {METHOD: "Sensitivity"}, "budget": self.budget}
+
+    def searched(self) -> dict[str, tuple[Knob, ...]]:
+        """The personal part alone."""
+        return {METHOD: (knobs_of(find_method(METHOD))["personal"],)}
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""
