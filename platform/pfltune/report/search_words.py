@@ -4,6 +4,7 @@ import math
 
 from pfltune.budget import Budget
 from pfltune.knobs import Value
+from pfltune.record import Tuned
 from pfltune.report.columns import NO_FIGURE, signed
 from pfltune.report.results import TEST, VAL, ComparisonResult, MethodResult, SearchedRun
 from pfltune.report.searching import Searching
@@ -24,7 +25,8 @@ def budget_note(result: ComparisonResult) -> str:
     """How many trials each method was given, and how they were halved."""
     methods: dict[str, list[str]] = {}
     for method in result.methods:
-        note = _spent(result.budget_of(method.name))
+        origin = result.record.tuned.get(method.name)
+        note = _elsewhere(origin) if origin else _spent(result.budget_of(method.name))
         methods.setdefault(note, []).append(method.title)
     if len(methods) == 1:
         return next(iter(methods))
@@ -40,6 +42,11 @@ def _spent(budget: Budget) -> str:
     if len(set(sizes)) == 1:
         return f"{whole} {sizes[0]}, {halved}."
     return f"{whole} {', '.join(map(str, sizes[:-1]))} and {sizes[-1]}, {halved}."
+
+
+def _elsewhere(origin: Tuned) -> str:
+    where = f"{origin.name}, on another scenario" if origin.differs else origin.name
+    return f"not searched here; {count(origin.trials, 'trial')} chose its values in {plain(where)}."
 
 
 def finding(search: Searching) -> str:

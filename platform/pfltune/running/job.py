@@ -78,6 +78,10 @@ class Job(ABC):
     def announcement(self) -> str:
         """What is about to happen, in a line."""
 
+    def warnings(self) -> Iterable[str]:
+        """What the user must hear before it begins, a line each."""
+        return ()
+
     @abstractmethod
     def firsts(self) -> Iterable[Method]:
         """Methods to check the scenario with before anything begins."""

@@ -153,6 +153,8 @@ def _federation(watched: Watched, datasets: dict[str, Dataset]) -> Federation:
     federation = job.scenario.build(job.hardware.threads)
     for note in job.scenario.notes():
         voice.tell(note)
+    for warning in job.warnings():
+        voice.warn(warning)
     loaded = f"{job.scenario.data.model_dump_json()} at {job.scenario.backbone.image_size}"
     return replace(federation, dataset=datasets.setdefault(loaded, federation.dataset))
 

@@ -95,7 +95,7 @@ class SearchSpace:
         Raises:
             UserError: a held knob has an effect only beside values that the search may leave.
         """
-        free = tuple(d for d in self.dimensions if d.name not in fixed)
+        free = self._left(fixed)
         for held in (d for d in self.dimensions if d.name in fixed):
             loose = {name: value for name, value in held.when.items() if name not in fixed}
             if loose.keys() & {d.name for d in free}:
@@ -108,6 +108,17 @@ class SearchSpace:
             if rest and rest not in kept:
                 kept.append(rest)
         return SearchSpace(free, tuple(kept), self.defaults, fixed)
+
+    def _left(self, fixed: Mapping[str, Value]) -> tuple[Knob, ...]:
+        """What is still searched beside held knobs: what they rule out is not."""
+        left: list[Knob] = []
+        known = {**self.defaults, **fixed}
+        for dimension in self.dimensions:  # conditions come before what depends on them
+            searched = {each.name for each in left}
+            settled = {n: v for n, v in dimension.when.items() if n not in searched}
+            if dimension.name not in fixed and replace(dimension, when=settled).applies(known):
+                left.append(dimension)
+        return tuple(left)
 
 
 def load_space(reference: str) -> SearchSpace:

@@ -21,6 +21,7 @@ from pfltune.studies.comparison import Comparison, first_methods, plan_methods, 
 from pfltune.studies.options import FreeOptions, defaults, override_texts, results_folder
 from pfltune.studies.resume import HERE, begun, check_files, completed, known, see_files
 from pfltune.studies.sensitivity import Study, study_methods, study_plan
+from pfltune.studies.tuned import all_chosen
 from pfltune.tracking.store import writable_folder
 
 
@@ -50,6 +51,7 @@ def comparison(
         budget_of(given, options),
         options,
         results_folder(given),
+        record or like,
     )
     return replace(job, sweep=sweep)
 
@@ -81,7 +83,7 @@ def extension(given: Mapping[str, Any]) -> Comparison:
     options = completed(known_too, record, {"methods": (), **defaults("compare"), "fixed": {}})
     scenario = scenario_of(free, record, options)
     every = replace(named, references=methods)
-    job = _comparison(command, record.name, scenario, every, budget, options, results)
+    job = _comparison(command, record.name, scenario, every, budget, options, results, record)
     return replace(job, extends=True)
 
 
@@ -93,9 +95,12 @@ def _comparison(
     budget: Budget,
     options: Mapping[str, Any],
     results: Path,
+    before: Record | None,
 ) -> Comparison:
     only = short_name(canonical(named.references[0]))
     held = {method or only: knobs for method, knobs in options["fixed"].items()}
+    tuned = all_chosen(named.references, results, held, scenario, before)
+    held |= {method: elsewhere.values for method, elsewhere in tuned.items()}
     plan, spaces = plan_methods(list(named.references), budget, scenario.protocol, held)
     return Comparison(
         name=name,
@@ -107,6 +112,7 @@ def _comparison(
         results=writable_folder(results),
         spaces=spaces,
         titles={short_name(canonical(m)): title for m, title in named.titles.items()},
+        tuned={method: elsewhere.origin for method, elsewhere in tuned.items()},
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pfltune.budget import Budget
@@ -11,6 +11,7 @@ from pfltune.federation.federation import Federation, Rounds
 from pfltune.knobs import knobs_of
 from pfltune.method import Method
 from pfltune.plugins import absolute
+from pfltune.record import Tuned
 from pfltune.registry import (
     all_held,
     canonical,
@@ -25,7 +26,7 @@ from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace, load_space
 from pfltune.stages import Stage
 from pfltune.text import count
-from pfltune.variants import Reference, parsed
+from pfltune.variants import parsed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,16 +36,19 @@ class Comparison(Job):
     Attributes:
         spaces: the search space of each method.
         titles: what the user calls methods, by short name.
+        tuned: whose search chose what a method holds, by short name.
     """
 
     spaces: Mapping[str, SearchSpace]
     titles: Mapping[str, str] = field(default_factory=dict)
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)
 
     def own_record(self) -> dict[str, Any]:
         """What is searched, and what is held."""
         return {
             "titles": {short_name(m): self._title(m) for m in self.plan.methods},
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
+            "tuned": self.tuned,
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
             "limits": {short_name(m): _limits(m) for m in self.plan.methods},
@@ -63,6 +67,12 @@ class Comparison(Job):
             f"{count(self.plan.protocol.rounds, 'round')}, {at_once} side by side in "
             f"{self.hardware.compute.precision}"
         )
+
+    def warnings(self) -> Iterator[str]:
+        """Of each method that was tuned elsewhere, if that was on another scenario."""
+        for name, origin in self.tuned.items():
+            if origin.differs:
+                yield f"{name}: {origin.name} is on another scenario: {origin.differs}"
 
     def firsts(self) -> Iterator[Method]:
         """Each method with the knobs of its first trial, and at the ends of what is searched."""
@@ -141,4 +151,4 @@ def _limits(method: str) -> dict[str, list[float | None]]:
 def _absolute(method: str) -> str:
     """A method's file by its absolute path, whatever is held: workers run in other folders."""
     known = parsed(method)
-    return str(Reference(absolute(known.base), known.held))
+    return str(replace(known, base=absolute(known.base)))
