@@ -8,6 +8,7 @@ from typing import Any
 
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome, best_index
+from pfltune.report.dimensions import Dimension, dimensions_of, is_range
 from pfltune.report.results import MethodResult, SearchedRun
 
 EDGE = 0.02
@@ -31,6 +32,7 @@ class Searching:
         importances: of the knobs that all of them have, adding up to 1, the largest first; empty
             for few trials.
         edges: what lies at the end of its range, in words.
+        space: the searched knobs by name.
     """
 
     method: MethodResult
@@ -41,6 +43,7 @@ class Searching:
     compared: tuple[tuple[SearchedRun, float], ...]
     importances: Mapping[str, float]
     edges: tuple[str, ...]
+    space: Mapping[str, Dimension]
 
     @property
     def gain(self) -> float:
@@ -71,7 +74,7 @@ def search_of(
     ordered = sorted(method.searched, key=lambda run: run.index)
     ran = [run for run in ordered if run.curve and run.outcome != "failed"]
     winner = _winner(ran)
-    ranges = {name: bounds for name, bounds in space.get("search", {}).items() if _is_range(bounds)}
+    ranges = {name: bounds for name, bounds in space.get("search", {}).items() if is_range(bounds)}
     common, compared = _at_one_round(ran)
     return Searching(
         method=method,
@@ -82,6 +85,7 @@ def search_of(
         compared=compared,
         importances=_importances(compared, ranges),
         edges=tuple(_edges(winner.knobs, ranges, limits)) if winner else (),
+        space=dimensions_of(space, [run.knobs for run in ordered]),
     )
 
 
@@ -175,8 +179,3 @@ def position(value: float, low: float, high: float, *, log: bool) -> float:
     if log:
         value, low, high = math.log(value), math.log(low), math.log(high)
     return (value - low) / (high - low)
-
-
-def _is_range(bounds: Sequence[Any]) -> bool:
-    numbers = [b for b in bounds[:2] if isinstance(b, int | float) and not isinstance(b, bool)]
-    return len(bounds) == 3 and len(numbers) == 2 and isinstance(bounds[2], bool)
