@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pfltune import figures
 from pfltune.errors import UserError
 from pfltune.knobs import Value
+from pfltune.report.dimensions import is_range
 from pfltune.report.results import SCORE, TEST, VAL, ComparisonResult, MethodResult, ToldTrial
+from pfltune.report.searching import distribution
 from pfltune.tracking.optuna_storage import parsed_address, shown, written
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def studies_of(result: ComparisonResult) -> list[StudyContent]:
         StudyContent(
             name=f"pfltune/{result.name}/{method.name}",
             attributes=_attributes(result, method),
-            trials=_trials(result, method, spaces[method.name]),
+            trials=_trials(method, spaces[method.name]),
         )
         for method in sorted(result.methods, key=lambda method: method.name)
         if spaces.get(method.name)
@@ -62,7 +64,7 @@ def studies_of(result: ComparisonResult) -> list[StudyContent]:
     return found
 
 
-def export(result: ComparisonResult, address: str) -> list[StudyContent]:
+def export_studies(result: ComparisonResult, address: str) -> list[StudyContent]:
     """Write the studies of a comparison into a storage of Optuna's; returns them.
 
     One that is there already as it shall be is left alone.
@@ -170,15 +172,13 @@ def _attributes(result: ComparisonResult, method: MethodResult) -> dict[str, Any
     return {IDENTITY: result.id} | {name: v for name, v in known.items() if v is not None}
 
 
-def _trials(
-    result: ComparisonResult, method: MethodResult, space: Mapping[str, Sequence[Any]]
-) -> "list[FrozenTrial]":
-    defaults = result.record.defaults.get(method.name, {})
-    again = {each.index: dict(each.values) for each in method.finalists}
-    distributions = {
-        name: _distribution(bounds, defaults.get(name)) for name, bounds in space.items()
-    }
+def _trials(method: MethodResult, space: Mapping[str, Sequence[Any]]) -> "list[FrozenTrial]":
     searched = [trial for trial in method.trials if trial.started.stage == "search"]
+    known = {name: v for trial in searched for name, v in trial.started.knobs.items()}
+    distributions = {
+        name: _distribution(known[name], space[name]) for name in space if name in known
+    }
+    again = {each.index: each.values for each in method.finalists}
     return [_trial(told, distributions, again.get(told.started.index, {})) for told in searched]
 
 
@@ -236,15 +236,12 @@ def _about(told: ToldTrial, again: Mapping[int, float]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value == value and value not in ("",)}
 
 
-def _distribution(bounds: Sequence[Any], default: Value | None) -> "BaseDistribution":
-    """Of a knob, from what the record says of its search; ``default`` has the knob's type."""
+def _distribution(value: Value, bounds: Sequence[Any]) -> "BaseDistribution":
+    """Of a knob that has this value, from what the record says of its search."""
     from optuna.distributions import CategoricalDistribution
 
-    from pfltune.report.searching import distribution, is_range
-
-    if not is_range(bounds):
-        return CategoricalDistribution(tuple(bounds))
-    return distribution(default, bounds)
+    is_one = is_range(bounds)
+    return distribution(value, bounds) if is_one else CategoricalDistribution(tuple(bounds))
 
 
 def _time(milliseconds: int) -> datetime:

@@ -133,7 +133,7 @@ def _importances(
     study.add_trials(
         optuna.trial.create_trial(
             params={name: run.knobs[name] for name in varied},
-            distributions={name: _distribution(run.knobs[name], ranges[name]) for name in varied},
+            distributions={name: distribution(run.knobs[name], ranges[name]) for name in varied},
             value=value,
         )
         for run, value in compared
@@ -147,7 +147,8 @@ def _importances(
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _distribution(value: Value, bounds: Sequence[Any]) -> Any:
+def distribution(value: Value, bounds: Sequence[Any]) -> Any:
+    """Optuna's, of a knob that has this value, from its lowest and highest one and its scale."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
     low, high, log = bounds

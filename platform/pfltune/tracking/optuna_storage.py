@@ -20,7 +20,7 @@ WAIT_S = 60
 
 @contextmanager
 def written(address: str) -> Iterator[Any]:
-    """A storage to write studies into; a SQLite file that is not there yet comes whole or not at all.
+    """A storage to write studies into; a SQLite file that is new comes whole or not at all.
 
     Raises:
         UserError: there can be none at this address, or something else is there.
@@ -35,7 +35,7 @@ def written(address: str) -> Iterator[Any]:
         with whole(path.absolute()) as partial, _opened(url.set(database=str(partial))) as storage:
             yield storage
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @contextmanager
