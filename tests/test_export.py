@@ -10,7 +10,6 @@ import pytest
 from comparisons import Fake, record, record_of
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from pfltune.report import optuna_studies
 from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL, Journal
 
@@ -243,7 +242,7 @@ def test_another_database_is_not_written_into(export, tmp_path):
         ("sqlite://", "sqlite:// names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:////proc/no/such/folder.db", "/proc/no/such/folder.db"),
-        ("nothing://me:secret@host/x", "Optuna cannot open nothing://***@host/x: NoSuchModuleError"),
+        ("nothing://me:secret@host/x", "nothing://***@host/x: NoSuchModuleError"),
     ],
 )
 def test_an_address_that_cannot_be_is_one_line(results, called, address, told):
