@@ -185,14 +185,26 @@ def test_it_is_not_searched_and_its_record_says_whose_values_it_has(results):
     assert made.titles["fedperfix@mine"] == "FedPerfix (tuned in mine)"
     assert made.spaces["fedperfix@mine"]["search"] == {}
     assert made.tuned.keys() == {"fedperfix@mine"}
-    (warning,) = job.warnings()
-    assert warning.startswith("fedperfix@mine: mine is on another scenario: ")
+    (warning,) = job.notes
+    assert warning.startswith("fedperfix@mine: mine chose it on another scenario: ")
     assert "backbone.depth was 4, is 1" in warning
+
+
+def test_settings_of_the_scenario_that_were_searched_are_held_against_this_one(results):
+    best = {**BEST, "protocol.local_epochs": 5}
+    tuned(results, "other", {"fedperfix": Fake("F", np.full((1, 3), 0.6), knobs=best)})
+    same = ["protocol.rounds=4", "protocol.sampled_clients=4"]
+    job = begun(results, "fedperfix@other", overrides=same)
+    assert "protocol.local_epochs" not in job.plan.fixed["fedperfix@other"]
+    (note,) = job.notes
+    assert note.endswith("another scenario: protocol.local_epochs was 5, is 1")
+    as_chosen = [*same, "protocol.local_epochs=5"]
+    assert not begun(results, "fedperfix@other", overrides=as_chosen).notes
 
 
 def test_on_the_same_scenario_nothing_is_warned_of(results):
     overrides = ["protocol.rounds=4", "protocol.sampled_clients=4"]
-    assert not list(begun(results, "fedperfix@mine", overrides=overrides).warnings())
+    assert not begun(results, "fedperfix@mine", overrides=overrides).notes
 
 
 def test_its_first_trial_is_what_was_chosen(results):

@@ -19,6 +19,7 @@ def again(result: "ComparisonResult", method: "MethodResult", scenario: str) -> 
         method: with a confirmation trial.
         scenario: name or path of the scenario, before any change of it.
     """
+    from pfltune.federation.searched_settings import settings_in, without_settings
     from pfltune.variants import parsed
 
     changes = _changes(scenario, result.record.scenario.model_dump(mode="json"))
@@ -27,8 +28,12 @@ def again(result: "ComparisonResult", method: "MethodResult", scenario: str) -> 
     reference = next(m for m in result.record.methods if _is(m, method.name))
     computing = result.record.computing
     words = ["pfltune", "run", parsed(reference).base, "--scenario", scenario]
-    words += [word for change in changes for word in ("-o", change)]
-    words += [word for name, value in method.best.items() for word in ("--set", f"{name}={value}")]
+    settings = settings_in(method.best)
+    kept = [change for change in changes if change.partition("=")[0] not in settings]
+    kept += [f"{name}={value}" for name, value in settings.items()]
+    words += [word for change in kept for word in ("-o", change)]
+    held = without_settings(method.best)
+    words += [word for name, value in held.items() for word in ("--set", f"{name}={value}")]
     words += ["--seed", str(method.runs[0].seed), "--threads", str(computing.threads)]
     words += ["--device", computing.device, "--precision", computing.precision]
     words += ["--deterministic"] if computing.deterministic else []

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         "pfltune compare --methods fedavg,local,my_method.py:MyMethod",
         "pfltune compare -o partition.alpha=0.1,0.5,1.0 --name over-alpha",
         "pfltune compare --methods 'fedperfix,fedperfix[prefix=zero]'",
+        "pfltune compare --search lr=1e-3:0.3 --search protocol.local_epochs=1,2,5",
         "pfltune compare --resume digits-30-rounds",
     )
 )
@@ -46,10 +47,11 @@ if TYPE_CHECKING:
 def command(results: Path, as_json: bool, **_: Any) -> None:
     """Compare methods on one scenario: equal search, fresh seeds, one table.
 
-    Every method gets the same number of search trials on validation data, its published values
-    first, halved in generations. The best configuration of each is then trained anew with seeds
-    that the search never used, and tested at the round that validation chose. The same settings
-    give the same table, with one worker or many, undisturbed or killed and resumed.
+    Every method gets the same number of search trials on validation data, its start values
+    first, published ones where there are, halved in generations. The best configuration of each is
+    then trained anew with seeds that the search never used, and tested at the round that validation
+    chose. The same settings give the same table, with one worker or many, undisturbed or killed and
+    resumed.
     """
     given = options.given()
     console = Console(markup=False, quiet=as_json)

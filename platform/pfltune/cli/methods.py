@@ -87,9 +87,11 @@ def _show_space(console: Console, space: "SearchSpace") -> None:
         console.print("\nNothing is searched.")
         return
     console.print(_below(_table(("searched", "over", "scale", "when"), searched)))
+    published = space.published
     for point in space.start:
         values = ", ".join(f"{key}={value}" for key, value in point.items())
-        console.print(Text(f"start values, tried first: {values}"))
+        kind = "published" if point in published else "start"
+        console.print(Text(f"{kind} values, tried first: {values}"))
 
 
 def paragraphs(cls: "type[Method]") -> Iterator[str]:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +58,8 @@ def command(
     """Run one federated trial of METHOD without Ray and print its rounds.
 
     METHOD is a name (see `pfltune methods`) or path/to/file.py:Class, and may hold knobs in
-    brackets. Knobs that are not set have their published defaults, or with METHOD@NAME what the
-    search of NAME chose. The result is the test accuracy
+    brackets. Knobs that are not set have their defaults, or with METHOD@NAME what the search of
+    NAME chose. The result is the test accuracy
     at the round with the best validation accuracy. A trial that was trained before, here or in a
     comparison, is shown and not trained again.
     """
@@ -69,10 +70,12 @@ def command(
     from pfltune.studies.tuned import values_of
     from pfltune.trials.store import TrialStore
 
-    chosen = make_method(method, values_of(method, results, options.key_values(knobs)))
+    chosen_scenario = load_scenario(scenario, overrides)
+    warn = partial(click.echo, err=True)
+    values = values_of(method, results, options.key_values(knobs), chosen_scenario, warn)
+    chosen = make_method(method, values)
     store = TrialStore(results)
     store.check()
-    chosen_scenario = load_scenario(scenario, overrides)
     chosen_scenario.check([chosen])
     chosen_device = pick_device(device, this_machine().gpus)
     asked = precision_for([chosen], precision)
@@ -107,6 +110,7 @@ def _spec(
 ) -> "TrialSpec":
     """All that the trial's figures depend on: it is one of a confirmation."""
     from pfltune.federation.fingerprint import fingerprint
+    from pfltune.federation.searched_settings import settings_of
     from pfltune.knobs import knobs_of
     from pfltune.program import Program
     from pfltune.record import Computing
@@ -115,6 +119,7 @@ def _spec(
 
     program = Program.of([reference], compute.device, scenario.strangers())
     values = {name: getattr(method, name) for name in knobs_of(type(method))}
+    values |= settings_of(scenario.protocol)
     computing = Computing(**{name: getattr(compute, name) for name in Computing.model_fields})
     made_with = (program, fingerprint(federation), computing)
     return TrialSpec.made(*made_with, "confirm", short_name(reference), values, seed)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     epilog=options.examples(
         "pfltune tune fedperfix --trials 20",
         "pfltune tune fedperfix --set prefix=tokens --trials 12",
+        "pfltune tune fedperfix --set prefix=tokens --search prefix_length=1,2,4,8,16",
         "pfltune tune fedrep --scenario my_scenario.yaml --workers 4",
         "pfltune tune --resume my-search",
     )
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
     default=1,
     show_default=True,
     help="Fresh seeds on which the best configuration is tested at the end.",
+)
+@click.option(
+    "--start-from",
+    default=None,
+    metavar="URL[#STUDY]",
+    help="Try the three best trials of a study of Optuna's first, as far as their values are "
+    "searched, e.g. sqlite:///studies.db#mine.",
 )
 @options.pool
 def command(scenario: str, results: Path, as_json: bool, **_: Any) -> None:

@@ -35,6 +35,7 @@ class Job(ABC):
         results: the results folder.
         sweep: the name of the sweep of which it is a cell, which resumes it; empty if of none.
         extends: whether it may ask for more than what is there, whose record then asks for it too.
+        notes: what the user should know of it, a line each.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Job(ABC):
     results: Path
     sweep: str = ""
     extends: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -77,10 +79,6 @@ class Job(ABC):
     @abstractmethod
     def announcement(self) -> str:
         """What is about to happen, in a line."""
-
-    def warnings(self) -> Iterable[str]:
-        """What the user must hear before it begins, a line each."""
-        return ()
 
     @abstractmethod
     def firsts(self) -> Iterable[Method]:

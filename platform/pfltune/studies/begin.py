@@ -17,11 +17,13 @@ from pfltune.running.hardware import Hardware, pick_device
 from pfltune.running.pool import cluster, this_machine
 from pfltune.scenario import Scenario, load_scenario, overridden
 from pfltune.settings import validated
-from pfltune.studies.comparison import Comparison, first_methods, plan_methods, together
+from pfltune.studies.comparison import Comparison, first_methods, plan_on, together
 from pfltune.studies.options import FreeOptions, defaults, override_texts, results_folder
+from pfltune.studies.optuna_start import start_points
 from pfltune.studies.resume import HERE, begun, check_files, completed, known, see_files
 from pfltune.studies.sensitivity import Study, study_methods, study_plan
-from pfltune.studies.tuned import all_chosen
+from pfltune.studies.spaces import largest, space_options
+from pfltune.studies.tuned import all_chosen, warnings
 from pfltune.tracking.store import writable_folder
 
 
@@ -101,18 +103,28 @@ def _comparison(
     held = {method or only: knobs for method, knobs in options["fixed"].items()}
     tuned = all_chosen(named.references, results, held, scenario, before)
     held |= {method: elsewhere.values for method, elsewhere in tuned.items()}
-    plan, spaces = plan_methods(list(named.references), budget, scenario.protocol, held)
+    origins = {method: elsewhere.origin for method, elsewhere in tuned.items()}
+    wanted = space_options(options, [short_name(canonical(m)) for m in named.references])
+    asked = (list(named.references), budget, scenario, held)
+    plan, spaces, notes = plan_on(*asked, wanted)
+    if options.get("start_from"):
+        found = start_points(options["start_from"], spaces[plan.methods[0]].searched)
+        wanted = wanted.model_copy(update={"start": (*wanted.start, *found.points)})
+        plan, spaces, notes = plan_on(*asked, wanted)
+        notes = (*notes, *found.notes())
     return Comparison(
         name=name,
         command=command,
         scenario=scenario,
         plan=plan,
-        hardware=hardware_of(options, scenario, first_methods(spaces)),
+        hardware=hardware_of(options, largest(scenario, spaces), first_methods(spaces)),
         asked=asked_of(options),
         results=writable_folder(results),
+        notes=(*notes, *warnings(origins)),
         spaces=spaces,
+        space_options=wanted,
         titles={short_name(canonical(m)): title for m, title in named.titles.items()},
-        tuned={method: elsewhere.origin for method, elsewhere in tuned.items()},
+        tuned=origins,
     )
 
 

@@ -88,12 +88,19 @@ class SearchOptions(JobOptions, total=False):
             size of each generation.
         eta: one of eta goes on at each rung.
         seeds: fresh seeds of the confirmation.
+        search: what is searched in place of a method's own dimensions or beside them, ``{"lr":
+            "1e-3:0.3:log", "prefix_length": [1, 2, 4]}`` or texts such as ``"lr=1e-3:0.3"``.
+        space: whole search spaces, as of a YAML file or its path.
+        start: points that are tried first, such as ``[{"lr": 0.1}]``.
     """
 
     trials: int
     generation: int | tuple[int, ...]
     eta: int
     seeds: Number
+    search: Mapping[str, Any] | Sequence[str]
+    space: str | Path | Mapping[str, Any]
+    start: Sequence[Mapping[str, Any]]
 
 
 class TuneOptions(SearchOptions, total=False):
@@ -101,9 +108,12 @@ class TuneOptions(SearchOptions, total=False):
 
     Attributes:
         knobs: hyperparameters that are held at a value, such as ``{"prefix": "tokens"}``.
+        start_from: a study of Optuna's, ``sqlite:///FILE`` or ``sqlite:///FILE#STUDY``, whose best
+            trials are tried first, as far as their values are searched.
     """
 
     knobs: Mapping[str, Any]
+    start_from: str
 
 
 class ExtendOptions(FreeOptions, total=False):

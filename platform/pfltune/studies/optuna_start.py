@@ -29,6 +29,10 @@ class StartPoints:
     points: tuple[Mapping[str, Value], ...]
     left_out: tuple[str, ...]
 
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of them, a line each."""
+        return tuple(f"of the study's best trials, {each}: left out" for each in self.left_out)
+
 
 def start_points(address: str, searched: Mapping[str, Knob]) -> StartPoints:
     """Those of a study, ``sqlite:///FILE`` or ``sqlite:///FILE#STUDY``.

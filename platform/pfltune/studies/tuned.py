@@ -4,17 +4,19 @@ It is looked up once, when something is begun; from then on the record has the v
 on with it does not need NAME any more.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pfltune.errors import UserError, unknown
+from pfltune.federation.searched_settings import settings_in, without_settings
 from pfltune.knobs import Value, checked_values, defaults_of, knobs_of
 from pfltune.record import RECORD, Record, Tuned, flat, read_record
 from pfltune.registry import canonical, find_method, short_name
 from pfltune.running.folder_lock import checked_name
-from pfltune.scenario import Scenario
+from pfltune.scenario import Scenario, overridden
+from pfltune.studies.options import override_texts
 from pfltune.sweeps import refuse_sweep
 from pfltune.tracking.events import MethodEnded, TrialStarted
 from pfltune.tracking.journal import Journal
@@ -46,6 +48,9 @@ def chosen(
 ) -> Chosen:
     """What a reference with ``@NAME`` stands for.
 
+    Settings of the scenario that were searched in NAME are no values of the method: where they are
+    others here, the scenario is another one.
+
     Args:
         reference: of a method, tuned elsewhere.
         results: the results folder, which NAME is in.
@@ -60,11 +65,10 @@ def chosen(
     record = _record(known.tuned_in, results)
     method = _method_in(record, known)
     origin, best = _choice(record, short_name(method), results / record.name)
-    origin = origin.model_copy(update={"differs": _differs(record.scenario, scenario)})
-    here = {**known.held, **(given or {})}
-    return Chosen(
-        _whole(reference, {**record.defaults.get(origin.method, {}), **best}, here), origin
-    )
+    there = overridden(record.scenario, override_texts(settings_in(best)))
+    origin = origin.model_copy(update={"differs": _differs(there, scenario)})
+    every = without_settings({**record.defaults.get(origin.method, {}), **best})
+    return Chosen(_whole(reference, every, {**known.held, **(given or {})}), origin)
 
 
 def all_chosen(
@@ -97,13 +101,38 @@ def all_chosen(
     return found
 
 
-def values_of(reference: str, results: Path, given: Mapping[str, Any]) -> Mapping[str, Any]:
+def values_of(
+    reference: str,
+    results: Path,
+    given: Mapping[str, Any],
+    scenario: Scenario | None = None,
+    warn: Callable[[str], object] = print,
+) -> Mapping[str, Any]:
     """The knobs that are given, and with ``@NAME`` all others as they were chosen there.
+
+    Args:
+        reference: of any method.
+        results: the results folder.
+        given: knobs that are held.
+        scenario: on which it is wanted; None for none in particular.
+        warn: is told if they were chosen on another scenario.
 
     Raises:
         UserError: see :func:`chosen`.
     """
-    return chosen(reference, results, given).values if _is_tuned(reference) else given
+    if not _is_tuned(reference):
+        return given
+    found = chosen(reference, results, given, scenario)
+    for warning in warnings({short_name(reference): found.origin}):
+        warn(warning)
+    return found.values
+
+
+def warnings(tuned: Mapping[str, Tuned]) -> Iterator[str]:
+    """Which methods have values that were chosen on another scenario, a line each."""
+    for method, origin in tuned.items():
+        if origin.differs:
+            yield f"{method}: {origin.name} chose it on another scenario: {origin.differs}"
 
 
 def _is_tuned(reference: str) -> bool:
