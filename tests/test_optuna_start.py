@@ -4,7 +4,9 @@ import optuna
 import pytest
 
 from pfltune.errors import UserError
+from pfltune.record import Record
 from pfltune.search.space import load_space
+from pfltune.studies import begin
 from pfltune.studies.optuna_start import best_trials, points_of, start_points
 
 SEARCHED = {knob.name: knob for knob in load_space("fedperfix").dimensions}
@@ -108,3 +110,20 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path):
     told = refused(f"sqlite:///{tmp_path / 'empty.db'}", SEARCHED)
     assert "is no storage of Optuna's" in told
     assert (tmp_path / "empty.db").read_bytes() == b""
+
+
+def test_a_search_begins_with_them_and_goes_on_without_the_study(storage, tmp_path):
+    given = {"methods": ["fedperfix"], "results": tmp_path / "results", "name": "mine"}
+    common = {"device": "cpu", "precision": "float32"}
+    asked = {"start_from": storage, "fixed": {"": {"prefix": "tokens"}}, "start": [{"lr": 0.1}]}
+    first = begin.comparison("tune", {**given, **common, **asked})
+    starts = [point["lr"] for point in first.spaces["fedperfix"].start]
+    assert starts[:4] == [0.1, 0.02, 0.04, 0.03], "a value that is held is no matter"
+    assert not first.spaces["fedperfix"].published
+    assert first.dealer().deal().knobs["lr"] == 0.1
+    digests = {"source": {}, "files": {}, "versions": {}, "processor": "abacus"}
+    record = Record.model_validate({**first.recorded(), "program": digests, "data": {}})
+    record.write(first.folder)
+    (tmp_path / "studies.db").unlink()
+    again = begin.comparison("tune", {"resume": "mine", "results": tmp_path / "results"})
+    assert again.recorded()["spaces"] == first.recorded()["spaces"]
