@@ -1,13 +1,18 @@
 """``fedperfix@NAME``: what another search chose, held, looked up once and said in the table."""
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from comparisons import Fake, record
-from trained import SMALL
+from trained import SMALL, compare_small
 
+import pfltune
+from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.method_list import method_list
 from pfltune.program import Program
@@ -22,6 +27,8 @@ from pfltune.variants import Reference, parsed
 
 LR = 0.08712345678901234
 BEST = {"lr": LR, "prefix": "tokens", "prefix_length": 4, "scale": 1.25}
+PFLTUNE = str(Path(sys.executable).with_name("pfltune"))
+WAIT_S = 1800
 PROGRAM = Program(source={"fedavg": "1"}, files={}, versions={"torch": "2"}, processor="abacus")
 
 
@@ -262,3 +269,40 @@ def test_a_table_says_what_was_tuned_elsewhere_and_by_how_many_trials(results):
         budget_note(found)
     )
     assert elsewhere_note(read_results(results, "mine")) == ""
+
+
+# ------------------------------------------------------------------ as commands
+
+
+@pytest.mark.slow
+def test_a_certificate_of_it_is_checked_without_the_search(results):
+    held = {"fedperfix@mine": chosen("fedperfix@mine", results).values}
+    budget = Budget(trials=2, generation=2, seeds=1)
+    compare_small(results, "table", ["fedperfix@mine", "fedavg"], budget, fixed=held)
+    shutil.rmtree(results / "mine")
+    path = pfltune.certify("table", results=results)
+    verdict = pfltune.verify(path, trials=["fedperfix@mine-confirm-0"])
+    assert verdict.holds
+    assert [check.answer for check in verdict.checks] == ["matches"]
+
+
+@pytest.mark.slow
+def test_a_comparison_tests_what_another_search_chose(cold_store, results):
+    """As a command; the row says where its values come from."""
+    cold_store(results)
+    changes = [word for each in SMALL for word in ("-o", each)]
+    budget = ["--trials", "1", "--generation", "1", "--seeds", "1"]
+    where = ["--results", str(results), "--workers", "2", "--device", "cpu"]
+    command = [PFLTUNE, "compare", "--methods", "fedperfix@mine,fedavg", "--name", "table"]
+    done = subprocess.run(
+        [*command, *budget, *changes, *where, "--precision", "float32"],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "FedPerfix (tuned in mine)" in done.stdout
+    assert "Values were chosen elsewhere" in done.stdout
+    found = read_results(results, "table").find("fedperfix@mine")
+    assert (found.search_trials, len(found.runs)) == (1, 1)
+    assert BEST.items() <= found.best.items()
