@@ -315,6 +315,24 @@ def test_a_range_that_somebody_chose_is_refused_before_anything_starts(
     assert not list(tmp_path.glob("results/*/comparison.json"))
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--start", "lr"], "--start must look like lr=0.1,prefix_length=8, not 'lr'"),
+        (["--start", "lr=1,lr=2"], "names a knob twice"),
+        (["--search", "lr"], "--search must look like"),
+        (["--search", "lr=1:2", "--search", "lr=1:3"], "--search names lr twice"),
+        (["--space", "nowhere.yaml"], "cannot read nowhere.yaml"),
+    ],
+)
+def test_the_command_line_says_a_mistake_in_one_line(called, monkeypatch, tmp_path, words, told):
+    monkeypatch.chdir(tmp_path)
+    code, _, said = called("tune", "fedavg", *words)
+    assert code == 2
+    assert told in said
+    assert said.count("\n") == 1
+
+
 # ------------------------------------------------------------------ settings of the scenario
 
 
