@@ -20,6 +20,7 @@ def again(result: "ComparisonResult", method: "MethodResult", scenario: str) -> 
         scenario: name or path of the scenario, before any change of it.
     """
     from pfltune.federation.searched_settings import settings_in, without_settings
+    from pfltune.knobs import written
     from pfltune.variants import parsed
 
     changes = _changes(scenario, result.record.scenario.model_dump(mode="json"))
@@ -33,7 +34,9 @@ def again(result: "ComparisonResult", method: "MethodResult", scenario: str) -> 
     kept += [f"{name}={value}" for name, value in settings.items()]
     words += [word for change in kept for word in ("-o", change)]
     held = without_settings(method.best)
-    words += [word for name, value in held.items() for word in ("--set", f"{name}={value}")]
+    words += [
+        word for name, value in held.items() for word in ("--set", f"{name}={written(value)}")
+    ]
     words += ["--seed", str(method.runs[0].seed), "--threads", str(computing.threads)]
     words += ["--device", computing.device, "--precision", computing.precision]
     words += ["--deterministic"] if computing.deterministic else []

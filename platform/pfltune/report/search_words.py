@@ -13,11 +13,11 @@ from pfltune.text import count, plain
 TUNING_NOTE = (
     "No search trial was given test data. The score is the best validation accuracy so far, "
     "averaged over clients. The first trial has the start values of the search space, the "
-    "published ones where there are; what they leave out is drawn. A trial that was stopped early "
-    "is read after fewer rounds, so that it has no gain beside one that was not. With fresh seeds "
-    "the chosen values may do worse than in the search, which kept the highest of its trials. "
-    "Importances are Optuna's (PED-ANOVA) over the knobs that all trials have, read after one "
-    "round that all came to; of few trials they say little."
+    "published ones where there are; what they leave out has its default. A trial that was "
+    "stopped early is read after fewer rounds, so that it has no gain beside one that was not. "
+    "With fresh seeds the chosen values may do worse than in the search, which kept the highest of "
+    "its trials. Importances are Optuna's (PED-ANOVA) over the knobs that all trials have, read "
+    "after one round that all came to; of few trials they say little."
 )
 
 

@@ -30,6 +30,7 @@ class SearchSpace:
         knobs: all that there are, searched or not, as the method declares them.
         fixed: knobs that the user holds at one value.
         papers: values of a paper or of its authors' code, as they are written there.
+        offered: the dimensions, and those that have no effect beside what is held and searched.
     """
 
     dimensions: tuple[Knob, ...]
@@ -37,6 +38,7 @@ class SearchSpace:
     knobs: Mapping[str, Knob]
     fixed: Mapping[str, Value] = field(default_factory=dict)
     papers: tuple[Point, ...] = ()
+    offered: tuple[Knob, ...] = ()
 
     @classmethod
     def of(
@@ -51,8 +53,8 @@ class SearchSpace:
 
         What a start point leaves out has its default, or what of the search is nearest to that.
         """
-        ordered = sorted(dimensions, key=lambda knob: _depth(knob, knobs))
-        bare = cls(tuple(ordered), (), knobs, fixed or {}, tuple(papers))
+        ordered = tuple(sorted(dimensions, key=lambda knob: _depth(knob, knobs)))
+        bare = cls(ordered, (), knobs, fixed or {}, tuple(papers), ordered)
         able = replace(bare, dimensions=tuple(filter(bare.can_apply, ordered)))
         points: list[Point] = []
         for point in map(able.completed, start):
@@ -127,8 +129,8 @@ class SearchSpace:
         Raises:
             UserError: a held knob has an effect only beside values that the search may leave.
         """
-        free = tuple(d for d in self.dimensions if d.name not in fixed)
-        for held in (d for d in self.dimensions if d.name in fixed):
+        free = tuple(d for d in self.offered if d.name not in fixed)
+        for held in (d for d in self.offered if d.name in fixed):
             loose = {name: value for name, value in held.when.items() if name not in fixed}
             if loose.keys() & {d.name for d in free}:
                 needs = replace(held, when=loose).needs()
@@ -145,7 +147,7 @@ class SearchSpace:
         inside = [point for point in self.start if _lies_in(point, named)]
         moved = [{n: _moved(named.get(n), v) for n, v in p.items()} for p in self.start[:1]]
         knobs = {**named, **self.knobs}
-        dimensions = {**self.searched, **named}.values()
+        dimensions = {**{d.name: d for d in self.offered}, **named}.values()
         return SearchSpace.of(knobs, dimensions, inside or moved, self.fixed, self.papers)
 
     def beginning(self, points: Iterable[Mapping[str, object]], name: str) -> "SearchSpace":
@@ -155,7 +157,7 @@ class SearchSpace:
             UserError: a point that it does not search.
         """
         first = [_checked_start(self, point, name) for point in points]
-        parts = (self.knobs, self.dimensions, (*first, *self.start), self.fixed, self.papers)
+        parts = (self.knobs, self.offered, (*first, *self.start), self.fixed, self.papers)
         return SearchSpace.of(*parts)
 
     def _effective(self, values: Mapping[str, Value]) -> Point:
@@ -222,7 +224,7 @@ def _whole_space(cls: type[Method]) -> SearchSpace:
 
 def _inherited(cls: type[Method], parent: type[Method]) -> SearchSpace:
     above, theirs = _space_of(parent, parent.__name__), knobs_of(parent)
-    searched = {dimension.name: dimension for dimension in above.dimensions}
+    searched = {dimension.name: dimension for dimension in above.offered}
     same = {name for name, knob in knobs_of(cls).items() if knob.alike(theirs.get(name))}
     dimensions = [
         replace(searched[name], when=knob.when) if name in same else knob
