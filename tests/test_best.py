@@ -33,6 +33,7 @@ def results(tmp_path):
     record(store, "both", methods, mirrored=False, spaces=SPACES)
     one = {"fedperfix": methods["fedperfix"]}
     record(store, "one", one, mirrored=False, command="tune", spaces=SPACES)
+    record(store, "held", one, mirrored=False, spaces={"fedperfix": {"search": {}}})
     none = {"fedperfix": Fake("FedPerfix", np.zeros((0, 3)), knobs=BEST)}
     record(store, "going", none, mirrored=False, over=False)
     record(store, "failed", none, mirrored=False)
@@ -88,6 +89,10 @@ def test_all_of_them_stand_below_comments_and_may_be_pasted_with_them(best):
     assert set_of(lines[1])["lr"] == repr(LR)
 
 
+def test_where_nothing_was_searched_there_is_no_start_point(best):
+    assert "start" not in best("held")
+
+
 def test_json_is_one_object(best):
     found = json.loads(best("both", "APFL", "--json"))
     assert (found["name"], found["method"], found["values"]) == ("both", "apfl", APFL)
@@ -102,6 +107,7 @@ def test_json_is_one_object(best):
         (["ones"], "unknown comparison 'ones' (did you mean 'one'?)"),
         (["going"], "FedPerfix has no best configuration: its search has not ended"),
         (["failed"], "FedPerfix has no best configuration: every trial failed"),
+        (["held", "--as", "start"], "nothing of fedperfix was searched"),
         (["one", "--as", "json"], "'json' is not one of 'options', 'yaml', 'start'"),
     ],
 )

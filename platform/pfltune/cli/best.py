@@ -60,8 +60,9 @@ def _all(found: "ChosenValues") -> Iterator[str]:
     yield found.options()
     yield "# for a file of methods, pfltune compare --methods FILE.yaml"
     yield found.entry()
-    yield "# for a search space, tried first"
-    yield found.start()
+    if found.searched:
+        yield "# for a search space, tried first"
+        yield found.start()
 
 
 def _text(found: "ChosenValues", form: Form) -> str:

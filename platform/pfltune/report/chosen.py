@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import yaml
 
+from pfltune.errors import UserError
 from pfltune.knobs import Value, written
 from pfltune.registry import short_name
 from pfltune.report.results import ComparisonResult, MethodResult
@@ -39,7 +40,13 @@ class ChosenValues:
         return _yaml([{"method": self.method, "set": dict(self.values)}])
 
     def start(self) -> str:
-        """The start points of a search space's YAML."""
+        """The start points of a search space's YAML.
+
+        Raises:
+            UserError: nothing was searched.
+        """
+        if not self.searched:
+            raise UserError(f"nothing of {self.method} was searched, so there is no start point")
         return _yaml({"start": [dict(self.searched)]})
 
 
