@@ -1,5 +1,6 @@
 """Searches of a response that is known: where it is best, and how far that reaches."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,6 @@ import numpy as np
 from pfltune.report.results import Finalist, MethodResult, SearchedRun
 
 ROUNDS = 16
-RUNGS = (2, 4, 8)
 SPACE = {"search": {"lr": [0.001, 1.0, True], "prefix_length": [1, 32, True]}}
 FLAT_LR = (0.01, 0.1)
 FLAT_LENGTH = 4
@@ -44,6 +44,7 @@ def searched(
     *,
     generations: int = 3,
     size: int = 8,
+    eta: int = 2,
     finalists: int = 3,
     seeds: int = 3,
     noise: Noise = Noise(),
@@ -54,11 +55,15 @@ def searched(
     runs = []
     for generation in range(generations):
         trials = [_curve(_knobs(rng), rng, noise, truth) for _ in range(size)]
-        reached = _halved([curve for _, curve in trials])
+        reached = _halved([curve for _, curve in trials], eta)
         for (knobs, curve), last in zip(trials, reached, strict=True):
             shown = [(number, value) for number, value in enumerate(curve, 1) if number <= last]
             outcome = "finished" if last == ROUNDS else "stopped early"
-            runs.append(SearchedRun(len(runs), generation, 0, knobs, outcome, last, shown))
+            runs.append(
+                SearchedRun(
+                    len(runs), generation, 0, knobs, outcome, last, shown, _costs(knobs, last)
+                )
+            )
     best = sorted(runs, key=lambda run: (-run.rounds, -run.value, run.index))[:finalists]
     shifts = rng.normal(0, noise.seed, seeds)
     told = tuple(
@@ -76,6 +81,11 @@ def searched(
     return MethodResult(
         "one", "One", dict(chosen.knobs), (), len(runs), 0, 0.0, (), tuple(runs), told
     )
+
+
+def _costs(knobs, rounds) -> dict[str, float]:
+    length = knobs["prefix_length"]
+    return {"comm/total_mb": 0.1 * rounds * (5 + length), "params/personal": 64.0 * length}
 
 
 def _knobs(rng) -> dict[str, float]:
@@ -98,12 +108,13 @@ def _curve(knobs, rng, noise: Noise, truth):
     return knobs, np.maximum.accumulate(raw) / 100
 
 
-def _halved(curves) -> list[int]:
+def _halved(curves, eta: int) -> list[int]:
     """How far each trial of a generation comes."""
     running, reached = list(range(len(curves))), [ROUNDS] * len(curves)
-    for rung in RUNGS:
+    levels = int(math.log(len(curves), eta) + 1e-9)
+    for rung in sorted(math.ceil(ROUNDS / eta**level) for level in range(1, levels + 1)):
         ranked = sorted(running, key=lambda index: (-curves[index][rung - 1], index))
-        for lost in ranked[max(1, len(ranked) // 2) :]:
+        running = ranked[: max(1, len(ranked) // eta)]
+        for lost in ranked[len(running) :]:
             reached[lost] = rung
-        running = ranked[: max(1, len(ranked) // 2)]
     return reached

@@ -19,7 +19,7 @@ from pfltune.program import Program
 from pfltune.record import Record, read_record
 from pfltune.registry import canonical, make_method, reference_title, short_name
 from pfltune.report.results import read_results
-from pfltune.report.search_words import budget_note
+from pfltune.report.tuning.words import budget_note
 from pfltune.report.words import elsewhere_note
 from pfltune.studies import begin
 from pfltune.studies.tuned import chosen, values_of

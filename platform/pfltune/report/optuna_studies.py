@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pfltune import figures
 from pfltune.errors import UserError
-from pfltune.knobs import Value
-from pfltune.report.dimensions import is_range
+from pfltune.report.dimensions import dimensions_of
 from pfltune.report.results import SCORE, TEST, VAL, ComparisonResult, MethodResult, ToldTrial
 from pfltune.report.searching import distribution
 from pfltune.tracking.optuna_storage import parsed_address, shown, written
@@ -174,10 +173,8 @@ def _attributes(result: ComparisonResult, method: MethodResult) -> dict[str, Any
 
 def _trials(method: MethodResult, space: Mapping[str, Sequence[Any]]) -> "list[FrozenTrial]":
     searched = [trial for trial in method.trials if trial.started.stage == "search"]
-    known = {name: v for trial in searched for name, v in trial.started.knobs.items()}
-    distributions = {
-        name: _distribution(known[name], space[name]) for name in space if name in known
-    }
+    dimensions = dimensions_of({"search": space}, [trial.started.knobs for trial in searched])
+    distributions = {name: distribution(each) for name, each in dimensions.items()}
     again = {each.index: each.values for each in method.finalists}
     return [_trial(told, distributions, again.get(told.started.index, {})) for told in searched]
 
@@ -234,14 +231,6 @@ def _about(told: ToldTrial, again: Mapping[int, float]) -> dict[str, Any]:
         **numbers,
     }
     return {name: value for name, value in known.items() if value == value and value not in ("",)}
-
-
-def _distribution(value: Value, bounds: Sequence[Any]) -> "BaseDistribution":
-    """Of a knob that has this value, from what the record says of its search."""
-    from optuna.distributions import CategoricalDistribution
-
-    is_one = is_range(bounds)
-    return distribution(value, bounds) if is_one else CategoricalDistribution(tuple(bounds))
 
 
 def _time(milliseconds: int) -> datetime:

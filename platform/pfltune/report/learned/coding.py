@@ -14,6 +14,11 @@ MIDDLE = 0.5
 """Where a number stands that a configuration does not have."""
 
 
+def evenly(number: int, columns: int) -> np.ndarray:
+    """Points spread evenly over a cube, the same each time, (number, columns)."""
+    return qmc.Sobol(columns, rng=derive(0, "learned") % 2**32).random(number)
+
+
 @dataclass(frozen=True)
 class Coding:
     """Configurations as places, one column per knob, and as what is fitted, one or more per knob.
@@ -54,8 +59,7 @@ class Coding:
 
     def drawn(self, number: int) -> np.ndarray:
         """That many configurations spread evenly over the space, the same each time."""
-        cube = qmc.Sobol(len(self.dimensions), rng=derive(0, "learned") % 2**32)
-        return self.spread(cube.random(number))
+        return self.spread(evenly(number, len(self.dimensions)))
 
     def spread(self, shares: np.ndarray) -> np.ndarray:
         """Numbers from 0 to 1 as places."""

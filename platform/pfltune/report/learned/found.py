@@ -84,8 +84,9 @@ class Learned:
         equals: configurations not told apart from the chosen one, the best first; see
             :mod:`pfltune.report.learned.equals` for how sure that is.
         cheapest_mb: of the chosen one and its equals the one with the fewest MB in a round; None
-            where that is not known.
-        cheapest_personal: the same by personal parameters.
+            where that is told of none.
+        cheapest_personal: the same by personal parameters, which are told at the end of a trial:
+            those that were stopped early are left out.
         ranges: of each knob, as in the space; empty without a surrogate.
     """
 

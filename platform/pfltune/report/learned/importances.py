@@ -5,9 +5,12 @@ space, the part that is gone once all other knobs are held. Where knobs act toge
 to more than 1.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pfltune.randomness import numpy_rng
+from pfltune.report.learned.coding import evenly
 from pfltune.report.learned.found import Importance
 from pfltune.report.learned.process import Process
 from pfltune.report.learned.surrogate import Surrogate
@@ -21,11 +24,12 @@ SURE = 0.9
 def importances_of(surrogate: Surrogate) -> tuple[tuple[Importance, ...], str]:
     """Of each knob, the largest first, and what is to be said of how sure that is.
 
-    The interval is over responses drawn from what the surrogate holds possible after the trials.
+    The interval is over responses drawn from what the surrogate holds possible after the trials. It
+    is widened by how much a share moves with the trials that the surrogate is fitted to.
     """
     if len(surrogate.knobs) < 2:
         return (), ""  # of a single knob the share is 1, whatever it does
-    shares = sobol(surrogate.process)
+    shares = _widened(sobol(surrogate.process), surrogate.without)
     found = [
         Importance(knob, float(np.mean(column)), *map(float, np.quantile(column, INTERVAL)))
         for knob, column in zip(surrogate.knobs, shares.T, strict=True)
@@ -33,6 +37,15 @@ def importances_of(surrogate: Surrogate) -> tuple[tuple[Importance, ...], str]:
     ranked = sorted(found, key=lambda each: (-each.share, each.knob))
     note = "" if _is_sure(shares) else f"{len(surrogate.tried)} trials say little"
     return tuple(ranked), note
+
+
+def _widened(shares: np.ndarray, without: Sequence[Process]) -> np.ndarray:
+    """The draws, further from their mean by the jackknife's variance over parts left out."""
+    centre = shares.mean(0)
+    means = np.array([sobol(process).mean(0) for process in without])
+    moved = (len(means) - 1) * means.var(0)
+    factor = np.sqrt(1 + moved / shares.var(0).clip(min=1e-12))
+    return (centre + factor * (shares - centre)).clip(0.0, 1.0)
 
 
 def _is_sure(shares: np.ndarray) -> bool:
@@ -44,7 +57,7 @@ def sobol(process: Process) -> np.ndarray:
     """Total indices of responses drawn from the process, (draws, knobs), by Jansen's estimator."""
     coding = process.coding
     rng = numpy_rng(0, "importances")
-    first, second = rng.random((2, POINTS, len(coding.dimensions)))
+    first, second = np.hsplit(evenly(POINTS, 2 * len(coding.dimensions)), 2)
     mixed = [_exchanged(first, second, number) for number in range(len(coding.dimensions))]
     places = coding.spread(np.concatenate([first, *mixed]))
     drawn = _responses(process, places, rng).reshape(DRAWS, len(mixed) + 1, POINTS)

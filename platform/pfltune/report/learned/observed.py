@@ -9,7 +9,7 @@ from pfltune.ties import settled
 
 SEARCH = 0
 """The number of the seed that all search trials share; those of the finalists count from 1."""
-MOST = 400
+MOST = 300
 """Rows of which a Gaussian process is still fitted in seconds."""
 
 

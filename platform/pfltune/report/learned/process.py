@@ -21,11 +21,14 @@ from pfltune.report.learned.observed import SEARCH, Row
 FAR, NEAR = 1e5, 1e-3
 """Length scales along which everything is alike, and along which all that differs is unlike."""
 KNOBS, ROUNDS = (0.25, 5.0), (0.3, 5.0)
-"""The length scales that are possible, of ranges of length 1."""
+"""Those that are possible, of ranges of length 1 and in doublings of rounds."""
+LASTING = 3.0
+"""Doublings of rounds over which a trial keeps what belongs to it alone."""
+Scale = float | tuple[float, float]
 Theta = np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Process:
     """A fitted Gaussian process.
 
@@ -137,13 +140,15 @@ def _kernel(columns: int) -> Any:
     """The covariance, what is predicted first; inputs are columns of knobs, round and seed."""
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
-    def scales(knobs: Any, rounds: Any, seeds: float) -> dict[str, Any]:
-        bounds = [*[knobs] * columns, rounds, seeds]
-        pairs = np.array([each if isinstance(each, tuple) else (each, each) for each in bounds])
-        return {"length_scale": np.sqrt(pairs.prod(1)), "length_scale_bounds": pairs}
+    def along(knobs: Scale, rounds: Scale, seeds: Scale) -> dict[str, Any]:
+        scales = [*[knobs] * columns, rounds, seeds]
+        bounds = np.array([each if isinstance(each, tuple) else (each, each) for each in scales])
+        is_free = any(isinstance(each, tuple) for each in scales)
+        middle = np.sqrt(bounds.prod(1))
+        return {"length_scale": middle, "length_scale_bounds": bounds if is_free else "fixed"}
 
-    curve = ConstantKernel(3.0, (1e-2, 1e4)) * RBF(**scales(FAR, ROUNDS, FAR))
-    knobs = ConstantKernel(1.0, (1e-2, 30.0)) * Matern(**scales(KNOBS, ROUNDS, FAR), nu=2.5)
-    trial = ConstantKernel(0.1, (1e-3, 3.0)) * RBF(**scales(NEAR, ROUNDS, NEAR))
-    seed = ConstantKernel(0.1, (1e-3, 3.0)) * RBF(**scales(FAR, FAR, NEAR))
+    curve = ConstantKernel(3.0, (1e-2, 1e4)) * RBF(**along(FAR, ROUNDS, FAR))
+    knobs = ConstantKernel(1.0, (1e-2, 30.0)) * Matern(**along(KNOBS, ROUNDS, FAR), nu=2.5)
+    trial = ConstantKernel(0.1, (1e-3, 3.0)) * RBF(**along(NEAR, LASTING, NEAR))
+    seed = ConstantKernel(0.1, (1e-3, 3.0)) * RBF(**along(FAR, FAR, NEAR))
     return (curve + knobs) + (trial + seed + WhiteKernel(0.01, (1e-4, 1.0)))

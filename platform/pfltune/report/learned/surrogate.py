@@ -23,7 +23,7 @@ AMONG = 64
 """Configurations among which is the best at each point of a plane."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Slice:
     """The score over one knob at the last round, the other knobs at their best, in percent.
 
@@ -39,7 +39,7 @@ class Slice:
     high: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlaneGrid:
     """The score over two knobs at the last round, the other knobs at their best, in percent.
 
@@ -54,7 +54,7 @@ class PlaneGrid:
     mean: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Surrogate:
     """Predicts the score of a configuration at the last round.
 
@@ -65,6 +65,7 @@ class Surrogate:
         error: percentage points by which it errs on trials that it was not given.
         error_of_mean: the same of the mean over the trials that it was given.
         process: the Gaussian process.
+        without: what is fitted without each of some parts of the trials.
         tried: places of the configurations that have a score, (trials, knobs).
         failed: places of those that failed, (trials, knobs).
     """
@@ -72,6 +73,7 @@ class Surrogate:
     error: float
     error_of_mean: float
     process: Process = field(repr=False)
+    without: tuple[Process, ...] = field(repr=False)
     tried: np.ndarray = field(repr=False)
     failed: np.ndarray = field(repr=False)
 
@@ -130,6 +132,9 @@ class Surrogate:
         return places
 
     def _best(self, among: np.ndarray) -> np.ndarray:
+        """The best of those that are known, or of all if none is."""
+        known = self.is_known(among)
+        among = among[known] if known.any() else among
         return among[np.argmax(self.process.mean(among))]
 
     def _best_at(self, among: np.ndarray, values: dict[str, Value]) -> float:
