@@ -20,8 +20,7 @@ TUNING_NOTE = (
     "published ones where there are; what they leave out has its default. A trial that was stopped "
     "early is read after fewer rounds, so that it has no gain beside one that was not. With fresh "
     "seeds the chosen values may do worse than in the search, which kept the highest of its "
-    "trials; "
-    "the mean of finalists over fresh seeds is nearer to what they are worth. "
+    "trials; the mean of finalists over fresh seeds is nearer to what they are worth. "
     "Importances are Optuna's (PED-ANOVA) over the knobs that all trials have, read after one "
     "round that all came to; of few trials they say little."
 )
