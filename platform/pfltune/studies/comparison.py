@@ -9,6 +9,7 @@ from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.searched_settings import without_settings
+from pfltune.knobs import Knob
 from pfltune.method import Method
 from pfltune.plugins import absolute
 from pfltune.registry import canonical, make_method, reference_title, short_name
@@ -48,6 +49,10 @@ class Comparison(Job):
             "space_options": self.space_options,
             "limits": {short_name(m): self._limits(m) for m in self.plan.methods},
         }
+
+    def searched(self) -> dict[str, tuple[Knob, ...]]:
+        """The dimensions of each search space that the search can reach."""
+        return {short_name(m): tuple(space.reachable()) for m, space in self.spaces.items()}
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""
