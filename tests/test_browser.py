@@ -10,6 +10,7 @@ import browsed
 import comparisons
 import numpy as np
 import pytest
+import tunings
 from ports import free_port
 
 from pfltune.report.attachment import attach_report
@@ -115,6 +116,36 @@ def test_a_click_on_a_heading_sorts_the_table(results, browser):
         seen.append(first_column())
     assert [sorted(order) for order in seen] == [sorted(before)] * 2
     assert seen[0] == seen[1][::-1], "once up, once down"
+
+
+@pytest.mark.parametrize("width", [1600, 1000])
+def test_the_page_of_a_tuning_answers_first_and_fits(tmp_path, browser, width):
+    tunings.write(tmp_path, "look", tunings.chosen())
+    write_report(tmp_path, "look")
+    browser.set_window_size(width, 1000)
+    browser.get((tmp_path / "look" / "report" / "report.html").as_uri())
+    shown = wait_for(browser, "FedPerfix: lr = ", "Next.")
+    assert shown.index("Test accuracy 65.00 ± 1.00 %") < shown.index("The best configurations")
+    first = browser.execute_script(
+        "const table = document.querySelector('table');"
+        "const read = row => [...row.cells].map(cell => cell.innerText.trim());"
+        "return [read(table.tHead.rows[0]), read(table.tBodies[0].rows[0])]"
+    )
+    row = dict(zip(*first, strict=True))
+    assert row["trial"].endswith("chosen")
+    assert float(row["lr"]) > 0
+    assert row["prefix_length"].isdigit()
+    drawn = browser.execute_script(
+        "return [...document.images].map(i => [i.alt, i.complete && i.naturalWidth > 0,"
+        "i.getBoundingClientRect().right <= window.innerWidth])"
+    )
+    assert any("slices" in alt and "prefix_length" in alt and "lr" in alt for alt, *_ in drawn)
+    assert any("contour" in alt and "prefix_length" in alt and "lr" in alt for alt, *_ in drawn)
+    assert all(is_there and fits for _, is_there, fits in drawn)
+    assert not browser.execute_script(
+        "return document.documentElement.scrollWidth > window.innerWidth"
+    )
+    assert errors(browser) == []
 
 
 @pytest.fixture(scope="module")

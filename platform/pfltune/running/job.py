@@ -35,6 +35,7 @@ class Job(ABC):
         results: the results folder.
         sweep: the name of the sweep of which it is a cell, which resumes it; empty if of none.
         extends: whether it may ask for more than what is there, whose record then asks for it too.
+        notes: what the user should know of it, a line each.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Job(ABC):
     results: Path
     sweep: str = ""
     extends: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
