@@ -55,8 +55,8 @@ class Comparison(Job):
         }
 
     def searched(self) -> dict[str, tuple[Knob, ...]]:
-        """The dimensions of each search space that the search can reach."""
-        return {short_name(m): tuple(space.reachable()) for m, space in self.spaces.items()}
+        """The dimensions of each search space."""
+        return {short_name(m): tuple(space.varied()) for m, space in self.spaces.items()}
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""
