@@ -23,6 +23,7 @@ BEGUN = {
 }
 SEARCH = ["--trials", "6", "--generation", "3", "--eta", "2"]
 SEARCH += ["--finalists", "2", "--finalist-seeds", "2"]
+SEARCH += ["--search", "protocol.local_epochs=1,2,5", "--start", "protocol.local_epochs=5"]
 COMMON = ["-o", "protocol.rounds=4", "--seed", "7", "--threads", "1", "--device", "cpu"]
 COMMON += ["--precision", "float32", "--deterministic"]
 FREE = {
@@ -52,15 +53,21 @@ DECIDING = {
     "finalists": ["--finalists", "4"],
     "finalist_seeds": ["--finalist-seeds", "4"],
     "seed": ["--seed", "8"],
+    "search": ["--search", "protocol.local_epochs=1,2,5,7"],
+    "start": ["--start", "protocol.local_epochs=1"],
+    "space": ["--space", "space.yaml"],
     "lr": ["--lr", "0.06"],
     "threads": ["--threads", "2"],
     "device": ["--device", "cuda"],
     "precision": ["--precision", "bfloat16"],
 }
 """What decides the figures, another value than at first."""
+SPACE = "fedavg:\n  search: {lr: {high: 0.5}}\n"
+"""Of ``fedavg``, of which --space holds another dimension than at first."""
 ABOUT = {
     "fresh",
     "name",
+    "pair",
     "resume",
     "results",
     "as_json",
@@ -141,6 +148,7 @@ def recorded(job):
 def begin(call, command):
     free = [word for option, value, *_ in FREE.values() for word in (option, value) if word]
     search = SEARCH if command != "sensitivity" else []
+    Path("space.yaml").write_text(SPACE)
     return call(command, "--name", NAME, *BEGUN[command], *COMMON, *search, *free)
 
 

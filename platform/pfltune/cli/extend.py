@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.compare import print_json, show_comparison
+from pfltune.cli.compare import print_json, show_found
 
 
 @click.command(
@@ -69,5 +69,5 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
     from pfltune.api import extend
     from pfltune.cli.view import Terminal
 
-    show = print_json if as_json else partial(show_comparison, console, results)
+    show = print_json if as_json else partial(show_found, console, results)
     extend(progress=Terminal(console, show), **given)

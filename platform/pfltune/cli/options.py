@@ -104,6 +104,81 @@ knobs = click.option(
     help="Hold a hyperparameter at a value, e.g. --set lr=0.02. Repeatable.",
 )
 
+
+class KnobPair(click.ParamType):
+    """Two knobs."""
+
+    name = "KNOB,KNOB"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """``"lr,scale"`` as (lr, scale).
+
+        Raises:
+            BadParameter: not two names.
+        """
+        if isinstance(value, tuple):
+            return value
+        names = [name.strip() for name in str(value).split(",")]
+        if len(names) != 2 or not all(names):
+            self.fail(f"{value!r} is no pair of knobs, such as prefix_length,lr", param)
+        return names[0], names[1]
+
+
+pair = click.option(
+    "--pair",
+    type=KnobPair(),
+    default=None,
+    help="Two searched knobs that the report draws against each other; default: prefix_length and "
+    "lr where both were searched, or else the two that matter most.",
+)
+
+
+class StartPoint(click.ParamType):
+    """Values of knobs with which a search begins."""
+
+    name = "KNOB=VALUE,…"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """``"lr=0.1,prefix_length=8"`` as a mapping.
+
+        Raises:
+            UserError: anything else.
+        """
+        from pfltune.search.space_text import point_of
+
+        return point_of(value) if isinstance(value, str) else value
+
+
+search_space = stacked(
+    click.option(
+        "--search",
+        multiple=True,
+        metavar="KNOB=SPEC",
+        help="Search a knob over this, in place of what its method says: lr=1e-3:0.3:log, "
+        "prefix_length=1,2,4 or learn_alpha=true,false; METHOD.KNOB is one method's. "
+        "protocol.local_epochs, protocol.batch_size and protocol.sampled_clients can be searched "
+        "like knobs. Repeatable.",
+    ),
+    click.option(
+        "--space",
+        type=click.Path(path_type=Path),
+        default=None,
+        metavar="FILE.yaml",
+        help="A search space in place of the method's own; of several methods by their names.",
+    ),
+    click.option(
+        "--start",
+        type=StartPoint(),
+        multiple=True,
+        metavar="KNOB=VALUE,…",
+        help="Values to try before all others, e.g. --start lr=0.1,prefix_length=8. Repeatable.",
+    ),
+)
+
 device = click.option(
     "--device",
     default=None,
@@ -279,6 +354,7 @@ pool = stacked(
         show_default=True,
         help="One of ETA goes on at each rung.",
     ),
+    search_space,
     hardware,
     as_json,
 )

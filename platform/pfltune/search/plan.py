@@ -66,6 +66,11 @@ class Plan:
                 found.add(rung)
         return sorted(found)
 
+    def all_rungs(self) -> tuple[int, ...]:
+        """The rungs of all generations, ascending; whatever does not fail reaches the first."""
+        sizes = set(self.budget.generations)
+        return tuple(sorted({rung for size in sizes for rung in self.rungs(size)}))
+
     def survivors(self, running: int) -> int:
         """How many of ``running`` trials go on beyond a rung."""
         return max(1, running // self.budget.eta)

@@ -17,10 +17,11 @@ from pfltune.running.hardware import Hardware, pick_device
 from pfltune.running.pool import cluster, this_machine
 from pfltune.scenario import Scenario, load_scenario, overridden
 from pfltune.settings import validated
-from pfltune.studies.comparison import Comparison, first_methods, plan_methods, together
+from pfltune.studies.comparison import Comparison, first_methods, plan_on, together
 from pfltune.studies.options import FreeOptions, defaults, override_texts, results_folder
 from pfltune.studies.resume import HERE, begun, check_files, completed, known, see_files
 from pfltune.studies.sensitivity import Study, study_methods, study_plan
+from pfltune.studies.spaces import largest, space_options
 from pfltune.tracking.store import writable_folder
 
 OF_BUDGET = ("eta", "seeds", "seed", "finalists", "finalist_seeds")
@@ -102,16 +103,19 @@ def _comparison(
 ) -> Comparison:
     only = short_name(canonical(named.references[0]))
     held = {method or only: knobs for method, knobs in options["fixed"].items()}
-    plan, spaces = plan_methods(list(named.references), budget, scenario.protocol, held)
+    wanted = space_options(options, [short_name(canonical(m)) for m in named.references])
+    plan, spaces, notes = plan_on(list(named.references), budget, scenario, held, wanted)
     return Comparison(
         name=name,
         command=command,
         scenario=scenario,
         plan=plan,
-        hardware=hardware_of(options, scenario, first_methods(spaces)),
+        hardware=hardware_of(options, largest(scenario, spaces), first_methods(spaces)),
         asked=asked_of(options),
         results=writable_folder(results),
+        notes=notes,
         spaces=spaces,
+        space_options=wanted,
         titles={short_name(canonical(m)): title for m, title in named.titles.items()},
     )
 

@@ -92,6 +92,10 @@ class SearchOptions(JobOptions, total=False):
         finalists: best configurations that are trained again before one is chosen; with 0 the
             search alone chooses.
         finalist_seeds: fresh validation seeds of each finalist.
+        search: what is searched in place of a method's own dimensions or beside them, ``{"lr":
+            "1e-3:0.3:log", "prefix_length": [1, 2, 4]}`` or texts such as ``"lr=1e-3:0.3"``.
+        space: whole search spaces, as of a YAML file or its path.
+        start: points that are tried first, such as ``[{"lr": 0.1}]``.
     """
 
     trials: int
@@ -100,6 +104,9 @@ class SearchOptions(JobOptions, total=False):
     seeds: Number
     finalists: Finalists
     finalist_seeds: Number
+    search: Mapping[str, Any] | Sequence[str]
+    space: str | Path | Mapping[str, Any]
+    start: Sequence[Mapping[str, Any]]
 
 
 class TuneOptions(SearchOptions, total=False):

@@ -10,9 +10,12 @@ from pfltune.report.results import ComparisonResult, MethodResult, SearchedRun
 from pfltune.report.searching import Searching
 from pfltune.text import count, plain
 
-TUNING_NOTE = (
+SCORE_NOTE = (
     "No search trial was given test data. The score is the best validation accuracy so far, "
-    "averaged over clients. The first trial has the start values of the search space, the "
+    "averaged over clients."
+)
+TUNING_NOTE = (
+    f"{SCORE_NOTE} The first trial has the start values of the search space, the "
     "published ones where there are; what they leave out is drawn. A trial that was stopped early "
     "is read after fewer rounds, so that it has no gain beside one that was not. With fresh seeds "
     "the chosen values may do worse than in the search, which kept the highest of its trials; the "
