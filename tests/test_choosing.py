@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -199,8 +200,6 @@ def test_where_all_finalists_fail_the_search_decides():
 
 
 def test_what_has_nothing_to_search_has_no_finalists():
-    from dataclasses import replace
-
     plan = replace(PLAN, unsearched=frozenset({"fedavg"}))
     ended = Simulation(plan).run()
     assert ended.of("fedavg", "choose") == []
@@ -285,9 +284,7 @@ def test_the_report_tells_how_far_the_chosen_one_fell(tuned):
     assert (found.validation_seeds, found.test_seeds) == (2, 1)
     told = words.fall(search)
     assert f"; {100 * finalist.mean:.2f} % with 2 fresh seeds; test accuracy " in told
-    assert "The best 2 were trained again with 2 fresh validation" in words.budget_note(
-        result
-    )
+    assert "The best 2 were trained again with 2 fresh validation" in words.budget_note(result)
     assert (result.ended, result.planned) == (9, 9)
 
 
