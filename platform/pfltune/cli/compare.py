@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     help="Fresh seeds of the confirmation.",
 )
 @options.scenario
+@options.finalists("compare")
 @options.pool
 def command(results: Path, as_json: bool, **_: Any) -> None:
     """Compare methods on one scenario: equal search, fresh seeds, one table.
@@ -70,6 +71,27 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
     compare(progress=Terminal(console, show), **given)
 
 
+def show_found(
+    console: Console, results: Path, found: "Results", scenario: str | None = None
+) -> None:
+    """What a comparison found, or the search of one method.
+
+    Args:
+        console: where to.
+        results: the results folder as it was named.
+        found: what was found.
+        scenario: as it was named; default: its name.
+    """
+    from pfltune.cli.tuned import print_tuned
+    from pfltune.report.tuning.notebook import TuneResults
+
+    if isinstance(found, TuneResults):
+        print_tuned(console, found.tuned, results, scenario)
+        show_where(console, found, results)
+    else:
+        show_comparison(console, results, found)
+
+
 def show_comparison(console: Console, results: Path, found: "Results") -> None:
     """The table, what has to be known of it, and where there is more."""
     from pfltune.cli.tables import print_table
@@ -88,7 +110,11 @@ def show_comparison(console: Console, results: Path, found: "Results") -> None:
 
 def print_json(found: "Results") -> None:
     """Print what was found as one JSON object."""
-    click.echo(json.dumps(content_of(found.folder, found.result), indent=2))
+    from pfltune.cli.tuned import facts
+    from pfltune.report.tuning.notebook import TuneResults
+
+    more = facts(found.tuned) if isinstance(found, TuneResults) else {}
+    click.echo(json.dumps(content_of(found.folder, found.result) | more, indent=2))
 
 
 def content_of(folder: Path, result: "ComparisonResult") -> dict[str, Any]:

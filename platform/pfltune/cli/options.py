@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from pfltune.errors import UserError
-from pfltune.studies.options import DEFAULTS, MOST_THREADS, RESULTS
+from pfltune.studies.options import DEFAULTS, MOST_THREADS, OWN_DEFAULTS, RESULTS
 
 METHODS_HELP = (
     "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
@@ -102,6 +102,36 @@ knobs = click.option(
     multiple=True,
     metavar="KNOB=VALUE",
     help="Hold a hyperparameter at a value, e.g. --set lr=0.02. Repeatable.",
+)
+
+
+class KnobPair(click.ParamType):
+    """Two knobs."""
+
+    name = "KNOB,KNOB"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """``"lr,scale"`` as (lr, scale).
+
+        Raises:
+            BadParameter: not two names.
+        """
+        if isinstance(value, tuple):
+            return value
+        names = [name.strip() for name in str(value).split(",")]
+        if len(names) != 2 or not all(names):
+            self.fail(f"{value!r} is no pair of knobs, such as prefix_length,lr", param)
+        return names[0], names[1]
+
+
+pair = click.option(
+    "--pair",
+    type=KnobPair(),
+    default=None,
+    help="Two searched knobs that the report draws against each other; default: prefix_length and "
+    "lr where both were searched, or else the two that matter most.",
 )
 
 
@@ -328,6 +358,27 @@ pool = stacked(
     hardware,
     as_json,
 )
+
+
+def finalists(command: str) -> Callable[[Any], Any]:
+    """How many configurations are chosen among, and by how many seeds."""
+    return stacked(
+        click.option(
+            "--finalists",
+            type=click.IntRange(min=0),
+            default=OWN_DEFAULTS[command]["finalists"],
+            show_default=True,
+            help="Best configurations of the search that are trained again with fresh validation "
+            "seeds before one is chosen; with 0 the search alone chooses.",
+        ),
+        click.option(
+            "--finalist-seeds",
+            type=click.IntRange(min=1),
+            default=DEFAULTS["finalist_seeds"],
+            show_default=True,
+            help="Fresh validation seeds of each finalist.",
+        ),
+    )
 
 
 def key_values(texts: Sequence[str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from pfltune.tracking.journal import Journal
 from pfltune.tracking.mirror import Mirror
 from pfltune.tracking.runs import own_experiment
 from pfltune.tracking.store import Store, reason
+from pfltune.tracking.views import Views
 
 
 def begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice) -> Record:
@@ -123,4 +124,5 @@ def open_mirror(
         data=dataset_input(federation.dataset.name, record.data["clients"], recipe, census),
         settle=journal.sync,
         sitting=record.journal,
+        views=Views(record.command, job.searched(), job.plan.all_rungs()),
     )

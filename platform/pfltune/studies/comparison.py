@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.searched_settings import without_settings
+from pfltune.knobs import Knob
 from pfltune.method import Method
 from pfltune.plugins import absolute
 from pfltune.registry import canonical, make_method, reference_title, short_name
@@ -18,7 +19,7 @@ from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace
 from pfltune.space_file import AS_METHODS_SAY, SpaceOptions
-from pfltune.stages import Stage
+from pfltune.stages import Stage, sees_test
 from pfltune.studies.spaces import asked_spaces, fitted, held_of, lost_points
 from pfltune.text import count
 from pfltune.variants import Reference, parsed
@@ -26,7 +27,7 @@ from pfltune.variants import Reference, parsed
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Job):
-    """Search and confirmation of some methods, or of one.
+    """Search, choice and confirmation of some methods, or of one.
 
     Attributes:
         spaces: the search space of each method.
@@ -49,16 +50,19 @@ class Comparison(Job):
             "limits": {short_name(m): self._limits(m) for m in self.plan.methods},
         }
 
+    def searched(self) -> dict[str, tuple[Knob, ...]]:
+        """The dimensions of each search space that the search can reach."""
+        return {short_name(m): tuple(space.reachable()) for m, space in self.spaces.items()}
+
     def announcement(self) -> str:
         """What is about to happen, in a line."""
-        budget = self.plan.budget
         titles = [self._title(method) for method in self.plan.methods]
         several = len(titles) > 1
         subject = f"Comparing {len(titles)} methods" if several else f"Tuning {titles[0]}"
+        spent = _spent(self.plan, None if several else self.plan.methods[0])
         at_once = count(self.hardware.workers, "trial")
         return (
-            f"{subject}: {count(budget.trials, 'search trial')} and "
-            f"{count(budget.seeds, 'confirmation seed')}{' each' if several else ''}, "
+            f"{subject}: {spent}{' each' if several else ''}, "
             f"{count(self.plan.protocol.rounds, 'round')}, {at_once} side by side in "
             f"{self.hardware.compute.precision}"
         )
@@ -71,11 +75,13 @@ class Comparison(Job):
                 yield make_method(method, point)
 
     def federations(self, federation: Federation) -> dict[Stage, Federation]:
-        """The search lacks the test indices."""
-        return {"search": federation.without_test(), "confirm": federation}
+        """What sees no test lacks its indices."""
+        lacking = federation.without_test()
+        stages: tuple[Stage, ...] = get_args(Stage)
+        return {stage: federation if sees_test(stage) else lacking for stage in stages}
 
     def dealer(self) -> ComparisonDealer:
-        """Search and confirmation of all methods."""
+        """Search, choice and confirmation of all methods."""
         return ComparisonDealer(self.plan, self.spaces)
 
     def _limits(self, method: str) -> dict[str, list[float | None]]:
@@ -150,6 +156,18 @@ def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
     for method, space in spaces.items():
         first = without_settings(space.start[0]) if space.start else {}
         yield make_method(method, {**first, **space.fixed})
+
+
+def _spent(plan: Plan, method: str | None) -> str:
+    """What a method is given, in words; each one of several if none is named."""
+    planned = plan.planned(method)
+    parts = [count(planned["search"], "search trial")]
+    if planned["choose"]:
+        each = plan.budget.finalist_seeds
+        finalists = count(planned["choose"] // each, "finalist")
+        parts.append(f"{finalists} with {count(each, 'validation seed')}")
+    parts.append(count(planned["confirm"], "confirmation seed"))
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _check_once(references: Iterable[str]) -> None:

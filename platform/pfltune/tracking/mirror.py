@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, T
 from pfltune.tracking.journal import JOURNAL
 from pfltune.tracking.runs import MAX_BATCH, Runs, round_metrics
 from pfltune.tracking.store import Store, is_bug, reason
+from pfltune.tracking.views import PLAIN, Views
 
 FLUSH_SECONDS = 2.0
 FIRST_WAIT = 1.0
@@ -70,6 +71,7 @@ class Mirror:
         data: what every run was given; None if nothing is to be said of it.
         settle: called before anything is written: what MLflow is told must not be lost any more.
         sitting: name of the journal whose events are told.
+        views: what MLflow's pages show at once.
     """
 
     def __init__(
@@ -85,12 +87,14 @@ class Mirror:
         data: DatasetInput | None = None,
         settle: Callable[[], None] = lambda: None,
         sitting: str = JOURNAL,
+        views: Views = PLAIN,
     ) -> None:
         self._address = store.address
         self._settle = settle
         self._runs = Runs(
-            store, experiment, comparison, tags, parents, artifacts, files, data, sitting
+            store, experiment, comparison, tags, parents, artifacts, files, data, sitting, views
         )
+        self._rungs = views.rungs
         self._tell = on_trouble
         self._queue: SimpleQueue[Event | Command | None] = SimpleQueue()
         self._interrupted = False
@@ -190,6 +194,7 @@ class Mirror:
     def _write_trial(self, trial: _Trial) -> None:
         name = trial.started.trial
         is_news = trial.ended is not None or trial.is_fresh
+        rungs = self._rungs if trial.started.stage == "search" else ()
         self._runs.drop_other(trial.started, trial.ended)
         if self._runs.is_whole(name):
             if trial.ended:  # else its end may be another, and its rounds are wanted
@@ -197,7 +202,7 @@ class Mirror:
         else:
             self._runs.start(trial.started)
             while trial.rounds:
-                count, metrics = _batch(trial.rounds)
+                count, metrics = _batch(trial.rounds, rungs)
                 self._runs.log(name, metrics)
                 for _ in range(count):
                     trial.rounds.popleft()
@@ -258,12 +263,12 @@ class Mirror:
                 self._trials[item.trial].ended = item
 
 
-def _batch(rounds: Iterable[RoundDone]) -> tuple[int, list[Metric]]:
+def _batch(rounds: Iterable[RoundDone], rungs: Collection[int]) -> tuple[int, list[Metric]]:
     """As many of the first rounds as fit in one request, but at least one: their number, points."""
     metrics: list[Metric] = []
     count = 0
     for done in rounds:
-        more = round_metrics(done)
+        more = round_metrics(done, rungs)
         if metrics and len(metrics) + len(more) > MAX_BATCH:
             break
         metrics += more

@@ -6,20 +6,20 @@ equal MLflow's SQL store keeps one. A run's status is set last: one that has end
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
 from pfltune.errors import ForeignExperiment
-from pfltune.figures import SELECTED
+from pfltune.figures import BEST_VAL, SELECTED, best_val_at
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL
 from pfltune.tracking.own_store import ARTIFACTS, COMPARISON_TAG
 from pfltune.tracking.store import Store
-from pfltune.tracking.views import experiment_tags
+from pfltune.tracking.views import PLAIN, Views
 
 TRIAL_TAG = "pfltune.trial"
 SITTING_TAG = "pfltune.sitting"
@@ -46,6 +46,7 @@ class Runs:
         data: what every run was given; None if nothing is to be said of it.
         sitting: what the methods' runs are of; those of an earlier one, which ended with other
             configurations perhaps, are replaced.
+        views: what the pages show at once.
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class Runs:
         files: Iterable[Path],
         data: DatasetInput | None = None,
         sitting: str = JOURNAL,
+        views: Views = PLAIN,
     ) -> None:
         self._store = store
+        self._views = views
         self._sitting = sitting
         self._name = experiment
         self._comparison = comparison
@@ -109,7 +112,7 @@ class Runs:
         known = (self._found or {}).get(name)
         if known is None or self._ids.get(name) != known.info.run_id:
             return
-        wanted = {param.key: param.value for param in _params(started.knobs)}
+        wanted = {param.key: param.value for param in _params_of(started)}
         tags = known.data.tags
         is_same = known.data.params in ({}, wanted) and tags.get("seed") == str(started.seed)
         is_same_end = (
@@ -131,7 +134,7 @@ class Runs:
             PARENT_TAG: self._ids[event.method],
         }
         run = self._run(event.trial, tags, event.time)
-        self._log(run, params=_params(event.knobs))
+        self._log(run, params=_params_of(event))
         self._ready.add(event.trial)
 
     def log(self, trial: str, metrics: Sequence[Metric]) -> None:
@@ -223,6 +226,9 @@ class Runs:
         if known is not None:
             if known.lifecycle_stage != "active":
                 client.restore_experiment(known.experiment_id)
+            for key, value in self._views.tags().items():
+                if known.tags.get(key) != value:
+                    client.set_experiment_tag(known.experiment_id, key, value)
             return known.experiment_id
         own = self._store.results / ARTIFACTS / self._name
         return client.create_experiment(
@@ -231,7 +237,7 @@ class Runs:
             tags={
                 "scenario": self._tags["scenario"],
                 COMPARISON_TAG: self._comparison,
-                **experiment_tags(),
+                **self._views.tags(),
             },
         )
 
@@ -302,9 +308,13 @@ def own_runs(store: Store, experiment: str, comparison: str, which: str = "") ->
             return
 
 
-def round_metrics(event: RoundDone) -> list[Metric]:
-    """The points of a round."""
-    return _metrics(event.metrics, event.time, event.round)
+def round_metrics(event: RoundDone, rungs: Collection[int] = ()) -> list[Metric]:
+    """The points of a round; what stands at a rung is told by itself, too, to be compared there."""
+    best = event.metrics.get(BEST_VAL.name)
+    at_rung = {}
+    if event.round in rungs and best is not None:
+        at_rung = {best_val_at(event.round).name: best}
+    return _metrics({**event.metrics, **at_rung}, event.time, event.round)
 
 
 def _final_metrics(event: TrialEnded) -> list[Metric]:
@@ -318,6 +328,13 @@ def _final_metrics(event: TrialEnded) -> list[Metric]:
 
 def _metrics(values: Mapping[str, float], time: int, step: int) -> list[Metric]:
     return [Metric(name, float(value), time, step) for name, value in values.items()]
+
+
+def _params_of(event: TrialStarted) -> list[Param]:
+    """What MLflow can filter, group and draw a trial by: its configuration, and what it is for."""
+    told = ("method", "stage", "seed", "generation")
+    purpose = {name: getattr(event, name) for name in told}
+    return _params({**purpose, "trial": event.index, **event.knobs})
 
 
 def _params(values: Mapping[str, Any]) -> list[Param]:
