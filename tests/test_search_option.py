@@ -408,7 +408,14 @@ def test_a_comparison_finds_the_trials_of_a_search_over_a_setting(
     """What was searched with protocol.local_epochs=2 is a scenario's that says so."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     cold_store(tmp_path)
-    common = {"overrides": SMALL, "seeds": 1, "workers": 1, "results": tmp_path, "generation": 2}
+    common = {
+        "overrides": SMALL,
+        "seeds": 1,
+        "workers": 1,
+        "results": tmp_path,
+        "generation": 2,
+        "finalists": 0,
+    }
     point = {"lr": 0.05, "prefix_length": 2, "scale": 1.0}
     found = pfltune.tune(
         "fedperfix",
