@@ -57,6 +57,7 @@ DECIDING = {
     "start": ["--start", "protocol.local_epochs=1"],
     "space": ["--space", "space.yaml"],
     "lr": ["--lr", "0.06"],
+    "start_from": ["--start-from", "sqlite:///no.db"],
     "threads": ["--threads", "2"],
     "device": ["--device", "cuda"],
     "precision": ["--precision", "bfloat16"],
@@ -197,7 +198,8 @@ def test_what_decides_is_refused_if_it_is_another(call, capsys, command, name, a
     assert call(command, *first, *words, *again) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    wanted = {"scenario": "cifar100", "device": "no GPU"}.get(name, "began with other settings")
+    others = {"scenario": "cifar100", "device": "no GPU", "start_from": "no file no.db"}
+    wanted = others.get(name, "began with other settings")
     assert wanted in told
     assert Path("results", NAME, "comparison.json").read_bytes() == before
 

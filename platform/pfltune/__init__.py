@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pfltune.api import certify as certify
     from pfltune.api import compare as compare
+    from pfltune.api import export as export
     from pfltune.api import extend as extend
     from pfltune.api import load_results as load_results
     from pfltune.api import sensitivity as sensitivity
@@ -67,6 +68,7 @@ _HOME = {
     "available_methods": "pfltune.registry",
     "certify": "pfltune.api",
     "compare": "pfltune.api",
+    "export": "pfltune.api",
     "extend": "pfltune.api",
     "knob": "pfltune.knobs",
     "load_results": "pfltune.api",

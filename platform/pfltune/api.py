@@ -29,6 +29,7 @@ from pfltune.record import Record, Sensitivity
 from pfltune.registry import reference_to
 from pfltune.report.attachment import attach, attach_report
 from pfltune.report.notebook import Results, SensitivityResults, SweepResults
+from pfltune.report.optuna_studies import export_studies
 from pfltune.report.partition import write_partition
 from pfltune.report.results import find_record, read_results
 from pfltune.report.sensitivity import study_trials, write_sensitivity
@@ -355,6 +356,22 @@ def certify(name: str, *, results: str | Path | None = None, out: str | Path | N
     path = place / name / CERTIFICATE if out is None else Path(out)
     certificate.write(path)
     return path
+
+
+def export(name: str, optuna: str, *, results: str | Path | None = None) -> dict[str, int]:
+    """Write the searches of a comparison as studies of Optuna's; returns their trials by name.
+
+    Args:
+        name: of the comparison.
+        optuna: address of a storage of Optuna's, such as ``sqlite:///FILE``.
+        results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
+
+    Raises:
+        UserError: there is none of that name, it has searched nothing, there can be no such
+            storage, or another study there has one of the names; nothing was written.
+    """
+    found = read_results(results_folder({"results": results}).resolve(), name)
+    return {study.name: len(study.trials) for study in export_studies(found, optuna)}
 
 
 def verify(

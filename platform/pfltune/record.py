@@ -37,7 +37,7 @@ LARGEST = 64 * 1024 * 1024
 
 UNSETTLED = {
     *("id", "asked", "program", "changes", "titles", "methods", "limits", "defaults", "journal"),
-    *("measures", "space_options"),
+    *("measures", "space_options", "tuned"),
 }
 """Parts that decide no figure by themselves."""
 Limits = tuple[float | None, float | None]
@@ -92,6 +92,23 @@ class Sensitivity(Settings):
     seed: int = Field(ge=0)
 
 
+class Tuned(Settings):
+    """The search of another comparison, which chose a method's values.
+
+    Attributes:
+        name, id: of that comparison.
+        method: what it was called there.
+        trials: search trials that it had there.
+        differs: in what the scenario was another there, in words; empty if it was not.
+    """
+
+    name: str
+    id: str
+    method: str
+    trials: int = Field(ge=0)
+    differs: str = ""
+
+
 class Change(Settings):
     """Another program took over, since the user accepted it.
 
@@ -116,6 +133,7 @@ class Record(Settings):
         methods: references of the methods, in the order of the table.
         titles: how they are written in a paper, by short name.
         fixed: knobs that the user holds, by short name of the method.
+        tuned: whose search chose what is held, by short name of a method that was tuned elsewhere.
         budget: of the search and the confirmation, or of the study.
         spaces: what was searched, by short name.
         space_options: what was asked for of that.
@@ -138,6 +156,7 @@ class Record(Settings):
     methods: tuple[str, ...] = Field(min_length=1)
     titles: Mapping[str, str]
     fixed: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
+    tuned: Mapping[str, Tuned] = Field(default_factory=dict)
     budget: Budget | Sensitivity
     spaces: Mapping[str, Any] = Field(default_factory=dict)
     space_options: SpaceOptions = AS_METHODS_SAY
@@ -227,7 +246,7 @@ class Record(Settings):
             return same
         names = (f"journal-{number}.jsonl" for number in count(2))
         free = next(name for name in names if name not in {self.journal, *taken})
-        by_method = ("fixed", "spaces", "limits", "defaults", "measures")
+        by_method = ("fixed", "tuned", "spaces", "limits", "defaults", "measures")
         grown = ("command", "methods", "budget", "program", *by_method)
         update = {name: getattr(now, name) for name in grown}
         titles = {**now.titles, **self.titles}
@@ -265,13 +284,14 @@ def _settled(record: Record) -> dict[str, Any]:
     """What decides the figures, flat."""
     kept = record.model_dump(mode="json", exclude=UNSETTLED)
     names = [short_name(method) for method in record.methods]
-    return dict(_flat({**kept, "methods": names, "scenario": record.scenario.by_content()}))
+    return dict(flat({**kept, "methods": names, "scenario": record.scenario.by_content()}))
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Mappings in mappings as one: ``a.b`` and what is there."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+            yield from flat(inner, f"{path}.{key}" if path else str(key))
     else:
         yield path, value
 
@@ -303,6 +323,7 @@ def _part_of(now: Record, before: Record) -> Record:
         "command": before.command,
         "methods": tuple(method for method in now.methods if short_name(method) in names),
         "fixed": kept(now.fixed),
+        "tuned": kept(now.tuned),
         "budget": before.budget,
         "spaces": kept(now.spaces),
         "limits": kept(now.limits),

@@ -155,6 +155,18 @@ class MethodResult:
     is_over: bool = True
     trials: "tuple[ToldTrial, ...]" = ()
 
+    def choice(self) -> Mapping[str, Value]:
+        """The configuration that the search chose.
+
+        Raises:
+            UserError: it has chosen none so far, or none at all.
+        """
+        if not self.best and not self.runs:
+            failed = "; ".join(self.failures) or "every trial failed"
+            why = failed if self.is_over else "its search has not ended"
+            raise UserError(f"{self.title} has no best configuration: {why}")
+        return self.best
+
     @property
     def reused(self) -> int:
         """Trials that were known from before, wholly or as far as that went."""
@@ -291,6 +303,22 @@ class ComparisonResult:
     def planned(self) -> int:
         """Trials of all methods, as many as there can be of those that are not over."""
         return sum(self._planned(method) for method in self.methods)
+
+    def find(self, wanted: str | None) -> MethodResult:
+        """A method by its short name or title; None means the only one.
+
+        Raises:
+            UserError: there is none, or there are several.
+        """
+        if wanted is None and len(self.methods) == 1:
+            return self.methods[0]
+        for method in self.methods:
+            if str(wanted).lower() in (method.name.lower(), method.title.lower()):
+                return method
+        names = [method.name for method in self.methods]
+        if wanted is None:
+            raise UserError(f"{self.name} has several methods; name one of: {', '.join(names)}")
+        raise unknown("method", wanted, names)
 
     def budget_of(self, method: str) -> Budget:
         """What a method could spend, by its short name."""

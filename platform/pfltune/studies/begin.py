@@ -19,9 +19,11 @@ from pfltune.scenario import Scenario, load_scenario, overridden
 from pfltune.settings import validated
 from pfltune.studies.comparison import Comparison, first_methods, plan_on, together
 from pfltune.studies.options import FreeOptions, defaults, override_texts, results_folder
+from pfltune.studies.optuna_start import start_points
 from pfltune.studies.resume import HERE, begun, check_files, completed, known, see_files
 from pfltune.studies.sensitivity import Study, study_methods, study_plan
 from pfltune.studies.spaces import largest, space_options
+from pfltune.studies.tuned import all_chosen, warnings
 from pfltune.tracking.store import writable_folder
 
 OF_BUDGET = ("eta", "seeds", "seed", "finalists", "finalist_seeds")
@@ -55,6 +57,7 @@ def comparison(
         budget_of(given, options),
         options,
         results_folder(given),
+        record or like,
     )
     return replace(job, sweep=sweep)
 
@@ -88,7 +91,7 @@ def extension(given: Mapping[str, Any]) -> Comparison:
     options = completed(known_too, record, {"methods": (), **defaults("compare"), "fixed": {}})
     scenario = scenario_of(free, record, options)
     every = replace(named, references=methods)
-    job = _comparison(command, record.name, scenario, every, budget, options, results)
+    job = _comparison(command, record.name, scenario, every, budget, options, results, record)
     return replace(job, extends=True)
 
 
@@ -100,11 +103,21 @@ def _comparison(
     budget: Budget,
     options: Mapping[str, Any],
     results: Path,
+    before: Record | None,
 ) -> Comparison:
     only = short_name(canonical(named.references[0]))
     held = {method or only: knobs for method, knobs in options["fixed"].items()}
+    tuned = all_chosen(named.references, results, held, scenario, before)
+    held |= {method: elsewhere.values for method, elsewhere in tuned.items()}
+    origins = {method: elsewhere.origin for method, elsewhere in tuned.items()}
     wanted = space_options(options, [short_name(canonical(m)) for m in named.references])
-    plan, spaces, notes = plan_on(list(named.references), budget, scenario, held, wanted)
+    asked = (list(named.references), budget, scenario, held)
+    plan, spaces, notes = plan_on(*asked, wanted)
+    if options.get("start_from"):
+        found = start_points(options["start_from"], spaces[plan.methods[0]].searched)
+        wanted = wanted.model_copy(update={"start": (*wanted.start, *found.points)})
+        plan, spaces, notes = plan_on(*asked, wanted)
+        notes = (*notes, *found.notes())
     return Comparison(
         name=name,
         command=command,
@@ -113,10 +126,11 @@ def _comparison(
         hardware=hardware_of(options, largest(scenario, spaces), first_methods(spaces)),
         asked=asked_of(options),
         results=writable_folder(results),
-        notes=notes,
+        notes=(*notes, *warnings(origins)),
         spaces=spaces,
         space_options=wanted,
         titles={short_name(canonical(m)): title for m, title in named.titles.items()},
+        tuned=origins,
     )
 
 

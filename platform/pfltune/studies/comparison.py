@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from pfltune.budget import Budget
@@ -12,6 +12,7 @@ from pfltune.federation.searched_settings import without_settings
 from pfltune.knobs import Knob
 from pfltune.method import Method
 from pfltune.plugins import absolute
+from pfltune.record import Tuned
 from pfltune.registry import canonical, make_method, reference_title, short_name
 from pfltune.running.job import Job
 from pfltune.scenario import Scenario
@@ -22,7 +23,7 @@ from pfltune.space_file import AS_METHODS_SAY, SpaceOptions
 from pfltune.stages import Stage, sees_test
 from pfltune.studies.spaces import asked_spaces, fitted, held_of, lost_points
 from pfltune.text import count
-from pfltune.variants import Reference, parsed
+from pfltune.variants import parsed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +34,20 @@ class Comparison(Job):
         spaces: the search space of each method.
         space_options: what was asked for of them.
         titles: what the user calls methods, by short name.
+        tuned: whose search chose what a method holds, by short name.
     """
 
     spaces: Mapping[str, SearchSpace]
     space_options: SpaceOptions = AS_METHODS_SAY
     titles: Mapping[str, str] = field(default_factory=dict)
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)
 
     def own_record(self) -> dict[str, Any]:
         """What is searched, and what is held."""
         return {
             "titles": {short_name(m): self._title(m) for m in self.plan.methods},
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
+            "tuned": self.tuned,
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
             "space_options": self.space_options,
@@ -51,8 +55,8 @@ class Comparison(Job):
         }
 
     def searched(self) -> dict[str, tuple[Knob, ...]]:
-        """The dimensions of each search space that the search can reach."""
-        return {short_name(m): tuple(space.reachable()) for m, space in self.spaces.items()}
+        """The dimensions of each search space."""
+        return {short_name(m): tuple(space.varied()) for m, space in self.spaces.items()}
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""
@@ -179,4 +183,4 @@ def _check_once(references: Iterable[str]) -> None:
 def _absolute(method: str) -> str:
     """A method's file by its absolute path, whatever is held: workers run in other folders."""
     known = parsed(method)
-    return str(Reference(absolute(known.base), known.held))
+    return str(replace(known, base=absolute(known.base)))

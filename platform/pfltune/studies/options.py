@@ -114,9 +114,12 @@ class TuneOptions(SearchOptions, total=False):
 
     Attributes:
         knobs: hyperparameters that are held at a value, such as ``{"prefix": "tokens"}``.
+        start_from: a study of Optuna's, ``sqlite:///FILE`` or ``sqlite:///FILE#STUDY``, whose best
+            trials are tried first, as far as their values are searched.
     """
 
     knobs: Mapping[str, Any]
+    start_from: str
 
 
 class ExtendOptions(FreeOptions, total=False):
