@@ -109,6 +109,31 @@ class Tuned(Settings):
     differs: str = ""
 
 
+class Grid(Settings):
+    """The budget of a grid.
+
+    Attributes:
+        over: the values of each knob that is varied, in the order of the axes.
+        seeds: of each cell.
+        seed: that these are made of.
+        test: whether trials are tested, too.
+    """
+
+    over: Mapping[str, tuple[Value, ...]] = Field(min_length=1)
+    seeds: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    test: bool = False
+
+
+BUDGETS = {"sensitivity": Sensitivity, "grid": Grid}
+"""Of the commands that search nothing."""
+WHY_NOT_EXTENDED = {
+    "sensitivity": "is a sensitivity study; it cannot be extended",
+    "grid": "is a grid; for a larger one give its command with more values or seeds and another "
+    "--name: what is known is not trained again",
+}
+
+
 class Change(Settings):
     """Another program took over, since the user accepted it.
 
@@ -122,7 +147,7 @@ class Change(Settings):
 
 
 class Record(Settings):
-    """A comparison, a search of one method, or a sensitivity study.
+    """A comparison, a search of one method, a grid, or a sensitivity study.
 
     Attributes:
         format: of this file.
@@ -134,7 +159,7 @@ class Record(Settings):
         titles: how they are written in a paper, by short name.
         fixed: knobs that the user holds, by short name of the method.
         tuned: whose search chose what is held, by short name of a method that was tuned elsewhere.
-        budget: of the search and the confirmation, or of the study.
+        budget: of the search and the confirmation, or of the grid or study.
         spaces: what was searched, by short name.
         space_options: what was asked for of that.
         limits: lowest and highest value that each knob can have, by short name and knob.
@@ -150,14 +175,14 @@ class Record(Settings):
 
     format: Literal[1] = 1
     id: str = Field(default_factory=lambda: uuid4().hex, pattern="^[0-9a-f]{32}$")
-    command: Literal["compare", "tune", "sensitivity"]
+    command: Literal["compare", "tune", "grid", "sensitivity"]
     name: str
     scenario: Scenario
     methods: tuple[str, ...] = Field(min_length=1)
     titles: Mapping[str, str]
     fixed: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
     tuned: Mapping[str, Tuned] = Field(default_factory=dict)
-    budget: Budget | Sensitivity
+    budget: Budget | Sensitivity | Grid
     spaces: Mapping[str, Any] = Field(default_factory=dict)
     space_options: SpaceOptions = AS_METHODS_SAY
     limits: Mapping[str, Mapping[str, tuple[float | None, float | None]]] = Field(
@@ -174,7 +199,7 @@ class Record(Settings):
 
     @model_validator(mode="after")
     def _budget_of_the_command(self) -> "Record":
-        if isinstance(self.budget, Sensitivity) != (self.command == "sensitivity"):
+        if type(self.budget) is not BUDGETS.get(self.command, Budget):
             raise ValueError(f"budget is not one of pfltune {self.command}")
         return self
 
@@ -260,9 +285,11 @@ class Record(Settings):
             if old.get(key) != new.get(key)
         ]
         if changed:
+            grows = isinstance(self.budget, Budget)
+            more = "add to it with pfltune extend, " if grows else ""
             raise UserError(
                 f"{self.name} began with other settings: {_some(changed)}. "
-                "Resume it with those, add to it with pfltune extend, or choose another --name"
+                f"Resume it with those, {more}or choose another --name"
             )
 
 
@@ -302,8 +329,8 @@ def _check_growth(before: Record, now: Record) -> None:
     Raises:
         UserError: something is; names it.
     """
-    if isinstance(before.budget, Sensitivity) or isinstance(now.budget, Sensitivity):
-        raise UserError(f"{before.name} is a sensitivity study; it cannot be extended")
+    if not (isinstance(before.budget, Budget) and isinstance(now.budget, Budget)):
+        raise UserError(f"{before.name} {WHY_NOT_EXTENDED[before.command]}")
     names = [short_name(method) for method in now.methods]
     if gone := [short_name(m) for m in before.methods if short_name(m) not in names]:
         raise UserError(f"{before.name} has {', '.join(gone)} by now; give the command again")

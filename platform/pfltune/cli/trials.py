@@ -36,7 +36,8 @@ def command(name: str | None, results: Path, as_json: bool) -> None:
     """List the trials that are kept, or those of the comparison NAME.
 
     Each is kept with all that its figures depend on: code, versions, processor, data, knobs, seed.
-    Whatever asks for the same trial again is given it: a comparison, tune, sensitivity or run.
+    Whatever asks for the same trial again is given it: a comparison, tune, grid,
+    sensitivity or run.
     """
     listed = _listed(results, name)
     whole = [(each.entry, each.size) for each in listed if each.entry]

@@ -14,7 +14,7 @@ from pfltune.figures import Figure, Measure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.ranking import Outcome, best_first
-from pfltune.record import RECORD, Change, Record, Sensitivity, read_record
+from pfltune.record import RECORD, Change, Record, read_record
 from pfltune.registry import short_name
 from pfltune.stages import sees_test
 from pfltune.sweeps import refuse_sweep
@@ -275,8 +275,8 @@ class ComparisonResult:
     @property
     def budget(self) -> Budget:
         """What each method could spend."""
-        if isinstance(self.record.budget, Sensitivity):
-            raise TypeError(f"{self.name} is a sensitivity study")
+        if not isinstance(self.record.budget, Budget):
+            raise TypeError(f"{self.name} is no comparison")
         return self.record.budget
 
     @property
@@ -338,7 +338,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
         UserError: there is none of that name, it is no comparison, or it has not begun yet.
     """
     record = find_record(results, name)
-    if isinstance(record.budget, Sensitivity):
+    if not isinstance(record.budget, Budget):
         raise UserError(f"{name!r} is no comparison: it was run by pfltune {record.command}")
     journal = Journal(results / name / record.journal, record.seal)
     if not journal.events:

@@ -50,7 +50,7 @@ def csv_summary(analysis: Analysis) -> str:
     """
     rows = [summary_row(analysis, method) for method in analysis.result.confirmed]
     heads = list(dict.fromkeys(name for row in rows for name in row))
-    return text(heads, [[_cell(row.get(n)) for n in heads] for row in rows]) if rows else ""
+    return text(heads, [[cell_text(row.get(n)) for n in heads] for row in rows]) if rows else ""
 
 
 def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -108,7 +108,8 @@ def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
     }
 
 
-def _cell(value: object) -> object:
+def cell_text(value: object) -> object:
+    """A value as it stands in a CSV, numbers with all digits."""
     return digits(value) if value is None or isinstance(value, float) else value
 
 
