@@ -3,7 +3,6 @@
 import json
 import math
 import statistics
-from dataclasses import replace
 
 import optuna
 import pytest
@@ -29,7 +28,7 @@ from pfltune.ranking import Outcome
 from pfltune.report.choosing import chosen_finalist, fall_of
 from pfltune.report.results import read_results
 from pfltune.report.searching import search_of
-from pfltune.report.tuning import words
+from pfltune.report.tuning import words as search_words
 from pfltune.seal import digest
 from pfltune.search.candidate import Candidate, validation_seed
 from pfltune.search.choosing import Choosing, choice, different
@@ -200,6 +199,8 @@ def test_where_all_finalists_fail_the_search_decides():
 
 
 def test_what_has_nothing_to_search_has_no_finalists():
+    from dataclasses import replace
+
     plan = replace(PLAN, unsearched=frozenset({"fedavg"}))
     ended = Simulation(plan).run()
     assert ended.of("fedavg", "choose") == []
@@ -282,9 +283,11 @@ def test_the_report_tells_how_far_the_chosen_one_fell(tuned):
     assert (found.place, found.trials) == (1 if finalist is first else 2, 4)
     assert math.isclose(found.points, 100 * (search.winner.value - finalist.mean))
     assert (found.validation_seeds, found.test_seeds) == (2, 1)
-    told = words.fall(search)
+    told = search_words.fall(search)
     assert f"; {100 * finalist.mean:.2f} % with 2 fresh seeds; test accuracy " in told
-    assert "The best 2 were trained again with 2 fresh validation" in words.budget_note(result)
+    assert "The best 2 were trained again with 2 fresh validation" in search_words.budget_note(
+        result
+    )
     assert (result.ended, result.planned) == (9, 9)
 
 

@@ -92,6 +92,23 @@ class Sensitivity(Settings):
     seed: int = Field(ge=0)
 
 
+class Tuned(Settings):
+    """The search of another comparison, which chose a method's values.
+
+    Attributes:
+        name, id: of that comparison.
+        method: what it was called there.
+        trials: search trials that it had there.
+        differs: in what the scenario was another there, in words; empty if it was not.
+    """
+
+    name: str
+    id: str
+    method: str
+    trials: int = Field(ge=0)
+    differs: str = ""
+
+
 class Grid(Settings):
     """The budget of a grid.
 
@@ -115,23 +132,6 @@ WHY_NOT_EXTENDED = {
     "grid": "is a grid; for a larger one give its command with more values or seeds and another "
     "--name: what is known is not trained again",
 }
-
-
-class Tuned(Settings):
-    """The search of another comparison, which chose a method's values.
-
-    Attributes:
-        name, id: of that comparison.
-        method: what it was called there.
-        trials: search trials that it had there.
-        differs: in what the scenario was another there, in words; empty if it was not.
-    """
-
-    name: str
-    id: str
-    method: str
-    trials: int = Field(ge=0)
-    differs: str = ""
 
 
 class Change(Settings):
