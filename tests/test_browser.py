@@ -1,7 +1,6 @@
 """Pages as a browser shows them: the report from a file, and MLflow's for a comparison."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import comparisons
 import numpy as np
 import pytest
 import tunings
+from browsers import DRIVER, WAIT_S, errors, headless, wait_for
 from ports import free_port
 
 from pfltune.report.attachment import attach_report
@@ -18,17 +18,11 @@ from pfltune.report.writer import write_report
 from pfltune.tracking.store import Store
 from pfltune.tracking.views import Views, page
 
-selenium = pytest.importorskip("selenium")
-DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(DRIVER is None, reason="no chromedriver; `make debian` installs it"),
 ]
 PFLTUNE = str(Path(sys.executable).with_name("pfltune"))
-WAIT_S = 300
-# MLflow asks itself for a user, whom a server without log-in does not know, and lays its charts out
-# until they fit, which a browser remarks on.
-MLFLOWS_OWN = ("mlflow/users/current", "ResizeObserver loop")
 
 
 @pytest.fixture(scope="module")
@@ -53,35 +47,8 @@ def results(cold_store, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    for flag in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        "--window-size=1700,2600",
-    ):  # fmt: skip
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.set_page_load_timeout(WAIT_S)
-    yield driver
-    driver.quit()
-
-
-def wait_for(browser, *texts: str) -> str:
-    """The text of the page once it holds all of ``texts``."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    def read(driver) -> str:
-        return driver.execute_script("return document.body.innerText")
-
-    WebDriverWait(browser, WAIT_S).until(lambda d: all(text in read(d) for text in texts))
-    return read(browser)
-
-
-def errors(browser) -> list[str]:
-    told = [each for each in browser.get_log("browser") if each["level"] == "SEVERE"]
-    return [e["message"] for e in told if not any(own in e["message"] for own in MLFLOWS_OWN)]
+    with headless(height=2600) as driver:
+        yield driver
 
 
 def test_the_report_is_whole_and_works_from_a_file(results, browser):

@@ -7,7 +7,9 @@ from pathlib import Path
 from mlflow.entities import Metric
 
 from pfltune.errors import ForeignExperiment, TrackingError
+from pfltune.figures import MB_PER_ROUND, PERSONAL, TEST, VAL
 from pfltune.ownership import see_inside
+from pfltune.report.grid import GridResult, best_of, mean
 from pfltune.report.results import ComparisonResult
 from pfltune.tracking.events import now_ms
 from pfltune.tracking.own_store import ARTIFACTS
@@ -32,6 +34,21 @@ def attach_report(
     if not result.is_partial:
         figures = {method.name: method.summary() for method in result.methods}
         attach(results, result.name, result.id, figures, folder, tell)
+
+
+def attach_grid(
+    results: Path, result: GridResult, folder: Path, tell: Callable[[str], object]
+) -> None:
+    """Put a grid's report and the figures of each method's best cell on its methods' runs.
+
+    Nothing is attached while the grid runs.
+
+    Raises:
+        TrackingError: MLflow cannot be written.
+    """
+    if not result.is_partial:
+        figures = {method: _best_figures(result, method) for method in result.methods}
+        attach(results, result.record.name, result.record.id, figures, folder, tell)
 
 
 def attach(
@@ -77,6 +94,16 @@ def attach(
                 tell(f"MLflow at {store.address} cannot be written ({reason(error)}): waiting")
         time.sleep(wait)
         wait = min(2 * wait, LONGEST_WAIT_S)
+
+
+def _best_figures(result: GridResult, method: str) -> dict[str, float]:
+    """Of the best cell of a method; none without a figure."""
+    best = best_of([cell for cell in result.cells if cell.method == method])
+    if best is None:
+        return {}
+    tested = {TEST.name: mean(best.tests)} if best.tests else {}
+    costs = {MB_PER_ROUND.name: best.mb_per_round, PERSONAL.name: best.personal}
+    return {VAL.name: best.mean, **tested, **costs}
 
 
 def _attach(

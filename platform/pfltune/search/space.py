@@ -229,7 +229,7 @@ def _whole_space(cls: type[Method]) -> SearchSpace:
 
 def _inherited(cls: type[Method], parent: type[Method]) -> SearchSpace:
     above, theirs = _space_of(parent, parent.__name__), knobs_of(parent)
-    searched = {dimension.name: dimension for dimension in above.dimensions}
+    searched = {dimension.name: dimension for dimension in above.offered}
     same = {name for name, knob in knobs_of(cls).items() if knob.alike(theirs.get(name))}
     dimensions = [
         replace(searched[name], when=knob.when) if name in same else knob
