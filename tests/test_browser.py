@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ports import free_port
 
+from pfltune.report.analysis import analyse
 from pfltune.report.attachment import attach_report
 from pfltune.report.writer import write_report
 from pfltune.tracking.store import Store
@@ -41,7 +42,9 @@ def results(cold_store, tmp_path_factory):
         )
     }  # fmt: skip
     comparisons.record(store, "pages", methods)
-    attach_report(folder, write_report(folder, "pages"), folder / "pages" / "report", pytest.fail)
+    attach_report(
+        folder, analyse(write_report(folder, "pages")), folder / "pages" / "report", pytest.fail
+    )
     return folder
 
 

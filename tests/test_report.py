@@ -59,7 +59,7 @@ def written(cold_store, tmp_path_factory):
     comparisons.record(store, "one", METHODS)
     folder = results / "one" / "report"
     result = write_report(results, "one")
-    attach_report(results, result, folder, pytest.fail)
+    attach_report(results, analyse(result), folder, pytest.fail)
     return store, result, folder
 
 
@@ -160,7 +160,7 @@ def test_writing_again_changes_nothing(written):
     store, result, folder = written
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     again = write_report(store.results, "one")
-    attach_report(store.results, again, folder, pytest.fail)
+    attach_report(store.results, analyse(again), folder, pytest.fail)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     for method in result.confirmed:
         run = method_runs(store, "one")[method.name].info.run_id
@@ -266,7 +266,11 @@ def test_steps_of_adaptation_stand_beside_those_of_training():
             ),
             1.0,
         )  # fmt: skip
-        counted = {"rounds": 4.0, "train/steps": steps, "train/adaptation_steps": adapted}
+        counted = {
+            "rounds": 4.0,
+            "train/total_steps": steps,
+            "train/total_adaptation_steps": adapted,
+        }
         run = ConfirmedRun(1, figures | counted, {})
         return MethodResult("a", "A", {}, (run,), 1, 0, 0.0, ())
 
@@ -310,7 +314,7 @@ def running(cold_store, tmp_path_factory):
 
 def test_a_running_comparison_is_reported_as_partial_and_left_alone(running, tmp_path):
     result = write_report(running.results, "half", tmp_path)
-    attach_report(running.results, result, tmp_path, pytest.fail)
+    attach_report(running.results, analyse(result), tmp_path, pytest.fail)
     html = (tmp_path / "report.html").read_text()
     assert "Partial: 8 of 12 trials have ended; without a confirmed run so far: Local." in html
     html5lib.HTMLParser(strict=True).parse(html)
@@ -516,7 +520,7 @@ def test_a_report_waits_for_mlflow_and_says_so_once(cold_store, tmp_path, monkey
     client = Away(Store(tmp_path).client, times=3)
     monkeypatch.setattr(Store, "client", property(lambda store: client))
     monkeypatch.setattr(attachment, "FIRST_WAIT_S", 0.01)
-    attach_report(tmp_path, result, tmp_path / "one" / "report", told.append)
+    attach_report(tmp_path, analyse(result), tmp_path / "one" / "report", told.append)
     assert len(told) == 1
     assert "secret-word" not in told[0]
     for run in method_runs(Store(tmp_path), "one").values():
@@ -527,5 +531,5 @@ def test_a_report_waits_for_mlflow_and_says_so_once(cold_store, tmp_path, monkey
     with pytest.raises(
         TrackingError, match=r"could not be attached in MLflow at .*no answer"
     ) as end:
-        attach_report(tmp_path, result, tmp_path / "one" / "report", told.append)
+        attach_report(tmp_path, analyse(result), tmp_path / "one" / "report", told.append)
     assert "secret-word" not in str(end.value)

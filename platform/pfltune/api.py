@@ -27,7 +27,8 @@ from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.method import Method
 from pfltune.record import Record, Sensitivity
 from pfltune.registry import reference_to
-from pfltune.report.attachment import attach, attach_report
+from pfltune.report.attachment import Told, attach, attach_report
+from pfltune.report.description import of_study
 from pfltune.report.notebook import Results, SensitivityResults, SweepResults
 from pfltune.report.partition import write_partition
 from pfltune.report.results import find_record, read_results
@@ -53,7 +54,6 @@ from pfltune.studies.options import (
     results_folder,
 )
 from pfltune.studies.progress import ComparisonLines, StudyLines, SweepLines
-from pfltune.studies.sensitivity import METHOD
 from pfltune.studies.sweep import jobs_of, sweep_of, swept_texts
 from pfltune.sweeps import Sweep, read_sweep
 from pfltune.text import count
@@ -242,7 +242,8 @@ def sensitivity(
     found = SensitivityResults(record, job.folder, study_trials(record, job.folder))
     write_sensitivity(record, found.cells, job.folder)
     view.show(found)
-    attach(job.results, job.name, record.id, {METHOD: {}}, found.report, view.voice.warn)
+    told = Told(of_study(job.name, found.cells), found.table.reset_index())
+    attach(job.results, job.name, record.id, told, found.report, view.voice.warn)
     if not found.cells:
         raise Halted("no part has a figure: every trial failed")
     return found
@@ -430,7 +431,7 @@ def reported(job: Job, view: View) -> Results:
     view.voice.tell("Writing the report")
     found = Results(write_report(job.results, job.name), job.folder)
     view.show(found)
-    attach_report(job.results, found.result, job.folder / "report", view.voice.warn)
+    attach_report(job.results, found.analysis, job.folder / "report", view.voice.warn)
     if not found.result.confirmed:
         raise Halted("no method has a figure: every trial failed")
     return found
@@ -476,7 +477,7 @@ def _reported_sweep(
     write_sweep(found.found, results)
     view.show(found)
     for cell in cells:
-        attach_report(results, cell.result, cell.report.parent, view.voice.warn)
+        attach_report(results, cell.analysis, cell.report.parent, view.voice.warn)
     lost = next((each.error for each in ran if isinstance(each.error, TrackingError)), None)
     if lost is not None:
         raise lost

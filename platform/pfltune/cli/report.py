@@ -94,6 +94,7 @@ def _report_one(
     target: float | None,
     left_out: Collection[str],
 ) -> Path:
+    from pfltune.report.analysis import analyse
     from pfltune.report.attachment import attach_report
     from pfltune.report.writer import write_report
     from pfltune.sweeps import read_sweep
@@ -105,7 +106,8 @@ def _report_one(
     result = write_report(results, name, out, reference, target, left_out)
     _show(result, [result])
     if out is None:
-        attach_report(results, result, results / name / "report", partial(click.echo, err=True))
+        told = analyse(result, reference, target)
+        attach_report(results, told, results / name / "report", partial(click.echo, err=True))
     if result.damage:
         raise Halted(f"{result.damage}; the report has what stands before it")
     return out or results / name / "report"

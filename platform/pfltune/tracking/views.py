@@ -30,7 +30,10 @@ def experiment_tags() -> dict[str, str]:
     """Tags of an experiment: its kind and its views."""
     views = {
         METHODS: _view("tags.stage = 'summary'", _columns(OF_METHODS)),
-        TRIALS: _view("tags.stage != 'summary'", (*_columns(OF_TRIALS), *BESIDE)),
+        TRIALS: _view(
+            "tags.stage != 'summary' AND tags.stage != 'comparison'",
+            (*_columns(OF_TRIALS), *BESIDE),
+        ),
     }
     return KIND | {SHARED + name: json.dumps(state) for name, state in views.items()}
 
