@@ -1,7 +1,8 @@
 """Where the CPU time of a whole `pfltune compare` goes: training and evaluation, or all else.
 
-Trials count their own CPU seconds (`time/total_cpu_s`). Those of everything that the command starts, Ray
-included, are read from /proc; its processes are known by a variable in their environment.
+Trials count their own CPU seconds (`time/total_cpu_s`). Those of everything that the command
+starts, Ray included, are read from /proc; its processes are known by a variable in their
+environment.
 """
 
 import os
