@@ -223,6 +223,7 @@ class Runs:
     def _stop_watching(self) -> None:
         if self._system:
             self._system.stop()
+            self._system = None
 
     def _terminate(self, name: str, status: str, time: int | None = None) -> None:
         self._store.client.set_terminated(self._ids[name], status, end_time=time)
