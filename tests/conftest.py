@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("pfltune")
+# Below nohup it is ignored, and by all processes that the tests start: some wait for it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SLOW_S = 3600
 

@@ -189,12 +189,12 @@ def test_sighup_that_nohup_ignores_stays_ignored():
 
 
 STOPPED = """
-import signal
+import time
 from pfltune.running.stopping import stopping_by_signals
 with stopping_by_signals(lambda: print("stopping", flush=True)) as stopping:
     print("up", flush=True)
     while not stopping:
-        signal.pause()
+        time.sleep(0.05)
     print("tidied up", flush=True)
 """
 

@@ -33,7 +33,7 @@ def report_writing(quick: bool) -> list[Row]:
         size = (results / "large" / "report" / "report.html").stat().st_size
     spread = f"{min(seconds):.1f} to {max(seconds):.1f}"
     return [
-        Row(NAME, case, median(seconds), "s", "≤ 60", spread),
+        Row(NAME, case, median(seconds), "s", "≤ 15", spread),
         Row(NAME, f"{case}: report.html", size / 1e6, "MB", "≤ 3"),
     ]
 
