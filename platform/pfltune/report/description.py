@@ -65,7 +65,8 @@ def fitting(sentences: Iterable[str], table: Sequence[Sequence[str]], places: It
         told = f"{said}\n\n{markdown(table[:shown])}{rest}\n{listed}"
         if len(told) <= LONGEST:
             return told
-    return f"{said[: LONGEST - len(listed) - 3]} …\n\n{listed}"
+    rest = f" …\n\n{listed}"
+    return said[: LONGEST - len(rest)] + rest
 
 
 def _more(result: ComparisonResult) -> list[str]:
