@@ -259,6 +259,24 @@ def test_a_method_without_a_best_configuration_has_failed(store):
     assert {run["status"] for run in content(store).values()} == {"FAILED"}
 
 
+def test_a_trial_that_was_stopped_early_is_killed_and_whole(store):
+    """An interruption's KILLED has no outcome, and is filled up."""
+    stopped = [
+        *EVENTS[:5],
+        TrialEnded("fedavg-search-1", "stopped early", 1, time=2000),
+        *EVENTS[6:],
+    ]
+    tell_all(mirror_in(store), stopped)
+    before = content(store)
+    assert before["fedavg-search-1"]["status"] == "KILLED"
+    assert before["fedavg-search-1"]["tags"]["outcome"] == "stopped early"
+    assert before["all methods"]["status"] == "FINISHED"
+    store.client = Faulty(store.client, lambda *_: None)
+    tell_all(mirror_in(store), stopped)
+    assert content(store) == before
+    assert "update_run" not in store.client.calls, "it was not opened again"
+
+
 def test_telling_everything_again_changes_nothing(store, undisturbed):
     tell_all(mirror_in(store))
     ids = {run.info.run_id for run in all_runs(store)}

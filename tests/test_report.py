@@ -168,9 +168,7 @@ def test_the_store_shows_the_table_on_the_runs_of_the_methods(written):
     assert drawn == {f"figures/{path.name}" for path in folder.glob("*.png")}
 
 
-def test_mlflow_loads_the_table_as_one_of_its_own_however_often_it_was_written(
-    written, monkeypatch
-):
+def test_mlflow_loads_the_table_once_however_often_it_was_written(written, monkeypatch):
     store, result, folder = written
     attach_report(store.results, analyse(result), folder, pytest.fail)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)  # where its client looks for runs
