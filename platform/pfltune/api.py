@@ -27,7 +27,7 @@ from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.method import Method
 from pfltune.record import Record, Sensitivity
 from pfltune.registry import reference_to
-from pfltune.report.attachment import Told, attach, attach_report
+from pfltune.report.attachment import Attachment, attach, attach_report
 from pfltune.report.description import of_study
 from pfltune.report.notebook import Results, SensitivityResults, SweepResults
 from pfltune.report.partition import write_partition
@@ -242,7 +242,7 @@ def sensitivity(
     found = SensitivityResults(record, job.folder, study_trials(record, job.folder))
     write_sensitivity(record, found.cells, job.folder)
     view.show(found)
-    told = Told(of_study(job.name, found.cells), found.table.reset_index())
+    told = Attachment(of_study(job.name, found.cells), found.table.reset_index())
     attach(job.results, job.name, record.id, told, found.report, view.voice.warn)
     if not found.cells:
         raise Halted("no part has a figure: every trial failed")

@@ -33,7 +33,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 15.0
 
 
 @dataclass(frozen=True)
-class Told:
+class Attachment:
     """What MLflow is told of a comparison that has ended.
 
     Attributes:
@@ -61,7 +61,7 @@ def attach_report(
     """
     result = analysis.result
     if not result.is_partial:
-        told = Told(
+        told = Attachment(
             of_comparison(analysis),
             table_frame(analysis).reset_index(),
             {method.name: of_method(analysis, method) for method in result.methods},
@@ -74,7 +74,7 @@ def attach(
     results: Path,
     name: str,
     comparison: str,
-    told: Told,
+    told: Attachment,
     folder: Path,
     tell: Callable[[str], object],
 ) -> None:
@@ -115,7 +115,7 @@ def attach(
         wait = min(2 * wait, LONGEST_WAIT_S)
 
 
-def _attach(store: Store, name: str, comparison: str, told: Told, folder: Path) -> None:
+def _attach(store: Store, name: str, comparison: str, told: Attachment, folder: Path) -> None:
     experiment = own_experiment(store, name, comparison)
     if experiment is None or experiment.lifecycle_stage != "active":
         return
@@ -130,7 +130,7 @@ def _attach(store: Store, name: str, comparison: str, told: Told, folder: Path) 
     store.client.set_experiment_tag(experiment.experiment_id, NOTE_TAG, told.note)
 
 
-def _tell_method(store: Store, run: Run, told: Told) -> None:
+def _tell_method(store: Store, run: Run, told: Attachment) -> None:
     """What is not there yet."""
     method = run.data.tags["method"]
     new = [
@@ -144,7 +144,7 @@ def _tell_method(store: Store, run: Run, told: Told) -> None:
         store.client.set_tag(run.info.run_id, NOTE_TAG, told.notes[method])
 
 
-def _tell_all(store: Store, run: str, told: Told, folder: Path) -> None:
+def _tell_all(store: Store, run: str, told: Attachment, folder: Path) -> None:
     """Report, pictures and table; MLflow's own ``log_table`` would append to one that is there."""
     store.client.log_artifacts(run, str(folder), "report")
     for picture in sorted(folder.glob("*.png")):
