@@ -34,6 +34,8 @@ METHODS = {
     ),
 }
 PATIENCE_S = 600
+BESIDE = Path(sys.executable).parent
+LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # a dozen processes for GenAI
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
@@ -120,7 +122,7 @@ def served(title, folder, **instead):
         server = subprocess.Popen(
             ["bash", "-c", text.replace("\nmlflow", "\nexec mlflow")],
             cwd=folder,
-            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            env={**os.environ, **LIGHT, "PATH": f"{BESIDE}:{os.environ['PATH']}"},
             stdout=log,
             stderr=log,
             start_new_session=True,
