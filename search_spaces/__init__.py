@@ -1,1 +1,1 @@
-"""One YAML per method: what the search may vary, and the published values that it tries first."""
+"""One YAML per method: what the search may vary, and the values that it tries first."""

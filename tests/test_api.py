@@ -93,11 +93,11 @@ def test_trials_and_curves_are_those_of_the_journal(found):
 
 
 def test_the_best_configuration_is_named_by_method(found):
-    assert found.best("fedrep") == found.best("FedRep") == {"lr": 0.1, "prefix": "tokens"}
+    assert found.best_of("fedrep") == found.best_of("FedRep") == {"lr": 0.1, "prefix": "tokens"}
     with pytest.raises(UserError, match=r"unknown method 'fedrap'.*fedrep"):
-        found.best("fedrap")
+        found.best_of("fedrap")
     with pytest.raises(UserError, match="choose from: broken, fedrep, local"):
-        found.best()
+        found.best_of()
 
 
 def test_a_notebook_shows_table_and_figure_and_runs_no_strangers_markup(found):
@@ -222,7 +222,7 @@ def test_two_calls_in_one_process_and_a_third_that_goes_on(tmp_path, capsys):
     second = pfltune.tune(FedAvg, name="two", results=tmp_path, knobs={"lr": 0.05}, **OPTIONS)
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "")
-    assert second.best() == {"lr": 0.05}
+    assert second.best == {"lr": 0.05}
     assert first.report.is_file()
     again = pfltune.compare(resume="one", results=tmp_path)
     pd.testing.assert_frame_equal(again.table, first.table)

@@ -1,22 +1,23 @@
 """Pages as a browser shows them: the report from a file, and MLflow's for a comparison."""
 
-import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import quote
 
+import browsed
 import comparisons
 import numpy as np
 import pytest
+import tunings
 from ports import free_port
 
 from pfltune.report.analysis import analyse
 from pfltune.report.attachment import attach_report
 from pfltune.report.writer import write_report
 from pfltune.tracking.store import Store
-from pfltune.tracking.views import TRIALS, page
+from pfltune.tracking.views import Views, page
 
 selenium = pytest.importorskip("selenium")
 DRIVER = shutil.which("chromedriver")
@@ -32,7 +33,7 @@ MLFLOWS_OWN = ("mlflow/users/current",)
 
 @pytest.fixture(scope="module")
 def results(cold_store, tmp_path_factory):
-    """Three methods, four seeds, eight clients, written by the mirror and reported."""
+    """Three methods, four seeds, eight clients, reported; a search and a grid. MLflow has them."""
     folder = tmp_path_factory.mktemp("browser") / "results"
     store, rng = cold_store(folder), np.random.default_rng(0)
     methods = {
@@ -42,9 +43,12 @@ def results(cold_store, tmp_path_factory):
         )
     }  # fmt: skip
     comparisons.record(store, "pages", methods)
-    attach_report(
-        folder, analyse(write_report(folder, "pages")), folder / "pages" / "report", pytest.fail
-    )
+    views = Views("tune", {browsed.METHOD: browsed.SPACE}, (browsed.RUNG,))
+    browsed.write(store, "tuned", "tune", views, "search", browsed.SEARCH)
+    cells = Views("grid", {browsed.METHOD: (browsed.LR, browsed.LENGTH)})
+    browsed.write(store, "cells", "tune", cells, "grid", browsed.GRID)
+    analysis = analyse(write_report(folder, "pages"))
+    attach_report(folder, analysis, folder / "pages" / "report", pytest.fail)
     return folder
 
 
@@ -116,6 +120,36 @@ def test_a_click_on_a_heading_sorts_the_table(results, browser):
     assert seen[0] == seen[1][::-1], "once up, once down"
 
 
+@pytest.mark.parametrize("width", [1600, 1000])
+def test_the_page_of_a_tuning_answers_first_and_fits(tmp_path, browser, width):
+    tunings.write(tmp_path, "look", tunings.chosen())
+    write_report(tmp_path, "look")
+    browser.set_window_size(width, 1000)
+    browser.get((tmp_path / "look" / "report" / "report.html").as_uri())
+    shown = wait_for(browser, "FedPerfix: lr = ", "Next.")
+    assert shown.index("Test accuracy 65.00 ± 1.00 %") < shown.index("The best configurations")
+    first = browser.execute_script(
+        "const table = document.querySelector('table');"
+        "const read = row => [...row.cells].map(cell => cell.innerText.trim());"
+        "return [read(table.tHead.rows[0]), read(table.tBodies[0].rows[0])]"
+    )
+    row = dict(zip(*first, strict=True))
+    assert row["trial"].endswith("chosen")
+    assert float(row["lr"]) > 0
+    assert row["prefix_length"].isdigit()
+    drawn = browser.execute_script(
+        "return [...document.images].map(i => [i.alt, i.complete && i.naturalWidth > 0,"
+        "i.getBoundingClientRect().right <= window.innerWidth])"
+    )
+    assert any("slices" in alt and "prefix_length" in alt and "lr" in alt for alt, *_ in drawn)
+    assert any("contour" in alt and "prefix_length" in alt and "lr" in alt for alt, *_ in drawn)
+    assert all(is_there and fits for _, is_there, fits in drawn)
+    assert not browser.execute_script(
+        "return document.documentElement.scrollWidth > window.innerWidth"
+    )
+    assert errors(browser) == []
+
+
 @pytest.fixture(scope="module")
 def served(results):
     command = [PFLTUNE, "ui", "pages", "--port", str(free_port()), "--results", str(results)]
@@ -140,22 +174,106 @@ def test_mlflow_opens_with_methods_accuracy_and_megabytes(served, browser):
     assert errors(browser) == []
 
 
-def test_mlflow_shows_the_trials_in_a_view_of_their_own(served, browser):
-    experiment = served.partition("/experiments/")[2].partition("/")[0]
-    browser.get(served.partition("/#")[0] + page(experiment, TRIALS))
+def address(served: str, store: Store, name: str, view: str, charts: bool = True) -> str:
+    """Where a view of an experiment is opened, as charts or as a table."""
+    experiment = store.client.get_experiment_by_name(name).experiment_id
+    mode = "CHART" if charts else "TABLE"
+    return served.partition("/#")[0] + re.sub(r"(?<=Mode=)\w+", mode, page(experiment, view))
+
+
+def cards(browser) -> dict[str, list[list[str]]]:
+    """The lines of each chart below the headings that are not folded, once all are drawn."""
+    found = browser.execute_script(
+        """
+        const test = name => `[data-testid=experiment-view-compare-runs-${name}]`;
+        const text = element => element.innerText.split('\\n');
+        return [...document.querySelectorAll('[class*=collapse-item-active]')].map(part =>
+            [text(part.querySelector(test('section-header')))[0],
+             [...part.querySelectorAll(test('card'))].map(text)]);
+        """
+    )
+    return dict(found)
+
+
+def rows(browser) -> list[str]:
+    """What the table of runs says, row by row; MLflow keeps the names in a part of its own."""
+    return browser.execute_script(
+        """
+        const found = {};
+        for (const row of document.querySelectorAll('.ag-row'))
+            (found[row.getAttribute('row-index')] ??= []).push(row.innerText);
+        return Object.keys(found).sort((a, b) => a - b).map(row => found[row].join(' '));
+        """
+    )
+
+
+def test_mlflow_shows_the_trials_in_a_view_of_their_own(served, browser, results):
+    browser.get(address(served, Store(results), "pages", "trials", charts=False))
     wait_for(browser, "alpha-search-0", "gamma-confirm-0", "val/best_accuracy")
     assert errors(browser) == []
 
 
-def test_mlflow_draws_the_tuned_knobs_as_axes_of_numbers(served, browser, results):
-    """Its parallel coordinates, of the trials that a search with two values had."""
-    experiment = served.partition("/experiments/")[2].partition("/")[0]
-    found = Store(results).client.search_runs(
-        [experiment], "tags.stage = 'search' and tags.method = 'alpha'"
-    )
-    runs, of = (
-        quote(json.dumps(ids)) for ids in ([run.info.run_id for run in found], [experiment])
-    )
-    browser.get(served.partition("/#")[0] + f"/#/compare-runs?runs={runs}&experiments={of}")
-    wait_for(browser, "Parallel Coordinates Plot", "lr", "0.10000", "0.20000")
+def test_mlflow_draws_what_methods_learn(served, browser, results):
+    """A curve and a point for each method: groups of its confirmation trials."""
+    browser.get(address(served, Store(results), "pages", "curves"))
+    shown = wait_for(browser, "Validation accuracy", "Test accuracy and MB", "12 matching runs")
+    wait_for(browser, "Step", "gamma (val/accuracy)")
+    drawn = cards(browser)
+    by_round, by_mb = drawn["Validation accuracy"]
+    assert {"Step", "alpha (val/accuracy)", "gamma (val/accuracy)"} <= set(by_round)
+    assert {"comm/total_mb", "alpha (val/accuracy)"} <= set(by_mb)
+    points, bars = drawn["Test accuracy and MB"]
+    assert {"comm/total_mb", "selected/test_accuracy", "alpha", "beta", "gamma"} <= set(points)
+    assert {"0.80", "alpha"} & set(bars)
+    assert "search" not in shown
     assert errors(browser) == []
+
+
+def test_mlflow_draws_what_a_search_found_at_equal_rounds(served, browser, results):
+    store = Store(results)
+    browser.get(address(served, store, "tuned", "tuning"))
+    wait_for(browser, "prefix=tokens", "6 matching runs")
+    wait_for(browser, "prefix_length vs. lr vs. val/best_at_round_3", "rounds")
+    drawn = cards(browser)
+    assert list(drawn)[:4] == [
+        "All trials",
+        "prefix=tokens",
+        "prefix=adapter",
+        "Each knob at round 3",
+    ]
+    lines, plane = drawn["prefix=tokens"]
+    assert {"prefix_length", "lr", "rounds", "val/best_accuracy"} <= set(lines)
+    assert plane[0] == "prefix_length vs. lr vs. val/best_at_round_3"
+    assert {"prefix_length", "lr", "alpha-search-0"} <= set(plane)
+    assert drawn["All trials"][0][0] == "Parallel Coordinates"
+    assert errors(browser) == []
+
+    browser.get(address(served, store, "tuned", "tuning", charts=False))
+    wait_for(browser, "selected/val_accuracy", "alpha-search-5", "prefix_length")
+    first, second, third, *_ = rows(browser)
+    assert first.startswith("alpha-search-1")
+    assert second.startswith("alpha-search-0")
+    assert "0.9" in third or "stopped" in third or "-search-" in third
+
+
+def test_mlflow_draws_the_cells_of_a_grid(served, browser, results):
+    """The mean over the seeds of each."""
+    browser.get(address(served, Store(results), "cells", "grid"))
+    wait_for(browser, "Means over seeds", "12 matching runs", "prefix_length vs. lr")
+    plane, bars = cards(browser)["Means over seeds"]
+    assert plane[0] == "prefix_length vs. lr vs. selected/val_accuracy"
+    assert {"prefix_length", "lr"} <= set(plane)
+    assert bars[0] == "selected/val_accuracy"
+    assert errors(browser) == []
+
+
+def test_the_menu_of_mlflow_has_the_views_in_their_order(served, browser, results):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get(address(served, Store(results), "tuned", "methods", charts=False))
+    wait_for(browser, "methods", "alpha")
+    menu = browser.find_element(By.CSS_SELECTOR, "[data-testid=saved-views-trigger]")
+    menu.send_keys(Keys.ENTER)
+    shown = wait_for(browser, "Save as new view" if False else "trials", "curves", "tuning")
+    assert shown.index("curves") < shown.index("tuning") < shown.index("trials")

@@ -228,12 +228,15 @@ def test_a_taken_name_is_refused(one_worker, called):
 
 def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
     command = [PFLTUNE, "tune", "fedperfix", "--set", "prefix=tokens", "--trials", "2", *SHORT]
-    command += ["--name", "tuned", "--workers", "1"]
+    command += ["--name", "tuned", "--workers", "1", "--finalists", "2", "--finalist-seeds", "2"]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=PATIENCE_S, cwd=one_worker.parent
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Best of 2 search trials" in done.stdout
+    assert "2 finalists with 2 validation seeds" in done.stdout
+    told = " ".join(done.stdout.split())
+    assert "held: prefix = tokens" in told
+    assert re.search(r"of 2.*; \d+\.\d ± \d+\.\d % over 2 fresh seeds of validation", told)
     again = next(line for line in done.stdout.splitlines() if line.startswith("Again:"))
     assert "--set prefix=tokens" in again
     assert "--set prefix_length=" in again
@@ -247,7 +250,7 @@ def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
         cwd=one_worker.parent,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    (found,) = re.findall(r"fresh seed .*test (\d+\.\d+) %", done.stdout)
+    (found,) = re.findall(r"Test accuracy (\d+\.\d+) %", told)
     assert f"test accuracy {found} %" in ran.stdout, "it is repeated as it was"
 
 

@@ -63,6 +63,7 @@ def told(found) -> list:
             method.title,
             method.best,
             method.search_trials,
+            [(finalist.knobs, finalist.values) for finalist in method.finalists],
             [(run.knobs, run.outcome, run.rounds, run.curve) for run in method.searched],
             [
                 (run.seed, run.curves, run.val, run.test, run.clients, unclocked(run.metrics))
@@ -83,9 +84,12 @@ def test_what_is_extended_in_steps_equals_what_is_asked_for_at_once(tmp_path, mo
     count = Counter(tmp_path)
     here = {"results": tmp_path / "steps"}
 
-    pfltune.tune(count.method, name="mine", trials=2, generation=2, seeds=1, **SMALL, **here)
-    # Two trials to the rung after round 1, one of them to the end, and the confirmation.
-    assert count() == 2 + 1 + ROUNDS
+    finals = {"finalists": 2, "finalist_seeds": 1}
+    pfltune.tune(
+        count.method, name="mine", trials=2, generation=2, seeds=1, **finals, **SMALL, **here
+    )
+    # Two trials to the rung after round 1, one of them to the end, two finalists, the confirmation.
+    assert count() == 2 + 1 + 2 * ROUNDS + ROUNDS
 
     pfltune.extend("mine", ["fedavg", VARIANT], **here)
     assert count() == 0, "only what is new is trained"
@@ -101,11 +105,14 @@ def test_what_is_extended_in_steps_equals_what_is_asked_for_at_once(tmp_path, mo
     with monkeypatch.context() as patch:
         patch.setattr("pfltune.running.opening.claim", killed)  # after the record was written
         with pytest.raises(KeyboardInterrupt):
-            pfltune.extend("mine", trials=4, **here)
+            pfltune.extend("mine", trials=4, finalist_seeds=2, **here)
     assert read_record(tmp_path / "steps" / "mine").budget.generations == (2, 2)
     assert count() == 0
     extended = pfltune.compare(resume="mine", **here)
-    assert count() in (3, 3 + 2 * ROUNDS), "the second generation, and a new best if there is one"
+    (mine,) = (method for method in extended.result.methods if method.name == "counted")
+    new = [t for t in mine.trials if t.started.stage != "search" and not t.started.reused]
+    assert len(new) >= 2, "a second seed of each finalist"
+    assert count() == 3 + ROUNDS * len(new), "the second generation, and what follows from it"
 
     at_once = pfltune.compare(
         [count.method, "fedavg", VARIANT],
@@ -113,6 +120,8 @@ def test_what_is_extended_in_steps_equals_what_is_asked_for_at_once(tmp_path, mo
         trials=4,
         generation=2,
         seeds=2,
+        finalists=2,
+        finalist_seeds=2,
         **SMALL,
         results=tmp_path / "whole",
     )
@@ -133,7 +142,7 @@ def _check_mlflow(results: Path, found) -> None:
     experiment = client.get_experiment_by_name("mine")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     names = [run.info.run_name for run in runs]
-    assert len(names) == len(set(names)) == 1 + 3 + 3 * 2 + 2 * 4 + 1
+    assert len(names) == len(set(names)) == 1 + 3 + 3 * 2 + 2 * 2 * 2 + 2 * 4 + 1
     stopped = [run for run in runs if run.info.status != "FINISHED"]
     assert {run.data.tags["outcome"] for run in stopped} <= {"stopped early"}
     by_name = {run.info.run_name: run for run in runs}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pfltune.federation.fingerprint import fingerprint
+from pfltune.federation.searched_settings import NAMES
 
 
 def with_protocol(ground, **changes):
@@ -12,8 +13,8 @@ def with_protocol(ground, **changes):
 
 
 CHANGES = {
-    "batch size": lambda g: with_protocol(g, batch_size=4),
-    "epochs": lambda g: with_protocol(g, local_epochs=2),
+    "rounds": lambda g: with_protocol(g, rounds=9),
+    "evaluations": lambda g: with_protocol(g, evaluate_every=2),
     "unseen": lambda g: replace(g, unseen=frozenset({1})),
     "preprocessing": lambda g: replace(
         g, preprocessing=g.preprocessing.model_copy(update={"augment": ("flip",)})
@@ -36,3 +37,11 @@ def test_whatever_moves_a_trial_moves_a_digest(what, federation):
 def test_where_weights_were_read_from_does_not(federation):
     elsewhere = federation.backbone.model_copy(update={"weights": "/elsewhere/w.safetensors"})
     assert fingerprint(replace(federation, backbone=elsewhere)) == fingerprint(federation)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_search_may_vary_does_not_since_each_trial_has_its_own(name, federation):
+    """It stands in the key of a trial beside its knobs, see test_trial_spec.py."""
+    assert fingerprint(with_protocol(federation, **{name: 1})) == fingerprint(
+        with_protocol(federation, **{name: 2})
+    )

@@ -337,7 +337,7 @@ TEXTS += ["nothing.py:X", "nothing.yaml", "/dev/null:x.py:Y", "..py:", ".yaml", 
 SHARED = ["--scenario", "-o", "--override", "--threads", "--device", "--precision", "--seed"]
 POOL = [*SHARED, "--name", "--resume", "--workers", "--gpus-per-trial", "--results", "--seeds"]
 POOL += ["--checkpoints", "--checkpoint-seconds", "--checkpoint-rounds", "--trial-limit"]
-SEARCH = [*POOL, "--trials", "--generation", "--eta"]
+SEARCH = [*POOL, "--trials", "--generation", "--eta", "--finalists", "--finalist-seeds"]
 OPTIONS = {
     "compare": [*SEARCH, "--methods"],
     "tune": [*SEARCH, "--set"],

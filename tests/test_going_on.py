@@ -22,6 +22,8 @@ BEGUN = {
     "sensitivity": ["--lr", "0.05", "--seeds", "2"],
 }
 SEARCH = ["--trials", "6", "--generation", "3", "--eta", "2"]
+SEARCH += ["--finalists", "2", "--finalist-seeds", "2"]
+SEARCH += ["--search", "protocol.local_epochs=1,2,5", "--start", "protocol.local_epochs=5"]
 COMMON = ["-o", "protocol.rounds=4", "--seed", "7", "--threads", "1", "--device", "cpu"]
 COMMON += ["--precision", "float32", "--deterministic"]
 FREE = {
@@ -49,16 +51,24 @@ DECIDING = {
     "generation": ["--generation", "2"],
     "eta": ["--eta", "3"],
     "seeds": ["--seeds", "3"],
+    "finalists": ["--finalists", "4"],
+    "finalist_seeds": ["--finalist-seeds", "4"],
     "seed": ["--seed", "8"],
+    "search": ["--search", "protocol.local_epochs=1,2,5,7"],
+    "start": ["--start", "protocol.local_epochs=1"],
+    "space": ["--space", "space.yaml"],
     "lr": ["--lr", "0.06"],
     "threads": ["--threads", "2"],
     "device": ["--device", "cuda"],
     "precision": ["--precision", "bfloat16"],
 }
 """What decides the figures, another value than at first."""
+SPACE = "fedavg:\n  search: {lr: {high: 0.5}}\n"
+"""Of ``fedavg``, of which --space holds another dimension than at first."""
 ABOUT = {
     "fresh",
     "name",
+    "pair",
     "resume",
     "results",
     "as_json",
@@ -139,6 +149,7 @@ def recorded(job):
 def begin(call, command):
     free = [word for option, value, *_ in FREE.values() for word in (option, value) if word]
     search = SEARCH if command != "sensitivity" else []
+    Path("space.yaml").write_text(SPACE)
     return call(command, "--name", NAME, *BEGUN[command], *COMMON, *search, *free)
 
 
@@ -346,6 +357,21 @@ def test_an_extended_comparison_is_what_it_was_and_more(call):
     assert recorded(call("compare", "--resume", NAME)) != recorded(job)
 
 
+def test_finalists_and_their_seeds_can_be_added(call):
+    first = begin(call, "tune")
+    job = call("extend", NAME, "--finalists", "3", "--finalist-seeds", "4")
+    assert (job.plan.budget.finalists, job.plan.budget.finalist_seeds) == (3, 4)
+    assert job.plan.budget == first.plan.budget.grown(None, None, None, 3, 4)
+    assert call("tune", "--resume", NAME).plan == job.plan
+
+
+@pytest.mark.parametrize("command", ["compare", "tune"])
+def test_seeds_of_finalists_that_there_are_not_are_refused(call, capsys, command):
+    method = ["fedavg"] if command == "tune" else []
+    assert call(command, *method, "--finalists", "0", "--finalist-seeds", "2") == 2
+    assert "--finalist-seeds 2: there are no finalists" in capsys.readouterr().err
+
+
 def test_what_touches_no_figure_may_be_given_when_extending(call):
     begin(call, "compare")
     job = call("extend", NAME, "--seeds", "4", "--workers", "2")
@@ -378,6 +404,8 @@ def test_what_was_begun_by_tune_is_extended_with_what_it_holds(call):
         (["--generation", "4"], "say with --trials"),
         (["--methods", "fedper,fedper"], "methods named twice: fedper"),
         (["--methods", "nobody"], "unknown method 'nobody'"),
+        (["--finalists", "1"], "there are 2 finalists; 1 would be fewer"),
+        (["--finalist-seeds", "1"], "there are 2 finalist seeds; 1 would be fewer"),
     ],
 )
 def test_what_cannot_be_added_is_one_line(call, capsys, asked, told):

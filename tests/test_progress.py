@@ -1,6 +1,7 @@
 """The live view, from the journal's events."""
 
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -20,9 +21,9 @@ PLAN = Plan(
 )
 
 
-def trial(method, stage, index, outcome, scores, failure=""):
+def trial(method, stage, index, outcome, scores, failure="", **knobs):
     name = f"{method}-{stage}-{index}"
-    yield TrialStarted(name, method, stage, index, 0, 7, {})
+    yield TrialStarted(name, method, stage, index, 0, 7, knobs)
     for number, value in enumerate(scores, start=1):
         yield RoundDone(name, number, value, {})
     if outcome:
@@ -37,14 +38,14 @@ EVENTS = [
 ]
 
 
-def shown(*, terminal: bool, before=(), width=120) -> str:
+def shown(*, terminal: bool, before=(), width=120, plan=PLAN, events=EVENTS) -> str:
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=width, color_system=None)
-    view = ComparisonProgress(PLAN, console)
+    view = ComparisonProgress(plan, console)
     for event in before:
         view.apply(event)
     view.start()
-    for event in EVENTS[len(before) :]:
+    for event in events[len(before) :]:
         view.apply(event)
     view.close()
     return out.getvalue()
@@ -57,14 +58,77 @@ def test_the_live_table_has_a_row_for_each_method():
         assert words in fedavg
     assert "1/2" in local
     assert "1 failed" in local
-    assert "40.0 %" in local
+    assert "%" not in local, "its only trial failed"
 
 
 def test_elsewhere_the_last_line_says_how_far_it_came():
     line = shown(terminal=False).splitlines()[-1]
-    assert "fedavg 2/3 best 80.0 | local 1/3 best 40.0" in line
+    assert "fedavg 2/3 best 80.0 | local 1/3 best 0.0" in line
     # 2 · (2 search trials: 4 + 1 rounds by the plan, 1 seed: 4 rounds), less 3 of the failed trial.
     assert f"8 of {PLAN.total_rounds() - 3} rounds" in line
+
+
+TUNING = replace(
+    PLAN,
+    methods=("fedperfix",),
+    budget=Budget(trials=3, generation=3, seeds=1, finalists=3, finalist_seeds=2),
+    fixed={"fedperfix": {"prefix": "tokens"}},
+)
+LONG = {"prefix": "tokens", "lr": 0.031234, "prefix_length": 8, "learn_alpha": True}
+SEARCHED = [
+    *trial("fedperfix", "search", 0, "stopped early", [0.9], **{**LONG, "lr": 1.0}),
+    *trial("fedperfix", "search", 1, None, [0.2, 0.5], **LONG),
+    *trial("fedperfix", "search", 2, "failed", [0.1, 0.2, 0.7], "diverged", **LONG),
+]
+CHOOSING = [
+    *SEARCHED,
+    TrialEnded("fedperfix-search-1", "finished", 2),
+    *trial("fedperfix", "choose", 0, "finished", [0.4], **LONG),
+    *trial("fedperfix", "choose", 1, None, [0.4], **LONG),
+]
+TESTED = [
+    *CHOOSING,
+    TrialEnded("fedperfix-choose-1", "finished", 4),
+    *trial("fedperfix", "confirm", 0, None, [0.4], **{**LONG, "lr": 0.5}),
+]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_tuning_shows_the_best_values_so_far_without_what_is_held(width):
+    """Of the trial that came furthest, with its accuracy: one that failed is none."""
+    last = shown(terminal=True, width=width, plan=TUNING, events=SEARCHED)
+    table, _, values = last.rpartition("method")[2].partition("best 50.0: ")
+    assert values.splitlines()[0].rstrip() == "lr=0.031 prefix_length=8 learn_alpha=True"
+    for words in ("search", "choose", "confirm", "2/3", "0/6", "0/1"):
+        assert words in table
+    line = shown(terminal=False, plan=TUNING, events=SEARCHED).splitlines()[-1]
+    assert line.endswith(
+        "fedperfix search 2/3, choose 0/6, confirm 0/1 | "
+        "best 50.0: lr=0.031 prefix_length=8 learn_alpha=True"
+    )
+
+
+def test_finalists_are_counted_and_fewer_when_there_are_no_more():
+    line = shown(terminal=False, plan=TUNING, events=CHOOSING).splitlines()[-1]
+    assert "search 3/3, choose 1/6, confirm 0/1 | best 50.0: " in line
+    ended = shown(terminal=False, plan=TUNING, events=TESTED).splitlines()[-1]
+    assert "search 3/3, choose 2/2, confirm 0/1 | chosen: lr=0.5 prefix_length=8" in ended
+    # 4 · 4 rounds of finalists do not come; and 1 of the failed trial.
+    assert f"of {TUNING.total_rounds() - 16 - 1} rounds" in ended
+
+
+def test_a_method_without_a_free_knob_has_one_search_trial():
+    plan = replace(TUNING, unsearched=frozenset({"fedperfix"}))
+    last = shown(terminal=True, plan=plan, events=[]).rpartition("method")[2]
+    assert "0/1       0/1" in last
+    assert "choose" not in last
+
+
+def test_a_comparison_shows_best_values_where_there_is_room():
+    events = [*trial("fedavg", "search", 0, None, [0.4], lr=0.25), *EVENTS[-3:]]
+    wide, narrow = (shown(terminal=True, width=w, events=events) for w in (120, 60))
+    assert "lr=0.25" in wide
+    assert "lr=0.25" not in narrow
 
 
 def test_what_earlier_sessions_did_is_counted_but_not_timed():

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pfltune.cli.again import _differences
 from pfltune.cli.tables import comparison_table, fitting_columns, print_table
 from pfltune.report import figures, words
 from pfltune.report.analysis import analyse
@@ -27,8 +26,9 @@ from pfltune.report.results import (
     MethodResult,
     SearchedRun,
 )
-from pfltune.report.search_figures import best_so_far, knob_contour, knob_slices
 from pfltune.report.spreadsheet import csv_clients, csv_summary
+from pfltune.report.tuning.commands import differences
+from pfltune.report.tuning.of_methods import best_so_far, knob_contour, knob_slices
 from pfltune.report.writer import write_files
 from pfltune.text import count, plain
 
@@ -264,5 +264,5 @@ def test_columns_of_a_single_method_compare_with_nobody():
 def test_the_changes_of_a_scenario_are_those_that_differ():
     base = {"a": 1, "b": {"c": 1, "d": 2}, "p": {"kind": "even"}}
     now = {"a": 1, "b": {"c": 1, "d": 3}, "p": {"kind": "dirichlet", "alpha": 0.1}}
-    assert list(_differences(base, now)) == ["b.d=3", 'p={"kind": "dirichlet", "alpha": 0.1}']
-    assert list(_differences(base, base)) == []
+    assert list(differences(base, now)) == ["b.d=3", 'p={"kind": "dirichlet", "alpha": 0.1}']
+    assert list(differences(base, base)) == []

@@ -44,6 +44,7 @@ from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer, MethodSearch
 from pfltune.search.space import load_space
 from pfltune.search.tpe import Tpe
+from pfltune.stages import sees_test
 from pfltune.tracking.events import TrialEnded, TrialStarted
 from pfltune.trials.stored import StoredRound, StoredTrial
 
@@ -51,6 +52,7 @@ pytestmark = pytest.mark.thorough
 
 METHODS = ("fedavg", "fedperfix", "fedrep")
 SPACES = {method: load_space(method) for method in METHODS}
+STAGES = ("search", "choose", "confirm")
 CRASH, DIVERGE, SPOIL = "crash", "diverge", "spoil"
 
 
@@ -239,7 +241,7 @@ class Store:
     @staticmethod
     def key(candidate):
         knobs = json.dumps(dict(candidate.knobs), sort_keys=True)
-        return (candidate.method, candidate.stage, candidate.seed, knobs)
+        return (candidate.method, sees_test(candidate.stage), candidate.seed, knobs)
 
 
 class Seat:
@@ -443,15 +445,14 @@ class Simulation:
         self.hear("error", trial)
 
     def _assert_earlier_generations_have_ended(self, dealt: Candidate, dealt_to: str) -> None:
-        last = math.inf if dealt.stage == "confirm" else dealt.generation
+        now = (STAGES.index(dealt.stage), dealt.generation)
         running = [
             trial.key
             for trial in self.trials
             if not trial.ended
             and sitting_of(trial) == dealt_to
             and trial.candidate.method == dealt.method
-            and trial.candidate.stage == "search"
-            and trial.candidate.generation < last
+            and (STAGES.index(trial.candidate.stage), trial.candidate.generation) < now
         ]
         assert not running, f"{dealt} was dealt while {running} had not ended"
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfltune.report import search_words
+from pfltune.report.dimensions import Dimension
 from pfltune.report.results import MethodResult, SearchedRun
-from pfltune.report.searching import position, search_of
+from pfltune.report.searching import search_of
+from pfltune.report.tuning import words as search_words
 
 SPACE = {"search": {"lr": [0.001, 1.0, True], "depth": [1, 8, False], "mode": ["a", "b"]}}
 
@@ -71,7 +72,7 @@ def test_one_trial_that_won_is_told_with_singulars():
     found = searched(trial(0, 0.1, [0.5]))
     assert search_words.trials(found) == "1 search trial (1 ran to the end)"
     assert search_words.fall(found) == (
-        "Validation accuracy 50.00 % in the search; not tested with fresh seeds."
+        "Validation accuracy 50.00 % in the search (1 seed); not tested."
     )
 
 
@@ -88,7 +89,7 @@ def test_one_trial_that_won_is_told_with_singulars():
 def test_a_best_value_at_an_end_is_warned_of_unless_there_is_nothing_beyond(lr, depth, told):
     """1 is the least that depth can be."""
     found = searched(trial(0, lr, [0.5], depth=depth), limits={"depth": [1, None]})
-    assert list(found.edges) == told
+    assert [edge.words for edge in found.edges] == told
 
 
 def test_the_knob_that_decides_is_the_most_important():
@@ -124,5 +125,6 @@ def test_few_trials_one_value_or_one_knob_have_no_importances():
 
 @given(st.floats(0.001, 1.0))
 def test_a_place_in_a_logarithmic_range_is_that_of_the_exponent(value):
-    assert position(value, 0.001, 1.0, log=True) == pytest.approx(1 + math.log10(value) / 3)
-    assert position(value, 0.0, 2.0, log=False) == value / 2
+    place = Dimension("lr", 0.001, 1.0, log=True).place(value)
+    assert place == pytest.approx(1 + math.log10(value) / 3)
+    assert Dimension("lr", 0.0, 2.0).place(value) == value / 2

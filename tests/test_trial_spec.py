@@ -40,6 +40,12 @@ def with_computing(**changed):
     return BEGUN.model_copy(update={"computing": BEGUN.computing.model_copy(update=changed)})
 
 
+def with_protocol(**changed):
+    ground = BEGUN.scenario
+    protocol = ground.protocol.model_copy(update=changed)
+    return BEGUN.model_copy(update={"scenario": ground.model_copy(update={"protocol": protocol})})
+
+
 def with_data(*names, record=BEGUN):
     return record.model_copy(update={"data": {**record.data, **dict.fromkeys(names, "other")}})
 
@@ -51,6 +57,9 @@ DECIDING = {
     "version": with_program(versions={**PROGRAM.versions, "torch": "3"}),
     "processor": with_program(processor="another"),
     "a default": BEGUN.model_copy(update={"defaults": {"fedavg": {**DEFAULTS, "epochs": 3}}}),
+    "local epochs": with_protocol(local_epochs=7),
+    "batch size": with_protocol(batch_size=7),
+    "clients of a round": with_protocol(sampled_clients=7),
     "held": BEGUN.model_copy(update={"fixed": {"fedavg": {"epochs": 3}}}),
     **{name: with_computing(**{name: value}) for name, value in {
         "threads": 2, "device": "cuda", "precision": "bfloat16", "cohort": 2, "deterministic": True,
@@ -133,6 +142,14 @@ def test_a_number_is_the_same_however_it_is_written():
 def test_a_record_that_was_written_and_read_gives_the_same_keys():
     again = type(BEGUN).model_validate_json(BEGUN.text())
     assert key(again) == key()
+
+
+@pytest.mark.parametrize("name", ["local_epochs", "batch_size", "sampled_clients"])
+def test_a_setting_that_was_searched_is_as_one_of_the_scenario(name):
+    searched = (*TRIAL[:2], {**TRIAL[2], f"protocol.{name}": 3}, TRIAL[3])
+    assert key(trial=searched) == key(with_protocol(**{name: 3}), TRIAL)
+    assert key(with_protocol(**{name: 5}), searched) == key(trial=searched)
+    assert key(trial=searched) != key()
 
 
 FILE = """

@@ -9,17 +9,17 @@ from pfltune.federation.fingerprint import fingerprint
 from pfltune.federation.trial import FederatedTrial
 from pfltune.program import Program
 from pfltune.record import Asked, Record
-from pfltune.registry import make_method
 from pfltune.running.dealt import DealtTrials
 from pfltune.running.finished import NOTHING
 from pfltune.running.hardware import Hardware
 from pfltune.running.ledger import Ledger
 from pfltune.running.trial_log import TrialLog
 from pfltune.scenario import load_scenario
-from pfltune.studies.comparison import Comparison, plan_methods
+from pfltune.space_file import AS_METHODS_SAY, SpaceOptions
+from pfltune.studies.comparison import Comparison, plan_on
 from pfltune.tracking.events import MethodEnded, TrialEnded
 from pfltune.tracking.journal import JOURNAL, Journal
-from pfltune.trials.training import round_of, selected_of
+from pfltune.trials.training import configured_as, round_of, selected_of
 
 SMALL = [
     *("protocol.rounds=4", "protocol.sampled_clients=2", "protocol.evaluate_every=1"),
@@ -29,10 +29,16 @@ SMALL = [
 """Overrides of the scenario digits with which a trial takes a blink."""
 
 
-def compare_small(results: Path, name: str, methods: list[str], budget: Budget) -> Record:
+def compare_small(
+    results: Path,
+    name: str,
+    methods: list[str],
+    budget: Budget,
+    options: SpaceOptions = AS_METHODS_SAY,
+) -> Record:
     """Run a comparison on small digits and write its folder; returns its record."""
     scenario = load_scenario("digits", SMALL)
-    plan, spaces = plan_methods(methods, budget, scenario.protocol, {})
+    plan, spaces, _ = plan_on(methods, budget, scenario, {}, options)
     job = Comparison(
         name=name,
         command="compare",
@@ -42,6 +48,7 @@ def compare_small(results: Path, name: str, methods: list[str], budget: Budget) 
         asked=Asked(checkpoints="/a/place/of/its/author"),
         results=results,
         spaces=spaces,
+        space_options=options,
     )
     federation = scenario.build()
     made = {"program": Program.of(plan.methods, "cpu"), "data": fingerprint(federation)}
@@ -65,9 +72,9 @@ def _train(dealt, ledger, federations):
         while (candidate := dealt.next()) is not None:
             dealt.log.begin(candidate)
             dealt.brackets.enter(candidate)
-            method = make_method(candidate.method, candidate.knobs)
             ground = federations[candidate.stage]
-            running[candidate.name] = candidate, FederatedTrial(method, ground, candidate.seed)
+            configured = configured_as(candidate.method, candidate.knobs, ground)
+            running[candidate.name] = candidate, FederatedTrial(*configured, candidate.seed)
         for candidate, trial in list(running.values()):
             end = _advanced(dealt, candidate, trial)
             if end is not None:

@@ -35,7 +35,7 @@ found.trials[["method", "stage", "outcome", "knobs/lr", "val/best_accuracy"]]
 # The configuration that the search chose, and a figure of the report:
 
 # %%
-found.best("fedperfix")
+found.best_of("fedperfix")
 
 # %%
 found.figure("learning_curves")

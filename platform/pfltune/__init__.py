@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pfltune.report.notebook import Results as Results
     from pfltune.report.notebook import SensitivityResults as SensitivityResults
     from pfltune.report.notebook import SweepResults as SweepResults
+    from pfltune.report.tuning.notebook import TuneResults as TuneResults
     from pfltune.scenario import Scenario as Scenario
     from pfltune.scenario import load_scenario as load_scenario
 
@@ -59,6 +60,7 @@ _HOME = {
     "SensitivityResults": "pfltune.report.notebook",
     "SweepResults": "pfltune.report.notebook",
     "TrackingError": "pfltune.errors",
+    "TuneResults": "pfltune.report.tuning.notebook",
     "Update": "pfltune.method",
     "UserError": "pfltune.errors",
     "Verdict": "pfltune.audit.verify",

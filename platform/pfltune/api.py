@@ -34,6 +34,8 @@ from pfltune.report.partition import write_partition
 from pfltune.report.results import find_record, read_results
 from pfltune.report.sensitivity import study_trials, write_sensitivity
 from pfltune.report.sweep import read_sweep_result, write_sweep
+from pfltune.report.tuning.notebook import TuneResults, results_of
+from pfltune.report.tuning.tuned import Pair, checked_pair
 from pfltune.report.writer import write_report
 from pfltune.running.folder_lock import locked
 from pfltune.running.job import Job, Progress, Voice, Watched, once
@@ -162,14 +164,20 @@ def tune(
     method: MethodLike | None = None,
     *,
     scenario: ScenarioLike | None = None,
+    pair: tuple[str, str] | None = None,
     progress: bool | View = False,
     **options: Unpack[TuneOptions],
-) -> Results:
+) -> TuneResults:
     """Tune one method over its search space; the best configuration is tested with fresh seeds.
+
+    Before that the best ``finalists`` of the search are trained again with ``finalist_seeds`` fresh
+    validation seeds, and the one with the best mean is chosen.
 
     Args:
         method: name, ``path/to/file.py:Class``, or a class that is in a file.
         scenario: name, path of a YAML file, or a :class:`pfltune.scenario.Scenario`.
+        pair: two searched knobs that the report draws against each other; default: prefix length
+            and learning rate where both are searched, or else the two that matter most.
         progress: whether to print lines that say where it stands, or a view of one's own.
         options: as of ``pfltune tune``.
 
@@ -180,7 +188,9 @@ def tune(
     """
     given = tuning(method, _given("tune", options, scenario=scenario))
     _see_one("tune", given)
-    return compared("tune", given, _view(progress))
+    found = compared("tune", given, _view(progress), pair)
+    assert isinstance(found, TuneResults)
+    return found
 
 
 @_like_its_command
@@ -191,7 +201,7 @@ def extend(
     progress: bool | View = False,
     **options: Unpack[ExtendOptions],
 ) -> Results:
-    """Add methods, confirmation seeds or search trials to a comparison, finished or not.
+    """Add methods, seeds, search trials or finalists to a comparison, finished or not.
 
     Only what is new is trained; the table is that of a comparison that was asked for all at once.
 
@@ -327,7 +337,7 @@ def load_results(
     record = find_record(place, name)
     if isinstance(record.budget, Sensitivity):
         return SensitivityResults(record, place / name, study_trials(record, place / name))
-    return Results(read_results(place, name), place / name, reference, target)
+    return results_of(read_results(place, name), place / name, reference, target)
 
 
 def certify(name: str, *, results: str | Path | None = None, out: str | Path | None = None) -> Path:
@@ -387,21 +397,26 @@ def verify(
     )
 
 
-def compared(command: str, given: Mapping[str, Any], view: View) -> Results:
+def compared(
+    command: str, given: Mapping[str, Any], view: View, pair: Pair | None = None
+) -> Results:
     """Run or resume a comparison or the search of one method, report it, and tell MLflow.
 
     Args:
         command: ``compare`` or ``tune``.
         given: the options that were given, see :func:`pfltune.studies.begin.comparison`.
         view: what is said and shown.
+        pair: two searched knobs to draw against each other, of the search of one method.
 
     Raises:
         UserError, Halted, TrackingError: see :func:`compare`.
     """
     with released():
         job = begin.comparison(command, given)
+        if pair is not None:
+            checked_pair(pair, [knob.name for s in job.spaces.values() for knob in s.dimensions])
         run(job, given, view)
-    return reported(job, view)
+    return reported(job, view, pair)
 
 
 def run(job: Job, given: Mapping[str, Any], view: View) -> Record:
@@ -421,15 +436,20 @@ def _house(results: Path, given: Mapping[str, Any], view: View) -> House:
     return House(write_partition, kept, bool(given.get("accept_new_code")))
 
 
-def reported(job: Job, view: View) -> Results:
+def reported(job: Job, view: View, pair: Pair | None = None) -> Results:
     """The report of a comparison that has ended: written, shown, and told to MLflow.
+
+    Args:
+        job: that has ended.
+        view: what is said and shown.
+        pair: two searched knobs to draw against each other, of the search of one method.
 
     Raises:
         TrackingError: MLflow cannot be told.
         Halted: no method has a figure.
     """
     view.voice.tell("Writing the report")
-    found = Results(write_report(job.results, job.name), job.folder)
+    found = results_of(write_report(job.results, job.name, pair=pair), job.folder, pair=pair)
     view.show(found)
     attach_report(job.results, found.analysis, job.folder / "report", view.voice.warn)
     if not found.result.confirmed:
@@ -472,7 +492,7 @@ def _reported_sweep(
     plan: Sweep, results: Path, ran: Sequence[Ran], failures: Mapping[str, str], view: View
 ) -> SweepResults:
     view.voice.tell("Writing the reports")
-    cells = [Results(write_report(results, each.job.name), each.job.folder) for each in ran]
+    cells = [results_of(write_report(results, each.job.name), each.job.folder) for each in ran]
     found = SweepResults(read_sweep_result(results, plan, failures), results / plan.name)
     write_sweep(found.found, results)
     view.show(found)

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pfltune.errors import UserError
 from pfltune.settings import Settings
+from pfltune.stages import Stage
 
 MOST_TRIALS = 100_000
 TRIALS, GENERATION = 8, 4
@@ -14,7 +15,7 @@ TRIALS, GENERATION = 8, 4
 
 
 class Budget(Settings):
-    """The tuning budget of each method, and the seeds of its confirmation.
+    """The tuning budget of each method, its finalists, and the seeds of its confirmation.
 
     Instead of ``generations`` it takes ``trials`` and ``generation``, as a command line does:
     ``trials=8, generation=4`` are generations of 4 and 4, ``generation=(4, 4, 8)`` are those.
@@ -25,6 +26,13 @@ class Budget(Settings):
     )
     eta: int = Field(3, ge=2, description="one of eta trials goes on at each rung")
     seeds: int = Field(3, ge=0, description="fresh seeds of the confirmation")
+    finalists: int = Field(
+        0,
+        ge=0,
+        description="best configurations that are trained again before one is chosen; "
+        "with 0 the search alone chooses",
+    )
+    finalist_seeds: int = Field(3, ge=1, description="fresh validation seeds of each finalist")
     seed: int = Field(0, ge=0, description="seed of the whole comparison")
 
     @property
@@ -32,16 +40,36 @@ class Budget(Settings):
         """Search trials per method."""
         return sum(self.generations)
 
+    def planned(self, searched: bool = True) -> dict[Stage, int]:
+        """Trials of a method by stage; of finalists fewer, where configurations fail or repeat.
+
+        Args:
+            searched: whether it has something to search. One configuration is not chosen among.
+        """
+        trials = self.trials if searched else 1
+        finalists = min(self.finalists, trials) if trials > 1 else 0
+        return {
+            "search": trials,
+            "choose": finalists * self.finalist_seeds,
+            "confirm": self.seeds,
+        }
+
     def grown(
-        self, seeds: int | None, trials: int | None, generation: int | tuple[int, ...] | None
+        self,
+        seeds: int | None,
+        trials: int | None,
+        generation: int | tuple[int, ...] | None,
+        finalists: int | None = None,
+        finalist_seeds: int | None = None,
     ) -> "Budget":
-        """This budget with more seeds, or with whole generations after its own.
+        """This budget with more seeds or finalists, or with whole generations after its own.
 
         Args:
             seeds: how many there shall be; None for as many as there are.
             trials: the same of search trials.
             generation: size of each new generation, if it is not the first one's; or the sizes of
                 all generations, those that are there included.
+            finalists, finalist_seeds: how many there shall be.
 
         Raises:
             UserError: it would be less, or no whole generations.
@@ -56,12 +84,9 @@ class Budget(Settings):
                 f"--generation {generation} says how large new generations are; say with --trials "
                 f"how many trials there shall be, more than {self.trials}"
             )
-        new = Budget(
-            generations=sizes,
-            eta=self.eta,
-            seeds=self.seeds if seeds is None else seeds,
-            seed=self.seed,
-        )
+        more = {"seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
+        given = {name: number for name, number in more.items() if number is not None}
+        new = Budget(**{**self.model_dump(), "generations": sizes, **given})
         self.check_growth(new)
         return new
 
@@ -71,8 +96,12 @@ class Budget(Settings):
         Raises:
             UserError: something is; names it.
         """
-        if now.seeds < self.seeds:
-            raise UserError(f"there are {self.seeds} seeds; {now.seeds} would be fewer")
+        counted = ["seeds", "finalists"] + ["finalist_seeds"] * bool(self.finalists)
+        for name in counted:
+            before, after = getattr(self, name), getattr(now, name)
+            if after < before:
+                words = name.replace("_", " ")
+                raise UserError(f"there are {before} {words}; {after} would be fewer")
         if now.generations[: len(self.generations)] != self.generations:
             old, new = (", ".join(map(str, each.generations)) for each in (self, now))
             raise UserError(f"there are generations of {old}; {new} would not begin with them")

@@ -7,7 +7,7 @@ round chosen on validation.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pfltune.stages import Stage, sees_test
@@ -145,6 +145,12 @@ def of_method(name: str, words: str, **more: str | float) -> Figure:
 def tells_of_test(name: str) -> bool:
     """Whether a figure of this name tells of test samples, whoever defined it."""
     return name.startswith(("test/", UNSEEN + "test/", SELECTED + "test_"))
+
+
+def best_val_at(round_number: int) -> Figure:
+    """:data:`BEST_VAL` as it was after a round that all search trials reach, so at equal rounds."""
+    words = f"{BEST_VAL.words}, after round {round_number}"
+    return replace(BEST_VAL, name=f"val/best_at_round_{round_number}", words=words)
 
 
 def may_be_shown(name: str, stage: Stage) -> bool:

@@ -54,7 +54,7 @@ class Knob:
         Text is read as the knob's type, so that values of the command line can be handed in.
         """
         typed = self.typed(value)
-        if typed is None or not self._inside(typed):
+        if typed is None or not self.holds(typed):
             raise UserError(
                 f"{owner}: {self.name}={value!r} is not valid; "
                 f"{self.name} is {self._type_word()}: {self.describe_range()} ({self.doc})"
@@ -83,7 +83,8 @@ class Knob:
         """Those of the values that are of the knob's type, in it."""
         return [typed for typed in map(self.typed, values) if typed is not None]
 
-    def _inside(self, value: Value) -> bool:
+    def holds(self, value: Value) -> bool:
+        """Whether a value in its type is one of those that it can have."""
         if self.choices is not None:
             return value in self.choices
         if isinstance(value, str):

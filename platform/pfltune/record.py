@@ -23,6 +23,7 @@ from pfltune.program import ENGINE, Program
 from pfltune.registry import short_name
 from pfltune.scenario import Scenario
 from pfltune.settings import RECORDED, Settings
+from pfltune.space_file import AS_METHODS_SAY, SpaceOptions
 from pfltune.storage import open_storage
 from pfltune.tracking.journal import JOURNAL
 
@@ -36,7 +37,7 @@ LARGEST = 64 * 1024 * 1024
 
 UNSETTLED = {
     *("id", "asked", "program", "changes", "titles", "methods", "limits", "defaults", "journal"),
-    "measures",
+    *("measures", "space_options"),
 }
 """Parts that decide no figure by themselves."""
 Limits = tuple[float | None, float | None]
@@ -119,6 +120,7 @@ class Record(Settings):
         fixed: knobs that the user holds, by short name of the method.
         budget: of the search and the confirmation, or of the study.
         spaces: what was searched, by short name.
+        space_options: what was asked for of that.
         limits: lowest and highest value that each knob can have, by short name and knob.
         defaults: what each knob is where nothing is asked for, by short name and knob.
         computing: how trials compute.
@@ -140,6 +142,7 @@ class Record(Settings):
     fixed: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
     budget: Budget | Sensitivity
     spaces: Mapping[str, Any] = Field(default_factory=dict)
+    space_options: SpaceOptions = AS_METHODS_SAY
     limits: Mapping[str, Mapping[str, tuple[float | None, float | None]]] = Field(
         default_factory=dict
     )

@@ -71,7 +71,7 @@ class Scenario(Settings):
     @model_validator(mode="after")
     def _enough_clients(self) -> "Scenario":
         sampled, clients = self.protocol.sampled_clients, self.partition.clients
-        seen = clients - self._unseen_count()
+        seen = self.seen_clients
         if sampled > seen:
             raise ValueError(
                 f"protocol.sampled_clients={sampled} is more than the {seen} that train of "
@@ -101,6 +101,11 @@ class Scenario(Settings):
         protocol = {**found["protocol"], "sampler": self.protocol.sampler.by_content()}
         metrics = [metric.by_content() for metric in self.metrics]
         return {**found, **own, "protocol": protocol, "metrics": metrics}
+
+    @property
+    def seen_clients(self) -> int:
+        """How many clients train in the rounds; the most that can be sampled for one."""
+        return self.partition.clients - self._unseen_count()
 
     @property
     def _recipe(self) -> WarmStart | None:

@@ -3,6 +3,7 @@
 import os
 import re
 import unicodedata
+from collections.abc import Mapping
 
 # Up to the last @, since a password may hold one; a name without a password is mostly a token.
 _CREDENTIALS = re.compile(r"(\w[\w+.-]*://)(?:[^\s/:@]*:\S*|[^\s/:@]+)@")
@@ -38,6 +39,15 @@ def redacted(text: str) -> str:
     text = _CREDENTIALS.sub(r"\1***@", text)
     text = _QUERY.sub(r"\1***", text)
     return _BEARER.sub(r"\1 ***", text)
+
+
+def in_short(values: Mapping[str, object]) -> str:
+    """``lr=0.031 prefix_length=8``: values to be recognised by, not to be repeated with."""
+    return " ".join(f"{plain(name)}={_in_short(value)}" for name, value in values.items())
+
+
+def _in_short(value: object) -> str:
+    return f"{float(f'{value:.2g}'):g}" if isinstance(value, float) else plain(str(value))
 
 
 def count(number: int, noun: str) -> str:

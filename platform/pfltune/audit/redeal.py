@@ -22,7 +22,7 @@ from pfltune.search.candidate import Candidate
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace
-from pfltune.studies.comparison import plan_methods
+from pfltune.studies.comparison import plan_on
 from pfltune.tracking.events import Event, TrialEnded, TrialStarted
 from pfltune.trials.spec import complete_knobs
 from pfltune.trials.stored import StoredRound, StoredTrial
@@ -33,8 +33,8 @@ def redealt(certificate: Certificate, conditions: Conditions) -> list[str]:
     record = certificate.record
     assert isinstance(record.budget, Budget)
     references = [conditions.references[short_name(method)] for method in record.methods]
-    asked = (references, record.budget, record.scenario.protocol, record.fixed)
-    plan, spaces = plan_methods(*asked)
+    asked = (references, record.budget, record.scenario, record.fixed, record.space_options)
+    plan, spaces, _ = plan_on(*asked)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trials = {trial.name: trial for trial in certificate.trials}
     strategy = {} if conditions.suggests else {"strategy": _as_certified(trials)}

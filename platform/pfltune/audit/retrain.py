@@ -8,16 +8,17 @@ from pfltune.audit.certificate import CertifiedTrial
 from pfltune.audit.conditions import Conditions
 from pfltune.audit.kept import certified, curve
 from pfltune.errors import Diverged, told
+from pfltune.federation.federation import Federation
 from pfltune.federation.trial import FederatedTrial
 from pfltune.knobs import knobs_of
 from pfltune.method import Method
-from pfltune.registry import find_method, make_method
+from pfltune.registry import find_method
 from pfltune.stages import sees_test
 from pfltune.text import plain
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import Selected, TrialEnded
 from pfltune.trials.stored import StoredRound
-from pfltune.trials.training import round_of, selected_of
+from pfltune.trials.training import configured_as, round_of, selected_of
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,10 @@ def retrained(trial: CertifiedTrial, conditions: Conditions) -> Retrained:
         UserError: its method cannot be made with its knobs.
         OSError, MemoryError: this machine cannot train it.
     """
-    method = _method(trial, conditions)
     federation = conditions.federation
     if not sees_test(trial.stage):
         federation = federation.without_test()
+    method, federation = _configured(trial, conditions, federation)
     most = federation.protocol.rounds if trial.outcome == "failed" else trial.rounds
     done: list[StoredRound] = []
     try:
@@ -80,7 +81,9 @@ def retrained(trial: CertifiedTrial, conditions: Conditions) -> Retrained:
     return Retrained(tuple(done), selected_of(training) if training.finished else None)
 
 
-def _method(trial: CertifiedTrial, conditions: Conditions) -> Method:
+def _configured(
+    trial: CertifiedTrial, conditions: Conditions, federation: Federation
+) -> tuple[Method, Federation]:
     reference = conditions.references[trial.method]
     knobs = knobs_of(find_method(reference))
     own = {
@@ -88,4 +91,4 @@ def _method(trial: CertifiedTrial, conditions: Conditions) -> Method:
         for name, value in trial.knobs.items()
         if name not in knobs or knobs[name].applies(trial.knobs)
     }
-    return make_method(reference, own)
+    return configured_as(reference, own, federation)

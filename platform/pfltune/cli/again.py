@@ -1,11 +1,6 @@
 """The command that trains a tuned configuration again, to the same figures."""
 
-import json
-import shlex
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
-
-from pfltune.errors import UserError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pfltune.report.results import ComparisonResult, MethodResult
@@ -19,48 +14,15 @@ def again(result: "ComparisonResult", method: "MethodResult", scenario: str) -> 
         method: with a confirmation trial.
         scenario: name or path of the scenario, before any change of it.
     """
-    from pfltune.variants import parsed
+    from pfltune.federation.searched_settings import settings_in
+    from pfltune.report.tuning.commands import ground, held, line, method_word
 
-    changes = _changes(scenario, result.record.scenario.model_dump(mode="json"))
-    if changes is None:
+    there = ground(result.record, scenario, settings_in(method.best))
+    if there is None:
         return ""
-    reference = next(m for m in result.record.methods if _is(m, method.name))
     computing = result.record.computing
-    words = ["pfltune", "run", parsed(reference).base, "--scenario", scenario]
-    words += [word for change in changes for word in ("-o", change)]
-    words += [word for name, value in method.best.items() for word in ("--set", f"{name}={value}")]
+    words = ["run", method_word(result.record, method.name), *there, *held(method.best)]
     words += ["--seed", str(method.runs[0].seed), "--threads", str(computing.threads)]
     words += ["--device", computing.device, "--precision", computing.precision]
     words += ["--deterministic"] if computing.deterministic else []
-    return shlex.join(words)
-
-
-def _is(reference: str, name: str) -> bool:
-    from pfltune.registry import short_name
-
-    return short_name(reference) == name
-
-
-def _changes(scenario: str, recorded: Mapping[str, Any]) -> list[str] | None:
-    """The overrides that make the scenario the recorded one; None if it cannot be read."""
-    from pfltune.scenario import load_scenario
-
-    try:
-        base = json.loads(load_scenario(scenario).model_dump_json())
-    except UserError:
-        return None
-    return list(_differences(base, recorded))
-
-
-def _differences(
-    base: Mapping[str, Any], wanted: Mapping[str, Any], above: str = ""
-) -> Iterator[str]:
-    """``a.b=value`` for all that differs; groups with other settings are given as a whole."""
-    for key, value in wanted.items():
-        before = base.get(key)
-        if value == before:
-            continue
-        if isinstance(value, dict) and isinstance(before, dict) and value.keys() == before.keys():
-            yield from _differences(before, value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}={json.dumps(value)}"
+    return line(*words)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         "pfltune compare --methods fedavg,local,my_method.py:MyMethod",
         "pfltune compare -o partition.alpha=0.1,0.5,1.0 --name over-alpha",
         "pfltune compare --methods 'fedperfix,fedperfix[prefix=zero]'",
+        "pfltune compare --search lr=1e-3:0.3 --search protocol.local_epochs=1,2,5",
         "pfltune compare --resume digits-30-rounds",
     )
 )
@@ -42,14 +43,16 @@ if TYPE_CHECKING:
     help="Fresh seeds of the confirmation.",
 )
 @options.scenario
+@options.finalists("compare")
 @options.pool
 def command(results: Path, as_json: bool, **_: Any) -> None:
     """Compare methods on one scenario: equal search, fresh seeds, one table.
 
-    Every method gets the same number of search trials on validation data, its published values
-    first, halved in generations. The best configuration of each is then trained anew with seeds
-    that the search never used, and tested at the round that validation chose. The same settings
-    give the same table, with one worker or many, undisturbed or killed and resumed.
+    Every method gets the same number of search trials on validation data, its start values
+    first, published ones where there are, halved in generations. The best configuration of each is
+    then trained anew with seeds that the search never used, and tested at the round that validation
+    chose. The same settings give the same table, with one worker or many, undisturbed or killed and
+    resumed.
     """
     given = options.given()
     console = Console(markup=False, quiet=as_json)
@@ -66,6 +69,27 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
 
     show = print_json if as_json else partial(show_comparison, console, results)
     compare(progress=Terminal(console, show), **given)
+
+
+def show_found(
+    console: Console, results: Path, found: "Results", scenario: str | None = None
+) -> None:
+    """What a comparison found, or the search of one method.
+
+    Args:
+        console: where to.
+        results: the results folder as it was named.
+        found: what was found.
+        scenario: as it was named; default: its name.
+    """
+    from pfltune.cli.tuned import print_tuned
+    from pfltune.report.tuning.notebook import TuneResults
+
+    if isinstance(found, TuneResults):
+        print_tuned(console, found.tuned, results, scenario)
+        show_where(console, found, results)
+    else:
+        show_comparison(console, results, found)
 
 
 def show_comparison(console: Console, results: Path, found: "Results") -> None:
@@ -86,7 +110,11 @@ def show_comparison(console: Console, results: Path, found: "Results") -> None:
 
 def print_json(found: "Results") -> None:
     """Print what was found as one JSON object."""
-    click.echo(json.dumps(content_of(found.folder, found.result), indent=2))
+    from pfltune.cli.tuned import facts
+    from pfltune.report.tuning.notebook import TuneResults
+
+    more = facts(found.tuned) if isinstance(found, TuneResults) else {}
+    click.echo(json.dumps(content_of(found.folder, found.result) | more, indent=2))
 
 
 def content_of(folder: Path, result: "ComparisonResult") -> dict[str, Any]:

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.compare import print_json, show_comparison
+from pfltune.cli.compare import print_json, show_found
 
 
 @click.command(
@@ -17,6 +17,7 @@ from pfltune.cli.compare import print_json, show_comparison
         "pfltune extend my-run --seeds 10",
         "pfltune extend my-run --trials 16",
         "pfltune extend my-run --generation 4,4,8",
+        "pfltune extend my-search --trials 24 --finalist-seeds 5",
         "pfltune extend my-search --methods 'fedperfix[prefix=zero]' --seeds 5",
     )
 )
@@ -41,10 +42,22 @@ from pfltune.cli.compare import print_json, show_comparison
     help="Size of each added generation, by default that of the first one; or the sizes of all, "
     "those that are there included, e.g. 4,4,8.",
 )
+@click.option(
+    "--finalists",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Finalists per method that there shall be, see `pfltune tune --help`.",
+)
+@click.option(
+    "--finalist-seeds",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Validation seeds of each finalist that there shall be.",
+)
 @options.free
 @options.as_json
 def command(results: Path, as_json: bool, **_: Any) -> None:
-    """Add methods, confirmation seeds or search trials to the comparison NAME, finished or not.
+    """Add methods, seeds, search trials or finalists to the comparison NAME, finished or not.
 
     Only what is new is trained. The table is the one of a comparison that was asked for all of it
     at once. What was begun by `pfltune tune` can be extended too. After an interruption the same
@@ -56,5 +69,5 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
     from pfltune.api import extend
     from pfltune.cli.view import Terminal
 
-    show = print_json if as_json else partial(show_comparison, console, results)
+    show = print_json if as_json else partial(show_found, console, results)
     extend(progress=Terminal(console, show), **given)

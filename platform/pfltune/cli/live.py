@@ -10,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pfltune.search.plan import Plan
-from pfltune.studies.progress import ComparisonLines, Lines, MethodProgress, SweepLines
+from pfltune.stages import Stage
+from pfltune.studies.method_progress import MethodProgress
+from pfltune.studies.progress import ComparisonLines, Lines, SweepLines
 from pfltune.text import plain
 
 SECONDS_BETWEEN_FRAMES = 0.25
@@ -18,8 +20,9 @@ LONGEST_NAME = 28
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 16
 """Characters of a sparkline."""
-COLUMNS = ("method", "search", "confirm", "best val. accuracy", "stopped early", "now")
-"""Of the live table; the last is the first to go where there is no room."""
+STAGES: tuple[Stage, ...] = ("search", "choose", "confirm")
+COLUMNS = ("best val. accuracy", "stopped early", "now", "best values")
+"""After the method and its stages; the last is the first to go where there is no room."""
 
 
 class Redrawn(Lines):
@@ -68,30 +71,36 @@ class ComparisonProgress(Redrawn, ComparisonLines):
         self._draw_on(console)
 
     def _table(self) -> Group:
-        """As many columns as the terminal has room for; the method and how far it is are there."""
-        rows = [self._row(name, state) for name, state in self._methods.items()]
+        """As many columns as the terminal has room for; the method and how far it is are there.
+
+        The best values of a single method have a line of their own.
+        """
+        states = self._methods.values()
+        stages = [s for s in STAGES if any(state.planned[s] for state in states)]
+        heads = ("method", *stages, *COLUMNS)
+        rows = [self._row(name, state, stages) for name, state in self._methods.items()]
         endless = Console(width=sys.maxsize, markup=False)
-        for shown in range(len(COLUMNS), 2, -1):
+        for shown in range(len(heads) - (len(rows) == 1), len(stages), -1):
             table = Table(box=None, pad_edge=False, padding=(0, 2))
-            for column in COLUMNS[:shown]:
+            for column in heads[:shown]:
                 table.add_column(column, no_wrap=True, overflow="ellipsis")
             for row in rows:
                 table.add_row(*row[:shown])
             if endless.measure(table).maximum <= self._console.width:
                 break
-        return Group(table, Text(self._clock(), style="dim", no_wrap=True, overflow="ellipsis"))
+        values = [state.best_words for state in states] if len(rows) == 1 else []
+        return Group(table, *map(_line, [*values, self._clock()]))
 
-    def _row(self, name: str, state: MethodProgress) -> tuple[Text, ...]:
-        budget = self._plan.budget
-        highest = max(each.best for each in self._methods.values())
+    def _row(self, name: str, state: MethodProgress, stages: Sequence[Stage]) -> tuple[Text, ...]:
+        highest = max(max(each.bests, default=0.0) for each in self._methods.values())
         best = f"{100 * state.best:4.1f} % {sparkline(state.bests, highest)}" if state.best else ""
         cells = (
             _short(name),
-            f"{state.ended}/{budget.trials}",
-            f"{state.confirmed}/{budget.seeds}",
+            *map(state.of, stages),
             best,
             str(state.stopped) + (f", {state.failed} failed" if state.failed else ""),
             self._running(state),
+            state.values,
         )
         return tuple(Text(cell) for cell in cells)
 
@@ -131,6 +140,10 @@ def sparkline(values: Sequence[float], highest: float) -> str:
     shown = [values[int(i * step)] for i in range(min(len(values), WIDTH))]
     levels = [round(value / highest * (len(BARS) - 1)) for value in [*shown[:-1], *values[-1:]]]
     return "".join(BARS[level] for level in levels)
+
+
+def _line(text: str) -> Text:
+    return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _short(name: str) -> str:

@@ -67,9 +67,11 @@ def command(name: str | None) -> None:
     ]
     console.print()
     console.print(_table(("searched", "over", "scale", "when"), searched))
+    published = space.published
     for point in space.start:
         values = ", ".join(f"{key}={value}" for key, value in point.items())
-        console.print(Text(f"start values, tried first: {values}"))
+        kind = "published" if point in published else "start"
+        console.print(Text(f"{kind} values, tried first: {values}"))
 
 
 def _value(knob: "Knob", held: "Mapping[str, Value]") -> str:

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from pfltune.errors import UserError
-from pfltune.studies.options import DEFAULTS, MOST_THREADS, RESULTS
+from pfltune.studies.options import DEFAULTS, MOST_THREADS, OWN_DEFAULTS, RESULTS
 
 METHODS_HELP = (
     "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
@@ -102,6 +102,81 @@ knobs = click.option(
     multiple=True,
     metavar="KNOB=VALUE",
     help="Hold a hyperparameter at a value, e.g. --set lr=0.02. Repeatable.",
+)
+
+
+class KnobPair(click.ParamType):
+    """Two knobs."""
+
+    name = "KNOB,KNOB"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """``"lr,scale"`` as (lr, scale).
+
+        Raises:
+            BadParameter: not two names.
+        """
+        if isinstance(value, tuple):
+            return value
+        names = [name.strip() for name in str(value).split(",")]
+        if len(names) != 2 or not all(names):
+            self.fail(f"{value!r} is no pair of knobs, such as prefix_length,lr", param)
+        return names[0], names[1]
+
+
+pair = click.option(
+    "--pair",
+    type=KnobPair(),
+    default=None,
+    help="Two searched knobs that the report draws against each other; default: prefix_length and "
+    "lr where both were searched, or else the two that matter most.",
+)
+
+
+class StartPoint(click.ParamType):
+    """Values of knobs with which a search begins."""
+
+    name = "KNOB=VALUE,…"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """``"lr=0.1,prefix_length=8"`` as a mapping.
+
+        Raises:
+            UserError: anything else.
+        """
+        from pfltune.search.space_text import point_of
+
+        return point_of(value) if isinstance(value, str) else value
+
+
+search_space = stacked(
+    click.option(
+        "--search",
+        multiple=True,
+        metavar="KNOB=SPEC",
+        help="Search a knob over this, in place of what its method says: lr=1e-3:0.3:log, "
+        "prefix_length=1,2,4 or learn_alpha=true,false; METHOD.KNOB is one method's. "
+        "protocol.local_epochs, protocol.batch_size and protocol.sampled_clients can be searched "
+        "like knobs. Repeatable.",
+    ),
+    click.option(
+        "--space",
+        type=click.Path(path_type=Path),
+        default=None,
+        metavar="FILE.yaml",
+        help="A search space in place of the method's own; of several methods by their names.",
+    ),
+    click.option(
+        "--start",
+        type=StartPoint(),
+        multiple=True,
+        metavar="KNOB=VALUE,…",
+        help="Values to try before all others, e.g. --start lr=0.1,prefix_length=8. Repeatable.",
+    ),
 )
 
 device = click.option(
@@ -296,9 +371,31 @@ pool = stacked(
         show_default=True,
         help="One of ETA goes on at each rung.",
     ),
+    search_space,
     hardware,
     as_json,
 )
+
+
+def finalists(command: str) -> Callable[[Any], Any]:
+    """How many configurations are chosen among, and by how many seeds."""
+    return stacked(
+        click.option(
+            "--finalists",
+            type=click.IntRange(min=0),
+            default=OWN_DEFAULTS[command]["finalists"],
+            show_default=True,
+            help="Best configurations of the search that are trained again with fresh validation "
+            "seeds before one is chosen; with 0 the search alone chooses.",
+        ),
+        click.option(
+            "--finalist-seeds",
+            type=click.IntRange(min=1),
+            default=DEFAULTS["finalist_seeds"],
+            show_default=True,
+            help="Fresh validation seeds of each finalist.",
+        ),
+    )
 
 
 def key_values(texts: Sequence[str]) -> dict[str, str]:

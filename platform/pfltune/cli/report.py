@@ -23,6 +23,7 @@ LONGEST_NAME = 100
         "pfltune report digits-20261121-064956",
         "pfltune report my-run --reference fedavg --target 0.7",
         "pfltune report my-run --without fedprox --without fedbn",
+        "pfltune report my-search --pair prefix_length,lr",
         "pfltune report monday tuesday",
         "pfltune report small-digits small-cifar10 small-blood --out results/three",
     )
@@ -48,6 +49,7 @@ LONGEST_NAME = 100
     metavar="METHOD",
     help="Leave its row out; tests and corrections are made for the rest. Repeatable.",
 )
+@options.pair
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -60,6 +62,7 @@ def command(
     reference: str | None,
     target: float | None,
     left_out: tuple[str, ...],
+    pair: tuple[str, str] | None,
     out: Path | None,
 ) -> None:
     """Write the report of comparisons anew, from their own folders alone.
@@ -74,7 +77,9 @@ def command(
     different = list(dict.fromkeys(names))
     try:
         if len(different) == 1:
-            folder = _report_one(results, different[0], out, reference, target, left_out)
+            folder = _report_one(results, different[0], out, reference, target, left_out, pair)
+        elif pair is not None:
+            raise UserError("--pair is of the search of one method: name one")
         else:
             folder = _report_several(results, different, out, reference, target, left_out)
     except OSError as error:
@@ -93,18 +98,27 @@ def _report_one(
     reference: str | None,
     target: float | None,
     left_out: Collection[str],
+    pair: tuple[str, str] | None,
 ) -> Path:
+    from pfltune.cli.tuned import print_tuned
     from pfltune.report.analysis import analyse
     from pfltune.report.attachment import attach_report
+    from pfltune.report.tuning.tuned import is_tuning, tuned_of
     from pfltune.report.writer import write_report
     from pfltune.sweeps import read_sweep
 
     if (sweep := read_sweep(results / name)) is not None:
         if left_out:
             raise UserError(f"{name} is a sweep: --without is for its cells, one by one")
+        if pair is not None:
+            raise UserError(f"{name} is a sweep: --pair is for its cells, one by one")
         return _report_sweep(results, sweep, out, reference, target)
-    result = write_report(results, name, out, reference, target, left_out)
-    _show(result, [result])
+    result = write_report(results, name, out, reference, target, left_out, pair)
+    if is_tuning(result):
+        print_tuned(Console(markup=False), tuned_of(analyse(result), pair), results)
+        _tell_status([result])
+    else:
+        _show(result, [result])
     if out is None:
         told = analyse(result, reference, target)
         attach_report(results, told, results / name / "report", partial(click.echo, err=True))

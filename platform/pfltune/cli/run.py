@@ -57,7 +57,7 @@ def command(
     """Run one federated trial of METHOD without Ray and print its rounds.
 
     METHOD is a name (see `pfltune methods`) or path/to/file.py:Class, and may hold knobs in
-    brackets. Knobs that are not set have their published defaults. The result is the test accuracy
+    brackets. Knobs that are not set have their defaults. The result is the test accuracy
     at the round with the best validation accuracy. A trial that was trained before, here or in a
     comparison, is shown and not trained again.
     """
@@ -106,6 +106,7 @@ def _spec(
 ) -> "TrialSpec":
     """All that the trial's figures depend on: it is one of a confirmation."""
     from pfltune.federation.fingerprint import fingerprint
+    from pfltune.federation.searched_settings import settings_of
     from pfltune.knobs import knobs_of
     from pfltune.program import Program
     from pfltune.record import Computing
@@ -114,6 +115,7 @@ def _spec(
 
     program = Program.of([reference], compute.device, scenario.strangers())
     values = {name: getattr(method, name) for name in knobs_of(type(method))}
+    values |= settings_of(scenario.protocol)
     computing = Computing(**{name: getattr(compute, name) for name in Computing.model_fields})
     made_with = (program, fingerprint(federation), computing)
     return TrialSpec.made(*made_with, "confirm", short_name(reference), values, seed)

@@ -12,19 +12,29 @@ from pathlib import Path
 import click
 
 from pfltune.cli import options
-from pfltune.errors import UserError
+from pfltune.errors import UserError, unknown
 
 STARTS_WITHIN_S = 60.0
 
 
 @click.command(
-    epilog=options.examples("pfltune ui", "pfltune ui my-comparison", "pfltune ui --port 5001")
+    epilog=options.examples(
+        "pfltune ui",
+        "pfltune ui my-comparison",
+        "pfltune ui my-comparison --view curves",
+        "pfltune ui --port 5001",
+    )
 )
 @click.argument("name", required=False)
+@click.option(
+    "--view",
+    help="Which view of the comparison: methods, curves, trials, tuning or tuning-METHOD, grid, "
+    "parts. The default fits the command that made it.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 @options.results
-def command(name: str | None, host: str, port: int, results: Path) -> None:
+def command(name: str | None, view: str | None, host: str, port: int, results: Path) -> None:
     """Serve the MLflow pages of past comparisons until Ctrl-C, opened at the comparison NAME.
 
     One experiment per comparison, one run per method, one run below it per trial.
@@ -33,7 +43,7 @@ def command(name: str | None, host: str, port: int, results: Path) -> None:
 
     store = Store(results)
     if store.uri.startswith(("http://", "https://")):
-        there = store.address.rstrip("/") + _page(name, results)
+        there = store.address.rstrip("/") + _page(name, view, results)
         raise UserError(f"MLFLOW_TRACKING_URI names an MLflow server: open {there} in a browser")
     if not store.exists:
         raise UserError(
@@ -41,7 +51,7 @@ def command(name: str | None, host: str, port: int, results: Path) -> None:
             "run `pfltune compare` first or name another folder with --results"
         )
     address = f"http://{host}:{port}"
-    page = address + _page(name, results)
+    page = address + _page(name, view, results)
     click.echo(f"MLflow on {page} (Ctrl-C stops it)")
     sys.stdout.flush()
     server = [sys.executable, "-m", "mlflow", "server"]
@@ -59,27 +69,33 @@ def command(name: str | None, host: str, port: int, results: Path) -> None:
         raise
 
 
-def _page(name: str | None, results: Path) -> str:
-    """Where the comparison is shown, or everything.
+def _page(name: str | None, view: str | None, results: Path) -> str:
+    """Where a view of the comparison is shown, or everything.
 
     Raises:
-        UserError: there is no such comparison.
+        UserError: there is no such comparison, or it has no such view.
     """
     if name is None:
+        if view is not None:
+            raise UserError(f"--view {view} needs the name of a comparison")
         return ""
     from pfltune.report.results import find_record
     from pfltune.tracking.runs import own_experiment
     from pfltune.tracking.store import Store
-    from pfltune.tracking.views import page
+    from pfltune.tracking.views import fitting, kept_views, page
 
-    store = Store(results)
-    found = own_experiment(store, name, find_record(results, name).id)
+    store, record = Store(results), find_record(results, name)
+    found = own_experiment(store, name, record.id)
     if found is None or found.lifecycle_stage != "active":
         raise UserError(
             f"{store.address} has no experiment of {name!r}, or it was deleted there; "
             f"`pfltune compare --resume {name}` writes it anew"
         )
-    return page(found.experiment_id)
+    kept = kept_views(found.tags)
+    if view is not None and view not in kept:
+        raise unknown(f"view of {name}", view, kept)
+    chosen = view or fitting(record.command, kept)
+    return page(found.experiment_id, kept[chosen])
 
 
 def _has_desktop() -> bool:

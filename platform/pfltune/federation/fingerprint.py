@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pfltune.data.split import ClientSplit
 from pfltune.federation.federation import Federation
+from pfltune.federation.searched_settings import NAMES as SEARCHED_SETTINGS
 
 CLIENTS, SEARCHED = "clients", "clients without test"
 
@@ -17,9 +18,9 @@ CLIENTS, SEARCHED = "clients", "clients without test"
 def fingerprint(federation: Federation) -> dict[str, str]:
     """Digests of images, labels, clients, start weights, and of all else that a trial follows.
 
-    Two federations with the same digests give the same trials. Where the start weights were read
-    from is none of it: they are there themselves. The clients are there a second time, as a search
-    trial is given them, see :func:`given_in`.
+    Two federations with the same digests and searched settings give the same trials. Where the
+    start weights were read from is none of it: they are there themselves. The clients are there a
+    second time, as a search trial is given them, see :func:`given_in`.
     """
     data, weights = federation.dataset, federation.weights or {}
     parts: dict[str, Iterable[Tensor]] = {
@@ -50,7 +51,10 @@ def _indices(clients: Iterable[ClientSplit]) -> Iterator[Tensor]:
 
 
 def _rules(federation: Federation) -> bytes:
-    """Protocol, preprocessing, architecture, classes, metrics, and who is never trained with."""
+    """Protocol, preprocessing, architecture, classes, metrics, and who is never trained with.
+
+    Settings that a search may vary are none of it: they differ between trials of one federation.
+    """
     rules = {
         "protocol": _protocol(federation),
         "preprocessing": federation.preprocessing.model_dump(),
@@ -64,7 +68,8 @@ def _rules(federation: Federation) -> bytes:
 
 def _protocol(federation: Federation) -> dict[str, Any]:
     protocol = federation.protocol
-    return {**protocol.model_dump(), "sampler": protocol.sampler.by_content()}
+    found = {**protocol.model_dump(), "sampler": protocol.sampler.by_content()}
+    return {name: value for name, value in found.items() if name not in SEARCHED_SETTINGS}
 
 
 def _digest(tensors: Iterable[Tensor]) -> str:

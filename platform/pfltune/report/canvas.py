@@ -16,6 +16,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from pfltune.storage import remove_files
 
 WIDTH, HEIGHT = 6.4, 3.8  # inches
+WIDE = 8.0  # inches from which on a figure takes the whole width of a page
 ROW = 0.3  # inches of one method in a figure with a row for each
 NOTEBOOK_DPI = 110
 PAD = 0.06  # inches round all
@@ -63,6 +64,19 @@ class Drawing:
     name: str
     caption: str
     figure: ShownFigure
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether half a page is too narrow for it."""
+        width, _ = self.figure.get_size_inches()
+        return bool(width > WIDE)
+
+    @property
+    def instead(self) -> str:
+        """What it is and what its axes are, for who does not see it."""
+        labels = [a.get_label_text() for axes in self.figure.axes for a in (axes.yaxis, axes.xaxis)]
+        known = dict.fromkeys(filter(None, labels))
+        return f"{self.name.replace('-', ' ')}: {'; '.join(known)}"
 
     def write(self, folder: Path) -> None:
         """As PNG, PDF and SVG."""

@@ -11,6 +11,7 @@ import numpy as np
 from pfltune import figures
 from pfltune.errors import UserError
 from pfltune.federation.federation import Rounds
+from pfltune.federation.searched_settings import settings_of
 from pfltune.report.results import TEST, Curve, MethodResult
 from pfltune.ties import settled
 
@@ -71,7 +72,8 @@ def reach(method: MethodResult, target: float) -> Reached | None:
 
 def per_client(method: MethodResult, protocol: Rounds) -> float:
     """MB that one sampled client exchanges in a round."""
-    return method.per_round(figures.TOTAL) / protocol.sampled_clients
+    own = {**settings_of(protocol), **method.best}
+    return method.per_round(figures.TOTAL) / float(own["protocol.sampled_clients"])
 
 
 def pareto_front(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:

@@ -15,7 +15,7 @@ from pfltune.report.curves import (
     learning_curves,
     to_target,
 )
-from pfltune.report.search_figures import best_so_far, knob_contour, knob_slices
+from pfltune.report.tuning.of_methods import best_so_far, knob_contour, knob_slices
 from pfltune.text import plain
 
 log = logging.getLogger(__name__)

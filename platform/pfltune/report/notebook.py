@@ -46,13 +46,13 @@ class Told:
 
     @property
     def trials(self) -> "pd.DataFrame":
-        """A row per trial, of search and confirmation.
+        """A row per trial, of all stages.
 
-        Columns: ``trial``, ``method``, ``stage`` (``search`` or ``confirm``), ``index`` within
-        method and stage, ``seed``, ``generation`` (-1 in the confirmation), ``outcome``
-        (``finished``, ``stopped early``, ``failed`` or ``running``), ``failure``, ``rounds_done``,
-        ``knobs/NAME`` for each knob, and the last value of each figure. ``selected/…`` are figures
-        at the round that was chosen on validation.
+        Columns: ``trial``, ``method``, ``stage`` (``search``, ``choose`` or ``confirm``),
+        ``index`` within method and stage, ``seed``, ``generation`` (-1 outside the search),
+        ``outcome`` (``finished``, ``stopped early``, ``failed`` or ``running``), ``failure``,
+        ``rounds_done``, ``knobs/NAME`` for each knob, and the last value of each figure.
+        ``selected/…`` are figures at the round that was chosen on validation.
         """
         return trials_frame(self.told())
 
@@ -130,7 +130,7 @@ class Results(Told):
         """The trials, method by method."""
         return (trial for method in self.result.methods for trial in method.trials)
 
-    def best(self, method: str | None = None) -> dict[str, Value]:
+    def best_of(self, method: str | None = None) -> dict[str, Value]:
         """The configuration that the search of a method chose.
 
         Args:
@@ -175,7 +175,9 @@ class Results(Told):
         columns = result_columns(self.analysis)
         lines = [[m.title, *cells(m, columns)] for m in self.result.methods]
         note = words.status(self.result) or words.accuracy_note([self.result])
-        return _html(self.name, note, ["method", *(c.title for c in columns)], lines, self._main())
+        return table_html(
+            self.name, note, ["method", *(c.title for c in columns)], lines, self._main()
+        )
 
     def _main(self) -> tuple[ShownFigure, str] | None:
         """The first figure of the report, with its caption; None without one."""
@@ -239,7 +241,7 @@ class SensitivityResults(Told):
 
     def _repr_html_(self) -> str:
         main = (self.figure(), "Test accuracy by personal part.") if self.cells else None
-        return _html(self.name, "", HEADS, rows(self.cells), main)
+        return table_html(self.name, "", HEADS, rows(self.cells), main)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -303,10 +305,10 @@ class SweepResults:
         drawing = over_settings(self.found)
         main = (drawing.figure, drawing.caption) if drawing else None
         note = "; ".join(f"{name} is missing: {why}" for name, why in self.missing.items())
-        return _html(self.name, note, ["method", *(c.title for c in columns)], lines, main)
+        return table_html(self.name, note, ["method", *(c.title for c in columns)], lines, main)
 
 
-def _html(
+def table_html(
     title: str,
     note: str,
     heads: Sequence[str],

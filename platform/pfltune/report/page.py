@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pfltune.report import search_words, words
+from pfltune.report import words
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing
 from pfltune.report.columns import (
@@ -23,6 +23,7 @@ from pfltune.report.latex import result_table
 from pfltune.report.results import TEST, VAL, MethodResult
 from pfltune.report.searching import Searching
 from pfltune.report.styles import Style
+from pfltune.report.tuning import words as search_words
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A method's row; the colour is that of the figures."""
+    """A row of a method or a trial; the colour is that of the figures.
+
+    ``sort`` is what the title sorts by, itself by default.
+    """
 
     title: str
     colour: str
     cells: Sequence[Cell]
+    sort: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,13 @@ class Search:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as base64 of its PNG."""
+    """A figure as base64 of its PNG; in place of it, ``instead`` says what is drawn."""
 
     name: str
     caption: str
     image: str
+    instead: str
+    is_wide: bool
 
 
 def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing]) -> str:
@@ -140,6 +147,8 @@ def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:
             drawing.name,
             drawing.caption,
             base64.b64encode((folder / f"{drawing.name}.png").read_bytes()).decode(),
+            drawing.instead,
+            drawing.is_wide,
         )
         for drawing in drawings
     ]
@@ -147,7 +156,9 @@ def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:
 
 def _search(search: Searching) -> Search:
     method = search.method
-    edges = [f"At the edge: {edge}; a wider range may hold a better one." for edge in search.edges]
+    edges = [
+        f"At the edge: {edge.words}; a wider range may hold a better one." for edge in search.edges
+    ]
     shares = [f"{knob} {share:.0%}" for knob, share in search.importances.items()]
     return Search(
         title=method.title,

@@ -13,8 +13,10 @@ from pfltune.errors import UserError, unknown
 from pfltune.figures import Figure, Measure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
+from pfltune.ranking import Outcome, best_first
 from pfltune.record import RECORD, Change, Record, Sensitivity, read_record
 from pfltune.registry import short_name
+from pfltune.stages import sees_test
 from pfltune.sweeps import refuse_sweep
 from pfltune.text import plain
 from pfltune.ties import settled
@@ -114,6 +116,11 @@ class Finalist:
     knobs: Mapping[str, Value]
     values: Mapping[int, float]
 
+    @property
+    def mean(self) -> float:
+        """Over its seeds; NaN if no trial of it has run all its rounds."""
+        return float(np.mean(list(self.values.values()))) if self.values else float("nan")
+
 
 @dataclass(frozen=True)
 class MethodResult:
@@ -125,11 +132,11 @@ class MethodResult:
         best: the configuration that the search chose.
         runs: the confirmation trials.
         search_trials, failed_trials: number of search trials, and of trials that failed.
-        search_steps: local steps that the search spent.
+        search_steps: local steps that the search and its finalists spent.
         failures: why trials failed, each reason once.
         searched: the search trials, in the order of the suggestions.
         finalists: what was trained again before one was chosen, the best of the search first.
-        ended: trials that have ended, of both kinds.
+        ended: trials that have ended, of all stages.
         is_over: whether there is nothing more to come.
         trials: all its trials, as the journal tells of them.
     """
@@ -282,17 +289,18 @@ class ComparisonResult:
 
     @property
     def planned(self) -> int:
-        """Trials of all methods; one without a free knob has one search trial."""
-        return sum(self._planned(method.name) for method in self.methods)
+        """Trials of all methods, as many as there can be of those that are not over."""
+        return sum(self._planned(method) for method in self.methods)
 
     def budget_of(self, method: str) -> Budget:
         """What a method could spend, by its short name."""
         return self.budgets.get(method, self.budget)
 
-    def _planned(self, method: str) -> int:
-        is_searched = self.record.spaces.get(method, {}).get("search", True)
-        budget = self.budget_of(method)
-        return (budget.trials if is_searched else 1) + budget.seeds
+    def _planned(self, method: MethodResult) -> int:
+        if method.is_over:
+            return method.ended
+        is_searched = self.record.spaces.get(method.name, {}).get("search", True)
+        return sum(self.budget_of(method.name).planned(bool(is_searched)).values())
 
 
 def read_results(results: Path, name: str) -> ComparisonResult:
@@ -374,6 +382,13 @@ class ToldTrial:
         return self.ended.outcome if self.ended else "running"
 
     @property
+    def reached(self) -> Outcome:
+        """How far it came, and its score there; round 0 if it failed or has not begun to train."""
+        if self.outcome == "failed" or not self.rounds:
+            return Outcome()
+        return Outcome(self.rounds[-1].round, self.rounds[-1].score)
+
+    @property
     def metrics(self) -> dict[str, float]:
         """The last value of each figure."""
         found: dict[str, float] = {}
@@ -428,10 +443,14 @@ def _method(
         runs=tuple(map(_confirmed, confirmed)),
         search_trials=len(searched),
         failed_trials=len(failed),
-        search_steps=sum(trial.metrics.get(figures.STEPS.name, 0.0) for trial in searched),
+        search_steps=sum(
+            trial.metrics.get(figures.STEPS.name, 0.0)
+            for trial in trials
+            if not sees_test(trial.started.stage)
+        ),
         failures=tuple(sorted({plain(ended.failure) or "unknown" for ended in failed})),
         searched=tuple(map(_searched, searched)),
-        finalists=_finalists(trials),
+        finalists=_finalists(searched, [t for t in trials if t.started.stage == "choose"]),
         ended=sum(trial.ended is not None for trial in trials),
         is_over=ending is not None,
         trials=tuple(trials),
@@ -474,17 +493,21 @@ def _searched(trial: ToldTrial) -> SearchedRun:
     )
 
 
-def _finalists(trials: Iterable[ToldTrial]) -> tuple[Finalist, ...]:
-    """In the order in which they were trained again."""
-    by_stage: dict[str, list[ToldTrial]] = defaultdict(list)
-    for trial in trials:
-        by_stage[trial.started.stage].append(trial)
-    found: dict[int, Finalist] = {}
-    for trial in by_stage["choose"]:
+def _finalists(searched: Iterable[ToldTrial], again: Sequence[ToldTrial]) -> tuple[Finalist, ...]:
+    """In the order in which they were trained again, which is that of their places in the search.
+
+    Of search trials with the same configuration the best is meant.
+    """
+    by_index = {trial.started.index: trial for trial in searched}
+    order = best_first((index, trial.reached) for index, trial in by_index.items())
+    found: dict[int, list[ToldTrial]] = defaultdict(list)
+    for trial in again:
         knobs = trial.started.knobs
-        index = next(t.started.index for t in by_stage["search"] if t.started.knobs == knobs)
-        values = dict(found[index].values) if index in found else {}
-        if trial.outcome == "finished":
-            values[trial.started.seed] = trial.rounds[-1].score
-        found[index] = Finalist(index, knobs, values)
-    return tuple(found.values())
+        index = next(n for n in order if by_index[n].started.knobs == knobs)
+        found[index].append(trial)
+    return tuple(_finalist(index, trials) for index, trials in found.items())
+
+
+def _finalist(index: int, trials: Sequence[ToldTrial]) -> Finalist:
+    done = {t.started.seed: t.reached.value for t in trials if t.outcome == "finished"}
+    return Finalist(index, trials[0].started.knobs, done)

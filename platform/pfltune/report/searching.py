@@ -4,10 +4,12 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pfltune.knobs import Value
-from pfltune.ranking import Outcome, best_index
+from pfltune.ranking import best_index
+from pfltune.report.choosing import chosen_finalist, outcomes
+from pfltune.report.dimensions import Dimension, dimensions_of, is_number
 from pfltune.report.results import MethodResult, SearchedRun
 
 EDGE = 0.02
@@ -17,20 +19,49 @@ FEWEST = 4
 
 
 @dataclass(frozen=True)
+class Edge:
+    """A best value at an end of what was searched, beyond which the knob could go.
+
+    Attributes:
+        knob: its name.
+        value: the best one.
+        end: at which end it lies.
+        searched: the ends of what was searched, or all of the numbers that were.
+        log: whether it stands on a logarithmic scale.
+        limit: how far the knob can go at this end; None for as far as one likes.
+    """
+
+    knob: str
+    value: float
+    end: Literal["lowest", "highest"]
+    searched: tuple[float, ...]
+    log: bool
+    limit: float | None
+
+    @property
+    def words(self) -> str:
+        """In a sentence."""
+        ends = f"{min(self.searched):g} to {max(self.searched):g}"
+        return f"{self.knob} = {self.value:.4g} is the {self.end} that was searched ({ends})"
+
+
+@dataclass(frozen=True)
 class Searching:
     """The search of one method.
 
     Attributes:
         method: whose it is.
-        winner: the trial that won, by the rule of the search; None if none has a figure.
+        winner: the trial of the configuration that was chosen; before one is, or where the search
+            alone chooses, the best by its rule. None if none has a figure.
         first: the first trial, which has the start values; None if it has no figure.
-        best_so_far: score of the winner after each trial, among those that ran all rounds; NaN
+        best_so_far: highest score after each trial, among those that ran all rounds; NaN
             before the first of them.
         round: the last round that every trial with a figure has an score of; 0 for none.
         compared: these trials, with their score after that round.
         importances: of the knobs that all of them have, adding up to 1, the largest first; empty
             for few trials.
-        edges: what lies at the end of its range, in words.
+        edges: what of the best values lies at the end of its range.
+        space: the searched knobs by name.
     """
 
     method: MethodResult
@@ -40,7 +71,8 @@ class Searching:
     round: int
     compared: tuple[tuple[SearchedRun, float], ...]
     importances: Mapping[str, float]
-    edges: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    space: Mapping[str, Dimension]
 
     @property
     def gain(self) -> float:
@@ -70,8 +102,9 @@ def search_of(
     """
     ordered = sorted(method.searched, key=lambda run: run.index)
     ran = [run for run in ordered if run.curve and run.outcome != "failed"]
-    winner = _winner(ran)
-    ranges = {name: bounds for name, bounds in space.get("search", {}).items() if _is_range(bounds)}
+    winner = _winner(method, ran)
+    dimensions = dimensions_of(space, [run.knobs for run in ordered])
+    best = method.best or (winner.knobs if winner else {})
     common, compared = _at_one_round(ran)
     return Searching(
         method=method,
@@ -80,14 +113,17 @@ def search_of(
         best_so_far=_running_best(ordered),
         round=common,
         compared=compared,
-        importances=_importances(compared, ranges),
-        edges=tuple(_edges(winner.knobs, ranges, limits)) if winner else (),
+        importances=_importances(compared, dimensions.values()),
+        edges=tuple(_edges(best, dimensions, limits)),
+        space=dimensions,
     )
 
 
-def _winner(ran: Iterable[SearchedRun]) -> SearchedRun | None:
+def _winner(method: MethodResult, ran: Iterable[SearchedRun]) -> SearchedRun | None:
     by_index = {run.index: run for run in ran}
-    best = best_index((index, Outcome(run.rounds, run.value)) for index, run in by_index.items())
+    if chosen := chosen_finalist(method):
+        return by_index[chosen.index]
+    best = best_index(outcomes(ran))
     return None if best is None else by_index[best]
 
 
@@ -114,22 +150,22 @@ def _at_one_round(ran: Sequence[SearchedRun]) -> tuple[int, tuple[tuple[Searched
 
 
 def _importances(
-    compared: Sequence[tuple[SearchedRun, float]], ranges: Mapping[str, Any]
+    compared: Sequence[tuple[SearchedRun, float]], dimensions: Iterable[Dimension]
 ) -> dict[str, float]:
     """By Optuna (PED-ANOVA, Watanabe et al., IJCAI 2023, arXiv 2304.10255)."""
     import optuna
 
     runs = [run for run, _ in compared]
-    shared = [name for name in ranges if all(name in run.knobs for run in runs)]
-    varied = [name for name in shared if len({run.knobs[name] for run in runs}) > 1]
+    shared = [each for each in dimensions if all(each.name in run.knobs for run in runs)]
+    varied = [each for each in shared if len({run.knobs[each.name] for run in runs}) > 1]
     if len(runs) < FEWEST or len(varied) < 2:
         return {}  # of a single knob the share is 1, whatever it does
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     study.add_trials(
         optuna.trial.create_trial(
-            params={name: run.knobs[name] for name in varied},
-            distributions={name: _distribution(run.knobs[name], ranges[name]) for name in varied},
+            params={each.name: run.knobs[each.name] for each in varied},
+            distributions={each.name: _distribution(each) for each in varied},
             value=value,
         )
         for run, value in compared
@@ -143,40 +179,34 @@ def _importances(
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _distribution(value: Value, bounds: Sequence[Any]) -> Any:
-    from optuna.distributions import FloatDistribution, IntDistribution
+def _distribution(knob: Dimension) -> Any:
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
 
-    low, high, log = bounds
-    if isinstance(value, int):
-        return IntDistribution(int(low), int(high), log=bool(log))
-    return FloatDistribution(low, high, log=bool(log))
+    if knob.choices:
+        return CategoricalDistribution(knob.choices)
+    if knob.whole:
+        return IntDistribution(int(knob.low), int(knob.high), log=knob.log)
+    return FloatDistribution(knob.low, knob.high, log=knob.log)
 
 
 def _edges(
-    knobs: Mapping[str, Value], ranges: Mapping[str, Any], limits: Mapping[str, Sequence[Any]]
-) -> Iterable[str]:
+    knobs: Mapping[str, Value],
+    space: Mapping[str, Dimension],
+    limits: Mapping[str, Sequence[Any]],
+) -> Iterable[Edge]:
     """Best values at an end beyond which the knob could go; at its own limit there is no beyond."""
-    for name, (low, high, log) in ranges.items():
+    for name, searched in space.items():
         value = knobs.get(name)
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if not is_number(value) or not searched.is_number:
             continue
-        place = position(value, low, high, log=bool(log))
+        ends = tuple(filter(is_number, searched.choices)) or (searched.low, searched.high)
         lowest, highest = limits.get(name, (None, None))
-        for is_near, word, end, limit in (
-            (place < EDGE, "lowest", low, lowest),
-            (place > 1 - EDGE, "highest", high, highest),
-        ):
-            if is_near and end != limit:
-                yield f"{name} = {value:g} is the {word} that was searched ({low:g} to {high:g})"
-
-
-def position(value: float, low: float, high: float, *, log: bool) -> float:
-    """Where a value lies in its range, from 0 to 1."""
-    if log:
-        value, low, high = math.log(value), math.log(low), math.log(high)
-    return (value - low) / (high - low)
-
-
-def _is_range(bounds: Sequence[Any]) -> bool:
-    numbers = [b for b in bounds[:2] if isinstance(b, int | float) and not isinstance(b, bool)]
-    return len(bounds) == 3 and len(numbers) == 2 and isinstance(bounds[2], bool)
+        place = searched.place(value)
+        if place < EDGE and min(ends) != lowest:
+            yield Edge(name, value, "lowest", ends, searched.log, lowest)
+        if place > 1 - EDGE and max(ends) != highest:
+            yield Edge(name, value, "highest", ends, searched.log, highest)

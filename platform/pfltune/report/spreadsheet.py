@@ -16,7 +16,7 @@ def csv_table(result: ComparisonResult) -> str:
     """One row per method and seed."""
     metrics = sorted({name for m in result.methods for run in m.runs for name in run.metrics})
     rows = [
-        [method.name, run.seed, *(_digits(run.metrics.get(name)) for name in metrics)]
+        [method.name, run.seed, *(digits(run.metrics.get(name)) for name in metrics)]
         for method in result.methods
         for run in method.runs
     ]
@@ -31,7 +31,7 @@ def csv_clients(result: ComparisonResult) -> str:
     names = [figures.ACCURACY.name, *(measure.name for measure in result.measures)]
     heads = [f"{part}_{name}" for name in names for part in PARTS]
     rows = [
-        [method.name, run.seed, client, *map(_digits, numbers)]
+        [method.name, run.seed, client, *map(digits, numbers)]
         for method in result.methods
         for run in method.runs
         for client, *numbers in zip(run.indices, *_of_clients(run), strict=True)
@@ -92,9 +92,9 @@ def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
 
 
 def _cell(value: object) -> object:
-    return _digits(value) if value is None or isinstance(value, float) else value
+    return digits(value) if value is None or isinstance(value, float) else value
 
 
-def _digits(value: float | None) -> str:
+def digits(value: float | None) -> str:
     """All digits; nothing for nothing."""
     return "" if value is None or value != value else repr(float(value))

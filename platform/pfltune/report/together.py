@@ -19,6 +19,7 @@ from pfltune.report.results import (
     MethodResult,
     ranked,
 )
+from pfltune.stages import Stage
 
 WORDS = {"name", "title", "about", "published"}
 """Parts of a scenario that say what it is and decide nothing."""
@@ -183,13 +184,16 @@ def _sources(
 
 def _budgets(results: Sequence[ComparisonResult]) -> str:
     """That methods were searched with different budgets; empty if they were not."""
-    if len({(result.budget.generations, result.budget.eta) for result in results}) == 1:
+    stage: Stage
+    searched = {(result.budget.generations, result.budget.eta) for result in results}
+    if len(searched) > 1:
+        stage, what = "search", "search trials per method"
+    elif len({result.budget.planned()["choose"] for result in results}) > 1:
+        stage, what = "choose", "trials of finalists per method"
+    else:
         return ""
-    told = [f"{result.name} {result.budget.trials}" for result in results]
-    return (
-        f"Budgets differ, which favours those with more: search trials per method are "
-        f"{', '.join(told)}."
-    )
+    told = [f"{result.name} {result.budget.planned()[stage]}" for result in results]
+    return f"Budgets differ, which favours those with more: {what} are {', '.join(told)}."
 
 
 def _programs(results: Sequence[ComparisonResult]) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """Writing the report of a comparison."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 
+from pfltune.errors import UserError
 from pfltune.ownership import published, see_inside
 from pfltune.report.analysis import Analysis, analyse
 from pfltune.report.figures import write_figures
@@ -12,6 +14,11 @@ from pfltune.report.page import comparison_page
 from pfltune.report.results import ComparisonResult, read_results
 from pfltune.report.spreadsheet import csv_clients, csv_summary, csv_table
 from pfltune.report.together import without
+from pfltune.report.tuning.figures import write_figures as tuning_figures
+from pfltune.report.tuning.markdown import markdown_of
+from pfltune.report.tuning.page import tuning_page
+from pfltune.report.tuning.spreadsheet import csv_trials
+from pfltune.report.tuning.tuned import Pair, Tuned, is_tuning, tuned_of
 
 INSTEAD = "name another folder with --out"
 
@@ -23,6 +30,7 @@ def write_report(
     reference: str | None = None,
     target: float | None = None,
     left_out: Collection[str] = (),
+    pair: Pair | None = None,
 ) -> ComparisonResult:
     """Read a comparison, and write tables, figures and page. Writing again changes nothing.
 
@@ -33,33 +41,62 @@ def write_report(
         reference: method that the others are held against; see :func:`analyse`.
         target: validation accuracy in (0, 1] that methods are timed to; see :func:`analyse`.
         left_out: methods without a row, by short name or title.
+        pair: two searched knobs to draw against each other, of the search of one method.
 
     Raises:
-        UserError: there is no such comparison, it has no such method, or the folder holds
+        UserError: there is no such comparison, it has no such method or pair, or the folder holds
             somebody else's files.
         OSError: the folder cannot be written.
     """
     (result,) = without([read_results(results, name)], left_out)
     analysis = analyse(result, reference, target)
+    write = _writer(analysis, pair)
     if folder is None:
         folder = results / name / "report"
         see_inside(folder, results)
     with published(folder, f"the comparison {name} ({result.id[:8]})", INSTEAD) as draft:
-        write_files(analysis, draft)
+        write(draft)
     return result
+
+
+def _writer(analysis: Analysis, pair: Pair | None) -> Callable[[Path], object]:
+    """What writes the files of a comparison, or those of the search of one method."""
+    if is_tuning(analysis.result):
+        return partial(write_tuning, tuned_of(analysis, pair))
+    if pair is not None:
+        raise UserError(f"{analysis.result.name} is a comparison: a pair is of one method's search")
+    return partial(write_files, analysis)
+
+
+def write_tuning(tuned: Tuned, folder: Path) -> None:
+    """All files of the report of one method's search into an empty folder."""
+    drawings = tuning_figures(tuned, folder)
+    texts = _tables(tuned.analysis) | {
+        "table.md": f"{markdown_of(tuned)}\n{markdown_table(tuned.analysis)}",
+        "trials.csv": csv_trials(tuned),
+        "report.html": tuning_page(tuned, folder, drawings),
+    }
+    _write(texts, folder)
 
 
 def write_files(analysis: Analysis, folder: Path) -> None:
     """All files of a report into an empty folder."""
     drawings = write_figures(analysis, folder)
-    texts = {
+    page = {"report.html": comparison_page(analysis, folder, drawings)}
+    _write(_tables(analysis) | page, folder)
+
+
+def _tables(analysis: Analysis) -> dict[str, str]:
+    return {
         "table.md": markdown_table(analysis),
         "table.tex": result_table(analysis),
         "resources.tex": resource_table(analysis),
         "table.csv": csv_table(analysis.result),
         "clients.csv": csv_clients(analysis.result),
         "summary.csv": csv_summary(analysis),
-        "report.html": comparison_page(analysis, folder, drawings),
     }
+
+
+def _write(texts: Mapping[str, str], folder: Path) -> None:
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pfltune.data.census import Census
 from pfltune.federation.federation import Federation
-from pfltune.knobs import defaults_of
+from pfltune.knobs import Knob, defaults_of
 from pfltune.method import Method
 from pfltune.record import Asked
 from pfltune.registry import find_method, short_name
@@ -35,6 +35,7 @@ class Job(ABC):
         results: the results folder.
         sweep: the name of the sweep of which it is a cell, which resumes it; empty if of none.
         extends: whether it may ask for more than what is there, whose record then asks for it too.
+        notes: what the user should know of it, a line each.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Job(ABC):
     results: Path
     sweep: str = ""
     extends: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -78,6 +80,13 @@ class Job(ABC):
     @abstractmethod
     def own_record(self) -> dict[str, Any]:
         """The parts of the record that not every job has alike."""
+
+    @abstractmethod
+    def searched(self) -> Mapping[str, tuple[Knob, ...]]:
+        """The knobs that its trials vary, by short name of the method.
+
+        Their conditions are on each other: what is held is met.
+        """
 
     @abstractmethod
     def announcement(self) -> str:

@@ -20,6 +20,7 @@ from pfltune.tracking.mirror import Mirror
 from pfltune.tracking.runs import own_experiment
 from pfltune.tracking.store import Store, reason
 from pfltune.tracking.system import SystemMetrics
+from pfltune.tracking.views import Views
 
 
 def begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice) -> Record:
@@ -127,6 +128,7 @@ def open_mirror(
         sitting=record.journal,
         note=_at_first(job),
         system=SystemMetrics(store.uri) if job.asked.system_metrics else None,
+        views=Views(record.command, job.searched(), job.plan.all_rungs()),
     )
 
 

@@ -151,7 +151,7 @@ def _federation(watched: Watched, datasets: dict[str, Dataset]) -> Federation:
     job, voice = watched.job, watched.voice
     voice.tell(f"Preparing scenario {job.scenario.name}: data, clients, weights")
     federation = job.scenario.build(job.hardware.threads)
-    for note in job.scenario.notes():
+    for note in (*job.scenario.notes(), *job.notes):
         voice.tell(note)
     loaded = f"{job.scenario.data.model_dump_json()} at {job.scenario.backbone.image_size}"
     return replace(federation, dataset=datasets.setdefault(loaded, federation.dataset))

@@ -10,13 +10,12 @@ from ray import tune
 from pfltune.errors import Diverged, UserError, told
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.trial import FederatedTrial
-from pfltune.registry import make_method
 from pfltune.running.given import SITTING, Given
 from pfltune.running.limits import OverTime, time_limit
 from pfltune.running.private_api import TrainingResult
 from pfltune.search.candidate import SCORE, Candidate
 from pfltune.storage import open_storage
-from pfltune.trials.training import selected_of
+from pfltune.trials.training import configured_as, selected_of
 
 
 class FederatedTrainable(tune.Trainable):
@@ -113,12 +112,9 @@ class FederatedTrainable(tune.Trainable):
 
     def _load(self) -> FederatedTrial:
         candidate = self._candidate
-        trial = FederatedTrial(
-            make_method(candidate.method, candidate.knobs),
-            self._given.federations[candidate.stage],
-            candidate.seed,
-            self._given.compute,
-        )
+        federation = self._given.federations[candidate.stage]
+        configured = configured_as(candidate.method, candidate.knobs, federation)
+        trial = FederatedTrial(*configured, candidate.seed, self._given.compute)
         place = open_storage(self._options.checkpoints, candidate.folder)
         self._checkpoints = Checkpoints(place)
         self._history = self._checkpoints.load(trial)

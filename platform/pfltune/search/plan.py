@@ -8,6 +8,7 @@ from itertools import accumulate
 from pfltune.budget import Budget
 from pfltune.federation.federation import Rounds
 from pfltune.knobs import Value
+from pfltune.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Plan:
 
     Attributes:
         methods: references of the methods, in the order of the table.
-        budget: trials, generations and seeds of each.
+        budget: trials, generations, finalists and seeds of each.
         protocol: rounds and evaluations.
         fixed: knobs that the user holds at one value, by method.
         unsearched: methods without a free knob; all their search trials would be the same one.
@@ -65,6 +66,11 @@ class Plan:
                 found.add(rung)
         return sorted(found)
 
+    def all_rungs(self) -> tuple[int, ...]:
+        """The rungs of all generations, ascending; whatever does not fail reaches the first."""
+        sizes = set(self.budget.generations)
+        return tuple(sorted({rung for size in sizes for rung in self.rungs(size)}))
+
     def survivors(self, running: int) -> int:
         """How many of ``running`` trials go on beyond a rung."""
         return max(1, running // self.budget.eta)
@@ -79,11 +85,19 @@ class Plan:
                 running, reached = self.survivors(running), rung
         return total
 
+    def planned(self, method: str | None = None) -> dict[Stage, int]:
+        """Trials of a method by stage, as many as there can be."""
+        return self.budget.planned(method not in self.unsearched)
+
     def total_rounds(self) -> int:
-        """Rounds of all methods, search and confirmation."""
-        confirmation = self.budget.seeds * self.protocol.rounds
-        return sum(self.search_rounds(method) + confirmation for method in self.methods)
+        """Rounds of all methods and stages, as many as there can be if no trial fails."""
+        return sum(self._rounds(method) for method in self.methods)
 
     def total_trials(self) -> int:
-        """Trials of all methods, search and confirmation."""
-        return sum(self.trials(method) + self.budget.seeds for method in self.methods)
+        """Trials of all methods and stages, as many as there can be."""
+        return sum(sum(self.planned(method).values()) for method in self.methods)
+
+    def _rounds(self, method: str) -> int:
+        planned = self.planned(method)
+        whole = planned["choose"] + planned["confirm"]
+        return self.search_rounds(method) + whole * self.protocol.rounds

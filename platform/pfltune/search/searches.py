@@ -1,14 +1,15 @@
-"""Which trial comes next: a search per method, dealt out evenly, then confirmation."""
+"""Which trial comes next: a search per method, dealt out evenly, its finalists, the test."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pfltune.knobs import Value
-from pfltune.ranking import Outcome, best_index
+from pfltune.ranking import Outcome
 from pfltune.registry import short_name
 from pfltune.search.bracket import Bracket
 from pfltune.search.brackets import Brackets
 from pfltune.search.candidate import Candidate, confirmation_seed, validation_seed
+from pfltune.search.choosing import Choosing
 from pfltune.search.halving import MakeHalving
 from pfltune.search.plan import Plan
 from pfltune.search.space import SearchSpace
@@ -25,9 +26,10 @@ class MethodSearch:
 
     Attributes:
         method: reference of the method.
-        plan: trials, generations, seeds.
+        plan: trials, generations, finalists, seeds.
         space: the method's search space.
         strategy: proposes configurations.
+        choosing: decides among the best configurations; None until the search is over.
     """
 
     method: str
@@ -38,19 +40,16 @@ class MethodSearch:
     confirmed: int = 0
     candidates: list[Candidate] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    choosing: Choosing | None = None
 
     def next(self) -> Candidate | None:
         """The next trial, or None while it must wait or when there is none left."""
         if len(self.candidates) < self.trials:
-            return self._suggest()
-        best = self.best()
-        if best is None or self.confirmed >= self.plan.budget.seeds:
-            return None
-        self.confirmed += 1
-        self.dealt += 1
-        index = self.confirmed - 1
-        seed = confirmation_seed(self.plan.budget.seed, index)
-        return Candidate(self.method, "confirm", index, -1, seed, best.knobs)
+            found = self._suggest()
+        else:
+            found = (self.choosing and self.choosing.next()) or self._confirm()
+        self.dealt += found is not None
+        return found
 
     @property
     def trials(self) -> int:
@@ -60,8 +59,9 @@ class MethodSearch:
     @property
     def exhausted(self) -> bool:
         """Whether no trial will come any more, whatever the running ones give."""
-        searched = len(self.outcomes) == self.trials
-        return searched and (self.best() is None or self.confirmed >= self.plan.budget.seeds)
+        if self.choosing is None or not self.choosing.is_dealt:
+            return False
+        return not self.choosing.finalists or self.confirmed >= self.plan.budget.seeds
 
     def complete(self, index: int, outcome: Outcome) -> None:
         """Take the result of a search trial; a whole generation is passed on."""
@@ -71,13 +71,25 @@ class MethodSearch:
             if index in members and all(member in self.outcomes for member in members):
                 for member in members:
                     self.strategy.hear(member, self.outcomes[member])
+        if len(self.outcomes) == self.trials:
+            searched = (self.candidates, self.outcomes)
+            self.choosing = Choosing.of(self.plan, self.method, *searched)
 
     def best(self) -> Candidate | None:
-        """The best search trial; None until the search is over, or if every trial failed."""
-        if len(self.outcomes) < self.trials:
+        """The search trial of the chosen configuration.
+
+        None until one is chosen, or if every search trial failed.
+        """
+        return self.choosing.chosen() if self.choosing else None
+
+    def _confirm(self) -> Candidate | None:
+        """The next test of the chosen configuration; None while there is none, or none is left."""
+        best, index = self.best(), self.confirmed
+        if best is None or index >= self.plan.budget.seeds:
             return None
-        index = best_index(self.outcomes.items())
-        return None if index is None else self.candidates[index]
+        self.confirmed += 1
+        seed = confirmation_seed(self.plan.budget.seed, index)
+        return Candidate(self.method, "confirm", index, -1, seed, best.knobs)
 
     def _suggest(self) -> Candidate | None:
         """The next search trial; None while an earlier generation is unfinished."""
@@ -90,7 +102,6 @@ class MethodSearch:
         seed = validation_seed(self.plan.budget.seed, 0)
         candidate = Candidate(self.method, "search", index, number, seed, knobs)
         self.candidates.append(candidate)
-        self.dealt += 1
         return candidate
 
 
@@ -133,9 +144,12 @@ class ComparisonDealer:
         return None
 
     def complete(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Pass the result of a search trial to its method."""
+        """Pass a result that decides something to its method."""
+        search = self.searches[candidate.method]
         if candidate.stage == "search":
-            self.searches[candidate.method].complete(candidate.index, outcome)
+            search.complete(candidate.index, outcome)
+        elif candidate.stage == "choose" and search.choosing:
+            search.choosing.complete(candidate.index, outcome)
 
     def best(self) -> dict[str, Mapping[str, Value] | None]:
         """The winning configuration of each method."""

@@ -17,11 +17,16 @@ from pfltune.running.hardware import Hardware, pick_device
 from pfltune.running.pool import cluster, this_machine
 from pfltune.scenario import Scenario, load_scenario, overridden
 from pfltune.settings import validated
-from pfltune.studies.comparison import Comparison, first_methods, plan_methods, together
+from pfltune.studies.comparison import Comparison, first_methods, plan_on, together
 from pfltune.studies.options import FreeOptions, defaults, override_texts, results_folder
 from pfltune.studies.resume import HERE, begun, check_files, completed, known, see_files
 from pfltune.studies.sensitivity import Study, study_methods, study_plan
+from pfltune.studies.spaces import largest, space_options
 from pfltune.tracking.store import writable_folder
+
+OF_BUDGET = ("eta", "seeds", "seed", "finalists", "finalist_seeds")
+GROWING = ("seeds", "trials", "generation", "finalists", "finalist_seeds")
+"""Options of a budget that may be given anew to have more."""
 
 
 def comparison(
@@ -63,13 +68,15 @@ def extension(given: Mapping[str, Any]) -> Comparison:
     Raises:
         UserError: something of it is not possible, or nothing is to be added.
     """
-    if not given.keys() & {"methods", "seeds", "trials", "generation"}:
-        raise UserError("say what to add: --methods, --seeds, --trials or --generation")
+    if not given.keys() & {"methods", *GROWING}:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in ("methods", *GROWING))
+        raise UserError(f"say what to add, with any of {flags}")
     results = results_folder(given)
     record = known(given["name"], results)
     if not isinstance(record.budget, Budget):
         raise UserError(f"{record.name} is a sensitivity study; it cannot be extended")
-    budget = record.budget.grown(*(given.get(key) for key in ("seeds", "trials", "generation")))
+    budget = record.budget.grown(**{name: given.get(name) for name in GROWING})
+    _see_finalists(given, budget)
     named = method_list(given["methods"]) if "methods" in given else MethodList(())
     methods = together(record.methods, named.references)
     brought = record.scenario.strangers()
@@ -96,16 +103,19 @@ def _comparison(
 ) -> Comparison:
     only = short_name(canonical(named.references[0]))
     held = {method or only: knobs for method, knobs in options["fixed"].items()}
-    plan, spaces = plan_methods(list(named.references), budget, scenario.protocol, held)
+    wanted = space_options(options, [short_name(canonical(m)) for m in named.references])
+    plan, spaces, notes = plan_on(list(named.references), budget, scenario, held, wanted)
     return Comparison(
         name=name,
         command=command,
         scenario=scenario,
         plan=plan,
-        hardware=hardware_of(options, scenario, first_methods(spaces)),
+        hardware=hardware_of(options, largest(scenario, spaces), first_methods(spaces)),
         asked=asked_of(options),
         results=writable_folder(results),
+        notes=notes,
         spaces=spaces,
+        space_options=wanted,
         titles={short_name(canonical(m)): title for m, title in named.titles.items()},
     )
 
@@ -116,12 +126,27 @@ def budget_of(given: Mapping[str, Any], options: Mapping[str, Any]) -> Budget:
     Raises:
         UserError: it is not possible.
     """
-    wanted = {key: options[key] for key in ("trials", "generation", "eta", "seeds", "seed")}
+    wanted = {key: options[key] for key in ("trials", "generation", *OF_BUDGET)}
     if isinstance(wanted["generation"], tuple) and "trials" not in given:
         wanted["trials"] = None
     elif isinstance(wanted["generation"], tuple) and "generation" not in given:
         wanted["generation"] = wanted["generation"][0]
-    return validated(Budget, wanted, "budget")
+    budget = validated(Budget, wanted, "budget")
+    _see_finalists(given, budget)
+    return budget
+
+
+def _see_finalists(given: Mapping[str, Any], budget: Budget) -> None:
+    """See that seeds are given to somebody.
+
+    Raises:
+        UserError: there are no finalists.
+    """
+    if "finalist_seeds" in given and not budget.finalists:
+        raise UserError(
+            f"--finalist-seeds {given['finalist_seeds']}: there are no finalists, which would be "
+            "trained with them; say with --finalists how many there shall be"
+        )
 
 
 def study(given: Mapping[str, Any]) -> Study:

@@ -3,41 +3,40 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
-from pfltune.knobs import knobs_of
+from pfltune.federation.searched_settings import without_settings
+from pfltune.knobs import Knob
 from pfltune.method import Method
 from pfltune.plugins import absolute
-from pfltune.registry import (
-    all_held,
-    canonical,
-    find_method,
-    make_method,
-    reference_title,
-    short_name,
-)
+from pfltune.registry import canonical, make_method, reference_title, short_name
 from pfltune.running.job import Job
+from pfltune.scenario import Scenario
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
-from pfltune.search.space import SearchSpace, load_space
-from pfltune.stages import Stage
+from pfltune.search.space import SearchSpace
+from pfltune.space_file import AS_METHODS_SAY, SpaceOptions
+from pfltune.stages import Stage, sees_test
+from pfltune.studies.spaces import asked_spaces, fitted, held_of, lost_points
 from pfltune.text import count
 from pfltune.variants import Reference, parsed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Job):
-    """Search and confirmation of some methods, or of one.
+    """Search, choice and confirmation of some methods, or of one.
 
     Attributes:
         spaces: the search space of each method.
+        space_options: what was asked for of them.
         titles: what the user calls methods, by short name.
     """
 
     spaces: Mapping[str, SearchSpace]
+    space_options: SpaceOptions = AS_METHODS_SAY
     titles: Mapping[str, str] = field(default_factory=dict)
 
     def own_record(self) -> dict[str, Any]:
@@ -47,19 +46,23 @@ class Comparison(Job):
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
-            "limits": {short_name(m): _limits(m) for m in self.plan.methods},
+            "space_options": self.space_options,
+            "limits": {short_name(m): self._limits(m) for m in self.plan.methods},
         }
+
+    def searched(self) -> dict[str, tuple[Knob, ...]]:
+        """The dimensions of each search space that the search can reach."""
+        return {short_name(m): tuple(space.reachable()) for m, space in self.spaces.items()}
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""
-        budget = self.plan.budget
         titles = [self._title(method) for method in self.plan.methods]
         several = len(titles) > 1
         subject = f"Comparing {len(titles)} methods" if several else f"Tuning {titles[0]}"
+        spent = _spent(self.plan, None if several else self.plan.methods[0])
         at_once = count(self.hardware.workers, "trial")
         return (
-            f"{subject}: {count(budget.trials, 'search trial')} and "
-            f"{count(budget.seeds, 'confirmation seed')}{' each' if several else ''}, "
+            f"{subject}: {spent}{' each' if several else ''}, "
             f"{count(self.plan.protocol.rounds, 'round')}, {at_once} side by side in "
             f"{self.hardware.compute.precision}"
         )
@@ -72,12 +75,18 @@ class Comparison(Job):
                 yield make_method(method, point)
 
     def federations(self, federation: Federation) -> dict[Stage, Federation]:
-        """The search lacks the test indices."""
-        return {"search": federation.without_test(), "confirm": federation}
+        """What sees no test lacks its indices."""
+        lacking = federation.without_test()
+        stages: tuple[Stage, ...] = get_args(Stage)
+        return {stage: federation if sees_test(stage) else lacking for stage in stages}
 
     def dealer(self) -> ComparisonDealer:
-        """Search and confirmation of all methods."""
+        """Search, choice and confirmation of all methods."""
         return ComparisonDealer(self.plan, self.spaces)
+
+    def _limits(self, method: str) -> dict[str, list[float | None]]:
+        """The lowest and highest value that each knob can have, whatever is searched."""
+        return {knob.name: [knob.low, knob.high] for knob in self.spaces[method].knobs.values()}
 
     def _title(self, method: str) -> str:
         return self.titles.get(short_name(method)) or reference_title(method)
@@ -88,6 +97,8 @@ def plan_methods(
     budget: Budget,
     protocol: Rounds,
     fixed: Mapping[str, Mapping[str, object]],
+    options: SpaceOptions = AS_METHODS_SAY,
+    clients: int | None = None,
 ) -> tuple[Plan, dict[str, SearchSpace]]:
     """Check methods and knobs; returns the plan and the search space of each method.
 
@@ -96,16 +107,36 @@ def plan_methods(
         budget: trials and seeds.
         protocol: rounds.
         fixed: knobs that the user holds at one value, by short name of the method.
+        options: what the user says of search spaces.
+        clients: how many train; the most that can be sampled.
 
     Raises:
         UserError: a method, knob or search space that is not possible.
     """
     references = tuple(canonical(_absolute(method)) for method in methods)
     _check_once(references)
-    held = {each: all_held(each, fixed.get(short_name(each), {})) for each in references}
-    spaces = {each: load_space(parsed(each).base).hold(held[each]) for each in references}
+    held = {each: held_of(each, fixed.get(short_name(each), {})) for each in references}
+    spaces = asked_spaces(held, protocol, options, clients)
     unsearched = frozenset(m for m, space in spaces.items() if not space.dimensions)
     return Plan(references, budget, protocol, held, unsearched), spaces
+
+
+def plan_on(
+    methods: list[str],
+    budget: Budget,
+    scenario: Scenario,
+    fixed: Mapping[str, Mapping[str, object]],
+    options: SpaceOptions,
+) -> tuple[Plan, dict[str, SearchSpace], tuple[str, ...]]:
+    """The same on a scenario, with what the user should know of its search spaces, a line each.
+
+    Raises:
+        UserError: as :func:`plan_methods`.
+    """
+    clients = scenario.seen_clients
+    plan, asked = plan_methods(methods, budget, scenario.protocol, fixed, options, clients)
+    spaces, cut = fitted(asked, scenario, options)
+    return plan, spaces, (*lost_points(spaces, options), *cut)
 
 
 def together(known: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
@@ -123,19 +154,26 @@ def together(known: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
 def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
     """Each method with the knobs of its first trial."""
     for method, space in spaces.items():
-        first = dict(space.start[0]) if space.start else {}
+        first = without_settings(space.start[0]) if space.start else {}
         yield make_method(method, {**first, **space.fixed})
+
+
+def _spent(plan: Plan, method: str | None) -> str:
+    """What a method is given, in words; each one of several if none is named."""
+    planned = plan.planned(method)
+    parts = [count(planned["search"], "search trial")]
+    if planned["choose"]:
+        each = plan.budget.finalist_seeds
+        finalists = count(planned["choose"] // each, "finalist")
+        parts.append(f"{finalists} with {count(each, 'validation seed')}")
+    parts.append(count(planned["confirm"], "confirmation seed"))
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _check_once(references: Iterable[str]) -> None:
     counted = Counter(map(short_name, references))
     if repeated := sorted(name for name, times in counted.items() if times > 1):
         raise UserError(f"methods named twice: {', '.join(repeated)}")
-
-
-def _limits(method: str) -> dict[str, list[float | None]]:
-    """The lowest and highest value that each knob of a method can have, whatever is searched."""
-    return {knob.name: [knob.low, knob.high] for knob in knobs_of(find_method(method)).values()}
 
 
 def _absolute(method: str) -> str:

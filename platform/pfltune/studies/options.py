@@ -18,6 +18,7 @@ RESULTS = "PFLTUNE_RESULTS"
 
 Seed = Annotated[int, Ge(0)]
 Number = Annotated[int, Ge(1)]
+Finalists = Annotated[int, Ge(0)]
 AtOnce = Annotated[int, Ge(1), Le(MOST_THREADS)]
 Share = Annotated[float, Ge(0)]
 Seconds = Annotated[float, Ge(0)]
@@ -90,12 +91,24 @@ class SearchOptions(JobOptions, total=False):
             size of each generation.
         eta: one of eta goes on at each rung.
         seeds: fresh seeds of the confirmation.
+        finalists: best configurations that are trained again before one is chosen; with 0 the
+            search alone chooses.
+        finalist_seeds: fresh validation seeds of each finalist.
+        search: what is searched in place of a method's own dimensions or beside them, ``{"lr":
+            "1e-3:0.3:log", "prefix_length": [1, 2, 4]}`` or texts such as ``"lr=1e-3:0.3"``.
+        space: whole search spaces, as of a YAML file or its path.
+        start: points that are tried first, such as ``[{"lr": 0.1}]``.
     """
 
     trials: int
     generation: int | tuple[int, ...]
     eta: int
     seeds: Number
+    finalists: Finalists
+    finalist_seeds: Number
+    search: Mapping[str, Any] | Sequence[str]
+    space: str | Path | Mapping[str, Any]
+    start: Sequence[Mapping[str, Any]]
 
 
 class TuneOptions(SearchOptions, total=False):
@@ -116,11 +129,15 @@ class ExtendOptions(FreeOptions, total=False):
         generation: size of each added generation, by default that of the first one; or the sizes of
             all, those that are there included.
         seeds: confirmation seeds that there shall be.
+        finalists: configurations trained again before one is chosen that there shall be.
+        finalist_seeds: validation seeds of each of them that there shall be.
     """
 
     trials: int
     generation: int | tuple[int, ...]
     seeds: Number
+    finalists: Finalists
+    finalist_seeds: Number
 
 
 class SensitivityOptions(JobOptions, total=False):
@@ -158,13 +175,14 @@ DEFAULTS: Mapping[str, Any] = {
     "trials": 8,
     "generation": 4,
     "eta": 3,
+    "finalist_seeds": 3,
     "lr": 0.03,
 }
 """Of the options that have one and the same in all commands; of the others it is None."""
 OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "compare": {"methods": METHODS, "seeds": 3},
-    "tune": {"method": None, "knobs": {}, "seeds": 1},
-    "extend": {"trials": None, "generation": None, "seeds": None},
+    "compare": {"methods": METHODS, "seeds": 3, "finalists": 0},
+    "tune": {"method": None, "knobs": {}, "seeds": 1, "finalists": 3},
+    "extend": dict.fromkeys(("trials", "generation", "seeds", "finalists", "finalist_seeds")),
     "sensitivity": {"seeds": 1},
 }
 """Of those that differ between commands."""

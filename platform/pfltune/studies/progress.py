@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from pfltune.ranking import Outcome
 from pfltune.registry import short_name
 from pfltune.search.plan import Plan
+from pfltune.studies.method_progress import MethodProgress
 from pfltune.text import count
 from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
 
@@ -14,32 +16,6 @@ FEWEST_ROUNDS = 10
 """Rounds without which the time left is not estimated."""
 MOST_CELLS = 6
 """Of a sweep, in a line."""
-
-
-@dataclass
-class MethodProgress:
-    """What is known of one method's trials.
-
-    Attributes:
-        ended: search trials that have ended, those stopped early and failed included.
-        stopped: of these, stopped early at a rung.
-        failed: trials of both phases that failed.
-        confirmed: confirmation trials that have ended.
-        bests: best validation accuracy of the search after each of its rounds.
-        rounds: the round that each running trial has reached.
-    """
-
-    ended: int = 0
-    stopped: int = 0
-    failed: int = 0
-    confirmed: int = 0
-    bests: list[float] = field(default_factory=list)
-    rounds: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def best(self) -> float:
-        """Best validation accuracy of the search so far; 0 before the first."""
-        return self.bests[-1] if self.bests else 0.0
 
 
 class Clock:
@@ -100,7 +76,8 @@ class ComparisonLines(Lines):
     def __init__(self, plan: Plan, tell: Callable[[str], object]) -> None:
         self._plan = plan
         self._tell = tell
-        self._methods = {short_name(method): MethodProgress() for method in plan.methods}
+        self._methods = {short_name(m): MethodProgress(plan.planned(m)) for m in plan.methods}
+        self._held = {short_name(method): set(held) for method, held in plan.fixed.items()}
         self._trials: dict[str, TrialStarted] = {}
         self.rounds_done = 0
         self._rounds_saved = 0
@@ -111,7 +88,7 @@ class ComparisonLines(Lines):
     def apply(self, event: Event) -> None:
         """Count a trial, a round or an end."""
         if isinstance(event, TrialStarted):
-            self._trials[event.trial] = event
+            self._count_start(event)
         elif isinstance(event, RoundDone):
             self._count_round(event)
         elif isinstance(event, TrialEnded):
@@ -129,27 +106,39 @@ class ComparisonLines(Lines):
         """Tell the last state, also after an interruption."""
         self._show()
 
+    def _count_start(self, event: TrialStarted) -> None:
+        self._trials[event.trial] = event
+        progress, held = self._methods[event.method], self._held.get(event.method, set())
+        progress.begun[event.stage] += 1
+        knobs = {name: value for name, value in event.knobs.items() if name not in held}
+        if event.stage == "search":
+            progress.knobs[event.index] = knobs
+        elif event.stage == "confirm" and progress.chosen is None:
+            progress.chosen = knobs
+            self._rounds_saved += progress.settle("choose") * self._plan.protocol.rounds
+
     def _count_round(self, event: RoundDone) -> None:
         progress = self._of(event.trial)
         progress.rounds[event.trial] = event.round
         self.rounds_done += 1
         if self._shown:
             self.clock.tick(self.rounds_done)
-        if self._trials[event.trial].stage == "search":
-            progress.bests.append(max(progress.best, event.score))
+        trial = self._trials[event.trial]
+        if trial.stage == "search":
+            progress.searched[trial.index] = Outcome(event.round, event.score)
+            progress.bests.append(progress.best)
 
     def _count_end(self, event: TrialEnded) -> None:
-        progress = self._of(event.trial)
+        progress, trial = self._of(event.trial), self._trials[event.trial]
         progress.rounds.pop(event.trial, None)
         failed = event.outcome == "failed"
         progress.failed += failed
         if failed:
             self._rounds_saved += self._plan.protocol.rounds - event.round
-        if self._trials[event.trial].stage == "confirm":
-            progress.confirmed += 1
-        else:
-            progress.ended += 1
-            progress.stopped += event.outcome == "stopped early"
+        if failed and trial.stage == "search":
+            progress.searched.pop(trial.index, None)
+        progress.ended[trial.stage] += 1
+        progress.stopped += event.outcome == "stopped early"
 
     def _of(self, trial: str) -> MethodProgress:
         return self._methods[self._trials[trial].method]
@@ -158,10 +147,12 @@ class ComparisonLines(Lines):
         self._tell(self._line())
 
     def _line(self) -> str:
-        budget = self._plan.budget
+        if len(self._methods) == 1:
+            ((name, state),) = self._methods.items()
+            return f"{self._clock()} | {name} {state.stages} | {state.best_words}"
         states = (
-            f"{name} {s.ended + s.confirmed}/{budget.trials + budget.seeds} best {100 * s.best:.1f}"
-            for name, s in self._methods.items()
+            f"{name} {state.whole} best {100 * state.best:.1f}"
+            for name, state in self._methods.items()
         )
         return f"{self._clock()} | " + " | ".join(states)
 
@@ -176,7 +167,7 @@ class ComparisonLines(Lines):
     @property
     def ended(self) -> int:
         """Trials that have ended."""
-        return sum(state.ended + state.confirmed for state in self._methods.values())
+        return sum(state.ended.total() for state in self._methods.values())
 
 
 def _minutes(seconds: float) -> str:

@@ -93,6 +93,9 @@ def _options(record: Record) -> dict[str, Any]:
         **record.computing.model_dump(exclude={"cohort"}),
         **record.asked.model_dump(),
         "methods": list(record.methods),
+        "search": record.space_options.search,
+        "space": record.space_options.spaces,
+        "start": record.space_options.start,
         "fixed": {method: dict(held) for method, held in record.fixed.items()},
     }
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from pfltune.budget import Budget
 from pfltune.federation.federation import Federation, Rounds
-from pfltune.knobs import Value
+from pfltune.knobs import Knob, Value, knobs_of
 from pfltune.method import Method
 from pfltune.ranking import Outcome
 from pfltune.record import Sensitivity
-from pfltune.registry import make_method
+from pfltune.registry import find_method, make_method
 from pfltune.running.job import Job
 from pfltune.search.brackets import Brackets
 from pfltune.search.candidate import Candidate, confirmation_seed
@@ -44,6 +44,10 @@ class Study(Job):
     def own_record(self) -> dict[str, Any]:
         """The budget of a study."""
         return {"titles": {METHOD: "Sensitivity"}, "budget": self.budget}
+
+    def searched(self) -> dict[str, tuple[Knob, ...]]:
+        """The personal part alone."""
+        return {METHOD: (knobs_of(find_method(METHOD))["personal"],)}
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +19,7 @@ from pfltune.tracking.journal import JOURNAL
 from pfltune.tracking.runs import MAX_BATCH, Runs, round_metrics
 from pfltune.tracking.store import Store, is_bug, reason
 from pfltune.tracking.system import SystemMetrics
+from pfltune.tracking.views import PLAIN, Views
 
 FLUSH_SECONDS = 2.0
 FIRST_WAIT = 1.0
@@ -76,6 +77,7 @@ class Mirror:
         sitting: name of the journal whose events are told.
         note: the description of experiment and methods until there is a report.
         system: watches this machine meanwhile; None if nobody asked for it.
+        views: what MLflow's pages show at once.
     """
 
     def __init__(
@@ -93,11 +95,13 @@ class Mirror:
         sitting: str = JOURNAL,
         note: str = "",
         system: SystemMetrics | None = None,
+        views: Views = PLAIN,
     ) -> None:
         self._address = store.address
         self._settle = settle
-        given = (tags, parents, artifacts, files, data, sitting, note, system)
+        given = (tags, parents, artifacts, files, data, sitting, note, system, views)
         self._runs = Runs(store, experiment, comparison, *given)
+        self._rungs = views.rungs
         self._tell = on_trouble
         self._queue: SimpleQueue[Event | Command | None] = SimpleQueue()
         self._interrupted = False
@@ -198,6 +202,7 @@ class Mirror:
     def _write_trial(self, trial: _Trial) -> None:
         name = trial.started.trial
         is_news = trial.ended is not None or trial.is_fresh
+        rungs = self._rungs if trial.started.stage == "search" else ()
         self._runs.drop_other(trial.started, trial.ended)
         if self._runs.is_whole(name):
             if trial.ended:  # else its end may be another, and its rounds are wanted
@@ -205,7 +210,7 @@ class Mirror:
         else:
             self._runs.start(trial.started)
             while trial.rounds:
-                count, metrics = _batch(trial.rounds)
+                count, metrics = _batch(trial.rounds, rungs)
                 self._runs.log(name, metrics)
                 for _ in range(count):
                     trial.rounds.popleft()
@@ -271,12 +276,12 @@ class Mirror:
                 trial.best = self._best.ended(trial.started, trial.score, item)
 
 
-def _batch(rounds: Iterable[RoundDone]) -> tuple[int, list[Metric]]:
+def _batch(rounds: Iterable[RoundDone], rungs: Collection[int]) -> tuple[int, list[Metric]]:
     """As many of the first rounds as fit in one request, but at least one: their number, points."""
     metrics: list[Metric] = []
     count = 0
     for done in rounds:
-        more = round_metrics(done)
+        more = round_metrics(done, rungs)
         if metrics and len(metrics) + len(more) > MAX_BATCH:
             break
         metrics += more

@@ -10,21 +10,21 @@ leaves KILLED runs too, until the comparison goes on; those have no tag ``outcom
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
 from pfltune.errors import ForeignExperiment
-from pfltune.figures import SELECTED
+from pfltune.figures import BEST_VAL, SELECTED, best_val_at
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL
 from pfltune.tracking.own_store import ARTIFACTS, COMPARISON_TAG
 from pfltune.tracking.store import Store
 from pfltune.tracking.system import SystemMetrics
-from pfltune.tracking.views import experiment_tags
+from pfltune.tracking.views import PLAIN, Views
 
 TRIAL_TAG = "pfltune.trial"
 SITTING_TAG = "pfltune.sitting"
@@ -62,6 +62,7 @@ class Runs:
             configurations perhaps, are replaced.
         note: the description of experiment and methods until there is a report.
         system: watches this machine on the comparison's own run; None if nobody asked for it.
+        views: what the pages show at once.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Runs:
         sitting: str = JOURNAL,
         note: str = "",
         system: SystemMetrics | None = None,
+        views: Views = PLAIN,
     ) -> None:
         self._store = store
+        self._views = views
         self._sitting = sitting
         self._note = {NOTE_TAG: note} if note else {}
         self._system = system
@@ -270,6 +273,9 @@ class Runs:
         if known is not None:
             if known.lifecycle_stage != "active":
                 client.restore_experiment(known.experiment_id)
+            for key, value in self._views.tags().items():
+                if known.tags.get(key) != value:
+                    client.set_experiment_tag(known.experiment_id, key, value)
             return known.experiment_id
         own = self._store.results / ARTIFACTS / self._name
         return client.create_experiment(
@@ -278,7 +284,7 @@ class Runs:
             tags={
                 "scenario": self._tags["scenario"],
                 COMPARISON_TAG: self._comparison,
-                **experiment_tags(),
+                **self._views.tags(),
             },
         )
 
@@ -349,9 +355,13 @@ def own_runs(store: Store, experiment: str, comparison: str, which: str = "") ->
             return
 
 
-def round_metrics(event: RoundDone) -> list[Metric]:
-    """The points of a round."""
-    return _metrics(event.metrics, event.time, event.round)
+def round_metrics(event: RoundDone, rungs: Collection[int] = ()) -> list[Metric]:
+    """The points of a round; what stands at a rung is told by itself, too, to be compared there."""
+    best = event.metrics.get(BEST_VAL.name)
+    at_rung = {}
+    if event.round in rungs and best is not None:
+        at_rung = {best_val_at(event.round).name: best}
+    return _metrics({**event.metrics, **at_rung}, event.time, event.round)
 
 
 def _final_metrics(event: TrialEnded) -> list[Metric]:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from pfltune.federation.fingerprint import given_in
+from pfltune.federation.searched_settings import settings_in, settings_of, without_settings
 from pfltune.knobs import Value
 from pfltune.program import ENGINE, SUGGESTING, Program
 from pfltune.record import Computing, Record
@@ -28,6 +29,8 @@ class TrialSpec(Settings):
         data: digests of what the trial is given.
         test: whether the trial is given test indices.
         knobs: of the method, all of them.
+        settings: of the protocol, those that a search may vary, see
+            :mod:`pfltune.federation.searched_settings`.
         seed: of the federated trial.
         computing: threads, device, precision, clients at once.
     """
@@ -41,6 +44,7 @@ class TrialSpec(Settings):
     data: Mapping[str, str]
     test: bool
     knobs: Mapping[str, Value]
+    settings: Mapping[str, Value]
     seed: int
     computing: Computing
 
@@ -68,7 +72,8 @@ class TrialSpec(Settings):
         """
         name = short_name(method)
         made_with = (record.program, record.data, record.computing)
-        return cls.made(*made_with, stage, name, complete_knobs(record, name, knobs), seed)
+        whole = {**settings_of(record.scenario.protocol), **complete_knobs(record, name, knobs)}
+        return cls.made(*made_with, stage, name, whole, seed)
 
     @classmethod
     def made(
@@ -89,7 +94,7 @@ class TrialSpec(Settings):
             computing: how it computes.
             stage: of the trial.
             name: short name of the method.
-            knobs: all of them, in their types.
+            knobs: all of them, in their types; settings of the protocol too.
             seed: of the trial.
         """
         return cls(
@@ -100,7 +105,8 @@ class TrialSpec(Settings):
             processor=program.processor,
             data=given_in(sees_test(stage), data),
             test=sees_test(stage),
-            knobs=knobs,
+            knobs=without_settings(knobs),
+            settings=settings_in(knobs),
             seed=seed,
             computing=computing,
         )
@@ -119,11 +125,12 @@ class TrialSpec(Settings):
     def common(self) -> "TrialSpec":
         """What it has in common with the other trials of its method in a comparison."""
         data = {name: found for name, found in self.data.items() if name != "clients"}
-        return self.model_copy(update={"data": data, "test": True, "knobs": {}, "seed": 0})
+        empty: dict[str, Mapping[str, Value]] = {"knobs": {}, "settings": {}}
+        return self.model_copy(update={"data": data, "test": True, "seed": 0, **empty})
 
 
 def complete_knobs(record: Record, name: str, knobs: Mapping[str, Value]) -> dict[str, Value]:
-    """All knobs of a trial, in their types.
+    """All knobs of a trial, in their types, and what settings of the scenario it was given.
 
     Args:
         record: of its comparison.
@@ -134,6 +141,7 @@ def complete_knobs(record: Record, name: str, knobs: Mapping[str, Value]) -> dic
         KeyError: the record does not know the method or a knob of it.
     """
     defaults = record.defaults[name]
-    given = {**defaults, **record.fixed.get(name, {}), **knobs}
+    given = {**defaults, **record.fixed.get(name, {}), **without_settings(knobs)}
     # 1 is 1.0 where it is a number, not where it is a count.
-    return {knob: type(defaults[knob])(value) for knob, value in given.items()}
+    own = {knob: type(defaults[knob])(value) for knob, value in given.items()}
+    return {**own, **settings_in(knobs)}

@@ -1,8 +1,26 @@
-"""What is kept of a trial while it is trained."""
+"""What a trial is made of, and what is kept of it while it is trained."""
 
+from collections.abc import Mapping
+
+from pfltune.federation.federation import Federation
+from pfltune.federation.searched_settings import under, without_settings
 from pfltune.federation.trial import FederatedTrial, RoundReport
+from pfltune.knobs import Value
+from pfltune.method import Method
+from pfltune.registry import make_method
 from pfltune.tracking.events import Selected
 from pfltune.trials.stored import StoredRound
+
+
+def configured_as(
+    reference: str, knobs: Mapping[str, Value], federation: Federation
+) -> tuple[Method, Federation]:
+    """The method and the federation of a trial with these knobs, settings among them.
+
+    Raises:
+        UserError: the method cannot be made with them.
+    """
+    return make_method(reference, without_settings(knobs)), under(federation, knobs)
 
 
 def round_of(trial: FederatedTrial, report: RoundReport) -> StoredRound:

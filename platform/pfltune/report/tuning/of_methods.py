@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from matplotlib.tri import Triangulation
@@ -20,7 +20,10 @@ from pfltune.report.canvas import (
     scale,
     whole_numbers,
 )
+from pfltune.report.dimensions import is_number
 from pfltune.report.searching import Searching
+from pfltune.report.tuning.axes import KnobAxis, axes_of
+from pfltune.report.tuning.tuned import varied
 
 MOST_SLICES = 8
 SLICES_IN_A_ROW = 4
@@ -89,23 +92,23 @@ def best_so_far(analysis: Analysis) -> Drawing | None:
 def knob_slices(analysis: Analysis) -> Drawing | None:
     """Validation accuracy of every search trial over each knob, those of most methods first."""
     searches = list(analysis.searches.values())
-    names = _shared_knobs(searches)[:MOST_SLICES]
-    if not names:
+    shown = _shared_knobs(searches)[:MOST_SLICES]
+    if not shown:
         return None
-    rows = -(-len(names) // SLICES_IN_A_ROW)
-    columns = -(-len(names) // rows)
+    rows = -(-len(shown) // SLICES_IN_A_ROW)
+    columns = -(-len(shown) // rows)
     size = (2.2 + 2.1 * columns, 3.4 if rows == 1 else 2.6 * rows)
     figure, grid = panels(rows, columns, size, sharey=True)
-    for axes in grid.flat[len(names) :]:
+    for axes in grid.flat[len(shown) :]:
         axes.remove()
-    for axes, name in zip(grid.flat, names, strict=False):
-        dress(axes, name)
+    for axes, knob in zip(grid.flat, shown, strict=False):
+        dress(axes, knob.name)
         for search in searches:
-            _points(axes, name, search, analysis.styles[search.method.name].points)
-        scale(axes, "x", _values(searches, name))
+            _points(axes, knob, search, analysis.styles[search.method.name].points)
+        knob.draw(axes, "x")
     for axes in grid[:, 0]:
         axes.set_ylabel("validation accuracy, %")
-    outside_legend(figure, grid.flat[: len(names)])
+    outside_legend(figure, grid.flat[: len(shown)])
     caption = (
         "Validation accuracy of each search trial over its knobs, read after the last round that "
         f"all trials of its method came to{_rounds(searches)}. Hollow: stopped early."
@@ -142,14 +145,17 @@ def knob_contour(analysis: Analysis) -> Drawing | None:
     return Drawing("search-contour", caption, figure)
 
 
-def _points(axes: Any, name: str, search: Searching, style: dict[str, Any]) -> None:
-    pairs = [(run, value) for run, value in search.compared if _is_number(run.knobs.get(name))]
+def _points(axes: Any, knob: KnobAxis, search: Searching, style: dict[str, Any]) -> None:
+    pairs = [(run, value) for run, value in search.compared if knob.name in run.knobs]
+    places = knob.places([run.knobs[knob.name] for run, _ in pairs])
     for stopped in (False, True):
-        shown = [pair for pair in pairs if (pair[0].outcome == "stopped early") == stopped]
-        if shown:
+        here = [
+            i for i, (run, _) in enumerate(pairs) if (run.outcome == "stopped early") == stopped
+        ]
+        if here:
             axes.plot(
-                [run.knobs[name] for run, _ in shown],
-                [100 * value for _, value in shown],
+                places[here],
+                [100 * pairs[i][1] for i in here],
                 linestyle="none",
                 markersize=5,
                 markerfacecolor="white" if stopped else style["color"],
@@ -158,12 +164,14 @@ def _points(axes: Any, name: str, search: Searching, style: dict[str, Any]) -> N
             )
 
 
-def _shared_knobs(searches: Iterable[Searching]) -> list[str]:
-    """Numeric knobs with more than one value, those of most methods first."""
+def _shared_knobs(searches: Sequence[Searching]) -> list[KnobAxis]:
+    """Knobs with more than one value within a method, those of most methods first."""
     counted: Counter[str] = Counter()
     for search in searches:
-        counted.update(_varied(search))
-    return [name for name, _ in counted.most_common()]
+        runs = [run for run, _ in search.compared]
+        counted.update(varied(runs, search.space))
+    every = [run.knobs for search in searches for run, _ in search.compared]
+    return axes_of([name for name, _ in counted.most_common()], every)
 
 
 def _planes(search: Searching) -> list[Plane]:
@@ -180,7 +188,7 @@ def _plane(search: Searching, first: str, second: str) -> Plane:
     both = [
         (float(run.knobs[first]), float(run.knobs[second]), 100 * value)
         for run, value in search.compared
-        if _is_number(run.knobs.get(first)) and _is_number(run.knobs.get(second))
+        if is_number(run.knobs.get(first)) and is_number(run.knobs.get(second))
     ]
     return Plane(first, second, *np.array(both, dtype=np.float64).reshape(-1, 3).T)
 
@@ -194,11 +202,7 @@ def _varied(search: Searching) -> list[str]:
 def _values(searches: Iterable[Searching], name: str) -> list[float]:
     """What numeric values the trials have of a knob; whole numbers stay whole."""
     found = (run.knobs.get(name) for search in searches for run, _ in search.compared)
-    return [value for value in found if _is_number(value)]
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return [value for value in found if is_number(value)]
 
 
 def _rounds(searches: Iterable[Searching]) -> str:

@@ -4,17 +4,22 @@ import math
 
 from pfltune.budget import Budget
 from pfltune.knobs import Value
+from pfltune.report.choosing import Fall, fall_of
 from pfltune.report.columns import NO_FIGURE, signed
-from pfltune.report.results import TEST, VAL, ComparisonResult, MethodResult, SearchedRun
+from pfltune.report.results import ComparisonResult, MethodResult, SearchedRun
 from pfltune.report.searching import Searching
 from pfltune.text import count, plain
 
-TUNING_NOTE = (
+SCORE_NOTE = (
     "No search trial was given test data. The score is the best validation accuracy so far, "
-    "averaged over clients. The first trial has the start values of the search space, the "
+    "averaged over clients."
+)
+TUNING_NOTE = (
+    f"{SCORE_NOTE} The first trial has the start values of the search space, the "
     "published ones where there are; what they leave out is drawn. A trial that was stopped early "
     "is read after fewer rounds, so that it has no gain beside one that was not. With fresh seeds "
-    "the chosen values may do worse than in the search, which kept the highest of its trials. "
+    "the chosen values may do worse than in the search, which kept the highest of its trials; the "
+    "mean of finalists over fresh seeds is nearer to what they are worth. "
     "Importances are Optuna's (PED-ANOVA) over the knobs that all trials have, read after one "
     "round that all came to; of few trials they say little."
 )
@@ -32,6 +37,20 @@ def budget_note(result: ComparisonResult) -> str:
 
 
 def _spent(budget: Budget) -> str:
+    return _halved(budget) + _again(budget)
+
+
+def _again(budget: Budget) -> str:
+    finalists = budget.planned()["choose"] // budget.finalist_seeds
+    if not finalists:
+        return ""
+    best = f"The best {finalists} were" if finalists > 1 else "The best one was"
+    seeds = count(budget.finalist_seeds, "fresh validation seed")
+    chosen = ", and the one with the best mean was chosen" if finalists > 1 else ""
+    return f" {best} trained again with {seeds}{chosen}."
+
+
+def _halved(budget: Budget) -> str:
     sizes = budget.generations
     halved = f"halved with η = {budget.eta}"
     if len(sizes) == 1:
@@ -62,17 +81,26 @@ def trials(search: Searching) -> str:
 
 
 def fall(search: Searching) -> str:
-    """The winner in the search, and with seeds that it was not chosen by."""
+    """The chosen values in the search, with seeds that they were not found by, and on test data."""
     if search.winner is None:
         return ""
-    found = f"Validation accuracy {percent(search.winner.value)} % in the search"
-    method = search.method
-    if not method.runs:
-        return f"{found}; not tested with fresh seeds{'' if method.is_over else ' yet'}."
-    return (
-        f"{found}; with {count(len(method.runs), 'fresh seed')} validation "
-        f"{percent(method.mean(VAL))} %, test {percent(method.mean(TEST))} %."
-    )
+    found = fall_of(search.method, search.winner)
+    told = f"Validation accuracy {percent(found.searched)} % in the search ({_place(found)})"
+    if found.validation_seeds:
+        seeds = count(found.validation_seeds, "fresh seed")
+        told += f"; {percent(found.validated)} % with {seeds}"
+    if found.test_seeds:
+        seeds = count(found.test_seeds, "fresh seed")
+        return f"{told}; test accuracy {percent(found.tested)} % with {seeds}."
+    return f"{told}; not tested{'' if search.method.is_over else ' yet'}."
+
+
+def _place(found: Fall) -> str:
+    """Of what a score in the search is the highest: of many tries with one seed each."""
+    if found.trials == 1:
+        return "1 seed"
+    high = "highest" if found.place == 1 else f"number {found.place}"
+    return f"1 seed, {high} of {found.trials} trials"
 
 
 def configuration(method: MethodResult) -> str:

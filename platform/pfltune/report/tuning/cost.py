@@ -1,0 +1,49 @@
+"""What each trial reached for what it sent."""
+
+import numpy as np
+
+from pfltune import figures
+from pfltune.report.canvas import Drawing, canvas, legend, scale_mb
+from pfltune.report.results import SCORE, ToldTrial
+from pfltune.report.tuning.points import ring
+from pfltune.report.tuning.tuned import Tuned
+
+FEWEST = 2
+"""Trials without which nothing is drawn."""
+
+
+def accuracy_vs_mb(tuned: Tuned) -> Drawing | None:
+    """The course of every search trial over the MB that it had sent; None where none sent any."""
+    told = [trial for trial in tuned.method.trials if trial.started.stage == "search"]
+    courses = [(trial, course) for trial in told if len(course := course_of(trial))]
+    most = max((course[-1, 0] for _, course in courses), default=0.0)
+    if len(courses) < FEWEST or not most:
+        return None
+    figure, axes = canvas("MB so far, up and down, all sampled clients", "validation accuracy, %")
+    colour = tuned.style.colour
+    for trial, course in courses:
+        full = trial.rounds[-1].round >= tuned.learned.rounds
+        axes.plot(*course.T, color=colour, linewidth=0.9, alpha=0.45, zorder=1)
+        label = "ran to the end" if full else "stopped early"
+        face = colour if full else "white"
+        look = {"color": colour, "markerfacecolor": face, "markersize": 5, "label": label}
+        axes.plot(*course[-1], marker="o", linestyle="none", zorder=3, **look)
+        if dict(trial.started.knobs) == dict(tuned.method.best):
+            ring(axes, *course[-1])
+    if most / min(course[-1, 0] or most for _, course in courses) > 20:
+        scale_mb(axes, most)
+    else:
+        axes.set_xlim(left=0.0)
+    legend(figure, axes)
+    caption = (
+        "Every search trial: best validation accuracy so far against the MB that it had sent by "
+        "then. Hollow: stopped early. The ring is round the chosen one."
+    )
+    return Drawing("tuning-accuracy-vs-mb", caption, figure)
+
+
+def course_of(trial: ToldTrial) -> np.ndarray:
+    """MB so far and score in percent after each evaluated round, (rounds, 2)."""
+    sent = dict(trial.curve(figures.TOTAL.name))
+    points = [(sent[step], 100 * value) for step, value in trial.curve(SCORE) if step in sent]
+    return np.array(points, dtype=np.float64).reshape(-1, 2)

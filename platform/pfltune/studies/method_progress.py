@@ -1,0 +1,79 @@
+"""What is known of one method's trials while they run."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pfltune.knobs import Value
+from pfltune.ranking import Outcome, best_index
+from pfltune.stages import Stage
+from pfltune.text import in_short
+
+
+@dataclass
+class MethodProgress:
+    """What is known of one method's trials.
+
+    Attributes:
+        planned: how many there are of each stage, as far as that is known.
+        begun: those that have begun.
+        ended: those that have ended, stopped early and failed included.
+        stopped: search trials that were stopped early at a rung.
+        failed: trials of all stages that failed.
+        bests: validation accuracy of the search's best trial so far after each of its rounds.
+        rounds: the round that each running trial has reached.
+        searched: how far each search trial has come, by its index.
+        knobs: of each search trial, without those that are held.
+        chosen: those of what is tested; None before.
+    """
+
+    planned: dict[Stage, int]
+    begun: Counter[Stage] = field(default_factory=Counter)
+    ended: Counter[Stage] = field(default_factory=Counter)
+    stopped: int = 0
+    failed: int = 0
+    bests: list[float] = field(default_factory=list)
+    rounds: dict[str, int] = field(default_factory=dict)
+    searched: dict[int, Outcome] = field(default_factory=dict)
+    knobs: dict[int, Mapping[str, Value]] = field(default_factory=dict)
+    chosen: Mapping[str, Value] | None = None
+
+    @property
+    def best(self) -> float:
+        """Validation accuracy of the best search trial so far; 0 before the first."""
+        index = best_index(self.searched.items())
+        return 0.0 if index is None else self.searched[index].value
+
+    @property
+    def values(self) -> str:
+        """What is tested, or else what was best in the search so far; empty where nothing is."""
+        index = best_index(self.searched.items())
+        found = {} if index is None else self.knobs[index]
+        return in_short(self.chosen or found)
+
+    @property
+    def best_words(self) -> str:
+        """``best 55.1: lr=0.031 prefix_length=8``, with the accuracy in the search so far."""
+        head = "chosen" if self.chosen else f"best {100 * self.best:.1f}"
+        return f"{head}: {self.values}" if self.values else head
+
+    @property
+    def stages(self) -> str:
+        """``search 5/8, choose 0/9, confirm 0/1``."""
+        shown = (f"{stage} {self.of(stage)}" for stage, number in self.planned.items() if number)
+        return ", ".join(shown)
+
+    @property
+    def whole(self) -> str:
+        """The same of all stages together: ``5/18``."""
+        return f"{self.ended.total()}/{sum(self.planned.values())}"
+
+    def of(self, stage: Stage) -> str:
+        """``5/8``: trials of a stage that have ended, of all."""
+        return f"{self.ended[stage]}/{self.planned[stage]}"
+
+    def settle(self, stage: Stage) -> int:
+        """A stage has all its trials; returns how many fewer these are than could have been."""
+        fewer = self.planned[stage] - self.begun[stage]
+        self.planned[stage] -= fewer
+        return fewer

@@ -1,0 +1,186 @@
+"""What each view of MLflow's pages shows: runs in an order, their columns, charts of them.
+
+Accuracies are drawn at equal rounds, or with the rounds as an axis of their own.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pfltune import figures
+from pfltune.figures import Figure, best_val_at
+from pfltune.knobs import Knob, written
+from pfltune.tracking.charts import (
+    Chart,
+    Section,
+    arranged,
+    bar,
+    contour,
+    line,
+    parallel,
+    scatter,
+)
+
+PLANE = ("prefix_length", "lr")
+"""Knobs over which people want to see accuracy, if both are searched."""
+OF_METHODS = (
+    figures.TEST,
+    figures.TEST_STD_SEEDS,
+    figures.TEST_WORST,
+    figures.MB_PER_ROUND,
+    figures.TOTAL,
+    figures.STEPS,
+    figures.SECONDS,
+)
+OF_TRIALS = (figures.BEST_VAL, figures.ROUNDS, figures.TOTAL, figures.SECONDS)
+# Only a trial that ran all rounds has the first: MLflow puts those without it to the end.
+OF_SEARCH = (figures.SELECTED_VAL, figures.ROUNDS, figures.BEST_VAL)
+RUN_COLUMNS = {"attributes.`Run Name`": 240, "runDateAndNestInfo": 140}
+"""What MLflow shows of every run, by its own names of them, in pixels."""
+Layout = dict[str, Any]
+
+
+def methods() -> Layout:
+    """The table of a comparison."""
+    return _layout("tags.stage = 'summary'", _metrics(OF_METHODS))
+
+
+def trials(spaces: Iterable[tuple[Knob, ...]]) -> Layout:
+    """All of a comparison, whatever they are for."""
+    knobs = _params(_names(spaces) or ("lr",))
+    columns = (*_metrics(OF_TRIALS), *knobs, *_tags("stage", "outcome"))
+    return _layout("tags.stage != 'summary' and tags.stage != 'comparison'", columns)
+
+
+def curves() -> Layout:
+    """What the chosen configurations learn, the mean of each method over its seeds with a band."""
+    shown = (figures.SELECTED_TEST, figures.SELECTED_VAL, figures.TOTAL)
+    sections = (
+        Section(
+            "Validation accuracy",
+            (line(figures.VAL), line(figures.VAL, by=figures.TOTAL)),
+        ),
+        Section(
+            "Test accuracy and MB",
+            (scatter(figures.TOTAL, figures.SELECTED_TEST), bar(figures.SELECTED_TEST)),
+        ),
+    )
+    grouped = _grouped("tag", ("method",))
+    return _layout("tags.stage = 'confirm'", _metrics(shown), arranged(sections), grouped)
+
+
+def tuning(method: str, knobs: tuple[Knob, ...], rungs: tuple[int, ...]) -> Layout:
+    """The search trials of a method; what compares accuracies does it at equal rounds."""
+    columns = (*_metrics(OF_SEARCH), *_params(k.name for k in knobs), *_tags("outcome"))
+    return _layout(
+        f"tags.stage = 'search' and tags.method = '{method}'",
+        (*columns, *_metrics((figures.TOTAL,))),
+        arranged(_search_sections(knobs, rungs)),
+    )
+
+
+def _search_sections(knobs: tuple[Knob, ...], rungs: tuple[int, ...]) -> Iterator[Section]:
+    equal = best_val_at(rungs[0]) if rungs else figures.SELECTED_VAL
+    for title, beside in _branches(knobs):
+        planes = (contour(x, y, equal) for x, y in _plane(beside))
+        yield Section(title, (_all_rounds(beside, rungs), *planes))
+    when = f" at round {rungs[0]}" if rungs else ""
+    yield Section(f"Each knob{when}", tuple(scatter(k.name, equal) for k in knobs))
+    if rungs:
+        slices = (scatter(k.name, figures.SELECTED_VAL) for k in knobs)
+        yield Section("Each knob, full trials", tuple(slices))
+    against_mb = scatter(figures.TOTAL, figures.BEST_VAL)
+    yield Section("Best so far, and MB", (line(figures.BEST_VAL), against_mb))
+
+
+def _all_rounds(knobs: Iterable[Knob], rungs: tuple[int, ...]) -> Chart:
+    """Every trial at the rounds that it reached, which are an axis unless they are all the same."""
+    reached = (figures.ROUNDS,) if rungs else ()
+    return parallel((knob.name for knob in knobs), (*reached, figures.BEST_VAL))
+
+
+def _branches(knobs: tuple[Knob, ...]) -> Iterator[tuple[str, list[Knob]]]:
+    """The knobs that stand beside each other, with the name of the trials that have them.
+
+    MLflow draws a run only if it has them all.
+    """
+    always = [knob for knob in knobs if not knob.when]
+    yield "All trials", always
+    for when in {tuple(knob.when.items()): knob.when for knob in knobs if knob.when}.values():
+        own = [k for k in knobs if k.when and k.when.items() <= when.items()]
+        values = ", ".join(f"{name}={written(value)}" for name, value in when.items())
+        yield values, [*own, *(k for k in always if k.name not in when)]
+
+
+def _plane(knobs: Iterable[Knob]) -> Iterator[tuple[str, str]]:
+    """The two knobs to draw accuracy over; none if there are no two numbers."""
+    numbers = [k.name for k in knobs if k.type in (int, float)]
+    two = PLANE if set(numbers).issuperset(PLANE) else tuple(numbers[:2])
+    if len(two) == 2:
+        yield two[0], two[1]
+
+
+def cells(stage: str, method: str, knobs: tuple[Knob, ...], figure: Figure) -> Layout:
+    """A row for each cell of a grid: the mean over its seeds."""
+    names = [knob.name for knob in knobs]
+    numbers = [knob.name for knob in knobs if knob.type in (int, float)]
+    slices = tuple(scatter(name, figure) for name in numbers)
+    planes = tuple(contour(x, y, figure) for x, y in _plane(knobs))
+    sections = (
+        Section("Means over seeds", (*planes, bar(figure))),
+        Section("Each knob", slices),
+        Section("By round, and MB", (line(figures.VAL), scatter(figures.TOTAL, figure))),
+    )
+    columns = (*_metrics((figure, figures.ROUNDS, figures.TOTAL)), *_params([*names, "seed"]))
+    search = f"tags.stage = '{stage}' and tags.method = '{method}'"
+    return _layout(search, columns, arranged(sections), _grouped("param", names))
+
+
+def _names(spaces: Iterable[tuple[Knob, ...]]) -> tuple[str, ...]:
+    """The names of all knobs, each once."""
+    return tuple(dict.fromkeys(knob.name for knobs in spaces for knob in knobs))
+
+
+def _metrics(shown: Iterable[Figure]) -> tuple[str, ...]:
+    return tuple(f"metrics.`{figure.name}`" for figure in shown)
+
+
+def _params(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"params.`{name}`" for name in names)
+
+
+def _tags(*names: str) -> tuple[str, ...]:
+    return tuple(f"tags.`{name}`" for name in names)
+
+
+def _grouped(mode: str, by: Iterable[str]) -> Layout:
+    keys = [{"mode": mode, "groupByData": name} for name in by]
+    return {"groupBy": {"aggregateFunction": "average", "groupByKeys": keys}}
+
+
+def _width(column: str) -> int:
+    """Pixels in which the heading can be read whole; MLflow's own are the same for all."""
+    return max(90, 40 + 7 * len(column.split("`")[1]))
+
+
+def _layout(
+    search: str,
+    columns: tuple[str, ...],
+    charts: Mapping[str, Any] = {},
+    grouped: Mapping[str, Any] = {},
+) -> Layout:
+    """Sorted by the first column, the best first; with all runs in its charts."""
+    return {
+        "searchFilter": search,
+        "orderByKey": columns[0],
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "modelVersionFilter": "All Runs",
+        "datasetsFilter": [],
+        "selectedColumns": list(columns),
+        "columnOrder": [*RUN_COLUMNS, *columns],
+        "columnWidths": RUN_COLUMNS | {column: _width(column) for column in columns},
+        "runsHiddenMode": "SHOW_ALL",
+        **charts,
+        **grouped,
+    }
