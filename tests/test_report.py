@@ -10,6 +10,7 @@ import comparisons
 import html5lib
 import numpy as np
 import pytest
+import tunings
 from click.testing import CliRunner
 from comparisons import Fake
 from mlflow.exceptions import MlflowException
@@ -19,14 +20,17 @@ from pfltune.cli.report import command
 from pfltune.cli.tables import comparison_table
 from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.record import Change, Sensitivity
-from pfltune.report import attachment
+from pfltune.report import attachment, markdown
 from pfltune.report.analysis import analyse
 from pfltune.report.attachment import attach_report
 from pfltune.report.columns import accuracy, local_steps
-from pfltune.report.description import LONGEST, fitting
+from pfltune.report.description import LONGEST, fitting, of_comparison
 from pfltune.report.latex import cell, escaped
 from pfltune.report.markdown import markdown_table
 from pfltune.report.results import ConfirmedRun, MethodResult, read_results
+from pfltune.report.tuning.advice import advice
+from pfltune.report.tuning.sentence import sentence
+from pfltune.report.tuning.tuned import tuned_of
 from pfltune.report.words import finding
 from pfltune.report.writer import write_report
 from pfltune.tracking.runs import NOTE_TAG
@@ -190,6 +194,16 @@ def test_descriptions_say_what_was_found_and_where_to_look_and_hold_no_html(writ
     assert "| FedRep |" in notes["fedrep"]
     assert "| Local |" not in notes["fedrep"]
     assert "<b>" not in "".join([about, *notes.values()])
+
+
+def test_a_tuning_is_described_by_its_sentence_the_best_ten_and_what_to_try(tmp_path):
+    tunings.write(tmp_path, "look", tunings.chosen())
+    tuned = tuned_of(analyse(read_results(tmp_path, "look")))
+    told = of_comparison(tuned.analysis)
+    assert told.startswith(markdown.escaped(sentence(tuned)))
+    assert "| prefix\\_length" in told or "| prefix_length" in told
+    assert f"`{advice(tuned).command}`" in told
+    assert "`pfltune ui look`" in told
 
 
 def test_a_description_that_would_be_too_long_has_the_first_rows_and_all_places():

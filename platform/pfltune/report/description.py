@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Sequence
 
 from pfltune.budget import Budget
-from pfltune.report import search_words
 from pfltune.report.analysis import Analysis
 from pfltune.report.columns import result_columns
 from pfltune.report.markdown import escaped, lines_of, markdown
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.sensitivity import HEADS, Cells, rows
+from pfltune.report.tuning.advice import advice
+from pfltune.report.tuning.sentence import sentences
+from pfltune.report.tuning.table import best_ten, lines, ten_columns
+from pfltune.report.tuning.tuned import Tuned, is_tuning, tuned_of
+from pfltune.report.tuning.words import finding as found_in
 from pfltune.report.words import accuracy_note, finding, status
 from pfltune.text import count
 from pfltune.tracking.runs import ALL
@@ -20,20 +24,26 @@ LONGEST = 4_800
 def of_comparison(analysis: Analysis) -> str:
     """What was found, the table, and where to look next."""
     result = analysis.result
-    searches = analysis.searches.values()
-    only = [search_words.finding(search) for search in searches] if len(searches) == 1 else []
-    sentences = [status(result), finding(analysis), *only, accuracy_note([result])]
+    if is_tuning(result):
+        return _of_tuning(tuned_of(analysis))
+    told = [status(result), finding(analysis), accuracy_note([result])]
     table = lines_of(result.methods, result_columns(analysis))
-    return fitting(sentences, table, where_next(result.name, more=_more(result)))
+    return fitting(told, table, where_next(result.name, more=_more(result)))
+
+
+def _of_tuning(tuned: Tuned) -> str:
+    step, table = advice(tuned), lines(ten_columns(tuned), best_ten(tuned))
+    first = [f"{escaped(step.why)} `{step.command}`"] if step else []
+    return fitting(sentences(tuned), table, where_next(tuned.result.name, *first))
 
 
 def of_method(analysis: Analysis, method: MethodResult) -> str:
     """What its search found, its row of the table, and where to look next."""
     search = analysis.searches.get(method.name)
-    sentences = [search_words.finding(search)] if search else [method.title]
+    told = [found_in(search)] if search else [method.title]
     table = lines_of([method], result_columns(analysis))
     here = "The trials are the runs below this one; `best.json` has the chosen configuration"
-    return fitting(sentences, table, where_next(analysis.result.name, here))
+    return fitting(told, table, where_next(analysis.result.name, here))
 
 
 def of_study(name: str, cells: Cells) -> str:
@@ -55,18 +65,18 @@ def where_next(name: str, *first: str, more: Iterable[str] = ()) -> list[str]:
     ]
 
 
-def fitting(sentences: Iterable[str], table: Sequence[Sequence[str]], places: Iterable[str]) -> str:
+def fitting(said: Iterable[str], table: Sequence[Sequence[str]], places: Iterable[str]) -> str:
     """A description that is short enough; of a table that is too long, the first rows."""
-    said = escaped(" ".join(filter(None, sentences)))
+    text = escaped(" ".join(filter(None, said)))
     listed = "".join(f"- {place}\n" for place in places)
     for shown in range(len(table), 0, -1):
         left_out = len(table) - shown
         rest = f"\nand {count(left_out, 'more row')}, in the report\n" if left_out else ""
-        told = f"{said}\n\n{markdown(table[:shown])}{rest}\n{listed}"
+        told = f"{text}\n\n{markdown(table[:shown])}{rest}\n{listed}"
         if len(told) <= LONGEST:
             return told
     rest = f" …\n\n{listed}"
-    return said[: LONGEST - len(rest)] + rest
+    return text[: LONGEST - len(rest)] + rest
 
 
 def _more(result: ComparisonResult) -> list[str]:
