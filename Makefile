@@ -29,11 +29,11 @@ test: debian test-unit ## run every test
 test-unit: $(READY) ## run the quick tests, on two cores
 	$(BIN)/python -m pytest -q -m 'not slow and not thorough' -n 2 --dist loadscope
 
-debian: ## Chromium and LaTeX for the tests of pages and tables; without them these are skipped
-	@{ command -v chromedriver && command -v pdflatex; } > /dev/null || \
+debian: ## Chromium, LaTeX and PostgreSQL for tests that are skipped without them
+	@{ command -v chromedriver && command -v pdflatex && ls /usr/lib/postgresql/*/bin/initdb; } > /dev/null 2>&1 || \
 		(apt-get $(HASTE) update -qq && apt-get $(HASTE) install -y -qq --no-install-recommends \
-			chromium chromium-driver texlive-latex-base texlive-latex-recommended) > /dev/null 2>&1 || \
-		echo "No Chromium or LaTeX, and they cannot be installed here: the tests that need them are skipped"
+			chromium chromium-driver texlive-latex-base texlive-latex-recommended postgresql) > /dev/null 2>&1 || \
+		echo "No Chromium, LaTeX or PostgreSQL, and they cannot be installed here: the tests that need them are skipped"
 
 bench: $(READY) ## run all benchmarks (20 minutes); writes results/benchmarks.json and docs/speed.md
 	$(BIN)/python tests/benchmarks/run.py

@@ -173,14 +173,14 @@ def _round(trial, step, rounds, val, test, fake, at):
     """Accuracy rises with the square root of the round; bytes and steps with the round."""
     share = np.sqrt(step / rounds)
     metrics = {
-        "comm/up_mb": fake.up_mb,
-        "comm/down_mb": fake.up_mb,
+        "comm/up_mb_per_round": fake.up_mb,
+        "comm/down_mb_per_round": fake.up_mb,
         "comm/total_mb": 2 * fake.up_mb * step,
         "comm/setup_mb": 0.0,
         "params/shared": 1000.0 * fake.up_mb,
         "params/personal": 10.0,
-        "train/steps": 12.0 * step,
-        "train/adaptation_steps": 0.0,
+        "train/total_steps": 12.0 * step,
+        "train/total_adaptation_steps": 0.0,
         "time/total_s": 1.5,
         "memory/peak_mb": 100.0,
         "compute/gflops": 0.125,

@@ -13,6 +13,7 @@ import tunings
 from browsers import DRIVER, WAIT_S, errors, headless, wait_for
 from ports import free_port
 
+from pfltune.report.analysis import analyse
 from pfltune.report.attachment import attach_report
 from pfltune.report.writer import write_report
 from pfltune.tracking.store import Store
@@ -41,7 +42,8 @@ def results(cold_store, tmp_path_factory):
     browsed.write(store, "tuned", "tune", views, "search", browsed.SEARCH)
     cells = Views("grid", {browsed.METHOD: (browsed.LR, browsed.LENGTH)})
     browsed.write(store, "cells", "tune", cells, "grid", browsed.GRID)
-    attach_report(folder, write_report(folder, "pages"), folder / "pages" / "report", pytest.fail)
+    analysis = analyse(write_report(folder, "pages"))
+    attach_report(folder, analysis, folder / "pages" / "report", pytest.fail)
     return folder
 
 

@@ -107,7 +107,9 @@ def test_trials_are_halved_and_the_survivors_run_to_the_end(runs):
 
 def test_the_published_values_are_tried_first(runs):
     (first,) = of(runs, method="fedperfix", stage="search", trial="0")
-    assert first["params"] == {
+    place = {"method": "fedperfix", "stage": "search", "trial": "0", "generation": "0"}
+    assert first["params"] == place | {
+        "seed": first["tags"]["seed"],
         "lr": "0.01",
         "prefix": "adapter",
         "bottleneck": "256",
@@ -135,11 +137,14 @@ def test_confirmation_uses_fresh_seeds_the_same_for_all_methods(runs):
 def test_runs_are_nested_tagged_and_closed(runs):
     parents = {run["tags"]["method"]: run["id"] for run in of(runs, stage="summary")}
     for run in runs:
-        assert run["status"] in ("FINISHED", "FAILED")
+        stopped = run["tags"].get("outcome") == "stopped early"
+        assert run["status"] == ("KILLED" if stopped else "FINISHED")
+        assert run["tags"]["mlflow.user"]
+        assert run["tags"]["mlflow.source.name"] == "pfltune compare --resume small"
         assert run["tags"]["scenario"] == "digits"
         for package in ("pfltune", "torch", "timm", "ray", "optuna", "mlflow"):
             assert run["tags"][f"version.{package}"]
-        if run["tags"]["stage"] != "summary":
+        if run["tags"]["stage"] in ("search", "confirm"):
             assert run["tags"]["mlflow.parentRunId"] == parents[run["tags"]["method"]]
             assert int(run["tags"]["seed"]) >= 0
 
@@ -147,17 +152,20 @@ def test_runs_are_nested_tagged_and_closed(runs):
 def test_curves_hold_accuracy_and_communication_of_every_round(runs):
     for run in of(runs, method="fedavg", stage="confirm"):
         steps = {name: [step for step, _ in sorted(h)] for name, h in run["history"].items()}
-        assert steps["comm/up_mb"] == steps["comm/total_mb"] == [1, 2, 3, 4]
+        assert steps["comm/up_mb_per_round"] == steps["comm/total_mb"] == [1, 2, 3, 4]
         assert steps["val/accuracy"] == steps["test/accuracy"] == [2, 4]
         assert steps["val/best_accuracy"] == [2, 4], "no figure before there was an evaluation"
-        up, down = (sum(v for _, v in run["history"][f"comm/{way}_mb"]) for way in ("up", "down"))
+        up, down = (
+            sum(v for _, v in run["history"][f"comm/{way}_mb_per_round"]) for way in ("up", "down")
+        )
         assert run["metrics"]["comm/total_mb"] == pytest.approx(up + down)
 
 
-def test_parents_carry_partition_best_configuration_and_report(runs):
-    for run in of(runs, stage="summary"):
-        expected = {"partition.csv", "partition.png", "comparison.json", "report"}
-        assert expected <= run["artifacts"]
+def test_partition_report_and_table_are_there_once_and_best_configurations_by_method(runs):
+    (own,) = of(runs, stage="comparison")
+    expected = {"partition.csv", "partition.png", "comparison.json", "report", "figures"}
+    assert own["artifacts"] == expected | {"table.json"}
+    assert all(not run["artifacts"] & expected for run in runs if run is not own)
     assert all("best.json" in run["artifacts"] for run in of(runs, stage="summary"))
 
 

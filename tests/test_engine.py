@@ -96,7 +96,7 @@ def test_clients_train_even_if_the_server_ignores_them(federation, state_of, dif
     metrics = trial.step().metrics
     trained = {name.split("/")[0] for name in differing(state_of(trial), before)}
     assert trained == {f"client{client}" for client in trial.sampled_clients(1)}
-    assert metrics["comm/up_mb"] == metrics["comm/down_mb"] > 0
+    assert metrics["comm/up_mb_per_round"] == metrics["comm/down_mb_per_round"] > 0
 
 
 def test_evaluation_keeps_its_rhythm_and_never_misses_the_last_round():
@@ -214,7 +214,7 @@ def test_the_training_loss_is_the_mean_over_all_local_steps(make_federation, run
     expected = F.cross_entropy(model(data.images[mine] / 127.5 - 1), data.labels[mine]).item()
     metrics = run_trial(Still(), ground, rounds=1).metrics[0]
     assert metrics["train/loss"] == pytest.approx(expected, abs=1e-5)
-    assert metrics["train/steps"] == len(mine)
+    assert metrics["train/total_steps"] == len(mine)
 
 
 # Failures

@@ -563,7 +563,7 @@ def test_all_is_personal_and_nothing_travels(federation, run_trial):
     assert trial.roles.shared == ()
     assert set(trial.roles.personal) == {PROMPTS, *HEAD}
     assert trial.server == {}
-    assert all(m["comm/total_mb"] == m["comm/evaluation_mb"] == 0 for m in finished.metrics)
+    assert all(m["comm/total_mb"] == m["comm/total_evaluation_mb"] == 0 for m in finished.metrics)
     assert trial.footprint()["params/shared"] == 0
 
 

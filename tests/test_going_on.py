@@ -36,6 +36,7 @@ FREE = {
     "checkpoint_rounds": ("--checkpoint-rounds", "2", "3", 3),
     "trial_limit": ("--trial-limit", "100", "200", 200.0),
     "fresh": ("--fresh", "", "--reuse", False),
+    "system_metrics": ("--system-metrics", "", "--no-system-metrics", False),
 }
 """Option, its value at first, its value when it is given anew, and how that is recorded.
 

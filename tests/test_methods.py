@@ -94,5 +94,5 @@ def test_local_shares_nothing_and_sends_no_byte(federation, run_trial):
     finished = run_trial(Local())
     assert finished.trial.roles.shared == ()
     assert finished.trial.server == {}
-    assert all(m["comm/total_mb"] == m["comm/evaluation_mb"] == 0 for m in finished.metrics)
+    assert all(m["comm/total_mb"] == m["comm/total_evaluation_mb"] == 0 for m in finished.metrics)
     assert finished.trial.footprint()["params/shared"] == 0

@@ -208,21 +208,26 @@ def test_a_comparison_is_in_the_store_as_it_was(store, tmp_path):
     assert about.tags["scenario"] == "digits"
     assert about.artifact_location == (store.results / "artifacts" / "small").as_uri()
     runs = content(store)
-    assert set(runs) == {"fedavg", "fedavg-search-0", "fedavg-search-1"}
+    assert set(runs) == {"all methods", "fedavg", "fedavg-search-0", "fedavg-search-1"}
+
+    own = runs["all methods"]
+    assert (own["status"], own["tags"]["stage"]) == ("FINISHED", "comparison")
+    assert set(own["artifacts"]) == {"comparison.json", "partition.csv"}
 
     parent = runs["fedavg"]
     assert parent["status"] == "FINISHED"
-    assert parent["params"] == {"lr": "0.25"}
+    assert parent["params"] == {"lr": "0.25", "method": "fedavg", "stage": "summary"}
+    assert parent["metrics"]["search/best_accuracy"] == [(0, 3000, "0.3"), (1, 3000, "0.3")]
     assert parent["tags"].items() >= (TAGS | {"title": "FedAvg", "stage": "summary"}).items()
-    assert set(parent["artifacts"]) == {"comparison.json", "partition.csv", "best.json"}
+    assert set(parent["artifacts"]) == {"best.json"}
     assert json.loads(parent["artifacts"]["best.json"]) == BEST
 
     whole = runs["fedavg-search-0"]
     assert whole["status"] == "FINISHED"
     assert whole["parent"] == "fedavg"
     assert whole["times"] == (1000, 3000)
-    assert whole["params"] == {"lr": "0.1", "prefix": "x"}
     wanted = {"method": "fedavg", "stage": "search", "seed": "7", "trial": "0", "generation": "0"}
+    assert whole["params"] == {"lr": "0.1", "prefix": "x"} | wanted
     assert whole["tags"].items() >= (TAGS | wanted | {"outcome": "finished"}).items()
     metrics = whole["metrics"]
     assert metrics["val/accuracy"] == [(r, 1000 + r, repr(r / 10)) for r in (1, 2, 3)]
@@ -251,7 +256,25 @@ def test_a_method_without_a_best_configuration_has_failed(store):
     mirror = mirror_in(store)
     mirror.put(MethodEnded("fedavg", None))
     mirror.close(PATIENCE)
-    assert content(store)["fedavg"]["status"] == "FAILED"
+    assert {run["status"] for run in content(store).values()} == {"FAILED"}
+
+
+def test_a_trial_that_was_stopped_early_is_killed_and_whole(store):
+    """An interruption's KILLED has no outcome, and is filled up."""
+    stopped = [
+        *EVENTS[:5],
+        TrialEnded("fedavg-search-1", "stopped early", 1, time=2000),
+        *EVENTS[6:],
+    ]
+    tell_all(mirror_in(store), stopped)
+    before = content(store)
+    assert before["fedavg-search-1"]["status"] == "KILLED"
+    assert before["fedavg-search-1"]["tags"]["outcome"] == "stopped early"
+    assert before["all methods"]["status"] == "FINISHED"
+    store.client = Faulty(store.client, lambda *_: None)
+    tell_all(mirror_in(store), stopped)
+    assert content(store) == before
+    assert "update_run" not in store.client.calls, "it was not opened again"
 
 
 def test_telling_everything_again_changes_nothing(store, undisturbed):
@@ -489,7 +512,7 @@ def test_an_interruption_kills_what_runs_and_the_next_session_completes_it(store
     first.close(PATIENCE)
     runs = content(store)
     statuses = {name: run["status"] for name, run in runs.items()}
-    wanted = {"fedavg": "KILLED", "fedavg-search-0": "KILLED", "fedavg-search-1": "FAILED"}
+    wanted = dict.fromkeys(runs, "KILLED") | {"fedavg-search-1": "FAILED"}
     assert statuses == wanted
     assert len(runs["fedavg-search-0"]["metrics"]["val/accuracy"]) == 2
     second = mirror_in(store)
@@ -549,10 +572,10 @@ def test_rounds_are_gathered(store, undisturbed, monkeypatch):
     for number in range(1, 301):
         mirror.put(round_done("fedavg-search-0", number))
     time.sleep(0.3)
-    assert store.client.calls.count("log_batch") == 1  # the trial's params
+    assert store.client.calls.count("log_batch") == 2  # params of method and trial
     mirror.close(PATIENCE)
     # 1200 points of ours, of which a request carries at most 1000
-    assert store.client.calls.count("log_batch") == 3
+    assert store.client.calls.count("log_batch") == 4
     assert len(content(store)["fedavg-search-0"]["metrics"]["val/accuracy"]) == 300
 
 
@@ -696,9 +719,9 @@ def test_processes_that_start_at_once_share_a_cold_store(tmp_path):
         assert writer.returncode == 0, said
     for name in names:
         runs = content(Store(results), name)
-        assert len(runs) == 6
-        assert {run["status"] for run in runs.values()} == {"FINISHED"}
+        assert len(runs) == 7
         trials = [run for run in runs.values() if run["parent"]]
+        assert {run["status"] for run in trials} == {"KILLED"}, "stopped early"
         for key in ("val/accuracy", "time/total_s"):
             for run in trials:
                 assert [step for step, *_ in run["metrics"][key]] == list(range(1, 51))

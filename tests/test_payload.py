@@ -76,7 +76,8 @@ def file_size(shapes, dtype=torch.float32):
 def round_bytes(method, federation):
     """(down, up, total) of the first round."""
     metrics = FederatedTrial(method, federation, seed=0).step().metrics
-    return tuple(round(metrics[f"comm/{name}_mb"] * 1e6) for name in ("down", "up", "total"))
+    names = ("down_mb_per_round", "up_mb_per_round", "total_mb")
+    return tuple(round(metrics[f"comm/{name}"] * 1e6) for name in names)
 
 
 def test_the_size_of_a_small_payload_by_hand():
@@ -180,7 +181,7 @@ def test_the_total_accumulates_over_the_rounds(run_trial):
 
 
 def test_evaluation_bytes_are_kept_apart(federation, run_trial):
-    evaluation = run_trial(FedPer()).metrics[-1]["comm/evaluation_mb"] * 1e6
+    evaluation = run_trial(FedPer()).metrics[-1]["comm/total_evaluation_mb"] * 1e6
     assert round(evaluation) == 3 * len(federation.clients) * file_size(BODY)
 
 

@@ -206,7 +206,7 @@ def test_what_travels_are_the_prompts_alone(method, floats, federation):
     assert trial.footprint()["params/shared"] == floats
     names = 2 if method.deep else 1
     for way in ("up", "down"):
-        sent = metrics[f"comm/{way}_mb"] * 1e6 / 2
+        sent = metrics[f"comm/{way}_mb_per_round"] * 1e6 / 2
         assert 4 * floats <= sent <= (4 * floats + 100 * names if floats else 0)
 
 

@@ -26,7 +26,7 @@ def test_the_method_in_one_file_trains_and_shares_only_its_norms(blocks, tmp_pat
     reference = f"{file}:SharedNorms"
     federation = load_scenario("digits", ["protocol.rounds=1", "warm_start.epochs=1"]).build()
     trial = FederatedTrial(make_method(reference, {"head_epochs": "2"}), federation, seed=0)
-    assert trial.step().metrics["comm/up_mb"] > 0
+    assert trial.step().metrics["comm/up_mb_per_round"] > 0
     assert trial.server
     assert all("norm" in name for name in trial.server)
     assert {dimension.name for dimension in load_space(reference).dimensions} == {

@@ -10,6 +10,7 @@ import comparisons
 import html5lib
 import numpy as np
 import pytest
+import tunings
 from click.testing import CliRunner
 from comparisons import Fake
 from mlflow.exceptions import MlflowException
@@ -19,14 +20,20 @@ from pfltune.cli.report import command
 from pfltune.cli.tables import comparison_table
 from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.record import Change, Sensitivity
-from pfltune.report import attachment
+from pfltune.report import attachment, markdown
 from pfltune.report.analysis import analyse
 from pfltune.report.attachment import attach_report
 from pfltune.report.columns import accuracy, local_steps
+from pfltune.report.description import LONGEST, fitting, of_comparison
 from pfltune.report.latex import cell, escaped
 from pfltune.report.markdown import markdown_table
 from pfltune.report.results import ConfirmedRun, MethodResult, read_results
+from pfltune.report.tuning.advice import advice
+from pfltune.report.tuning.sentence import sentence
+from pfltune.report.tuning.tuned import tuned_of
+from pfltune.report.words import finding
 from pfltune.report.writer import write_report
+from pfltune.tracking.runs import NOTE_TAG
 from pfltune.tracking.store import Store
 
 pytestmark = pytest.mark.thorough
@@ -59,7 +66,7 @@ def written(cold_store, tmp_path_factory):
     comparisons.record(store, "one", METHODS)
     folder = results / "one" / "report"
     result = write_report(results, "one")
-    attach_report(results, result, folder, pytest.fail)
+    attach_report(results, analyse(result), folder, pytest.fail)
     return store, result, folder
 
 
@@ -80,6 +87,12 @@ def method_runs(store, name):
     """The run of each method."""
     found = store.client.search_runs([experiment_of(store, name)], "tags.stage = 'summary'")
     return {run.data.tags["method"]: run for run in found}
+
+
+def own_run(store, name):
+    """The id of the comparison's own run."""
+    (run,) = store.client.search_runs([experiment_of(store, name)], "tags.stage = 'comparison'")
+    return run.info.run_id
 
 
 def by_hand(store, name):
@@ -152,15 +165,62 @@ def test_the_store_shows_the_table_on_the_runs_of_the_methods(written):
         run = method_runs(store, "one")[method.name]
         shown = {name: run.data.metrics[name] for name in method.summary()}
         assert shown == pytest.approx(method.summary())
-        there = {file.path for file in store.client.list_artifacts(run.info.run_id, "report")}
-        assert there == {f"report/{path.name}" for path in folder.iterdir()}
+        assert not store.client.list_artifacts(run.info.run_id, "report"), "once, not by method"
+    there = {file.path for file in store.client.list_artifacts(own_run(store, "one"), "report")}
+    assert there == {f"report/{path.name}" for path in folder.iterdir()}
+    drawn = {file.path for file in store.client.list_artifacts(own_run(store, "one"), "figures")}
+    assert drawn == {f"figures/{path.name}" for path in folder.glob("*.png")}
+
+
+def test_mlflow_loads_the_table_once_however_often_it_was_written(written, monkeypatch):
+    store, result, folder = written
+    attach_report(store.results, analyse(result), folder, pytest.fail)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)  # where its client looks for runs
+    table = store.client.load_table(experiment_of(store, "one"), "table.json")
+    assert list(table["method"]) == [method.name for method in result.methods]
+    found = table.set_index("method")["test/accuracy"]
+    assert found["local"] == pytest.approx(METHODS["local"].test.mean())
+
+
+def test_descriptions_say_what_was_found_and_where_to_look_and_hold_no_html(written, analysis):
+    store, *_ = written
+    about = store.client.get_experiment(experiment_of(store, "one")).tags[NOTE_TAG]
+    assert finding(analysis) in about.replace("\\", "").replace("&lt;", "<").replace("&amp;", "&")
+    assert "| Local |" in about
+    assert "`pfltune ui one`" in about
+    assert "`pfltune extend one --trials" in about
+    notes = {name: run.data.tags[NOTE_TAG] for name, run in method_runs(store, "one").items()}
+    assert "Chosen: " in notes["fedrep"]
+    assert "| FedRep |" in notes["fedrep"]
+    assert "| Local |" not in notes["fedrep"]
+    assert "<b>" not in "".join([about, *notes.values()])
+
+
+def test_a_tuning_is_described_by_its_sentence_the_best_ten_and_what_to_try(tmp_path):
+    tunings.write(tmp_path, "look", tunings.chosen())
+    tuned = tuned_of(analyse(read_results(tmp_path, "look")))
+    told = of_comparison(tuned.analysis)
+    assert told.startswith(markdown.escaped(sentence(tuned)))
+    assert "| prefix\\_length" in told or "| prefix_length" in told
+    assert f"`{advice(tuned).command}`" in told
+    assert "`pfltune ui look`" in told
+
+
+def test_a_description_that_would_be_too_long_has_the_first_rows_and_all_places():
+    table = [["method", "figure"], *([f"m{i}", "x" * 90] for i in range(200))]
+    told = fitting(["Found."], table, ["look here"])
+    assert len(told) <= LONGEST
+    assert "| m0 |" in told
+    assert "more rows, in the report" in told
+    assert told.endswith("- look here\n")
+    assert len(fitting(["y" * 9000], table[:1], ["look here"])) <= LONGEST
 
 
 def test_writing_again_changes_nothing(written):
     store, result, folder = written
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     again = write_report(store.results, "one")
-    attach_report(store.results, again, folder, pytest.fail)
+    attach_report(store.results, analyse(again), folder, pytest.fail)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     for method in result.confirmed:
         run = method_runs(store, "one")[method.name].info.run_id
@@ -266,7 +326,11 @@ def test_steps_of_adaptation_stand_beside_those_of_training():
             ),
             1.0,
         )  # fmt: skip
-        counted = {"rounds": 4.0, "train/steps": steps, "train/adaptation_steps": adapted}
+        counted = {
+            "rounds": 4.0,
+            "train/total_steps": steps,
+            "train/total_adaptation_steps": adapted,
+        }
         run = ConfirmedRun(1, figures | counted, {})
         return MethodResult("a", "A", {}, (run,), 1, 0, 0.0, ())
 
@@ -310,15 +374,15 @@ def running(cold_store, tmp_path_factory):
 
 def test_a_running_comparison_is_reported_as_partial_and_left_alone(running, tmp_path):
     result = write_report(running.results, "half", tmp_path)
-    attach_report(running.results, result, tmp_path, pytest.fail)
+    attach_report(running.results, analyse(result), tmp_path, pytest.fail)
     html = (tmp_path / "report.html").read_text()
     assert "Partial: 8 of 12 trials have ended; without a confirmed run so far: Local." in html
     html5lib.HTMLParser(strict=True).parse(html)
     assert "| Local | not yet |" in (tmp_path / "table.md").read_text()
     runs = method_runs(running, "half")
     assert set(runs) == {method.name for method in result.methods}
+    assert running.client.list_artifacts(own_run(running, "half"), "report") == []
     for run in runs.values():
-        assert running.client.list_artifacts(run.info.run_id, "report") == []
         assert "test/accuracy" not in run.data.metrics
 
 
@@ -516,16 +580,15 @@ def test_a_report_waits_for_mlflow_and_says_so_once(cold_store, tmp_path, monkey
     client = Away(Store(tmp_path).client, times=3)
     monkeypatch.setattr(Store, "client", property(lambda store: client))
     monkeypatch.setattr(attachment, "FIRST_WAIT_S", 0.01)
-    attach_report(tmp_path, result, tmp_path / "one" / "report", told.append)
+    attach_report(tmp_path, analyse(result), tmp_path / "one" / "report", told.append)
     assert len(told) == 1
     assert "secret-word" not in told[0]
-    for run in method_runs(Store(tmp_path), "one").values():
-        assert client.list_artifacts(run.info.run_id, "report")
+    assert client.list_artifacts(own_run(Store(tmp_path), "one"), "report")
 
     client.left = 10**9
     monkeypatch.setattr(attachment, "PATIENCE_S", 0.05)
     with pytest.raises(
         TrackingError, match=r"could not be attached in MLflow at .*no answer"
     ) as end:
-        attach_report(tmp_path, result, tmp_path / "one" / "report", told.append)
+        attach_report(tmp_path, analyse(result), tmp_path / "one" / "report", told.append)
     assert "secret-word" not in str(end.value)

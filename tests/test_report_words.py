@@ -41,9 +41,9 @@ def run(seed, test, **extra) -> ConfirmedRun:
     metrics = {
         TEST: float(values.mean()), "selected/test_accuracy_std": float(values.std()),
         "selected/test_accuracy_worst_decile": float(values.min()), VAL: float(values.mean()),
-        "rounds": 4.0, "comm/up_mb": 1.0, "comm/total_mb": 8.0, "comm/setup_mb": 0.0,
-        "params/shared": 10.0, "params/personal": 10.0, "train/steps": 12.0,
-        "train/adaptation_steps": 0.0, "time/total_s": 1.0, "memory/peak_mb": 1.0, **extra,
+        "rounds": 4.0, "comm/up_mb_per_round": 1.0, "comm/total_mb": 8.0, "comm/setup_mb": 0.0,
+        "params/shared": 10.0, "params/personal": 10.0, "train/total_steps": 12.0,
+        "train/total_adaptation_steps": 0.0, "time/total_s": 1.0, "memory/peak_mb": 1.0, **extra,
     }  # fmt: skip
     steps = range(1, ROUNDS + 1)
     curves = {

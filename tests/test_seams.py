@@ -75,7 +75,7 @@ def test_a_ground_of_strangers_code_trains(ground):
     trial = FederatedTrial(Method(lr=0.1), ground.build(), seed=0)
     assert [trial.sampled_clients(number) for number in (1, 2, 3)] == [[0, 1], [2, 3], [0, 1]]
     *_, last = trial.run()
-    assert last.metrics["comm/up_mb"] > 0
+    assert last.metrics["comm/up_mb_per_round"] > 0
     assert trial.footprint()["params/shared"] == 64 * 16 + 16 + 16 * 3 + 3
     assert [len(c.train) + len(c.val) + len(c.test) for c in trial.federation.clients] == [
         *(24, 48, 72, 96)

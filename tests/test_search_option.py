@@ -376,7 +376,7 @@ def test_what_was_searched_is_trained_so_and_recorded(trained):
         if "knobs" in event:
             epochs[event["trial"]] = event["knobs"]["protocol.local_epochs"]
         elif event.get("round") == 1 and "metrics" in event:
-            steps[event["trial"]] = event["metrics"]["train/steps"]
+            steps[event["trial"]] = event["metrics"]["train/total_steps"]
     assert set(epochs.values()) == {1, 3}
     assert len({steps[trial] / epochs[trial] for trial in epochs if "search" in trial}) == 1
     again = Record.model_validate_json(record.text())

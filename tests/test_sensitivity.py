@@ -50,7 +50,7 @@ def test_every_part_is_trained_and_told(tmp_path):
     experiment = store.client.get_experiment_by_name("study").experiment_id
     runs = store.client.search_runs([experiment])
     assert {run.info.status for run in runs} == {"FINISHED"}
-    assert len(runs) == 14
-    top = next(run for run in runs if run.data.tags["stage"] == "summary")
+    assert len(runs) == 15
+    top = next(run for run in runs if run.data.tags["stage"] == "comparison")
     attached = {item.path for item in store.client.list_artifacts(top.info.run_id, "report")}
     assert "report/sensitivity.png" in attached

@@ -164,14 +164,14 @@ def _trial(name, method, stage, index, generation, seed, trial, scores, clock, t
     yield TrialStarted(name, method, stage, index, generation, seed, dict(trial.knobs), next(clock))
     for step, score in enumerate(scores, start=1):
         metrics = {
-            "comm/up_mb": trial.mb / 2,
-            "comm/down_mb": trial.mb / 2,
+            "comm/up_mb_per_round": trial.mb / 2,
+            "comm/down_mb_per_round": trial.mb / 2,
             "comm/total_mb": trial.mb * step,
             "comm/setup_mb": 0.0,
             "params/shared": 1000.0,
             "params/personal": trial.personal,
-            "train/steps": 12.0 * step,
-            "train/adaptation_steps": 0.0,
+            "train/total_steps": 12.0 * step,
+            "train/total_adaptation_steps": 0.0,
             "time/total_s": 1.5,
             "memory/peak_mb": 100.0,
             "val/accuracy": score,

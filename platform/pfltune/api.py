@@ -27,7 +27,8 @@ from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.method import Method
 from pfltune.record import Grid, Record, Sensitivity
 from pfltune.registry import reference_to
-from pfltune.report.attachment import attach, attach_grid, attach_report
+from pfltune.report.attachment import Attachment, attach, attach_grid, attach_report
+from pfltune.report.description import of_study
 from pfltune.report.grid import read_grid
 from pfltune.report.grid_results import GridResults
 from pfltune.report.grid_writer import write_grid
@@ -61,7 +62,6 @@ from pfltune.studies.options import (
     results_folder,
 )
 from pfltune.studies.progress import CellLines, ComparisonLines, SweepLines
-from pfltune.studies.sensitivity import METHOD
 from pfltune.studies.sweep import jobs_of, sweep_of, swept_texts
 from pfltune.sweeps import Sweep, read_sweep
 from pfltune.text import count
@@ -300,7 +300,8 @@ def sensitivity(
     found = SensitivityResults(record, job.folder, study_trials(record, job.folder))
     write_sensitivity(record, found.cells, job.folder)
     view.show(found)
-    attach(job.results, job.name, record.id, {METHOD: {}}, found.report, view.voice.warn)
+    told = Attachment(of_study(job.name, found.cells), found.table.reset_index())
+    attach(job.results, job.name, record.id, told, found.report, view.voice.warn)
     if not found.cells:
         raise Halted("no part has a figure: every trial failed")
     return found
@@ -520,7 +521,7 @@ def reported(job: Job, view: View, pair: Pair | None = None) -> Results:
     view.voice.tell("Writing the report")
     found = results_of(write_report(job.results, job.name, pair=pair), job.folder, pair=pair)
     view.show(found)
-    attach_report(job.results, found.result, job.folder / "report", view.voice.warn)
+    attach_report(job.results, found.analysis, job.folder / "report", view.voice.warn)
     if not found.result.confirmed:
         raise Halted("no method has a figure: every trial failed")
     return found
@@ -566,7 +567,7 @@ def _reported_sweep(
     write_sweep(found.found, results)
     view.show(found)
     for cell in cells:
-        attach_report(results, cell.result, cell.report.parent, view.voice.warn)
+        attach_report(results, cell.analysis, cell.report.parent, view.voice.warn)
     lost = next((each.error for each in ran if isinstance(each.error, TrackingError)), None)
     if lost is not None:
         raise lost

@@ -14,7 +14,7 @@ from pfltune.stages import Stage, sees_test
 
 Better = Literal["", "high", "low"]
 Part = Literal["val", "test"]
-When = Literal["round", "so far", "evaluation", "end", "method"]
+When = Literal["round", "so far", "evaluation", "end", "search", "method"]
 
 SPELLING = re.compile(r"[a-z][a-z0-9_]{0,39}")
 """How the name of a figure that others define is spelt."""
@@ -44,7 +44,7 @@ class Figure:
         form: how it is then written.
         better: whether the highest or the lowest is to be striven for; empty if neither.
         when: of one ``round``, from the first round ``so far``, of an ``evaluation``, at the
-            ``end`` of a trial, or of a ``method`` over its seeds.
+            ``end`` of a trial, by trial of a ``search``, or of a ``method`` over its seeds.
         repeats: whether the same trial gives it again, to the last bit on one kind of machine.
     """
 
@@ -198,31 +198,40 @@ BEST_VAL = Figure(
     better="high",
     when="evaluation",
 )
+SEARCH_BEST = Figure(
+    name="search/best_accuracy",
+    words="best score of the search trials up to this one, of those that ran all rounds",
+    unit="share",
+    factor=100,
+    form="{:.2f}",
+    better="high",
+    when="search",
+)
 LOSS = Figure(
     name="train/loss", words="mean of what the local steps of the round minimised", better="low"
 )
 STEPS = Figure(
-    name="train/steps",
+    name="train/total_steps",
     words="local steps of all clients",
     heading="local steps",
     form="{:,.0f}",
     when="so far",
 )
 ADAPTATION_STEPS = Figure(
-    name="train/adaptation_steps",
+    name="train/total_adaptation_steps",
     words="steps of adapting to a client before its evaluations",
     form="{:,.0f}",
     when="so far",
 )
 UP = Figure(
-    name="comm/up_mb",
+    name="comm/up_mb_per_round",
     words="payloads that the sampled clients sent",
     unit="MB",
     form="{:.3f}",
     better="low",
 )
 DOWN = Figure(
-    name="comm/down_mb",
+    name="comm/down_mb_per_round",
     words="payloads that the sampled clients received",
     unit="MB",
     form="{:.3f}",
@@ -246,7 +255,7 @@ SETUP = Figure(
     when="end",
 )
 EVALUATION = Figure(
-    name="comm/evaluation_mb",
+    name="comm/total_evaluation_mb",
     better="low",
     words="what clients would download to be evaluated",
     unit="MB",
@@ -272,7 +281,7 @@ SECONDS = Figure(
     repeats=False,
 )
 CPU_SECONDS = Figure(
-    name="time/cpu_s",
+    name="time/total_cpu_s",
     better="low",
     words="what the process computed on all its threads, evaluations too",
     unit="s",
@@ -393,7 +402,7 @@ MB_PER_CLIENT = Figure(
 
 _LISTED = (
     *_OF_ACCURACY.values(),
-    *(TEST_STD, TEST_WORST, BEST_VAL, LOSS, STEPS, ADAPTATION_STEPS),
+    *(TEST_STD, TEST_WORST, BEST_VAL, SEARCH_BEST, LOSS, STEPS, ADAPTATION_STEPS),
     *(UP, DOWN, TOTAL, SETUP, EVALUATION),
     *(ROUND_SECONDS, SECONDS, CPU_SECONDS, EVALUATION_SECONDS, PEAK),
     *(GFLOPS, SHARED, PERSONAL, ROUNDS, CHOSEN),

@@ -54,6 +54,7 @@ class Asked(Settings):
         checkpoint_seconds, checkpoint_rounds: how often they are written.
         trial_limit: seconds that the rounds of a trial may take in all.
         fresh: whether every trial is trained, those too that are known.
+        system_metrics: whether MLflow watches the machine meanwhile.
     """
 
     workers: int | None = Field(None, ge=1)
@@ -64,6 +65,7 @@ class Asked(Settings):
     checkpoint_rounds: int | None = Field(None, ge=1)
     trial_limit: float | None = Field(None, gt=0)
     fresh: bool = False
+    system_metrics: bool = False
 
 
 class Computing(Settings):

@@ -1,7 +1,8 @@
 """Where the CPU time of a whole `pfltune compare` goes: training and evaluation, or all else.
 
-Trials count their own CPU seconds (`time/cpu_s`). Those of everything that the command starts, Ray
-included, are read from /proc; its processes are known by a variable in their environment.
+Trials count their own CPU seconds (`time/total_cpu_s`). Those of everything that the command
+starts, Ray included, are read from /proc; its processes are known by a variable in their
+environment.
 """
 
 import os
@@ -70,7 +71,11 @@ def training_seconds(results: Path) -> list[float]:
     client = MlflowClient(f"sqlite:///{next(results.glob('*.db'))}")
     experiments = [each.experiment_id for each in client.search_experiments()]
     found = client.search_runs(experiments, max_results=10_000)
-    return [run.data.metrics["time/cpu_s"] for run in found if "time/cpu_s" in run.data.metrics]
+    return [
+        run.data.metrics["time/total_cpu_s"]
+        for run in found
+        if "time/total_cpu_s" in run.data.metrics
+    ]
 
 
 def _used(folder: Path, mark: bytes) -> tuple[str, float] | None:

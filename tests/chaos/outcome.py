@@ -9,6 +9,8 @@ from pathlib import Path
 from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 
+from pfltune.tracking.runs import COMPARISON_STAGE, STATUS, SUMMARY_STAGE
+
 CLOCKS = ("time/", "memory/")
 """Metrics that no two runs share."""
 IDENTITY = ("method", "stage", "generation", "trial", "seed")
@@ -62,7 +64,7 @@ class Differences:
     Attributes:
         lost: names of runs that it lacks, or that no undisturbed one has.
         duplicated: names that two active runs share.
-        open: names of runs that are RUNNING or KILLED.
+        open: names of runs that are RUNNING, or KILLED but for those that were stopped early.
         missing: points that it lacks.
         duplicated_points: points of the same metric and step.
         other: names of runs of which anything else differs.
@@ -145,7 +147,7 @@ def differences(found: Outcome, wanted: Outcome) -> Differences:
     return Differences(
         lost=tuple(sorted(mine.keys() ^ right.keys())),
         duplicated=tuple(sorted(name for name, count in names.items() if count > 1)),
-        open=tuple(n for n, run in found.runs if run.status not in ("FINISHED", "FAILED")),
+        open=tuple(n for n, run in found.runs if run.status not in _ended(run)),
         missing=tuple(f"{n}: {p}" for n in both for p in _steps(right[n]) - _steps(mine[n])),
         duplicated_points=tuple(
             f"{name}: {point}"
@@ -163,15 +165,23 @@ def assert_whole(outcome: Outcome) -> None:
     names = [name for name, _ in outcome.runs]
     assert len(names) == len(set(names)), f"two runs of one trial: {names}"
     for name, run in outcome.runs:
-        is_parent = run.tags["stage"] == "summary"
-        assert run.status == ("FINISHED" if is_parent else run.status), name
-        assert run.status in ("FINISHED", "FAILED"), (name, run.status)
+        is_parent = run.tags["stage"] in (SUMMARY_STAGE, COMPARISON_STAGE)
+        assert run.status in _ended(run), (name, run.status)
         assert run.parent == (None if is_parent else run.tags["method"]), name
         twice = [point for point, count in _steps(run).items() if count > 1]
         assert not twice, (name, twice)
         if not is_parent:
             reached = int(run.points["rounds"][0][1])
-            assert [step for step, _ in run.points["comm/up_mb"]] == list(range(1, reached + 1))
+            assert [step for step, _ in run.points["comm/up_mb_per_round"]] == list(
+                range(1, reached + 1)
+            )
+
+
+def _ended(run: Run) -> tuple[str, ...]:
+    """The statuses that a run may end with."""
+    if run.tags["stage"] in (SUMMARY_STAGE, COMPARISON_STAGE):
+        return ("FINISHED",)
+    return (STATUS.get(run.tags.get("outcome", ""), "an outcome"),)
 
 
 def _steps(run: Run) -> Counter[tuple[str, int]]:

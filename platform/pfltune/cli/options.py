@@ -226,6 +226,13 @@ fresh = click.option(
     "all that their figures depend on.  [default: reuse]",
 )
 
+system_metrics = click.option(
+    "--system-metrics/--no-system-metrics",
+    default=DEFAULTS["system_metrics"],
+    help="Have MLflow watch the machine that runs this command: load, memory, disk, network, and "
+    "GPUs where nvidia-ml-py is installed; on the run `all methods`.  [default: no]",
+)
+
 name = click.option(
     "--name",
     default=None,
@@ -318,10 +325,20 @@ hardware = stacked(
     ray_address,
     trial_options,
     fresh,
+    system_metrics,
     results,
 )
 
-free = stacked(fresh, workers, gpus_per_trial, ray_address, trial_options, accept_new_code, results)
+free = stacked(
+    fresh,
+    system_metrics,
+    workers,
+    gpus_per_trial,
+    ray_address,
+    trial_options,
+    accept_new_code,
+    results,
+)
 """What may be given anew to what is there, since it touches no figure."""
 
 as_json = click.option(

@@ -128,7 +128,8 @@ def _report_one(
     else:
         _show(result, [result])
     if out is None:
-        attach_report(results, result, results / name / "report", partial(click.echo, err=True))
+        told = analyse(result, reference, target)
+        attach_report(results, told, results / name / "report", partial(click.echo, err=True))
     if result.damage:
         raise Halted(f"{result.damage}; the report has what stands before it")
     return out or results / name / "report"

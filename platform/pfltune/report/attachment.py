@@ -1,39 +1,75 @@
 """A report beside the runs of its comparison in MLflow."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlflow.entities import Metric
+import pandas as pd
+from mlflow.entities import Metric, Run
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
 from pfltune.errors import ForeignExperiment, TrackingError
 from pfltune.figures import MB_PER_ROUND, PERSONAL, TEST, VAL
 from pfltune.ownership import see_inside
+from pfltune.report.analysis import Analysis
+from pfltune.report.description import of_comparison, of_grid, of_method
+from pfltune.report.frames import grid_frame, table_frame
 from pfltune.report.grid import GridResult, best_of, mean
-from pfltune.report.results import ComparisonResult
 from pfltune.tracking.events import now_ms
 from pfltune.tracking.own_store import ARTIFACTS
-from pfltune.tracking.runs import own_experiment, own_runs
+from pfltune.tracking.runs import (
+    COMPARISON_STAGE,
+    NOTE_TAG,
+    SUMMARY_STAGE,
+    own_experiment,
+    own_runs,
+)
 from pfltune.tracking.store import Store, is_bug, reason
 
+TABLE = "table.json"
 PATIENCE_S = 120.0
 """How long an MLflow that does not answer is waited for."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 15.0
 
 
+@dataclass(frozen=True)
+class Attachment:
+    """What MLflow is told of a comparison that has ended.
+
+    Attributes:
+        note: the description of the experiment, in Markdown.
+        table: for people who compare in MLflow's pages.
+        notes: the description of each method's run, by short name.
+        figures: of each method's run, by short name.
+    """
+
+    note: str
+    table: pd.DataFrame
+    notes: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
 def attach_report(
-    results: Path, result: ComparisonResult, folder: Path, tell: Callable[[str], object]
+    results: Path, analysis: Analysis, folder: Path, tell: Callable[[str], object]
 ) -> None:
-    """Put a comparison's report and the figures of its table on its methods' runs.
+    """Put a comparison's report on its own run, and what it says of methods on theirs.
 
     Nothing is attached while the comparison runs: its runs are somebody else's until then.
 
     Raises:
         TrackingError: MLflow cannot be written.
     """
+    result = analysis.result
     if not result.is_partial:
-        figures = {method.name: method.summary() for method in result.methods}
-        attach(results, result.name, result.id, figures, folder, tell)
+        told = Attachment(
+            of_comparison(analysis),
+            table_frame(analysis).reset_index(),
+            {method.name: of_method(analysis, method) for method in result.methods},
+            {method.name: method.summary() for method in result.methods},
+        )
+        attach(results, result.name, result.id, told, folder, tell)
 
 
 def attach_grid(
@@ -48,18 +84,19 @@ def attach_grid(
     """
     if not result.is_partial:
         figures = {method: _best_figures(result, method) for method in result.methods}
-        attach(results, result.record.name, result.record.id, figures, folder, tell)
+        told = Attachment(of_grid(result), grid_frame(result), figures=figures)
+        attach(results, result.record.name, result.record.id, told, folder, tell)
 
 
 def attach(
     results: Path,
     name: str,
     comparison: str,
-    figures: Mapping[str, Mapping[str, float]],
+    told: Attachment,
     folder: Path,
     tell: Callable[[str], object],
 ) -> None:
-    """Put figures and all files of a folder on the runs of methods, what is not there yet.
+    """Put descriptions, figures, a table and all files of a folder where they belong in MLflow.
 
     A store that knows nothing of the comparison is left as it is.
 
@@ -67,8 +104,8 @@ def attach(
         results: the results folder.
         name: of the comparison.
         comparison: its id.
-        figures: by short name of the method.
-        folder: goes with each run, as ``report``.
+        told: what stands there besides.
+        folder: goes with the comparison's own run as ``report``, its pictures as ``figures`` too.
         tell: told in one line when MLflow has to be waited for.
 
     Raises:
@@ -80,7 +117,7 @@ def attach(
     deadline, wait = time.monotonic() + PATIENCE_S, FIRST_WAIT_S
     while True:
         try:
-            _attach(store, name, comparison, figures, folder)
+            _attach(store, name, comparison, told, folder)
             return
         except Exception as error:
             if isinstance(error, ForeignExperiment) or is_bug(error):
@@ -106,25 +143,43 @@ def _best_figures(result: GridResult, method: str) -> dict[str, float]:
     return {VAL.name: best.mean, **tested, **costs}
 
 
-def _attach(
-    store: Store,
-    name: str,
-    comparison: str,
-    figures: Mapping[str, Mapping[str, float]],
-    folder: Path,
-) -> None:
+def _attach(store: Store, name: str, comparison: str, told: Attachment, folder: Path) -> None:
     experiment = own_experiment(store, name, comparison)
     if experiment is None or experiment.lifecycle_stage != "active":
         return
     if store.is_own:
         see_inside(store.results / ARTIFACTS / name, store.results)
-    for run in own_runs(store, experiment.experiment_id, comparison, "tags.stage = 'summary'"):
-        there = run.data.metrics
-        new = [
-            Metric(key, value, now_ms(), 0)
-            for key, value in figures.get(run.data.tags["method"], {}).items()
-            if there.get(key) != value
-        ]
-        if new:
-            store.client.log_batch(run.info.run_id, metrics=new)
-        store.client.log_artifacts(run.info.run_id, str(folder), "report")
+    for run in own_runs(store, experiment.experiment_id, comparison):
+        stage = run.data.tags.get("stage")
+        if stage == SUMMARY_STAGE:
+            _tell_method(store, run, told)
+        elif stage == COMPARISON_STAGE:
+            _tell_all(store, run.info.run_id, told, folder)
+    store.client.set_experiment_tag(experiment.experiment_id, NOTE_TAG, told.note)
+
+
+def _tell_method(store: Store, run: Run, told: Attachment) -> None:
+    """What is not there yet."""
+    method = run.data.tags["method"]
+    new = [
+        Metric(key, value, now_ms(), 0)
+        for key, value in told.figures.get(method, {}).items()
+        if run.data.metrics.get(key) != value
+    ]
+    if new:
+        store.client.log_batch(run.info.run_id, metrics=new)
+    if method in told.notes:
+        store.client.set_tag(run.info.run_id, NOTE_TAG, told.notes[method])
+
+
+def _tell_all(store: Store, run: str, told: Attachment, folder: Path) -> None:
+    """Report, pictures and table; MLflow's own ``log_table`` would append to one that is there."""
+    store.client.log_artifacts(run, str(folder), "report")
+    for picture in sorted(folder.glob("*.png")):
+        store.client.log_artifact(run, str(picture), "figures")
+    table = told.table.to_json(orient="split", index=False)
+    store.client.log_text(run, table, TABLE)
+    store.client.set_tag(
+        run, MLFLOW_LOGGED_ARTIFACTS, json.dumps([{"path": TABLE, "type": "table"}])
+    )
+    store.client.set_tag(run, NOTE_TAG, told.note)

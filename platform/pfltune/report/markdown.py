@@ -1,29 +1,30 @@
 """The tables of a report as Markdown."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pfltune.report.analysis import Analysis
-from pfltune.report.columns import cells, resource_columns, result_columns
+from pfltune.report.columns import Column, cells, resource_columns, result_columns
+from pfltune.report.results import MethodResult
 from pfltune.report.words import origin_note, test_note
 from pfltune.text import plain
 
 
 def markdown_table(analysis: Analysis) -> str:
     """For a README: results, then resources, each with what it needs to be understood."""
-    methods = analysis.result.methods
     said = (origin_note(analysis.result), test_note(analysis))
     note = escaped(" ".join(filter(None, said)))
     results, resources = (
-        markdown(
-            [
-                ["method", *(column.title for column in columns)],
-                *([method.title, *cells(method, columns)] for method in methods),
-            ]
-        )
+        markdown(lines_of(analysis.result.methods, columns))
         for columns in (result_columns(analysis), resource_columns(analysis))
     )
     return "\n".join((results, *([note + "\n"] if note else []), resources))
+
+
+def lines_of(methods: Iterable[MethodResult], columns: Sequence[Column]) -> list[list[str]]:
+    """What columns show of methods, the headings first."""
+    heads = ["method", *(column.title for column in columns)]
+    return [heads, *([method.title, *cells(method, columns)] for method in methods)]
 
 
 def markdown(lines: Sequence[Sequence[str]]) -> str:

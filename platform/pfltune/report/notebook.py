@@ -114,10 +114,10 @@ class Results(Told):
         the round chosen on validation, its ``test/accuracy_std_seeds`` over seeds and the ends
         ``test/accuracy_low`` and ``…_high`` of its 95 % interval; ``test/accuracy_std`` and
         ``…_worst_decile`` over clients; ``val/accuracy``; ``comm/…`` in MB, per round, in total and
-        per client and round; ``params/…``; ``train/steps``; ``time/total_s``; ``memory/peak_mb``;
-        ``difference`` to the ``reference`` with its interval, ``p`` and ``p_holm`` after the
-        correction, ``verdict``; ``rounds_to_target`` and ``mb_to_target``. What a method has no
-        figure of is NaN.
+        per client and round; ``params/…``; ``train/total_steps``; ``time/total_s``;
+        ``memory/peak_mb``; ``difference`` to the ``reference`` with its interval, ``p`` and
+        ``p_holm`` after the correction, ``verdict``; ``rounds_to_target`` and ``mb_to_target``.
+        What a method has no figure of is NaN.
         """
         return table_frame(self.analysis)
 

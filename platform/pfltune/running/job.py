@@ -59,6 +59,11 @@ class Job(ABC):
         """Checkpoints and limits."""
         return TrialOptions.of(self.asked, self.folder)
 
+    @property
+    def way_back(self) -> str:
+        """The command that goes on with it, from the folder of its results."""
+        return f"pfltune {self.command} --resume {self.sweep or self.name}"
+
     def recorded(self) -> dict[str, Any]:
         """The parts of its record, see :class:`pfltune.record.Record`."""
         return {

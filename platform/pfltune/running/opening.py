@@ -14,11 +14,12 @@ from pfltune.running.job import DrawPartition, Job, Voice
 from pfltune.running.ledger import Ledger
 from pfltune.storage import open_storage
 from pfltune.tracking.dataset import dataset_input
-from pfltune.tracking.environment import environment_tags
+from pfltune.tracking.environment import environment_tags, source_tags
 from pfltune.tracking.journal import Journal
 from pfltune.tracking.mirror import Mirror
 from pfltune.tracking.runs import own_experiment
 from pfltune.tracking.store import Store, reason
+from pfltune.tracking.system import SystemMetrics
 from pfltune.tracking.views import Views
 
 
@@ -112,11 +113,12 @@ def open_mirror(
     recipe = {name: settings[name] for name in ("data", "partition", "split", "data_seed")}
     with published(job.folder, record.owner, "move it away") as draft:
         files = [path.name for path in draw(job.scenario, census, draft, voice.tell)]
+    store = Store(job.results)
     return Mirror(
-        Store(job.results),
+        store,
         job.name,
         record.id,
-        tags={"scenario": job.scenario.name, **environment_tags()},
+        tags={"scenario": job.scenario.name, **environment_tags(), **source_tags(job.way_back)},
         parents=record.titles,
         artifacts={RECORD: record.text()},
         files=[job.folder / name for name in files],
@@ -124,5 +126,15 @@ def open_mirror(
         data=dataset_input(federation.dataset.name, record.data["clients"], recipe, census),
         settle=journal.sync,
         sitting=record.journal,
+        note=_at_first(job),
+        system=SystemMetrics(store.uri) if job.asked.system_metrics else None,
         views=Views(record.command, job.searched(), job.plan.all_rungs()),
+    )
+
+
+def _at_first(job: Job) -> str:
+    """The description of a comparison in MLflow until it has a report."""
+    return (
+        f"Running, or interrupted: `{job.way_back}` goes on with it. "
+        f"`pfltune report {job.name}` writes what is known so far."
     )

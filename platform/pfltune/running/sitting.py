@@ -159,5 +159,4 @@ def way_back(job: Job) -> str:
     """How a job goes on that did not come to its end, in a line."""
     usual = job.results == Path("results").resolve()
     flag = "" if usual else f" --results {shlex.quote(str(job.results))}"
-    name = job.sweep or job.name
-    return f"What is done is kept. Go on with: pfltune {job.command} --resume {name}{flag}"
+    return f"What is done is kept. Go on with: {job.way_back}{flag}"

@@ -40,6 +40,7 @@ class FreeOptions(TypedDict, total=False):
         checkpoint_rounds: and after so many rounds.
         trial_limit: seconds that the rounds of a trial may take in all.
         fresh: train every trial, those too that were trained before and kept.
+        system_metrics: MLflow's own figures of the machine, on the comparison's own run.
         results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
     """
 
@@ -52,6 +53,7 @@ class FreeOptions(TypedDict, total=False):
     checkpoint_rounds: Number
     trial_limit: Limit
     fresh: bool
+    system_metrics: bool
     results: str | Path
 
 
@@ -184,6 +186,7 @@ DEFAULTS: Mapping[str, Any] = {
     "overrides": (),
     "accept_new_code": False,
     "fresh": False,
+    "system_metrics": False,
     "seed": 0,
     "threads": 1,
     "precision": "auto",

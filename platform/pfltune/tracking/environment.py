@@ -1,5 +1,7 @@
 """What a run was made with, as tags."""
 
+import getpass
+import os
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -16,6 +18,20 @@ def environment_tags() -> dict[str, str]:
     tags["machine"] = f"{platform.system()} {platform.machine()}"
     revision = git_revision(Path(__file__).parent)
     return tags | ({"mlflow.source.git.commit": revision} if revision else {})
+
+
+def source_tags(command: str) -> dict[str, str]:
+    """Who wrote a run, and the command that it is of, as MLflow shows them in columns."""
+    named = {"mlflow.source.name": command, "mlflow.source.type": "LOCAL"}
+    return {"mlflow.user": user(), **named}
+
+
+def user() -> str:
+    """The user's name; of one that the system does not know, as in a container, the number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return str(getattr(os, "getuid", lambda: "unknown")())
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

@@ -48,7 +48,7 @@ def trials(spaces: Iterable[tuple[Knob, ...]]) -> Layout:
     """All of a comparison, whatever they are for."""
     knobs = _params(_names(spaces) or ("lr",))
     columns = (*_metrics(OF_TRIALS), *knobs, *_tags("stage", "outcome"))
-    return _layout("tags.stage != 'summary'", columns)
+    return _layout("tags.stage != 'summary' and tags.stage != 'comparison'", columns)
 
 
 def curves() -> Layout:

@@ -13,10 +13,12 @@ from queue import Empty, SimpleQueue
 from mlflow.entities import DatasetInput, Metric
 
 from pfltune.errors import ForeignExperiment, TrackingError
+from pfltune.tracking.best_so_far import BestSoFar
 from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL
 from pfltune.tracking.runs import MAX_BATCH, Runs, round_metrics
 from pfltune.tracking.store import Store, is_bug, reason
+from pfltune.tracking.system import SystemMetrics
 from pfltune.tracking.views import PLAIN, Views
 
 FLUSH_SECONDS = 2.0
@@ -30,12 +32,14 @@ Command = Callable[[], None]
 
 @dataclass
 class _Trial:
-    """What is still to be written of a trial."""
+    """What is still to be written of a trial, its last score, and what its end says of all."""
 
     started: TrialStarted
     rounds: deque[RoundDone] = field(default_factory=deque)
     ended: TrialEnded | None = None
     written_at: float = float("-inf")
+    score: float = float("nan")
+    best: list[Metric] = field(default_factory=list)
 
     @property
     def is_fresh(self) -> bool:
@@ -65,12 +69,14 @@ class Mirror:
         comparison: the comparison's id.
         tags: on every run: scenario, versions, revision.
         parents: title of each method by its short name.
-        artifacts: texts on each method's run, by file name.
-        files: attached to each method's run.
+        artifacts: texts on the comparison's own run, by file name.
+        files: attached to it.
         on_trouble: told in one line when MLflow fails, and when it is back; called in the thread.
         data: what every run was given; None if nothing is to be said of it.
         settle: called before anything is written: what MLflow is told must not be lost any more.
         sitting: name of the journal whose events are told.
+        note: the description of experiment and methods until there is a report.
+        system: watches this machine meanwhile; None if nobody asked for it.
         views: what MLflow's pages show at once.
     """
 
@@ -87,19 +93,21 @@ class Mirror:
         data: DatasetInput | None = None,
         settle: Callable[[], None] = lambda: None,
         sitting: str = JOURNAL,
+        note: str = "",
+        system: SystemMetrics | None = None,
         views: Views = PLAIN,
     ) -> None:
         self._address = store.address
         self._settle = settle
-        self._runs = Runs(
-            store, experiment, comparison, tags, parents, artifacts, files, data, sitting, views
-        )
+        given = (tags, parents, artifacts, files, data, sitting, note, system, views)
+        self._runs = Runs(store, experiment, comparison, *given)
         self._rungs = views.rungs
         self._tell = on_trouble
         self._queue: SimpleQueue[Event | Command | None] = SimpleQueue()
         self._interrupted = False
         # All that follows belongs to the thread; others only look at it.
         self._trials: dict[str, _Trial] = {}
+        self._best = BestSoFar()
         self._over: set[str] = set()
         self._commands: deque[Command] = deque()
         self._closing = False
@@ -209,6 +217,8 @@ class Mirror:
                 self._progressed()
             if trial.ended:
                 self._runs.end(trial.ended)
+        if trial.best and not self._runs.is_whole(trial.started.method):
+            self._runs.log(trial.started.method, trial.best)
         trial.written_at = time.monotonic()
         if is_news:
             self._progressed()
@@ -257,10 +267,13 @@ class Mirror:
             if item.trial not in self._over:
                 self._trials.setdefault(item.trial, _Trial(item))
         elif item.trial not in self._over and not self._trials[item.trial].ended:
+            trial = self._trials[item.trial]
             if isinstance(item, RoundDone):
-                self._trials[item.trial].rounds.append(item)
+                trial.rounds.append(item)
+                trial.score = item.score
             else:
-                self._trials[item.trial].ended = item
+                trial.ended = item
+                trial.best = self._best.ended(trial.started, trial.score, item)
 
 
 def _batch(rounds: Iterable[RoundDone], rungs: Collection[int]) -> tuple[int, list[Metric]]:

@@ -1,8 +1,12 @@
-"""A comparison's runs in MLflow: a parent run for each method, a child for each trial.
+"""A comparison's runs in MLflow: one of its own, one for each method, below it one for each trial.
 
 Everything here may be done again, by this process after an error whose effect is unknown or by the
 next one. A run is found by its tag. A point carries the time of its event, and of two that are
 equal MLflow's SQL store keeps one. A run's status is set last: one that has ended is whole.
+
+A trial that was stopped early is KILLED, which a page of MLflow shows by its sign: so FINISHED are
+those that ran all rounds, and a filter for them leaves figures of equal rounds. An interruption
+leaves KILLED runs too, until the comparison goes on; those have no tag ``outcome``.
 """
 
 import json
@@ -19,13 +23,23 @@ from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL
 from pfltune.tracking.own_store import ARTIFACTS, COMPARISON_TAG
 from pfltune.tracking.store import Store
+from pfltune.tracking.system import SystemMetrics
 from pfltune.tracking.views import PLAIN, Views
 
 TRIAL_TAG = "pfltune.trial"
 SITTING_TAG = "pfltune.sitting"
 PARENT_TAG = "mlflow.parentRunId"
+NOTE_TAG = "mlflow.note.content"
+"""What MLflow shows as the description of an experiment or a run, in Markdown."""
+STATUS = {"finished": "FINISHED", "stopped early": "KILLED", "failed": "FAILED"}
+"""Of a trial's run by the trial's outcome."""
 WHOLE = ("FINISHED", "FAILED")
 SUMMARY_STAGE = "summary"
+"""Of a method's run."""
+COMPARISON_STAGE = "comparison"
+"""Of the comparison's own run."""
+ALL = "all methods"
+"""The comparison's own run; with its space, the name is no method's and no trial's."""
 MAX_TAG = 5000
 MAX_PARAM = 6000
 MAX_BATCH = 1000  # metrics in one request, by MLflow's REST interface
@@ -41,11 +55,13 @@ class Runs:
         comparison: the comparison's id.
         tags: on every run: scenario, versions, revision.
         parents: title of each method by its short name.
-        artifacts: texts on each parent, by file name.
-        files: attached to each parent.
+        artifacts: texts on the comparison's own run, by file name.
+        files: attached to it.
         data: what every run was given; None if nothing is to be said of it.
         sitting: what the methods' runs are of; those of an earlier one, which ended with other
             configurations perhaps, are replaced.
+        note: the description of experiment and methods until there is a report.
+        system: watches this machine on the comparison's own run; None if nobody asked for it.
         views: what the pages show at once.
     """
 
@@ -60,11 +76,15 @@ class Runs:
         files: Iterable[Path],
         data: DatasetInput | None = None,
         sitting: str = JOURNAL,
+        note: str = "",
+        system: SystemMetrics | None = None,
         views: Views = PLAIN,
     ) -> None:
         self._store = store
         self._views = views
         self._sitting = sitting
+        self._note = {NOTE_TAG: note} if note else {}
+        self._system = system
         self._name = experiment
         self._comparison = comparison
         self._tags = {**tags, COMPARISON_TAG: comparison}
@@ -75,25 +95,21 @@ class Runs:
         self._found: dict[str, Run] | None = None
         self._ids: dict[str, str] = {}
         self._ready: set[str] = set()
-        self._whole: set[str] = set()
+        self._whole: dict[str, str] = {}  # and how it has ended
         self._points: dict[str, set[tuple[str, int]]] = {}
         self.experiment = ""
 
     def open(self) -> None:
-        """Find or make the experiment and the methods' runs; nothing if that is done."""
+        """Find or make the experiment, its own run and the methods'; nothing if that is done."""
         if self._found is None:
             self._look_up()
+        if not self._is_open(ALL):
+            self._open_own()
         for method, title in self._parents.items():
-            if method in self._whole or self._is_ready(method):
-                continue
-            tags = {"method": method, "title": title, "stage": SUMMARY_STAGE}
-            run = self._run(method, {**tags, SITTING_TAG: self._sitting}, None)
-            self._adopt(method)
-            for name, text in self._artifacts.items():
-                self._store.client.log_text(run, text, name)
-            for file in self._files:
-                self._store.client.log_artifact(run, str(file))
-            self._ready.add(method)
+            if not self._is_open(method):
+                self._open_method(method, title)
+        if self._system and not self.is_whole(ALL):
+            self._system.watch(self._ids[ALL])
 
     def forget(self) -> None:
         """Look all runs up again before the next is made: one may be there without an answer."""
@@ -112,7 +128,7 @@ class Runs:
         known = (self._found or {}).get(name)
         if known is None or self._ids.get(name) != known.info.run_id:
             return
-        wanted = {param.key: param.value for param in _params_of(started)}
+        wanted = {param.key: param.value for param in _params(_asked(started))}
         tags = known.data.tags
         is_same = known.data.params in ({}, wanted) and tags.get("seed") == str(started.seed)
         is_same_end = (
@@ -125,25 +141,18 @@ class Runs:
         """Open the run of a trial below its method's."""
         if self._is_ready(event.trial):
             return
-        tags = {
-            "method": event.method,
-            "stage": event.stage,
-            "seed": str(event.seed),
-            "trial": str(event.index),
-            "generation": str(event.generation),
-            PARENT_TAG: self._ids[event.method],
-        }
+        tags = {**_place(event), PARENT_TAG: self._ids[event.method]}
         run = self._run(event.trial, tags, event.time)
-        self._log(run, params=_params_of(event))
+        self._log(run, params=_params(_asked(event)))
         self._ready.add(event.trial)
 
-    def log(self, trial: str, metrics: Sequence[Metric]) -> None:
-        """Write points of a trial that has been started, those that are not there yet."""
-        there = self._points.setdefault(trial, set())
+    def log(self, name: str, metrics: Sequence[Metric]) -> None:
+        """Write points of an open trial or method, those that are not there yet."""
+        there = self._points.setdefault(name, set())
         new = [metric for metric in metrics if (metric.key, metric.step) not in there]
         for first in range(0, len(new), MAX_BATCH):
             batch = new[first : first + MAX_BATCH]
-            self._log(self._ids[trial], metrics=batch)
+            self._log(self._ids[name], metrics=batch)
             there.update((metric.key, metric.step) for metric in batch)
 
     def end(self, event: TrialEnded) -> None:
@@ -155,24 +164,31 @@ class Runs:
         failure = {"failure": event.failure[:MAX_TAG]} if event.failure else {}
         tags = {"outcome": event.outcome, **failure}
         self._log(run, tags=[RunTag(key, value) for key, value in tags.items()])
-        status = "FAILED" if event.outcome == "failed" else "FINISHED"
-        self._store.client.set_terminated(run, status, end_time=event.time)
-        self._whole.add(event.trial)
+        self._terminate(event.trial, STATUS[event.outcome], event.time)
 
     def end_method(self, method: str, best: Mapping[str, Any] | None) -> None:
-        """Close a method's run with its best configuration; None if every trial failed."""
-        if self.is_whole(method):
-            return
+        """Close a method's run with its best configuration; None if every trial failed.
+
+        With the last method's, the comparison's own is closed.
+        """
+        if not self.is_whole(method):
+            self._end_method(method, best)
+        if self._parents.keys() <= self._whole.keys() and not self.is_whole(ALL):
+            self._stop_watching()
+            ended = {self._whole[name] for name in self._parents}
+            self._terminate(ALL, "FAILED" if ended == {"FAILED"} else "FINISHED")
+
+    def _end_method(self, method: str, best: Mapping[str, Any] | None) -> None:
         run = self._ids[method]
         if best is not None:
             text = json.dumps(dict(best), indent=2) + "\n"
             self._store.client.log_text(run, text, "best.json")
             self._log(run, params=_params(best))
-        self._store.client.set_terminated(run, "FINISHED" if best is not None else "FAILED")
-        self._whole.add(method)
+        self._terminate(method, "FINISHED" if best is not None else "FAILED")
 
     def kill(self) -> None:
         """Mark every run that has not ended as killed."""
+        self._stop_watching()
         self._look_up()
         for run in (self._found or {}).values():
             if run.info.status == "RUNNING":
@@ -184,6 +200,37 @@ class Runs:
 
     def _is_ready(self, name: str) -> bool:
         return name in self._ready and name in self._ids
+
+    def _is_open(self, name: str) -> bool:
+        return self.is_whole(name) or self._is_ready(name)
+
+    def _open_own(self) -> None:
+        tags = {"stage": COMPARISON_STAGE, SITTING_TAG: self._sitting, **self._note}
+        run = self._run(ALL, tags, None)
+        for name, text in self._artifacts.items():
+            self._store.client.log_text(run, text, name)
+        for file in self._files:
+            self._store.client.log_artifact(run, str(file))
+        for tag, text in self._note.items():
+            self._store.client.set_experiment_tag(self.experiment, tag, text)
+        self._ready.add(ALL)
+
+    def _open_method(self, method: str, title: str) -> None:
+        place = {"method": method, "stage": SUMMARY_STAGE}
+        tags = {**place, "title": title, SITTING_TAG: self._sitting, **self._note}
+        run = self._run(method, tags, None)
+        self._adopt(method)
+        self._log(run, params=_params(place))
+        self._ready.add(method)
+
+    def _stop_watching(self) -> None:
+        if self._system:
+            self._system.stop()
+            self._system = None
+
+    def _terminate(self, name: str, status: str, time: int | None = None) -> None:
+        self._store.client.set_terminated(self._ids[name], status, end_time=time)
+        self._whole[name] = status
 
     def _look_up(self) -> None:
         self._found = None
@@ -197,11 +244,11 @@ class Runs:
                 found[name] = run
         self._ids = {name: run.info.run_id for name, run in found.items()}
         self._points.clear()
-        self._whole = {name for name, run in found.items() if run.info.status in WHOLE}
+        self._whole = {name: run.info.status for name, run in found.items() if _is_whole(run)}
         self._found = found
-        for method in self._parents.keys() & found.keys():
-            if found[method].data.tags.get(SITTING_TAG, JOURNAL) != self._sitting:
-                self._drop(method)
+        for name in {ALL, *self._parents} & found.keys():
+            if found[name].data.tags.get(SITTING_TAG, JOURNAL) != self._sitting:
+                self._drop(name)
 
     def _drop(self, name: str) -> None:
         """Have MLflow mark a run as deleted, and know it no more."""
@@ -209,7 +256,7 @@ class Runs:
         self._store.client.delete_run(self._found.pop(name).info.run_id)
         self._ids.pop(name, None)
         self._points.pop(name, None)
-        self._whole.discard(name)
+        self._whole.pop(name, None)
         self._ready.discard(name)
 
     def _adopt(self, method: str) -> None:
@@ -330,11 +377,26 @@ def _metrics(values: Mapping[str, float], time: int, step: int) -> list[Metric]:
     return [Metric(name, float(value), time, step) for name, value in values.items()]
 
 
-def _params_of(event: TrialStarted) -> list[Param]:
-    """What MLflow can filter, group and draw a trial by: its configuration, and what it is for."""
-    told = ("method", "stage", "seed", "generation")
-    purpose = {name: getattr(event, name) for name in told}
-    return _params({**purpose, "trial": event.index, **event.knobs})
+def _place(event: TrialStarted) -> dict[str, str]:
+    """What a trial is, beside its configuration."""
+    return {
+        "method": event.method,
+        "stage": event.stage,
+        "seed": str(event.seed),
+        "trial": str(event.index),
+        "generation": str(event.generation),
+    }
+
+
+def _asked(event: TrialStarted) -> dict[str, Any]:
+    """All that charts and filters go by; a knob of the same name is what its method calls so."""
+    return {**_place(event), **event.knobs}
+
+
+def _is_whole(run: Run) -> bool:
+    """Whether nothing of it is missing: one that an interruption killed has no outcome."""
+    status = run.info.status
+    return status in WHOLE or status == STATUS.get(run.data.tags.get("outcome", ""))
 
 
 def _params(values: Mapping[str, Any]) -> list[Param]:
@@ -343,4 +405,4 @@ def _params(values: Mapping[str, Any]) -> list[Param]:
 
 def _worth(run: Run) -> tuple[bool, int, str]:
     """Orders runs of the same trial; the last is the one to keep."""
-    return (run.info.status in WHOLE, len(run.data.metrics), run.info.run_id)
+    return (_is_whole(run), len(run.data.metrics), run.info.run_id)

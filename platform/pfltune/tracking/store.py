@@ -33,7 +33,7 @@ DEFAULTS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 # They print a page for every failed attempt, of which the user is told in one line.
-LOUD = ("mlflow.store", "urllib3.connectionpool")
+LOUD = ("mlflow.store", "mlflow.system_metrics", "urllib3.connectionpool")
 
 
 def tracking_uri(results: Path) -> str:
