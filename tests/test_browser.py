@@ -1,7 +1,6 @@
 """Pages as a browser shows them: the report from a file, and MLflow's for a comparison."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import comparisons
 import numpy as np
 import pytest
 import tunings
+from browsers import DRIVER, WAIT_S, errors, headless, wait_for
 from ports import free_port
 
 from pfltune.report.analysis import analyse
@@ -19,16 +19,11 @@ from pfltune.report.writer import write_report
 from pfltune.tracking.store import Store
 from pfltune.tracking.views import Views, page
 
-selenium = pytest.importorskip("selenium")
-DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(DRIVER is None, reason="no chromedriver; `make debian` installs it"),
 ]
 PFLTUNE = str(Path(sys.executable).with_name("pfltune"))
-WAIT_S = 300
-# MLflow asks itself for a user, whom a server without log-in does not know.
-MLFLOWS_OWN = ("mlflow/users/current",)
 
 
 @pytest.fixture(scope="module")
@@ -54,35 +49,8 @@ def results(cold_store, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    for flag in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        "--window-size=1700,1000",
-    ):  # fmt: skip
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.set_page_load_timeout(WAIT_S)
-    yield driver
-    driver.quit()
-
-
-def wait_for(browser, *texts: str) -> str:
-    """The text of the page once it holds all of ``texts``."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    def read(driver) -> str:
-        return driver.execute_script("return document.body.innerText")
-
-    WebDriverWait(browser, WAIT_S).until(lambda d: all(text in read(d) for text in texts))
-    return read(browser)
-
-
-def errors(browser) -> list[str]:
-    told = [each for each in browser.get_log("browser") if each["level"] == "SEVERE"]
-    return [e["message"] for e in told if not any(own in e["message"] for own in MLFLOWS_OWN)]
+    with headless(height=2600) as driver:
+        yield driver
 
 
 def test_the_report_is_whole_and_works_from_a_file(results, browser):
@@ -182,7 +150,7 @@ def address(served: str, store: Store, name: str, view: str, charts: bool = True
 
 
 def cards(browser) -> dict[str, list[list[str]]]:
-    """The lines of each chart below the headings that are not folded, once all are drawn."""
+    """The lines of each chart below the headings that are not folded."""
     found = browser.execute_script(
         """
         const test = name => `[data-testid=experiment-view-compare-runs-${name}]`;
@@ -216,15 +184,14 @@ def test_mlflow_shows_the_trials_in_a_view_of_their_own(served, browser, results
 def test_mlflow_draws_what_methods_learn(served, browser, results):
     """A curve and a point for each method: groups of its confirmation trials."""
     browser.get(address(served, Store(results), "pages", "curves"))
-    shown = wait_for(browser, "Validation accuracy", "Test accuracy and MB", "12 matching runs")
-    wait_for(browser, "Step", "gamma (val/accuracy)")
+    shown = wait_for(browser, "Validation accuracy", "Test accuracy and MB", "gamma (val/accuracy)")
     drawn = cards(browser)
     by_round, by_mb = drawn["Validation accuracy"]
     assert {"Step", "alpha (val/accuracy)", "gamma (val/accuracy)"} <= set(by_round)
     assert {"comm/total_mb", "alpha (val/accuracy)"} <= set(by_mb)
     points, bars = drawn["Test accuracy and MB"]
     assert {"comm/total_mb", "selected/test_accuracy", "alpha", "beta", "gamma"} <= set(points)
-    assert {"0.80", "alpha"} & set(bars)
+    assert {"selected/test_accuracy", "alpha", "gamma"} <= set(bars)
     assert "search" not in shown
     assert errors(browser) == []
 
@@ -232,15 +199,9 @@ def test_mlflow_draws_what_methods_learn(served, browser, results):
 def test_mlflow_draws_what_a_search_found_at_equal_rounds(served, browser, results):
     store = Store(results)
     browser.get(address(served, store, "tuned", "tuning"))
-    wait_for(browser, "prefix=tokens", "6 matching runs")
-    wait_for(browser, "prefix_length vs. lr vs. val/best_at_round_3", "rounds")
+    wait_for(browser, "prefix=tokens", "prefix_length vs. lr vs. val/best_at_round_3", "rounds")
     drawn = cards(browser)
-    assert list(drawn)[:4] == [
-        "All trials",
-        "prefix=tokens",
-        "prefix=adapter",
-        "Each knob at round 3",
-    ]
+    assert list(drawn)[:3] == ["All trials", "prefix=tokens", "prefix=adapter"]
     lines, plane = drawn["prefix=tokens"]
     assert {"prefix_length", "lr", "rounds", "val/best_accuracy"} <= set(lines)
     assert plane[0] == "prefix_length vs. lr vs. val/best_at_round_3"
@@ -250,16 +211,16 @@ def test_mlflow_draws_what_a_search_found_at_equal_rounds(served, browser, resul
 
     browser.get(address(served, store, "tuned", "tuning", charts=False))
     wait_for(browser, "selected/val_accuracy", "alpha-search-5", "prefix_length")
-    first, second, third, *_ = rows(browser)
-    assert first.startswith("alpha-search-1")
-    assert second.startswith("alpha-search-0")
-    assert "0.9" in third or "stopped" in third or "-search-" in third
+    names = re.findall(r"alpha-search-\d", " ".join(rows(browser)))
+    assert names[:2] == ["alpha-search-1", "alpha-search-0"], (
+        "the full ones first, the best at the top"
+    )
 
 
 def test_mlflow_draws_the_cells_of_a_grid(served, browser, results):
     """The mean over the seeds of each."""
     browser.get(address(served, Store(results), "cells", "grid"))
-    wait_for(browser, "Means over seeds", "12 matching runs", "prefix_length vs. lr")
+    wait_for(browser, "Means over seeds", "prefix_length vs. lr vs. selected/val_accuracy")
     plane, bars = cards(browser)["Means over seeds"]
     assert plane[0] == "prefix_length vs. lr vs. selected/val_accuracy"
     assert {"prefix_length", "lr"} <= set(plane)
@@ -275,5 +236,5 @@ def test_the_menu_of_mlflow_has_the_views_in_their_order(served, browser, result
     wait_for(browser, "methods", "alpha")
     menu = browser.find_element(By.CSS_SELECTOR, "[data-testid=saved-views-trigger]")
     menu.send_keys(Keys.ENTER)
-    shown = wait_for(browser, "Save as new view" if False else "trials", "curves", "tuning")
+    shown = wait_for(browser, "curves", "tuning", "trials")
     assert shown.index("curves") < shown.index("tuning") < shown.index("trials")

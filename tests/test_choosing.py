@@ -25,10 +25,10 @@ import pfltune
 from pfltune.audit.certificate import canonical
 from pfltune.budget import Budget
 from pfltune.ranking import Outcome
-from pfltune.report import search_words
 from pfltune.report.choosing import chosen_finalist, fall_of
 from pfltune.report.results import read_results
 from pfltune.report.searching import search_of
+from pfltune.report.tuning import words as search_words
 from pfltune.seal import digest
 from pfltune.search.candidate import Candidate, validation_seed
 from pfltune.search.choosing import Choosing, choice, different

@@ -29,6 +29,7 @@ from pfltune.registry import find_method, make_method
 from pfltune.scenario import load_scenario
 from pfltune.search.plan import Plan
 from pfltune.search.space import load_space
+from pfltune.studies.grid import axes_of, plan_grid
 from pfltune.sweeps import cells_of
 
 ROOT = Path(__file__).parents[1]
@@ -108,13 +109,18 @@ def test_every_command_in_the_docs_is_one(page, line, beside):
     if "metrics=" in line and ".py:" in line:
         beside(next(each for each in PAGES if each.name == page))
     asked = parsed(line).params
-    texts = [asked.get("methods") or "fedavg", asked.get("method") or "fedavg"]
+    texts = [text for text in (asked.get("methods"), asked.get("method")) if text] or ["fedavg"]
     texts = [text for text in texts if not text.endswith(".yaml")]
     for method in method_list(texts).references if texts else ():
         if ".py:" not in method:
             find_method(method)
-    if asked.get("knobs") and ".py:" not in asked["method"]:
-        make_method(asked["method"], key_values(asked["knobs"]))
+    held = key_values(asked.get("knobs") or ())
+    if held and ".py:" not in texts[0]:
+        make_method(texts[0], held)
+    if asked.get("over"):
+        grid = {"over": axes_of(asked["over"]), "seeds": asked["seeds"], "seed": 0}
+        references = method_list(texts).references
+        plan_grid(references, grid, load_scenario("digits"), {"": held})
     ground = asked.get("scenario") or asked.get("name")
     code = any(".py:" in override for override in asked.get("overrides") or ())
     if "overrides" in asked and ground and not ground.endswith(".yaml") and not code:

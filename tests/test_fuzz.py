@@ -329,6 +329,7 @@ def files(folder: Path) -> list[Path]:
 
 TEXTS = ["", "0", "1", "-1", "2", "0.5", "abc", "nan", "inf", "1e400", "9" * 30, "1_0", "٣", "☃"]
 TEXTS += ["a=b", "=", "=1", "lr=", "lr=0.1", "lr=nan", "lr=[/red]", "--", "-", "auto", "a,b", ",,"]
+TEXTS += ["lr=0.1,0.2", "lr=0.1,", "lr=[0.1,0.2]", "fedavg,fedper"]
 TEXTS += ["../x", "/", "x" * 300, "x/" * 3000, "local", "fedavg", "local,local", "tests", "[/red]"]
 TEXTS += ["protocol.rounds=1", "protocol.rounds=☃", "data.name=folder:/", "data.name='npz:\\0'"]
 TEXTS += ['data.name="npz:a\\0b"', "backbone.model=resnet18", "backbone.image_size=99999999999"]
@@ -342,6 +343,7 @@ OPTIONS = {
     "compare": [*SEARCH, "--methods"],
     "tune": [*SEARCH, "--set"],
     "run": [*SHARED, "--set", "--results"],
+    "grid": [*POOL, "--over", "--set", "--test"],
     "sensitivity": [*POOL, "--lr"],
     "methods": ["--bad"],
     "payload": ["--model", "--classes", "--image-size", "--methods"],
@@ -391,6 +393,7 @@ HARD += [
 
 
 ALONE = {"run": ["fedavg"], "tune": ["fedavg"], "partition": ["digits"]}
+ALONE |= {"grid": ["fedavg", "--over", "lr=0.1,0.2"]}
 ALONE |= {"payload": ["--model", "vit_tiny_patch16_224", "--image-size", "32"]}
 
 

@@ -19,6 +19,7 @@ NAME = "mine"
 BEGUN = {
     "compare": ["--methods", "fedavg,local", "--seeds", "2"],
     "tune": ["fedavg", "--set", "lr=0.2", "--seeds", "2"],
+    "grid": ["fedrep", "--over", "head_epochs=1,2", "--set", "lr=0.2", "--seeds", "2"],
     "sensitivity": ["--lr", "0.05", "--seeds", "2"],
 }
 SEARCH = ["--trials", "6", "--generation", "3", "--eta", "2"]
@@ -58,11 +59,16 @@ DECIDING = {
     "start": ["--start", "protocol.local_epochs=1"],
     "space": ["--space", "space.yaml"],
     "lr": ["--lr", "0.06"],
+    "start_from": ["--start-from", "sqlite:///no.db"],
+    "over": ["--over", "head_epochs=1,2,3"],
+    "test": ["--test"],
     "threads": ["--threads", "2"],
     "device": ["--device", "cuda"],
     "precision": ["--precision", "bfloat16"],
 }
 """What decides the figures, another value than at first."""
+ARGUMENTS = {("grid", "methods"): ["fedrep[lr=0.2]"]}
+"""The same, where it has no option before it."""
 SPACE = "fedavg:\n  search: {lr: {high: 0.5}}\n"
 """Of ``fedavg``, of which --space holds another dimension than at first."""
 ABOUT = {
@@ -148,7 +154,7 @@ def recorded(job):
 
 def begin(call, command):
     free = [word for option, value, *_ in FREE.values() for word in (option, value) if word]
-    search = SEARCH if command != "sensitivity" else []
+    search = SEARCH if "trials" in options_of(command) else []
     Path("space.yaml").write_text(SPACE)
     return call(command, "--name", NAME, *BEGUN[command], *COMMON, *search, *free)
 
@@ -193,12 +199,13 @@ def test_what_decides_is_refused_if_it_is_another(call, capsys, command, name, a
     begin(call, command)
     before = Path("results", NAME, "comparison.json").read_bytes()
     capsys.readouterr()
-    words = DECIDING[name]
+    words = ARGUMENTS.get((command, name), DECIDING[name])
     first = [] if name == "method" or command != "tune" or again[0] == "--resume" else ["fedavg"]
     assert call(command, *first, *words, *again) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    wanted = {"scenario": "cifar100", "device": "no GPU"}.get(name, "began with other settings")
+    others = {"scenario": "cifar100", "device": "no GPU", "start_from": "no file no.db"}
+    wanted = others.get(name, "began with other settings")
     assert wanted in told
     assert Path("results", NAME, "comparison.json").read_bytes() == before
 
@@ -288,14 +295,14 @@ def test_a_value_that_is_not_possible_is_named_in_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     if door == "python":
-        first = {"method": "fedavg"} if command == "tune" else {}
+        alone = {"tune": {"method": "fedavg"}, "grid": {"methods": "fedavg", "over": ["lr=0.1"]}}
         with pytest.raises(UserError) as ended:
-            getattr(pfltune, command)(**first, **{name: BAD[name]})
+            getattr(pfltune, command)(**alone.get(command, {}), **{name: BAD[name]})
         told = f"{ended.value}\n"
     else:
-        first = ["fedavg"] if command == "tune" else []
-        words = ["pfltune", command, *first, f"--{name.replace('_', '-')}", str(BAD[name])]
-        monkeypatch.setattr(sys, "argv", words)
+        alone = {"tune": ["fedavg"], "grid": ["fedavg", "--over", "lr=0.1"]}
+        option = [f"--{name.replace('_', '-')}", str(BAD[name])]
+        monkeypatch.setattr(sys, "argv", ["pfltune", command, *alone.get(command, ()), *option])
         with pytest.raises(SystemExit, match="2"):
             pfltune.cli.main()
         told = capsys.readouterr().err
@@ -456,3 +463,11 @@ def test_sizes_of_generations_that_are_no_numbers_are_refused(text):
     with pytest.raises(click.BadParameter, match="is neither a size, as 4, nor the size of each"):
         GenerationSizes().convert(text, None, None)
     assert GenerationSizes().convert("4,4,8", None, None) == (4, 4, 8)
+
+
+def test_the_knobs_of_a_grid_may_be_named_in_another_order(call):
+    two = ["--over", "lr=0.1,0.2", "--over", "head_epochs=1,2"]
+    first = call("grid", "fedrep", *two, "--name", NAME)
+    again = call("grid", "fedrep", *two[2:], *two[:2], "--name", NAME)
+    assert recorded(again) == recorded(first)
+    assert again.cells == first.cells

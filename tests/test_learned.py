@@ -323,12 +323,13 @@ def test_rows_are_scores_after_the_rounds_at_which_trials_ended():
     assert told == [(0, 0, 2, 20.0), (0, 0, 4, 40.0), (0, 1, 4, 50.0), (1, 0, 2, 20.0)]
 
 
-def test_of_very_many_trials_the_last_rounds_are_kept():
-    trials = [trial(index, [0.1, 0.2, 0.3], lr=0.1) for index in range(100)]
+def test_of_very_many_trials_some_are_read_whatever_their_scores():
+    trials = [trial(index, [0.1, 0.2, 0.3], lr=0.1 + index / 1000) for index in range(100)]
     trials += [trial(index, [0.1], "stopped early", lr=0.2) for index in range(100, 450)]
-    rows = rows_of(of(*trials).method)
-    assert len(rows) == 300
-    assert sum(row.round == 3 for row in rows) == 100
+    rows = rows_of(of(*trials, finalists=[again(7, [0.5], lr=0.107)]).method)
+    assert 200 < len(rows) <= 300
+    assert sum(row.round == 3 and row.seed == 0 for row in rows) == 51  # and the finalist's
+    assert {0, 2, 4, 7, 448} <= {row.trial for row in rows}
 
 
 def test_neither_the_order_of_trials_and_finalists_nor_threads_decide_anything():

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from trained import SMALL, compare_small
 
+import pfltune
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.searched_settings import setting_knobs, under
@@ -314,6 +315,24 @@ def test_a_range_that_somebody_chose_is_refused_before_anything_starts(
     assert not list(tmp_path.glob("results/*/comparison.json"))
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--start", "lr"], "--start must look like lr=0.1,prefix_length=8, not 'lr'"),
+        (["--start", "lr=1,lr=2"], "names a knob twice"),
+        (["--search", "lr"], "--search must look like"),
+        (["--search", "lr=1:2", "--search", "lr=1:3"], "--search names lr twice"),
+        (["--space", "nowhere.yaml"], "cannot read nowhere.yaml"),
+    ],
+)
+def test_the_command_line_says_a_mistake_in_one_line(called, monkeypatch, tmp_path, words, told):
+    monkeypatch.chdir(tmp_path)
+    code, _, said = called("tune", "fedavg", *words)
+    assert code == 2
+    assert told in said
+    assert said.count("\n") == 1
+
+
 # ------------------------------------------------------------------ settings of the scenario
 
 
@@ -343,13 +362,14 @@ def trained(made_once):
         options = space_options(given, ["fedavg"])
         budget = Budget(trials=4, generation=4, seeds=1)
         record = compare_small(folder, "one", ["fedavg"], budget, options)
-        return record, (folder / "one" / "journal.jsonl").read_text()
+        return record, folder
 
     return made_once("searched settings", make)
 
 
 def test_what_was_searched_is_trained_so_and_recorded(trained):
-    record, journal = trained
+    record, folder = trained
+    journal = (folder / "one" / "journal.jsonl").read_text()
     events = [json.loads(line) for line in journal.splitlines()]
     steps, epochs = {}, {}
     for event in events:
@@ -372,6 +392,46 @@ def test_a_trial_of_a_searched_setting_is_that_of_a_scenario_that_says_so(traine
     )
     one = TrialSpec.of(record, "search", "fedavg", {"lr": 0.1, "protocol.local_epochs": 3}, 5)
     assert one.key == TrialSpec.of(said, "search", "fedavg", {"lr": 0.1}, 5).key
+
+
+def test_a_certificate_deals_and_trains_what_was_searched(trained, tmp_path):
+    _, folder = trained
+    path = pfltune.certify("one", results=folder, out=tmp_path / "certificate.json")
+    verdict = pfltune.verify(path, trials=["fedavg-search-0", "fedavg-confirm-0"])
+    assert verdict.holds, verdict
+
+
+@pytest.mark.slow
+def test_a_comparison_finds_the_trials_of_a_search_over_a_setting(
+    tmp_path, monkeypatch, cold_store
+):
+    """What was searched with protocol.local_epochs=2 is a scenario's that says so."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    cold_store(tmp_path)
+    common = {
+        "overrides": SMALL,
+        "seeds": 1,
+        "workers": 1,
+        "results": tmp_path,
+        "generation": 2,
+        "finalists": 0,
+    }
+    point = {"lr": 0.05, "prefix_length": 2, "scale": 1.0}
+    found = pfltune.tune(
+        "fedperfix",
+        name="searched",
+        knobs={"prefix": "tokens"},
+        search={"prefix_length": [1, 2, 4], "protocol.local_epochs": "1:3"},
+        start=[{**point, "protocol.local_epochs": 2}],
+        trials=2,
+        **common,
+    )
+    assert found.result.reused == 0
+    said = {**common, "overrides": [*SMALL, "protocol.local_epochs=2"]}
+    again = pfltune.compare(
+        ["fedperfix[prefix=tokens]"], name="said", start=[point], trials=2, **said
+    )
+    assert again.result.reused >= 1
 
 
 def test_a_plan_without_anything_asked_is_as_it_was():

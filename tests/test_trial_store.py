@@ -26,7 +26,7 @@ SELECTED = {"round": 2, "val": [0.5, 0.75], "test": [], "clients": [0, 1]}
 def spec(seed=0, computing=CPU):
     return TrialSpec(
         engine="1", code="2", versions={"torch": "2"}, processor="abacus", data={"clients": "3"},
-        test=False, knobs={"lr": 0.1, "epochs": 2, "prefix": "tokens", "flag": True},
+        test=False, knobs={"lr": 0.1, "epochs": 2, "prefix": "tokens", "flag": True}, settings={},
         seed=seed, computing=computing,
     )  # fmt: skip
 

@@ -187,7 +187,7 @@ def test_what_is_as_good_and_cheaper_is_named(tuned):
     assert (
         "in MB #3 (0.4 MB instead of 2 MB); in personal parameters #3 (10 instead of 100)" in told
     )
-    assert "lr 0.01 to 0.1, learn_alpha (all that was searched)" in told
+    assert "lr 0.01 to 0.1; all that was searched of learn_alpha." in told
     step = advice(replace(found, learned=replace(whole, surrogate=object())))
     assert step is not None
 

@@ -1,5 +1,6 @@
 """Comparisons whose trials are really trained, in this process and small enough to wait for."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pfltune.budget import Budget
@@ -35,10 +36,11 @@ def compare_small(
     methods: list[str],
     budget: Budget,
     options: SpaceOptions = AS_METHODS_SAY,
+    fixed: Mapping[str, Mapping[str, object]] | None = None,
 ) -> Record:
     """Run a comparison on small digits and write its folder; returns its record."""
     scenario = load_scenario("digits", SMALL)
-    plan, spaces, _ = plan_on(methods, budget, scenario, {}, options)
+    plan, spaces, _ = plan_on(methods, budget, scenario, fixed or {}, options)
     job = Comparison(
         name=name,
         command="compare",

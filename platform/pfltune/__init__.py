@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pfltune.api import certify as certify
     from pfltune.api import compare as compare
+    from pfltune.api import export as export
     from pfltune.api import extend as extend
+    from pfltune.api import grid as grid
     from pfltune.api import load_results as load_results
     from pfltune.api import sensitivity as sensitivity
     from pfltune.api import sweep as sweep
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pfltune.metrics import Metric as Metric
     from pfltune.registry import available_methods as available_methods
     from pfltune.registry import make_method as make_method
+    from pfltune.report.grid_results import GridResults as GridResults
     from pfltune.report.notebook import Results as Results
     from pfltune.report.notebook import SensitivityResults as SensitivityResults
     from pfltune.report.notebook import SweepResults as SweepResults
@@ -48,6 +51,7 @@ _HOME = {
     "DataSource": "pfltune.data.settings",
     "Decoded": "pfltune.data.source",
     "FederatedTrial": "pfltune.federation.trial",
+    "GridResults": "pfltune.report.grid_results",
     "Halted": "pfltune.errors",
     "Method": "pfltune.method",
     "Metric": "pfltune.metrics",
@@ -67,7 +71,9 @@ _HOME = {
     "available_methods": "pfltune.registry",
     "certify": "pfltune.api",
     "compare": "pfltune.api",
+    "export": "pfltune.api",
     "extend": "pfltune.api",
+    "grid": "pfltune.api",
     "knob": "pfltune.knobs",
     "load_results": "pfltune.api",
     "load_scenario": "pfltune.scenario",

@@ -25,11 +25,15 @@ from pfltune.audit.issue import CERTIFICATE, certificate_of
 from pfltune.audit.verify import Verdict, verified
 from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.method import Method
-from pfltune.record import Record, Sensitivity
+from pfltune.record import Grid, Record, Sensitivity
 from pfltune.registry import reference_to
-from pfltune.report.attachment import Attachment, attach, attach_report
+from pfltune.report.attachment import Attachment, attach, attach_grid, attach_report
 from pfltune.report.description import of_study
+from pfltune.report.grid import read_grid
+from pfltune.report.grid_results import GridResults
+from pfltune.report.grid_writer import write_grid
 from pfltune.report.notebook import Results, SensitivityResults, SweepResults
+from pfltune.report.optuna_studies import export_studies
 from pfltune.report.partition import write_partition
 from pfltune.report.results import find_record, read_results
 from pfltune.report.sensitivity import study_trials, write_sensitivity
@@ -43,10 +47,12 @@ from pfltune.running.session import House, Ran, run_sessions
 from pfltune.scenario import Scenario
 from pfltune.search.plan import Plan
 from pfltune.studies import begin
+from pfltune.studies.cells import CellsJob
 from pfltune.studies.comparison import Comparison
 from pfltune.studies.options import (
     OPTIONS,
     ExtendOptions,
+    GridOptions,
     SearchOptions,
     SensitivityOptions,
     TuneOptions,
@@ -55,7 +61,7 @@ from pfltune.studies.options import (
     override_texts,
     results_folder,
 )
-from pfltune.studies.progress import ComparisonLines, StudyLines, SweepLines
+from pfltune.studies.progress import CellLines, ComparisonLines, SweepLines
 from pfltune.studies.sweep import jobs_of, sweep_of, swept_texts
 from pfltune.sweeps import Sweep, read_sweep
 from pfltune.text import count
@@ -69,6 +75,7 @@ MethodLike = str | type[Method]
 """A name, ``path/to/file.py:Class``, or a class that is in a file."""
 ScenarioLike = str | Path | Scenario
 """A name, the path of a YAML file, or a scenario."""
+Found = Results | GridResults | SensitivityResults | SweepResults
 
 
 OPTIONS_OF = {"sweep": "compare"}
@@ -88,7 +95,7 @@ class View(Protocol):
     def sweep_progress(self, plans: Mapping[str, Plan]) -> SweepLines:
         """Shows where the cells of a sweep stand, by what they are called."""
 
-    def show(self, found: Results | SensitivityResults | SweepResults) -> None:
+    def show(self, found: Found) -> None:
         """Take what was found, as soon as the report is there and before MLflow is given it."""
 
 
@@ -104,14 +111,15 @@ class Lines:
 
     def progress(self, job: Job) -> Progress:
         """A line now and then."""
-        lines = ComparisonLines if isinstance(job, Comparison) else StudyLines
-        return lines(job.plan, self.voice.tell)
+        if isinstance(job, CellsJob):
+            return CellLines(job.plan, job.told, self.voice.tell)
+        return ComparisonLines(job.plan, self.voice.tell)
 
     def sweep_progress(self, plans: Mapping[str, Plan]) -> SweepLines:
         """A line now and then."""
         return SweepLines(plans, self.voice.tell)
 
-    def show(self, found: Results | SensitivityResults | SweepResults) -> None:
+    def show(self, found: Found) -> None:
         """The caller gets it."""
 
 
@@ -226,6 +234,46 @@ def extend(
 
 
 @_like_its_command
+def grid(
+    methods: MethodLike | Sequence[MethodLike] | None = None,
+    *,
+    scenario: ScenarioLike | None = None,
+    progress: bool | View = False,
+    **options: Unpack[GridOptions],
+) -> GridResults:
+    """Train every choice of some values of some knobs with the same seeds, and draw them.
+
+    ``grid("fedperfix", over={"prefix_length": [1, 4, 16], "lr": [0.01, 0.1]}, knobs={"prefix":
+    "tokens"})`` has six cells. Their trials are kept like all others: a search, its finalists and a
+    larger grid on the same data train none of them again.
+
+    Args:
+        methods: names, ``path/to/file.py:Class``, or classes that are in a file.
+        scenario: name, path of a YAML file, or a :class:`pfltune.scenario.Scenario`.
+        progress: whether to print lines that say where it stands, or a view of one's own.
+        options: as of ``pfltune grid``.
+
+    Raises:
+        UserError: something of it is not possible.
+        Halted: it cannot go on for now, or every trial failed.
+        TrackingError: it has ended, and MLflow could not be told.
+    """
+    wanted = None if methods is None else _references(methods)
+    given = holding_knobs(_given("grid", options, methods=wanted, scenario=scenario))
+    view = _view(progress)
+    with released():
+        job = begin.grid(given)
+        run(job, given, view)
+    view.voice.tell("Writing the report")
+    found = GridResults(write_grid(job.results, job.name), job.folder)
+    view.show(found)
+    attach_grid(job.results, found.result, found.report.parent, view.voice.warn)
+    if not found.result.shown:
+        raise Halted("no cell has a figure: every trial failed")
+    return found
+
+
+@_like_its_command
 def sensitivity(
     *,
     scenario: ScenarioLike | None = None,
@@ -268,9 +316,13 @@ def tuning(method: MethodLike | None, given: Mapping[str, Any]) -> dict[str, Any
     if method is None and not given.get("resume"):
         raise UserError("name a METHOD (see `pfltune methods`), or --resume what was begun")
     wanted = {} if method is None else {"methods": _references(method)}
+    return holding_knobs(given) | wanted
+
+
+def holding_knobs(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with the knobs that are held as a comparison has them."""
     held = {"fixed": {"": dict(given["knobs"])}} if given.get("knobs") else {}
-    rest = {name: value for name, value in given.items() if name != "knobs"}
-    return rest | wanted | held
+    return {name: value for name, value in given.items() if name != "knobs"} | held
 
 
 @_like_its_command
@@ -316,8 +368,8 @@ def load_results(
     results: str | Path | None = None,
     reference: str | None = None,
     target: float | None = None,
-) -> Results | SensitivityResults | SweepResults:
-    """What was found by a comparison, search, study or sweep, also while it runs.
+) -> Found:
+    """What was found by a comparison, search, grid, study or sweep, also while it runs.
 
     Args:
         name: of it.
@@ -335,6 +387,8 @@ def load_results(
         found = read_sweep_result(place, plan, reference=reference, target=target)
         return SweepResults(found, place / name)
     record = find_record(place, name)
+    if isinstance(record.budget, Grid):
+        return GridResults(read_grid(place, name), place / name)
     if isinstance(record.budget, Sensitivity):
         return SensitivityResults(record, place / name, study_trials(record, place / name))
     return results_of(read_results(place, name), place / name, reference, target)
@@ -356,6 +410,22 @@ def certify(name: str, *, results: str | Path | None = None, out: str | Path | N
     path = place / name / CERTIFICATE if out is None else Path(out)
     certificate.write(path)
     return path
+
+
+def export(name: str, optuna: str, *, results: str | Path | None = None) -> dict[str, int]:
+    """Write the searches of a comparison as studies of Optuna's; returns their trials by name.
+
+    Args:
+        name: of the comparison.
+        optuna: address of a storage of Optuna's, such as ``sqlite:///FILE``.
+        results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
+
+    Raises:
+        UserError: there is none of that name, it has searched nothing, there can be no such
+            storage, or another study there has one of the names; nothing was written.
+    """
+    found = read_results(results_folder({"results": results}).resolve(), name)
+    return {study.name: len(study.trials) for study in export_studies(found, optuna)}
 
 
 def verify(

@@ -19,7 +19,7 @@ class Entry(Settings):
     """One method in a file.
 
     Attributes:
-        method: its name or ``path/to/file.py:Class``.
+        method: its name or ``path/to/file.py:Class``; with ``@NAME`` as it was tuned there.
         set: knobs that are held.
         title: how it is written in tables; by default as the method says, with what is held.
     """

@@ -1,7 +1,10 @@
-"""Which search trial won."""
+"""Which search trial won, and which cell."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import fsum
+
+from pfltune.ties import settled
 
 
 @dataclass(frozen=True)
@@ -25,3 +28,16 @@ def best_first(outcomes: Iterable[tuple[int, Outcome]]) -> list[int]:
 def best_index(outcomes: Iterable[tuple[int, Outcome]]) -> int | None:
     """The first of them; None if every trial failed."""
     return next(iter(best_first(outcomes)), None)
+
+
+def best_place(scores: Sequence[Sequence[float]]) -> int | None:
+    """Where the most scores are, then the highest mean of them, then the first; None without any.
+
+    Numbers come first: a mean over fewer seeds, since others failed, is not one of the same seeds.
+    """
+    ran = [
+        (len(each), settled(fsum(each) / len(each)), -place)
+        for place, each in enumerate(scores)
+        if each
+    ]
+    return -max(ran)[2] if ran else None

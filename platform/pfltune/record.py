@@ -37,7 +37,7 @@ LARGEST = 64 * 1024 * 1024
 
 UNSETTLED = {
     *("id", "asked", "program", "changes", "titles", "methods", "limits", "defaults", "journal"),
-    *("measures", "space_options"),
+    *("measures", "space_options", "tuned"),
 }
 """Parts that decide no figure by themselves."""
 Limits = tuple[float | None, float | None]
@@ -94,6 +94,48 @@ class Sensitivity(Settings):
     seed: int = Field(ge=0)
 
 
+class Tuned(Settings):
+    """The search of another comparison, which chose a method's values.
+
+    Attributes:
+        name, id: of that comparison.
+        method: what it was called there.
+        trials: search trials that it had there.
+        differs: in what the scenario was another there, in words; empty if it was not.
+    """
+
+    name: str
+    id: str
+    method: str
+    trials: int = Field(ge=0)
+    differs: str = ""
+
+
+class Grid(Settings):
+    """The budget of a grid.
+
+    Attributes:
+        over: the values of each knob that is varied, in the order of the axes.
+        seeds: of each cell.
+        seed: that these are made of.
+        test: whether trials are tested, too.
+    """
+
+    over: Mapping[str, tuple[Value, ...]] = Field(min_length=1)
+    seeds: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    test: bool = False
+
+
+BUDGETS = {"sensitivity": Sensitivity, "grid": Grid}
+"""Of the commands that search nothing."""
+WHY_NOT_EXTENDED = {
+    "sensitivity": "is a sensitivity study; it cannot be extended",
+    "grid": "is a grid; for a larger one give its command with more values or seeds and another "
+    "--name: what is known is not trained again",
+}
+
+
 class Change(Settings):
     """Another program took over, since the user accepted it.
 
@@ -107,7 +149,7 @@ class Change(Settings):
 
 
 class Record(Settings):
-    """A comparison, a search of one method, or a sensitivity study.
+    """A comparison, a search of one method, a grid, or a sensitivity study.
 
     Attributes:
         format: of this file.
@@ -118,7 +160,8 @@ class Record(Settings):
         methods: references of the methods, in the order of the table.
         titles: how they are written in a paper, by short name.
         fixed: knobs that the user holds, by short name of the method.
-        budget: of the search and the confirmation, or of the study.
+        tuned: whose search chose what is held, by short name of a method that was tuned elsewhere.
+        budget: of the search and the confirmation, or of the grid or study.
         spaces: what was searched, by short name.
         space_options: what was asked for of that.
         limits: lowest and highest value that each knob can have, by short name and knob.
@@ -134,13 +177,14 @@ class Record(Settings):
 
     format: Literal[1] = 1
     id: str = Field(default_factory=lambda: uuid4().hex, pattern="^[0-9a-f]{32}$")
-    command: Literal["compare", "tune", "sensitivity"]
+    command: Literal["compare", "tune", "grid", "sensitivity"]
     name: str
     scenario: Scenario
     methods: tuple[str, ...] = Field(min_length=1)
     titles: Mapping[str, str]
     fixed: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
-    budget: Budget | Sensitivity
+    tuned: Mapping[str, Tuned] = Field(default_factory=dict)
+    budget: Budget | Sensitivity | Grid
     spaces: Mapping[str, Any] = Field(default_factory=dict)
     space_options: SpaceOptions = AS_METHODS_SAY
     limits: Mapping[str, Mapping[str, tuple[float | None, float | None]]] = Field(
@@ -157,7 +201,7 @@ class Record(Settings):
 
     @model_validator(mode="after")
     def _budget_of_the_command(self) -> "Record":
-        if isinstance(self.budget, Sensitivity) != (self.command == "sensitivity"):
+        if type(self.budget) is not BUDGETS.get(self.command, Budget):
             raise ValueError(f"budget is not one of pfltune {self.command}")
         return self
 
@@ -229,7 +273,7 @@ class Record(Settings):
             return same
         names = (f"journal-{number}.jsonl" for number in count(2))
         free = next(name for name in names if name not in {self.journal, *taken})
-        by_method = ("fixed", "spaces", "limits", "defaults", "measures")
+        by_method = ("fixed", "tuned", "spaces", "limits", "defaults", "measures")
         grown = ("command", "methods", "budget", "program", *by_method)
         update = {name: getattr(now, name) for name in grown}
         titles = {**now.titles, **self.titles}
@@ -243,9 +287,11 @@ class Record(Settings):
             if old.get(key) != new.get(key)
         ]
         if changed:
+            grows = isinstance(self.budget, Budget)
+            more = "add to it with pfltune extend, " if grows else ""
             raise UserError(
                 f"{self.name} began with other settings: {_some(changed)}. "
-                "Resume it with those, add to it with pfltune extend, or choose another --name"
+                f"Resume it with those, {more}or choose another --name"
             )
 
 
@@ -267,13 +313,14 @@ def _settled(record: Record) -> dict[str, Any]:
     """What decides the figures, flat."""
     kept = record.model_dump(mode="json", exclude=UNSETTLED)
     names = [short_name(method) for method in record.methods]
-    return dict(_flat({**kept, "methods": names, "scenario": record.scenario.by_content()}))
+    return dict(flat({**kept, "methods": names, "scenario": record.scenario.by_content()}))
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Mappings in mappings as one: ``a.b`` and what is there."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+            yield from flat(inner, f"{path}.{key}" if path else str(key))
     else:
         yield path, value
 
@@ -284,8 +331,8 @@ def _check_growth(before: Record, now: Record) -> None:
     Raises:
         UserError: something is; names it.
     """
-    if isinstance(before.budget, Sensitivity) or isinstance(now.budget, Sensitivity):
-        raise UserError(f"{before.name} is a sensitivity study; it cannot be extended")
+    if not (isinstance(before.budget, Budget) and isinstance(now.budget, Budget)):
+        raise UserError(f"{before.name} {WHY_NOT_EXTENDED[before.command]}")
     names = [short_name(method) for method in now.methods]
     if gone := [short_name(m) for m in before.methods if short_name(m) not in names]:
         raise UserError(f"{before.name} has {', '.join(gone)} by now; give the command again")
@@ -305,6 +352,7 @@ def _part_of(now: Record, before: Record) -> Record:
         "command": before.command,
         "methods": tuple(method for method in now.methods if short_name(method) in names),
         "fixed": kept(now.fixed),
+        "tuned": kept(now.tuned),
         "budget": before.budget,
         "spaces": kept(now.spaces),
         "limits": kept(now.limits),

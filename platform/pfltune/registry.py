@@ -1,7 +1,7 @@
 """Finding methods: in pfltune.methods, in other installed packages, or in a file.
 
-A reference is a name or ``path/to/file.py:Class``, and may hold knobs in brackets, see
-:mod:`pfltune.variants`.
+A reference is a name or ``path/to/file.py:Class``, and may hold knobs in brackets, or all that the
+search of another comparison chose, see :mod:`pfltune.variants`.
 """
 
 import importlib
@@ -10,14 +10,15 @@ import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pfltune.errors import UserError
+from pfltune.errors import UserError, unknown
 from pfltune.interface import check_interface
 from pfltune.isolation import in_a_line, restored
-from pfltune.knobs import Value, checked_values, written
+from pfltune.knobs import Value, checked_values, knobs_of, written
 from pfltune.method import Method
 from pfltune.plugins import Seam, loaded
 from pfltune.variants import Reference, check_agreement, parsed
@@ -90,13 +91,16 @@ def make_method(reference: str, values: Mapping[str, object]) -> Method:
 def all_held(reference: str, values: Mapping[str, object]) -> dict[str, Value]:
     """What a reference holds and ``values``, in the types of the method's knobs.
 
+    What another search chose for it is none of what it holds by itself, and has to be in
+    ``values``.
+
     Raises:
         UserError: a knob that does not exist or has no effect, a value that is not possible, or two
             for one knob.
     """
     cls, known = find_method(reference), parsed(reference)
-    held = checked_values(cls, short_name(known.base), known.held)
-    every = checked_values(cls, short_name(known.base), {**held, **values})
+    every = checked_values(cls, short_name(known.base), {**known.held, **values})
+    held = {knob: knobs_of(cls)[knob].check(v, reference) for knob, v in known.held.items()}
     check_agreement(reference, held, {knob: every[knob] for knob in values})
     return every
 
@@ -108,8 +112,20 @@ def canonical(reference: str) -> str:
         UserError: there is no such method, or it cannot hold this.
     """
     known = parsed(reference)
+    if known.tuned_in:
+        there = parsed(canonical(str(known.there)))
+        return str(replace(known, held=_typed(known), searched=there.held))
     held = all_held(reference, {})
     return str(Reference(known.base, {knob: written(value) for knob, value in held.items()}))
+
+
+def _typed(known: Reference) -> dict[str, str]:
+    """What a reference holds as in a record, whatever it has an effect beside."""
+    name, knobs = short_name(known.base), knobs_of(find_method(known.base))
+    for knob in known.held:
+        if knob not in knobs:
+            raise unknown(f"knob of {name}", knob, knobs)
+    return {knob: written(knobs[knob].check(v, name)) for knob, v in known.held.items()}
 
 
 def short_name(reference: str) -> str:
@@ -126,10 +142,9 @@ def title_of(cls: type[Method]) -> str:
 
 
 def reference_title(reference: str) -> str:
-    """The same with what a reference holds: ``FedPerfix (prefix=zero)``."""
-    held = parsed(reference).brackets.strip("[]")
-    title = title_of(find_method(reference))
-    return f"{title} ({held.replace(',', ', ')})" if held else title
+    """The same with what a reference holds: ``FedPerfix (prefix=zero)``, ``(tuned in NAME)``."""
+    held, title = parsed(reference).words(), title_of(find_method(reference))
+    return f"{title} ({held})" if held else title
 
 
 def _built_in() -> dict[str, Callable[[], type[Method]]]:

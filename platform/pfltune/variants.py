@@ -1,19 +1,28 @@
 """A method with some of its knobs held: ``fedperfix[prefix=tokens,prefix_length=8]``.
 
+``fedperfix@NAME`` holds all of them, at what the search of the comparison NAME chose, but for what
+brackets after it say: ``fedperfix@NAME[prefix=zero]``. Brackets before it say which variant it was
+there: ``fedperfix[prefix=tokens]@NAME``. The values are in the record and not in the text, which
+would not be readable with seventeen digits of each.
+
 The text is the variant's identity: it has its own name, search and row. Here it is only read and
-written; what a knob may be is said by the method, see :mod:`pfltune.registry`.
+written; what a knob may be is said by the method, see :mod:`pfltune.registry`, and what was chosen
+by :mod:`pfltune.studies.tuned`.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pfltune.errors import UserError
 from pfltune.knobs import written
 from pfltune.text import plain
 
-# The shortest path, so that a value may hold ".py:"; in a path brackets are only characters.
-_VARIANT = re.compile(r"((?:.*?\.py:)?[^\[\]]+)\[(.*)\]", re.DOTALL)
+# The shortest path, so that a value may hold ".py:"; in a path brackets and @ are only characters.
+_BASE = r"(?P<base>(?:.*?\.py:)?[^\[\]@]+)"
+_BEFORE, _AFTER = r"(?:\[(?P<before>[^\]]*)\])?", r"(?:\[(?P<after>.*)\])?"
+_TUNED = re.compile(f"{_BASE}{_BEFORE}@(?P<name>[^][@/]+){_AFTER}", re.DOTALL)
+_VARIANT = re.compile(f"{_BASE}{_AFTER}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -23,25 +32,43 @@ class Reference:
     Attributes:
         base: its name, or ``path/to/file.py:Class``.
         held: values of knobs as they are written, by knob.
+        tuned_in: name of the comparison whose search chose its other values; empty if none did.
+        searched: what the method held in that search.
     """
 
     base: str
     held: Mapping[str, str] = field(default_factory=dict)
+    tuned_in: str = ""
+    searched: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """As it is called in tables: of a file, the class in lower case."""
-        is_file = ".py:" in self.base
-        return (self.base.rpartition(":")[2].lower() if is_file else self.base) + self.brackets
+        """As it is called in tables."""
+        return self.base_name + self._rest
 
     @property
-    def brackets(self) -> str:
-        """What is held, sorted; empty if nothing is."""
-        pairs = ",".join(f"{knob}={value}" for knob, value in sorted(self.held.items()))
-        return f"[{pairs}]" if pairs else ""
+    def base_name(self) -> str:
+        """The method's own name, whatever is held: of a file, the class in lower case."""
+        is_file = ".py:" in self.base
+        return self.base.rpartition(":")[2].lower() if is_file else self.base
+
+    @property
+    def there(self) -> "Reference":
+        """What was searched where its values were chosen."""
+        return Reference(self.base, self.searched)
+
+    def words(self) -> str:
+        """What is held, and where other values were chosen; empty if nothing is."""
+        chosen = [f"tuned in {self.tuned_in}"] if self.tuned_in else []
+        return ", ".join([*_written(self.searched), *chosen, *_written(self.held)])
+
+    @property
+    def _rest(self) -> str:
+        chosen = f"{_brackets(self.searched)}@{self.tuned_in}" if self.tuned_in else ""
+        return chosen + _brackets(self.held)
 
     def __str__(self) -> str:
-        return self.base + self.brackets
+        return self.base + self._rest
 
 
 def parsed(reference: str) -> Reference:
@@ -50,11 +77,12 @@ def parsed(reference: str) -> Reference:
     Raises:
         UserError: what stands in its brackets is not ``knob=value,…``.
     """
-    found = _VARIANT.fullmatch(reference)
-    if found is None:
-        return Reference(reference)
-    base, inside = found.groups()
-    return Reference(base, _pairs(inside, reference))
+    if found := _TUNED.fullmatch(reference):
+        before, after = (_pairs(found[group], reference) for group in ("before", "after"))
+        return Reference(found["base"], after, found["name"], before)
+    if found := _VARIANT.fullmatch(reference):
+        return Reference(found["base"], _pairs(found["after"], reference))
+    return Reference(reference)
 
 
 def holding(reference: str, values: Mapping[str, object]) -> str:
@@ -66,7 +94,7 @@ def holding(reference: str, values: Mapping[str, object]) -> str:
     old = parsed(reference)
     new = {knob: _checked(written(value), reference) for knob, value in values.items()}
     check_agreement(reference, old.held, new)
-    return str(Reference(old.base, {**old.held, **new}))
+    return str(replace(old, held={**old.held, **new}))
 
 
 def check_agreement(
@@ -104,11 +132,21 @@ def split(text: str) -> list[str]:
     return [piece.strip() for piece in pieces if piece.strip()]
 
 
-def _pairs(inside: str, reference: str) -> dict[str, str]:
+def _written(held: Mapping[str, str]) -> list[str]:
+    """``knob=value``, sorted."""
+    return [f"{knob}={value}" for knob, value in sorted(held.items())]
+
+
+def _brackets(held: Mapping[str, str]) -> str:
+    """What is held as it stands in a reference; empty if nothing is."""
+    return f"[{','.join(_written(held))}]" if held else ""
+
+
+def _pairs(inside: str | None, reference: str) -> dict[str, str]:
     """``a=1,b=2`` as a mapping; a piece without ``=`` belongs to the value before it."""
     found: dict[str, str] = {}
     last = ""
-    for piece in inside.split(","):
+    for piece in [] if inside is None else inside.split(","):
         knob, equals, value = piece.partition("=")
         knob, value = knob.strip(), value.strip()
         if not equals and last:

@@ -1,7 +1,7 @@
 """What certified trials are trained on again: methods, program and data, held against theirs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -89,7 +89,7 @@ def _references(record: Record, named: Sequence[str], accept: bool) -> dict[str,
             base = _installed(record.program, name, each.base)
         else:
             _see_file(record.program, name, base, accept)
-        found[name] = str(Reference(base, each.held))
+        found[name] = str(replace(each, base=base))
     return found
 
 

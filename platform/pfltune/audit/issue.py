@@ -1,5 +1,6 @@
 """Making the certificate of a comparison from its record and its journal."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial
@@ -14,7 +15,7 @@ from pfltune.report.results import ComparisonResult, ToldTrial
 from pfltune.text import plain
 from pfltune.trials.spec import complete_knobs
 from pfltune.trials.stored import StoredRound
-from pfltune.variants import Reference, parsed
+from pfltune.variants import parsed
 
 CERTIFICATE = "certificate.json"
 """Its name in the folder of its comparison."""
@@ -63,7 +64,8 @@ def _without_folder(method: str) -> str:
     path = file_of(reference.base)
     if path is None:
         return method
-    return str(Reference(f"{path.name}:{reference.base.rpartition(':')[2]}", reference.held))
+    base = f"{path.name}:{reference.base.rpartition(':')[2]}"
+    return str(replace(reference, base=base))
 
 
 def _certified(record: Record, trial: ToldTrial) -> CertifiedTrial:

@@ -12,7 +12,10 @@ from pfltune.cli.options import examples
 COMMANDS = {
     "compare": "Compare methods: equal search, fresh seeds, one table.",
     "tune": "Tune one method and show its best configuration.",
+    "grid": "Train every choice of some knobs' values with the same seeds: one figure.",
     "extend": "Add methods, seeds or search trials to a comparison.",
+    "best": "Print the values that a search chose, to be pasted.",
+    "export": "Write searches as studies of Optuna's, for its own tools.",
     "run": "Run one federated trial, without Ray.",
     "sensitivity": "Keep each kind of layer personal in turn: where is the model sensitive?",
     "methods": "List the methods, or show one with its knobs.",

@@ -13,6 +13,7 @@ from pfltune.cli import options
 from pfltune.studies.options import METHODS
 
 if TYPE_CHECKING:
+    from pfltune.report.grid_results import GridResults
     from pfltune.report.notebook import Results
     from pfltune.report.results import ComparisonResult
 
@@ -140,7 +141,7 @@ def content_of(folder: Path, result: "ComparisonResult") -> dict[str, Any]:
     }
 
 
-def show_where(console: Console, found: "Results", asked: Path) -> None:
+def show_where(console: Console, found: "Results | GridResults", asked: Path) -> None:
     """The last lines: what was reused, the report, and the command for the MLflow pages."""
     from pfltune.report.words import reuse_note
 

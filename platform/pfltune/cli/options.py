@@ -12,8 +12,9 @@ from pfltune.studies.options import DEFAULTS, MOST_THREADS, OWN_DEFAULTS, RESULT
 
 METHODS_HELP = (
     "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
-    "brackets are held: fedperfix[prefix=zero]. A .yaml file is a list of such texts, or of "
-    "mappings with method, set (of knobs) and title."
+    "brackets are held: fedperfix[prefix=zero]; with @NAME all are, as the search of NAME in the "
+    "same results chose them: fedperfix@NAME. A .yaml file is a list of such texts, or of mappings "
+    "with method, set (of knobs) and title."
 )
 
 

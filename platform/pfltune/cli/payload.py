@@ -1,6 +1,7 @@
 """``pfltune payload``."""
 
 import copy
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -26,10 +27,12 @@ from pfltune.cli import options
 @click.option(
     "--methods", default=None, help="Names or path/to/file.py:Class, with commas; default: all."
 )
-def command(model: str, classes: int, image_size: int, methods: str | None) -> None:
+@options.results
+def command(model: str, classes: int, image_size: int, methods: str | None, results: Path) -> None:
     """Show what each method sends in a round, beside what its paper says.
 
-    One client's messages with the methods' default knobs: numbers, and bytes as safetensors
+    One client's messages with the methods' default knobs, or what brackets or another search hold
+    (fedperfix[prefix=tokens], fedperfix@NAME): numbers, and bytes as safetensors
     (10^6 bytes = 1 MB). The share is that of FedAvg's upload on the same backbone.
     """
     from pfltune.backbones import TimmBackbone
@@ -44,6 +47,7 @@ def command(model: str, classes: int, image_size: int, methods: str | None) -> N
         make_method,
         reference_title,
     )
+    from pfltune.studies.tuned import values_of
 
     chosen = available_methods() if methods is None else method_list([methods]).references
     backbone = TimmBackbone.model_validate({"model": model, "image_size": image_size})
@@ -55,7 +59,8 @@ def command(model: str, classes: int, image_size: int, methods: str | None) -> N
         table.add_column(column, justify="right")
     table.add_column("in the paper")
     for name in chosen:
-        sent = traffic(make_method(name, {}), copy.deepcopy(bare))
+        method = make_method(name, values_of(name, results, {}))
+        sent = traffic(method, copy.deepcopy(bare))
         cls = find_method(name)
         table.add_row(
             reference_title(canonical(name)),

@@ -101,8 +101,10 @@ def _report_one(
     pair: tuple[str, str] | None,
 ) -> Path:
     from pfltune.cli.tuned import print_tuned
+    from pfltune.record import Grid
     from pfltune.report.analysis import analyse
     from pfltune.report.attachment import attach_report
+    from pfltune.report.results import find_record
     from pfltune.report.tuning.tuned import is_tuning, tuned_of
     from pfltune.report.writer import write_report
     from pfltune.sweeps import read_sweep
@@ -113,6 +115,12 @@ def _report_one(
         if pair is not None:
             raise UserError(f"{name} is a sweep: --pair is for its cells, one by one")
         return _report_sweep(results, sweep, out, reference, target)
+    if isinstance(find_record(results, name).budget, Grid):
+        if reference or target or left_out or pair:
+            raise UserError(
+                f"{name} is a grid: --reference, --target, --without and --pair are for others"
+            )
+        return _report_grid(results, name, out)
     result = write_report(results, name, out, reference, target, left_out, pair)
     if is_tuning(result):
         print_tuned(Console(markup=False), tuned_of(analyse(result), pair), results)
@@ -136,6 +144,25 @@ def _report_sweep(
     found = read_sweep_result(results, sweep, reference=reference, target=target)
     folder = write_sweep(found, results, out)
     print_sweep(Console(markup=False), found)
+    return folder
+
+
+def _report_grid(results: Path, name: str, out: Path | None) -> Path:
+    from pfltune.cli.tables import print_grid
+    from pfltune.report.attachment import attach_grid
+    from pfltune.report.grid_words import finding, status
+    from pfltune.report.grid_writer import write_grid
+
+    result = write_grid(results, name, out)
+    folder = out or results / name / "report"
+    if told := status(result):
+        click.echo(f"{name} is {told}")
+    click.echo(finding(result))
+    print_grid(Console(markup=False), result)
+    if out is None:
+        attach_grid(results, result, folder, partial(click.echo, err=True))
+    if result.damage:
+        raise Halted(f"{result.damage}; the report has what stands before it")
     return folder
 
 

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,21 +58,24 @@ def command(
     """Run one federated trial of METHOD without Ray and print its rounds.
 
     METHOD is a name (see `pfltune methods`) or path/to/file.py:Class, and may hold knobs in
-    brackets. Knobs that are not set have their defaults. The result is the test accuracy
+    brackets. Knobs that are not set have their defaults, or with METHOD@NAME what the search of
+    NAME chose. The result is the test accuracy
     at the round with the best validation accuracy. A trial that was trained before, here or in a
     comparison, is shown and not trained again.
     """
-    values = options.key_values(knobs)
     from pfltune.registry import canonical, make_method, reference_title
     from pfltune.running.hardware import choose_compute, pick_device, precision_for
     from pfltune.running.pool import this_machine
     from pfltune.scenario import load_scenario
+    from pfltune.studies.tuned import values_of
     from pfltune.trials.store import TrialStore
 
+    chosen_scenario = load_scenario(scenario, overrides)
+    warn = partial(click.echo, err=True)
+    values = values_of(method, results, options.key_values(knobs), chosen_scenario, warn)
     chosen = make_method(method, values)
     store = TrialStore(results)
     store.check()
-    chosen_scenario = load_scenario(scenario, overrides)
     chosen_scenario.check([chosen])
     chosen_device = pick_device(device, this_machine().gpus)
     asked = precision_for([chosen], precision)

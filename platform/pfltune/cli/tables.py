@@ -20,6 +20,8 @@ from pfltune.report.columns import (
     Column,
     cells,
 )
+from pfltune.report.grid import GridResult
+from pfltune.report.grid_table import GridColumn, best_first, columns
 from pfltune.report.results import ComparisonResult
 from pfltune.report.sensitivity import HEADS, Cells, rows
 from pfltune.report.side_by_side import scenario_columns
@@ -30,6 +32,12 @@ from pfltune.text import count, plain
 TERMINAL = (ACCURACY, CLIENT_STD, MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEPS, SECONDS)
 LEAST_WANTED = (SECONDS, SHARED, STEPS, MB_PER_ROUND, PERSONAL, CLIENT_STD, TOTAL_MB)
 """The first to go where there is no room."""
+LEAST_OF_A_CELL = (
+    *("difference", "rounds chosen", MB_PER_ROUND.title, "p (Holm)", PERSONAL.title),
+    "to the best",
+)
+MOST_CELLS = 15
+"""Of a grid, in a terminal."""
 WIDE = 100
 """Columns where nobody looks at a terminal."""
 
@@ -100,6 +108,42 @@ def _sweep_table(found: SweepResult, columns: Sequence[Column]) -> Table:
         table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
     for method in found.table.methods:
         table.add_row(plain(found.table.titles[method.name]), *cells(method, columns))
+    return table
+
+
+def print_grid(console: Console, result: GridResult) -> None:
+    """Print the best cells, as much of them as fits, and what has no room."""
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
+    shown = _fitting(result, width)
+    wide = Console(file=console.file, width=width, markup=False, quiet=console.quiet)
+    wide.print(_grid_table(result, shown))
+    titles = [column.title for column in shown]
+    left = [column.title for column in columns(result) if column.title not in titles]
+    if left:
+        wide.print(f"no room here for {', '.join(left)}: see the report", highlight=False)
+    if (more := len(result.cells) - MOST_CELLS) > 0:
+        wide.print(f"and {count(more, 'cell')} below these: see the report", highlight=False)
+
+
+def _fitting(result: GridResult, width: int) -> list[GridColumn]:
+    """The columns of a terminal of ``width`` characters; cells and accuracies are always there."""
+    shown = columns(result)
+    endless = Console(width=sys.maxsize, markup=False)
+    for title in LEAST_OF_A_CELL:
+        if endless.measure(_grid_table(result, shown)).maximum <= width:
+            break
+        shown = [column for column in shown if column.title != title]
+    return shown
+
+
+def _grid_table(result: GridResult, shown: Sequence[GridColumn]) -> Table:
+    """The best cells first."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in shown:
+        head = column.title if column.title in result.over else column.title.replace(" ", "\n")
+        table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
+    for cell in best_first(result)[:MOST_CELLS]:
+        table.add_row(*(column.text(cell) for column in shown))
     return table
 
 

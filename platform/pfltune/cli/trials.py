@@ -1,7 +1,7 @@
 """``pfltune trials``."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,8 @@ def command(name: str | None, results: Path, as_json: bool) -> None:
     """List the trials that are kept, or those of the comparison NAME.
 
     Each is kept with all that its figures depend on: code, versions, processor, data, knobs, seed.
-    Whatever asks for the same trial again is given it: a comparison, tune, sensitivity or run.
+    Whatever asks for the same trial again is given it: a comparison, tune, grid,
+    sensitivity or run.
     """
     listed = _listed(results, name)
     whole = [(each.entry, each.size) for each in listed if each.entry]
@@ -79,7 +80,7 @@ def _row(entry: "Entry", size: int) -> dict[str, Any]:
         "key": spec.key,
         "method": origin.method,
         "sees": _sees(spec.test),
-        "knobs": dict(spec.knobs),
+        "knobs": {**spec.knobs, **spec.settings},
         "seed": spec.seed,
         "scenario": origin.scenario,
         "outcome": trial.outcome,
@@ -95,7 +96,9 @@ def _row(entry: "Entry", size: int) -> dict[str, Any]:
 
 def _tables(entries: "Iterable[Entry]") -> Iterator[Table]:
     """One for each scenario and method, so that knobs have room in a narrow terminal."""
-    for (scenario, method), members in groupby(sorted(entries, key=_order), _group):
+    for (scenario, method), found in groupby(sorted(entries, key=_order), _group):
+        members = list(found)
+        varied = _varied(members)
         title = plain(f"{scenario}, {method}")
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1))
         table.add_column("key", no_wrap=True)
@@ -105,7 +108,7 @@ def _tables(entries: "Iterable[Entry]") -> Iterator[Table]:
         table.add_column("by", no_wrap=True, overflow="ellipsis", max_width=WIDEST)
         table.add_column("knobs", overflow="fold")
         for entry in members:
-            table.add_row(*map(plain, _cells(entry)))
+            table.add_row(*map(plain, _cells(entry, varied)))
         yield table
 
 
@@ -127,9 +130,17 @@ def _group(entry: "Entry") -> tuple[str, str]:
     return (entry.origin.scenario, entry.origin.method)
 
 
-def _cells(entry: "Entry") -> tuple[str, ...]:
+def _varied(entries: "Iterable[Entry]") -> list[str]:
+    """The settings of the scenario in which some of the trials differ."""
+    each = [dict(entry.spec.settings) for entry in entries]
+    return [name for name in each[0] if len({found.get(name) for found in each}) > 1]
+
+
+def _cells(entry: "Entry", varied: Sequence[str]) -> tuple[str, ...]:
+    """A row of the table, with these settings beside its knobs."""
     spec, origin, trial = entry.spec, entry.origin, entry.trial
-    knobs = " ".join(f"{name}={_short(value)}" for name, value in spec.knobs.items())
+    shown = {**spec.knobs, **{name: v for name, v in spec.settings.items() if name in varied}}
+    knobs = " ".join(f"{name}={_short(value)}" for name, value in shown.items())
     score = f"{100 * trial.rounds[-1].score:.2f}" if trial.rounds else ""
     return (
         spec.key[:8],

@@ -34,6 +34,13 @@ from pfltune.errors import UserError
     show_default=True,
     help="Fresh seeds on which the best configuration is tested at the end.",
 )
+@click.option(
+    "--start-from",
+    default=None,
+    metavar="URL[#STUDY]",
+    help="Try the three best trials of a study of Optuna's first, as far as their values are "
+    "searched, e.g. sqlite:///studies.db#mine.",
+)
 @options.finalists("tune")
 @options.pool
 def command(scenario: str, results: Path, as_json: bool, **_: Any) -> None:

@@ -37,7 +37,8 @@ STARTS_WITHIN_S = 60.0
 def command(name: str | None, view: str | None, host: str, port: int, results: Path) -> None:
     """Serve the MLflow pages of past comparisons until Ctrl-C, opened at the comparison NAME.
 
-    One experiment per comparison, one run per method, one run below it per trial.
+    One experiment per comparison, one run per method, one run below it per trial. Views with charts
+    are kept with each; without --view, the one that fits the command is opened.
     """
     from pfltune.tracking.store import Store
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from pfltune.cli.live import ComparisonProgress, SweepProgress
 from pfltune.running.job import Job, Progress, Voice
 from pfltune.search.plan import Plan
-from pfltune.studies.comparison import Comparison
-from pfltune.studies.progress import StudyLines, SweepLines
+from pfltune.studies.cells import CellsJob
+from pfltune.studies.progress import CellLines, SweepLines
 
 
 class Terminal:
@@ -28,10 +28,11 @@ class Terminal:
         self.voice = voice(console)
 
     def progress(self, job: Job) -> Progress:
-        """One live table for a comparison, a line per trial for a study."""
-        if isinstance(job, Comparison):
-            return ComparisonProgress(job.plan, self._console)
-        return StudyLines(job.plan, partial(self._console.print, highlight=False))
+        """One live table for a comparison, a line per trial for a grid or study."""
+        if isinstance(job, CellsJob):
+            tell = partial(self._console.print, soft_wrap=True, highlight=False)
+            return CellLines(job.plan, job.told, tell)
+        return ComparisonProgress(job.plan, self._console)
 
     def sweep_progress(self, plans: Mapping[str, Plan]) -> SweepLines:
         """One live table, or lines, for all cells."""

@@ -11,10 +11,12 @@ from mlflow.entities import Metric, Run
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
 from pfltune.errors import ForeignExperiment, TrackingError
+from pfltune.figures import MB_PER_ROUND, PERSONAL, TEST, VAL
 from pfltune.ownership import see_inside
 from pfltune.report.analysis import Analysis
-from pfltune.report.description import of_comparison, of_method
-from pfltune.report.frames import table_frame
+from pfltune.report.description import of_comparison, of_grid, of_method
+from pfltune.report.frames import grid_frame, table_frame
+from pfltune.report.grid import GridResult, best_of, mean
 from pfltune.tracking.events import now_ms
 from pfltune.tracking.own_store import ARTIFACTS
 from pfltune.tracking.runs import (
@@ -70,6 +72,22 @@ def attach_report(
         attach(results, result.name, result.id, told, folder, tell)
 
 
+def attach_grid(
+    results: Path, result: GridResult, folder: Path, tell: Callable[[str], object]
+) -> None:
+    """Put a grid's report and the figures of each method's best cell on its methods' runs.
+
+    Nothing is attached while the grid runs.
+
+    Raises:
+        TrackingError: MLflow cannot be written.
+    """
+    if not result.is_partial:
+        figures = {method: _best_figures(result, method) for method in result.methods}
+        told = Attachment(of_grid(result), grid_frame(result), figures=figures)
+        attach(results, result.record.name, result.record.id, told, folder, tell)
+
+
 def attach(
     results: Path,
     name: str,
@@ -113,6 +131,16 @@ def attach(
                 tell(f"MLflow at {store.address} cannot be written ({reason(error)}): waiting")
         time.sleep(wait)
         wait = min(2 * wait, LONGEST_WAIT_S)
+
+
+def _best_figures(result: GridResult, method: str) -> dict[str, float]:
+    """Of the best cell of a method; none without a figure."""
+    best = best_of([cell for cell in result.cells if cell.method == method])
+    if best is None:
+        return {}
+    tested = {TEST.name: mean(best.tests)} if best.tests else {}
+    costs = {MB_PER_ROUND.name: best.mb_per_round, PERSONAL.name: best.personal}
+    return {VAL.name: best.mean, **tested, **costs}
 
 
 def _attach(store: Store, name: str, comparison: str, told: Attachment, folder: Path) -> None:

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from pfltune.storage import remove_files
 
@@ -173,6 +173,18 @@ def scale(axes: Any, way: Literal["x", "y"], values: Sequence[float] | np.ndarra
     axis.set_major_locator(LogLocator(subs=(1, 3) if decades < 2.5 else (1,), numticks=MOST_TICKS))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
+
+
+def place_ticks(
+    axes: Any, way: Literal["x", "y"], places: Iterable[float], labels: Sequence[str]
+) -> None:
+    """An axis that is ticked where values stand and nowhere else; logarithmic if they are wide."""
+    where = list(places)
+    if is_wide(where):
+        axes.set(**{f"{way}scale": "log"})
+    axis = axes.xaxis if way == "x" else axes.yaxis
+    axis.set_ticks(where, labels)
+    axis.set_minor_locator(NullLocator())
 
 
 def scale_mb(axes: Any, most: float) -> None:

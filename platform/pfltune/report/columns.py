@@ -75,6 +75,11 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
+def bare_p(p: float) -> str:
+    """The same below a heading that says what it is."""
+    return p_value(p).removeprefix("p ").removeprefix("= ")
+
+
 def _column(figure: Figure, *, bold: bool = False) -> Column:
     """A column of one figure of :meth:`MethodResult.summary`."""
 
@@ -233,7 +238,7 @@ def _tested(analysis: Analysis, method: MethodResult) -> str:
 def _bare_p(analysis: Analysis, method: MethodResult) -> str:
     if np.isnan(_p(analysis, method)):
         return NO_FIGURE
-    return p_value(_p(analysis, method)).removeprefix("p ").removeprefix("= ")
+    return bare_p(_p(analysis, method))
 
 
 def _mean(analysis: Analysis, method: MethodResult) -> float:

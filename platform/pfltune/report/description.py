@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from pfltune.budget import Budget
+from pfltune.report import grid_words
 from pfltune.report.analysis import Analysis
 from pfltune.report.columns import result_columns
+from pfltune.report.grid import GridResult
+from pfltune.report.grid_table import best_first, cell_lines
 from pfltune.report.markdown import escaped, lines_of, markdown
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.sensitivity import HEADS, Cells, rows
@@ -44,6 +47,12 @@ def of_method(analysis: Analysis, method: MethodResult) -> str:
     table = lines_of([method], result_columns(analysis))
     here = "The trials are the runs below this one; `best.json` has the chosen configuration"
     return fitting(told, table, where_next(analysis.result.name, here))
+
+
+def of_grid(result: GridResult) -> str:
+    """What a grid found, its cells, the best first, and where to look next."""
+    table = cell_lines(result, best_first(result))
+    return fitting([grid_words.finding(result)], table, where_next(result.record.name))
 
 
 def of_study(name: str, cells: Cells) -> str:

@@ -10,6 +10,8 @@ import pandas as pd
 
 from pfltune import figures
 from pfltune.report.analysis import Analysis
+from pfltune.report.grid import GridResult
+from pfltune.report.grid_table import summary_rows
 from pfltune.report.results import ToldTrial
 from pfltune.report.sensitivity import NAMES, Cells
 from pfltune.report.spreadsheet import summary_row
@@ -99,6 +101,11 @@ def cells_frame(cells: Cells) -> pd.DataFrame:
     names = (figures.TEST, figures.TEST_STD_SEEDS, figures.MB_PER_ROUND)
     heads = ("personal", "seeds", *(figure.name for figure in names))
     return pd.DataFrame(rows, columns=list(heads)).set_index("personal")
+
+
+def grid_frame(result: GridResult) -> pd.DataFrame:
+    """A row per cell of a grid: where it stands, and its figures; NaN where it has none."""
+    return pd.DataFrame(summary_rows(result)).replace({None: float("nan")})
 
 
 def _trial(trial: ToldTrial) -> dict[str, object]:

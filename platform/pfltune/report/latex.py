@@ -11,7 +11,7 @@ from pfltune.report.columns import (
     paper_columns,
     resource_columns,
 )
-from pfltune.report.results import ComparisonResult, MethodResult
+from pfltune.report.results import MethodResult
 from pfltune.report.statistics import ALPHA
 from pfltune.report.words import BOLD_NOTE, odds, seeds_of
 from pfltune.text import plain
@@ -82,7 +82,7 @@ def result_table(analysis: Analysis) -> str:
         row[1] += _mark(analysis, method)
     scenario = escaped(result.scenario)
     caption = f"Test accuracy and communication on {scenario}."
-    return str(Tabular(_heads(columns), rows, caption, _note(analysis), _label(result)))
+    return str(Tabular(_heads(columns), rows, caption, _note(analysis), label(result.name)))
 
 
 def resource_table(analysis: Analysis) -> str:
@@ -91,7 +91,7 @@ def resource_table(analysis: Analysis) -> str:
     result = analysis.result
     caption = f"Resources on {escaped(result.scenario)}."
     rows = table_rows(columns, result.methods)
-    return str(Tabular(_heads(columns), rows, caption, "", f"{_label(result)}-resources"))
+    return str(Tabular(_heads(columns), rows, caption, "", f"{label(result.name)}-resources"))
 
 
 def table_rows(columns: Sequence[Column], methods: Sequence[MethodResult]) -> list[list[str]]:
@@ -121,9 +121,9 @@ def escaped(text: str) -> str:
     return "".join(SPECIAL.get(char, char) for char in plain(text))
 
 
-def _label(result: ComparisonResult) -> str:
+def label(name: str) -> str:
     """Of letters, digits and what else a label may hold."""
-    return "tab:" + "".join(c if c.isalnum() or c in "-+." else "-" for c in result.name)
+    return "tab:" + "".join(c if c.isalnum() or c in "-+." else "-" for c in name)
 
 
 def _heads(columns: Iterable[Column]) -> list[str]:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pfltune.errors import UserError, unknown
+from pfltune.errors import UserError
 from pfltune.knobs import Value
 from pfltune.record import Record
 from pfltune.report import words
@@ -24,7 +24,7 @@ from pfltune.report.frames import (
     trials_frame,
 )
 from pfltune.report.page import rendered
-from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial
+from pfltune.report.results import ComparisonResult, ToldTrial
 from pfltune.report.sensitivity import HEADS, Cells, cells_of, rows
 from pfltune.report.sensitivity import figure as sensitivity_figure
 from pfltune.report.side_by_side import scenario_columns
@@ -139,11 +139,7 @@ class Results(Told):
         Raises:
             UserError: there is no such method, or its search found none.
         """
-        found = self._method(method)
-        if not found.best and not found.runs:
-            why = "; ".join(found.failures) or "its search has not ended"
-            raise UserError(f"{found.title} has no best configuration: {why}")
-        return dict(found.best)
+        return dict(self.result.find(method).choice())
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -157,15 +153,6 @@ class Results(Told):
             UserError: there is no such figure, or nothing that it could show.
         """
         return draw(name, self.analysis).figure
-
-    def _method(self, wanted: str | None) -> MethodResult:
-        methods = self.result.methods
-        if wanted is None and len(methods) == 1:
-            return methods[0]
-        for method in methods:
-            if str(wanted).lower() in (method.name.lower(), method.title.lower()):
-                return method
-        raise unknown("method", wanted, [method.name for method in methods])
 
     def __repr__(self) -> str:
         names = ", ".join(method.name for method in self.result.methods)

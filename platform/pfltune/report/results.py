@@ -14,7 +14,7 @@ from pfltune.figures import Figure, Measure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.ranking import Outcome, best_first
-from pfltune.record import RECORD, Change, Record, Sensitivity, read_record
+from pfltune.record import RECORD, Change, Record, read_record
 from pfltune.registry import short_name
 from pfltune.stages import sees_test
 from pfltune.sweeps import refuse_sweep
@@ -155,6 +155,18 @@ class MethodResult:
     is_over: bool = True
     trials: "tuple[ToldTrial, ...]" = ()
 
+    def choice(self) -> Mapping[str, Value]:
+        """The configuration that the search chose.
+
+        Raises:
+            UserError: it has chosen none so far, or none at all.
+        """
+        if not self.best and not self.runs:
+            failed = "; ".join(self.failures) or "every trial failed"
+            why = failed if self.is_over else "its search has not ended"
+            raise UserError(f"{self.title} has no best configuration: {why}")
+        return self.best
+
     @property
     def reused(self) -> int:
         """Trials that were known from before, wholly or as far as that went."""
@@ -263,8 +275,8 @@ class ComparisonResult:
     @property
     def budget(self) -> Budget:
         """What each method could spend."""
-        if isinstance(self.record.budget, Sensitivity):
-            raise TypeError(f"{self.name} is a sensitivity study")
+        if not isinstance(self.record.budget, Budget):
+            raise TypeError(f"{self.name} is no comparison")
         return self.record.budget
 
     @property
@@ -292,6 +304,22 @@ class ComparisonResult:
         """Trials of all methods, as many as there can be of those that are not over."""
         return sum(self._planned(method) for method in self.methods)
 
+    def find(self, wanted: str | None) -> MethodResult:
+        """A method by its short name or title; None means the only one.
+
+        Raises:
+            UserError: there is none, or there are several.
+        """
+        if wanted is None and len(self.methods) == 1:
+            return self.methods[0]
+        for method in self.methods:
+            if str(wanted).lower() in (method.name.lower(), method.title.lower()):
+                return method
+        names = [method.name for method in self.methods]
+        if wanted is None:
+            raise UserError(f"{self.name} has several methods; name one of: {', '.join(names)}")
+        raise unknown("method", wanted, names)
+
     def budget_of(self, method: str) -> Budget:
         """What a method could spend, by its short name."""
         return self.budgets.get(method, self.budget)
@@ -310,7 +338,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
         UserError: there is none of that name, it is no comparison, or it has not begun yet.
     """
     record = find_record(results, name)
-    if isinstance(record.budget, Sensitivity):
+    if not isinstance(record.budget, Budget):
         raise UserError(f"{name!r} is no comparison: it was run by pfltune {record.command}")
     journal = Journal(results / name / record.journal, record.seal)
     if not journal.events:

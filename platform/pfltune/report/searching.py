@@ -165,7 +165,7 @@ def _importances(
     study.add_trials(
         optuna.trial.create_trial(
             params={each.name: run.knobs[each.name] for each in varied},
-            distributions={each.name: _distribution(each) for each in varied},
+            distributions={each.name: distribution(each) for each in varied},
             value=value,
         )
         for run, value in compared
@@ -179,7 +179,8 @@ def _importances(
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _distribution(knob: Dimension) -> Any:
+def distribution(knob: Dimension) -> Any:
+    """Optuna's, of a searched knob."""
     from optuna.distributions import (
         CategoricalDistribution,
         FloatDistribution,

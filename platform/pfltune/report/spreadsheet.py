@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pfltune import figures
@@ -10,6 +11,9 @@ from pfltune.figures import PARTS
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
 from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a formula begins with."""
 
 
 def csv_table(result: ComparisonResult) -> str:
@@ -46,16 +50,29 @@ def csv_summary(analysis: Analysis) -> str:
     """
     rows = [summary_row(analysis, method) for method in analysis.result.confirmed]
     heads = list(dict.fromkeys(name for row in rows for name in row))
-    return text(heads, [[_cell(row.get(n)) for n in heads] for row in rows]) if rows else ""
+    return text(heads, [[cell_text(row.get(n)) for n in heads] for row in rows]) if rows else ""
 
 
 def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV."""
+    """A table as CSV, in which no text is a formula."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows(rows)
+    writer.writerow(map(_shown, heads))
+    writer.writerows(map(_shown, row) for row in rows)
     return buffer.getvalue()
+
+
+def _shown(cell: object) -> object:
+    """A cell as it is; a text that a spreadsheet would compute is quoted, as they do it.
+
+    See OWASP, "CSV Injection". Numbers stay numbers, whatever their sign.
+    """
+    if not isinstance(cell, str) or not cell.startswith(FORMULA):
+        return cell
+    with suppress(ValueError):
+        float(cell)
+        return cell
+    return f"'{cell}"
 
 
 def _of_clients(run: ConfirmedRun) -> Iterator[Sequence[float]]:
@@ -91,7 +108,8 @@ def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
     }
 
 
-def _cell(value: object) -> object:
+def cell_text(value: object) -> object:
+    """A value as it stands in a CSV, numbers with all digits."""
     return digits(value) if value is None or isinstance(value, float) else value
 
 

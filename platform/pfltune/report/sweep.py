@@ -12,7 +12,7 @@ from pfltune.errors import UserError
 from pfltune.ownership import published, see_inside
 from pfltune.report import words
 from pfltune.report.analysis import Analysis, analyse
-from pfltune.report.canvas import HEIGHT, Drawing, dress, is_wide, outside_legend, panels
+from pfltune.report.canvas import HEIGHT, Drawing, dress, outside_legend, panels, place_ticks
 from pfltune.report.columns import result_columns
 from pfltune.report.figures import written
 from pfltune.report.page import Grid, grid, pictures, rendered
@@ -189,10 +189,7 @@ def _draw(
     first = pane.get_subplotspec().is_first_col()
     dress(pane, label, "test accuracy, %" if first else "")
     pane.set_title(plain(label_of(chosen)), fontsize="medium")
-    if _numbers(values) and is_wide(sorted(places.values())):
-        pane.set_xscale("log")
-    pane.set_xticks(list(places.values()), [plain(value) for value in values])
-    pane.minorticks_off()
+    place_ticks(pane, "x", places.values(), [plain(value) for value in values])
 
 
 def _points(

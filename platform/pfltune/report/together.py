@@ -164,7 +164,7 @@ def _figures(run: ConfirmedRun) -> tuple[object, ...]:
 def _merged(records: Sequence[Record]) -> Record:
     """The first record with what the others say of their methods."""
     update: dict[str, Any] = {"name": "+".join(record.name for record in records)}
-    for part in ("titles", "fixed", "spaces", "limits"):
+    for part in ("titles", "fixed", "tuned", "spaces", "limits"):
         update[part] = {k: v for each in reversed(records) for k, v in getattr(each, part).items()}
     update["methods"] = tuple(dict.fromkeys(m for record in records for m in record.methods))
     return records[0].model_copy(update=update)

@@ -20,6 +20,7 @@ def status(result: ComparisonResult) -> str:
 def origin_note(result: ComparisonResult) -> str:
     """Where rows come from, that some are left out, or not all of one program, or damaged."""
     sentences = [plain(remark) for remark in result.remarks]
+    sentences += [told] if (told := elsewhere_note(result)) else []
     sentences += [
         f"Not all trials were made by one program: from {plain(change.at)} on, "
         f"{plain('; '.join(change.differences))}."
@@ -28,6 +29,21 @@ def origin_note(result: ComparisonResult) -> str:
     if result.damage:
         sentences.append(f"{plain(result.damage)}; what stands before it is shown.")
     return " ".join(sentences)
+
+
+def elsewhere_note(result: ComparisonResult) -> str:
+    """Which methods were not searched here but elsewhere, and with how much; empty if none was."""
+    told = []
+    for method in result.methods:
+        if origin := result.record.tuned.get(method.name):
+            where = f" on another scenario ({origin.differs})" if origin.differs else ""
+            trials = count(origin.trials, "search trial")
+            told.append(f"{method.title} by {trials} of {plain(origin.name + where)}")
+    if not told:
+        return ""
+    mixed = len(told) < len(result.methods)
+    unlike = ", and not by the search of this table like the others" if mixed else ""
+    return f"Values were chosen elsewhere{unlike}: {'; '.join(told)}."
 
 
 def reuse_note(trials: Sequence[ToldTrial]) -> str:

@@ -118,15 +118,10 @@ class SearchSpace:
         applies = dimension.applies({**self.unsearched, **point})
         return {**point, dimension.name: value} if applies else None
 
-    def reachable(self) -> Iterator[Knob]:
-        """The dimensions that can have an effect; conditions on what is held are left out."""
-        given = {**self.unsearched, **self.fixed}
-        found: set[str] = set()
-        for dimension in self.dimensions:
-            open_yet = {name: value for name, value in dimension.when.items() if name in found}
-            if dimension.applies({**given, **open_yet}):
-                found.add(dimension.name)
-                yield replace(dimension, when=open_yet)
+    def varied(self) -> Iterator[Knob]:
+        """The dimensions with their conditions on each other; those on what is held are met."""
+        for each in self.dimensions:
+            yield replace(each, when={n: v for n, v in each.when.items() if n in self.searched})
 
     def recorded(self) -> dict[str, Any]:
         """As plain data, for the record."""
@@ -234,7 +229,7 @@ def _whole_space(cls: type[Method]) -> SearchSpace:
 
 def _inherited(cls: type[Method], parent: type[Method]) -> SearchSpace:
     above, theirs = _space_of(parent, parent.__name__), knobs_of(parent)
-    searched = {dimension.name: dimension for dimension in above.dimensions}
+    searched = {dimension.name: dimension for dimension in above.offered}
     same = {name for name, knob in knobs_of(cls).items() if knob.alike(theirs.get(name))}
     dimensions = [
         replace(searched[name], when=knob.when) if name in same else knob

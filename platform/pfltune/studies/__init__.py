@@ -1,1 +1,1 @@
-"""What is asked for: comparisons and sensitivity studies, each as one kind of job."""
+"""What is asked for: comparisons, grids and sensitivity studies, each as one kind of job."""

@@ -10,7 +10,7 @@ from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.method import Method
 from pfltune.method_list import MethodList, method_list
-from pfltune.record import Asked, Record, Sensitivity
+from pfltune.record import WHY_NOT_EXTENDED, Asked, Grid, Record, Sensitivity
 from pfltune.registry import canonical, short_name
 from pfltune.running.folder_lock import checked_name
 from pfltune.running.hardware import Hardware, pick_device
@@ -18,10 +18,13 @@ from pfltune.running.pool import cluster, this_machine
 from pfltune.scenario import Scenario, load_scenario, overridden
 from pfltune.settings import validated
 from pfltune.studies.comparison import Comparison, first_methods, plan_on, together
+from pfltune.studies.grid import GridJob, axes_of, plan_grid, telling_methods
 from pfltune.studies.options import FreeOptions, defaults, override_texts, results_folder
+from pfltune.studies.optuna_start import start_points
 from pfltune.studies.resume import HERE, begun, check_files, completed, known, see_files
 from pfltune.studies.sensitivity import Study, study_methods, study_plan
-from pfltune.studies.spaces import largest, space_options
+from pfltune.studies.spaces import largest, space_options, with_batches
+from pfltune.studies.tuned import all_chosen, warnings
 from pfltune.tracking.store import writable_folder
 
 OF_BUDGET = ("eta", "seeds", "seed", "finalists", "finalist_seeds")
@@ -55,6 +58,7 @@ def comparison(
         budget_of(given, options),
         options,
         results_folder(given),
+        record or like,
     )
     return replace(job, sweep=sweep)
 
@@ -74,7 +78,7 @@ def extension(given: Mapping[str, Any]) -> Comparison:
     results = results_folder(given)
     record = known(given["name"], results)
     if not isinstance(record.budget, Budget):
-        raise UserError(f"{record.name} is a sensitivity study; it cannot be extended")
+        raise UserError(f"{record.name} {WHY_NOT_EXTENDED[record.command]}")
     budget = record.budget.grown(**{name: given.get(name) for name in GROWING})
     _see_finalists(given, budget)
     named = method_list(given["methods"]) if "methods" in given else MethodList(())
@@ -88,7 +92,7 @@ def extension(given: Mapping[str, Any]) -> Comparison:
     options = completed(known_too, record, {"methods": (), **defaults("compare"), "fixed": {}})
     scenario = scenario_of(free, record, options)
     every = replace(named, references=methods)
-    job = _comparison(command, record.name, scenario, every, budget, options, results)
+    job = _comparison(command, record.name, scenario, every, budget, options, results, record)
     return replace(job, extends=True)
 
 
@@ -100,11 +104,21 @@ def _comparison(
     budget: Budget,
     options: Mapping[str, Any],
     results: Path,
+    before: Record | None,
 ) -> Comparison:
     only = short_name(canonical(named.references[0]))
     held = {method or only: knobs for method, knobs in options["fixed"].items()}
+    tuned = all_chosen(named.references, results, held, scenario, before)
+    held |= {method: elsewhere.values for method, elsewhere in tuned.items()}
+    origins = {method: elsewhere.origin for method, elsewhere in tuned.items()}
     wanted = space_options(options, [short_name(canonical(m)) for m in named.references])
-    plan, spaces, notes = plan_on(list(named.references), budget, scenario, held, wanted)
+    asked = (list(named.references), budget, scenario, held)
+    plan, spaces, notes = plan_on(*asked, wanted)
+    if options.get("start_from"):
+        found = start_points(options["start_from"], spaces[plan.methods[0]].searched)
+        wanted = wanted.model_copy(update={"start": (*wanted.start, *found.points)})
+        plan, spaces, notes = plan_on(*asked, wanted)
+        notes = (*notes, *found.notes())
     return Comparison(
         name=name,
         command=command,
@@ -113,10 +127,11 @@ def _comparison(
         hardware=hardware_of(options, largest(scenario, spaces), first_methods(spaces)),
         asked=asked_of(options),
         results=writable_folder(results),
-        notes=notes,
+        notes=(*notes, *warnings(origins)),
         spaces=spaces,
         space_options=wanted,
         titles={short_name(canonical(m)): title for m, title in named.titles.items()},
+        tuned=origins,
     )
 
 
@@ -169,6 +184,42 @@ def study(given: Mapping[str, Any]) -> Study:
         asked=asked_of(options),
         results=writable_folder(results_folder(given)),
         budget=budget,
+    )
+
+
+def grid(given: Mapping[str, Any]) -> GridJob:
+    """The grid that options ask for, new or to go on.
+
+    Args:
+        given: the options that were given. ``methods`` are references, ``over`` is the values of
+            each knob, ``fixed`` are knobs by short name of the method; those under an empty name
+            are of each.
+
+    Raises:
+        UserError: something of it is not possible.
+    """
+    command = "grid"
+    record, options = _completed(command, given)
+    if not options["methods"]:
+        raise UserError("name METHODS (see `pfltune methods`), or --resume what was begun")
+    scenario = scenario_of(given, record, options)
+    named = method_list(given["methods"]) if "methods" in given else MethodList(options["methods"])
+    wanted = {key: options[key] for key in Grid.model_fields} | {"over": axes_of(options["over"])}
+    plan, budget = plan_grid(named.references, wanted, scenario, options["fixed"])
+    if record and record.budget == budget:
+        budget = record.budget  # in whatever order its knobs are named now
+    return GridJob(
+        name=name_of(given, f"{scenario.name}-{command}"),
+        command=command,
+        scenario=scenario,
+        plan=plan,
+        hardware=hardware_of(
+            options, with_batches(scenario, budget.over), telling_methods(plan, budget)
+        ),
+        asked=asked_of(options),
+        results=writable_folder(results_folder(given)),
+        budget=budget,
+        titles={short_name(canonical(m)): title for m, title in named.titles.items()},
     )
 
 

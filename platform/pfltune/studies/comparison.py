@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from pfltune.budget import Budget
@@ -12,6 +12,7 @@ from pfltune.federation.searched_settings import without_settings
 from pfltune.knobs import Knob
 from pfltune.method import Method
 from pfltune.plugins import absolute
+from pfltune.record import Tuned
 from pfltune.registry import canonical, make_method, reference_title, short_name
 from pfltune.running.job import Job
 from pfltune.scenario import Scenario
@@ -22,7 +23,7 @@ from pfltune.space_file import AS_METHODS_SAY, SpaceOptions
 from pfltune.stages import Stage, sees_test
 from pfltune.studies.spaces import asked_spaces, fitted, held_of, lost_points
 from pfltune.text import count
-from pfltune.variants import Reference, parsed
+from pfltune.variants import parsed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +34,20 @@ class Comparison(Job):
         spaces: the search space of each method.
         space_options: what was asked for of them.
         titles: what the user calls methods, by short name.
+        tuned: whose search chose what a method holds, by short name.
     """
 
     spaces: Mapping[str, SearchSpace]
     space_options: SpaceOptions = AS_METHODS_SAY
     titles: Mapping[str, str] = field(default_factory=dict)
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)
 
     def own_record(self) -> dict[str, Any]:
         """What is searched, and what is held."""
         return {
-            "titles": {short_name(m): self._title(m) for m in self.plan.methods},
+            "titles": {short_name(m): title_in(self.titles, m) for m in self.plan.methods},
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
+            "tuned": self.tuned,
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
             "space_options": self.space_options,
@@ -51,12 +55,12 @@ class Comparison(Job):
         }
 
     def searched(self) -> dict[str, tuple[Knob, ...]]:
-        """The dimensions of each search space that the search can reach."""
-        return {short_name(m): tuple(space.reachable()) for m, space in self.spaces.items()}
+        """The dimensions of each search space."""
+        return {short_name(m): tuple(space.varied()) for m, space in self.spaces.items()}
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""
-        titles = [self._title(method) for method in self.plan.methods]
+        titles = [title_in(self.titles, method) for method in self.plan.methods]
         several = len(titles) > 1
         subject = f"Comparing {len(titles)} methods" if several else f"Tuning {titles[0]}"
         spent = _spent(self.plan, None if several else self.plan.methods[0])
@@ -88,9 +92,6 @@ class Comparison(Job):
         """The lowest and highest value that each knob can have, whatever is searched."""
         return {knob.name: [knob.low, knob.high] for knob in self.spaces[method].knobs.values()}
 
-    def _title(self, method: str) -> str:
-        return self.titles.get(short_name(method)) or reference_title(method)
-
 
 def plan_methods(
     methods: list[str],
@@ -113,8 +114,7 @@ def plan_methods(
     Raises:
         UserError: a method, knob or search space that is not possible.
     """
-    references = tuple(canonical(_absolute(method)) for method in methods)
-    _check_once(references)
+    references = checked_references(methods)
     held = {each: held_of(each, fixed.get(short_name(each), {})) for each in references}
     spaces = asked_spaces(held, protocol, options, clients)
     unsearched = frozenset(m for m, space in spaces.items() if not space.dimensions)
@@ -145,10 +145,24 @@ def together(known: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
     Raises:
         UserError: a method that cannot be, or is added twice.
     """
-    new = [canonical(_absolute(method)) for method in added]
-    _check_once(new)
-    found = {short_name(method): method for method in [*known, *new]}
+    found = {short_name(method): method for method in [*known, *checked_references(added)]}
     return tuple(found.values())
+
+
+def checked_references(methods: Iterable[str]) -> tuple[str, ...]:
+    """References of methods, each in the one text that it has, files by their absolute path.
+
+    Raises:
+        UserError: a method that cannot be, or is named twice.
+    """
+    references = tuple(canonical(_absolute(method)) for method in methods)
+    _check_once(references)
+    return references
+
+
+def title_in(titles: Mapping[str, str], method: str) -> str:
+    """How a method is written: as the user says, or as it says itself."""
+    return titles.get(short_name(method)) or reference_title(method)
 
 
 def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
@@ -179,4 +193,4 @@ def _check_once(references: Iterable[str]) -> None:
 def _absolute(method: str) -> str:
     """A method's file by its absolute path, whatever is held: workers run in other folders."""
     known = parsed(method)
-    return str(Reference(absolute(known.base), known.held))
+    return str(replace(known, base=absolute(known.base)))

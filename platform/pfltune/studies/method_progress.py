@@ -41,15 +41,17 @@ class MethodProgress:
     @property
     def best(self) -> float:
         """Validation accuracy of the best search trial so far; 0 before the first."""
-        index = best_index(self.searched.items())
-        return 0.0 if index is None else self.searched[index].value
+        return 0.0 if self._leader is None else self.searched[self._leader].value
 
     @property
     def values(self) -> str:
         """What is tested, or else what was best in the search so far; empty where nothing is."""
-        index = best_index(self.searched.items())
-        found = {} if index is None else self.knobs[index]
+        found = self.knobs[self._leader] if self._leader is not None and self.best else {}
         return in_short(self.chosen or found)
+
+    @property
+    def _leader(self) -> int | None:
+        return best_index(self.searched.items())
 
     @property
     def best_words(self) -> str:

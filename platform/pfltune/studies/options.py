@@ -116,9 +116,12 @@ class TuneOptions(SearchOptions, total=False):
 
     Attributes:
         knobs: hyperparameters that are held at a value, such as ``{"prefix": "tokens"}``.
+        start_from: a study of Optuna's, ``sqlite:///FILE`` or ``sqlite:///FILE#STUDY``, whose best
+            trials are tried first, as far as their values are searched.
     """
 
     knobs: Mapping[str, Any]
+    start_from: str
 
 
 class ExtendOptions(FreeOptions, total=False):
@@ -140,6 +143,23 @@ class ExtendOptions(FreeOptions, total=False):
     finalist_seeds: Number
 
 
+class GridOptions(JobOptions, total=False):
+    """What a grid can be told besides.
+
+    Attributes:
+        over: the values of each knob that is varied, ``{"lr": [0.01, 0.1]}`` or
+            ``["lr=0.01,0.1"]``.
+        knobs: hyperparameters that are held at a value, such as ``{"prefix": "tokens"}``.
+        seeds: that each cell is trained with.
+        test: also tell test accuracy, read at the round chosen on validation.
+    """
+
+    over: Mapping[str, Any] | Sequence[str]
+    knobs: Mapping[str, Any]
+    seeds: Number
+    test: bool
+
+
 class SensitivityOptions(JobOptions, total=False):
     """What a sensitivity study can be told besides.
 
@@ -156,6 +176,7 @@ OPTIONS: Mapping[str, type] = {
     "compare": SearchOptions,
     "tune": TuneOptions,
     "extend": ExtendOptions,
+    "grid": GridOptions,
     "sensitivity": SensitivityOptions,
 }
 """By the command that takes them."""
@@ -183,6 +204,7 @@ OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "compare": {"methods": METHODS, "seeds": 3, "finalists": 0},
     "tune": {"method": None, "knobs": {}, "seeds": 1, "finalists": 3},
     "extend": dict.fromkeys(("trials", "generation", "seeds", "finalists", "finalist_seeds")),
+    "grid": {"methods": None, "over": {}, "knobs": {}, "seeds": 3, "test": False},
     "sensitivity": {"seeds": 1},
 }
 """Of those that differ between commands."""

@@ -1,9 +1,10 @@
 """How far a job is, told in lines: where there is no terminal, and in Python."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pfltune.knobs import written
 from pfltune.ranking import Outcome
 from pfltune.registry import short_name
 from pfltune.search.plan import Plan
@@ -262,38 +263,64 @@ class SweepLines(Lines):
         return sum(lines.rounds_done for lines in each), sum(lines.rounds for lines in each)
 
 
-class StudyLines:
-    """One line for each trial of a sensitivity study that has ended.
+class CellLines:
+    """One line for each trial of a grid or study that has ended.
+
+    What was known when it began is counted and not told.
 
     Args:
-        plan: of the study.
+        plan: what there is to do.
+        told: knobs in which its cells differ.
         tell: takes a line.
     """
 
-    def __init__(self, plan: Plan, tell: Callable[[str], object]) -> None:
+    def __init__(self, plan: Plan, told: Sequence[str], tell: Callable[[str], object]) -> None:
+        self._told = told
         self._tell = tell
-        self._total = plan.budget.seeds
-        self._parts: dict[str, str] = {}
-        self._ended = 0
+        self._several = len(plan.methods) > 1
+        self._total = plan.budget.seeds * len(plan.methods)
+        self._rounds = self._total * plan.protocol.rounds
+        self._trials: dict[str, TrialStarted] = {}
+        self._scores: dict[str, float] = {}
+        self._ended = self._done = 0
+        self._clock = Clock()
+        self._shown = False
 
     def apply(self, event: Event) -> None:
         """Say how a trial ended."""
         if isinstance(event, TrialStarted):
-            self._parts[event.trial] = str(event.knobs["personal"])
+            self._trials[event.trial] = event
+        elif isinstance(event, RoundDone):
+            self._count(event)
         elif isinstance(event, TrialEnded):
             self._ended += 1
-            part = self._parts[event.trial]
-            self._tell(f"{self._ended:3d} of {self._total}  personal: {part:18} {_told(event)}")
+            if self._shown:
+                self._tell(self._line(event))
 
     def start(self) -> None:
-        """Nothing to show before a trial ends."""
+        """Tell from here on."""
+        self._shown = True
+        self._clock = Clock()
 
     def close(self) -> None:
         """Every line stays."""
 
+    def _count(self, event: RoundDone) -> None:
+        self._done += 1
+        self._scores[event.trial] = event.score
+        if self._shown:
+            self._clock.tick(self._done)
 
-def _told(event: TrialEnded) -> str:
-    if event.selected is None:
-        return f"failed: {event.failure}"
-    test = event.selected["test"]
-    return f"test {100 * sum(test) / len(test):.2f} %"
+    def _line(self, event: TrialEnded) -> str:
+        trial = self._trials[event.trial]
+        cell = " ".join(f"{name}={written(trial.knobs[name])}" for name in self._told)
+        of = f"{trial.method} " if self._several else ""
+        time = self._clock.text(self._done, self._rounds)
+        return f"{self._ended:3d} of {self._total}  {of}{cell:24} {self._outcome(event)} | {time}"
+
+    def _outcome(self, event: TrialEnded) -> str:
+        if event.outcome == "failed":
+            return f"failed: {event.failure}"
+        if event.selected is not None and (test := event.selected["test"]):
+            return f"test {100 * sum(test) / len(test):.2f} %"
+        return f"val {100 * self._scores[event.trial]:.2f} %"

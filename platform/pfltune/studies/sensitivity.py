@@ -4,22 +4,19 @@ The study of FedPerfix's Table 1 (Sun et al., ICCV 2023, arXiv 2308.09160): FedS
 part after the other at one learning rate, all seeds the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pfltune.budget import Budget
-from pfltune.federation.federation import Federation, Rounds
-from pfltune.knobs import Knob, Value, knobs_of
+from pfltune.federation.federation import Rounds
+from pfltune.knobs import Knob, knobs_of
 from pfltune.method import Method
-from pfltune.ranking import Outcome
 from pfltune.record import Sensitivity
 from pfltune.registry import find_method, make_method
-from pfltune.running.job import Job
-from pfltune.search.brackets import Brackets
-from pfltune.search.candidate import Candidate, confirmation_seed
+from pfltune.search.candidate import confirmation_seed
 from pfltune.search.plan import Plan
 from pfltune.stages import Stage
+from pfltune.studies.cells import CellsJob, Configurations, cells_plan
 
 METHOD = "fedsim"
 KINDS = ("patch_embed", "pos_embed", "norm", "attn", "mlp")
@@ -32,7 +29,7 @@ PERSONAL = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study(Job):
+class Study(CellsJob):
     """A sensitivity study.
 
     Attributes:
@@ -61,54 +58,34 @@ class Study(Job):
         """FedSim with each personal part."""
         return study_methods(self.budget.lr)
 
-    def federations(self, federation: Federation) -> dict[Stage, Federation]:
-        """Nothing is searched."""
-        return {"confirm": federation}
+    @property
+    def stage(self) -> Stage:
+        """Every part is tested."""
+        return "confirm"
 
-    def dealer(self) -> "GridDealer":
-        """The trials, one part after the other."""
-        return GridDealer(self)
+    @property
+    def cells(self) -> Configurations:
+        """One for each personal part."""
+        return {METHOD: [{"lr": self.budget.lr, "personal": part} for part in PERSONAL]}
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """Fresh ones."""
+        return [confirmation_seed(self.budget.seed, n) for n in range(self.budget.seeds)]
+
+    @property
+    def told(self) -> Sequence[str]:
+        """The personal part."""
+        return ("personal",)
 
 
 def study_plan(budget: Sensitivity, protocol: Rounds) -> Plan:
     """No search; every trial is a confirmation of one personal part with one seed."""
     trials = len(PERSONAL) * budget.seeds
-    return Plan((METHOD,), Budget(generations=(1,), seeds=trials, seed=budget.seed), protocol)
+    return cells_plan((METHOD,), trials, budget.seed, protocol, {})
 
 
 def study_methods(lr: float) -> Iterator[Method]:
     """FedSim with each personal part."""
     for part in PERSONAL:
         yield make_method(METHOD, {"lr": lr, "personal": part})
-
-
-class GridDealer:
-    """Deals the trials of a study."""
-
-    def __init__(self, study: Study) -> None:
-        self._study = study
-        self._dealt = 0
-        self.brackets = Brackets(study.plan)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether all have been dealt."""
-        return self._dealt == self._study.plan.budget.seeds
-
-    def deal(self) -> Candidate | None:
-        """The next trial."""
-        if self.exhausted:
-            return None
-        index = self._dealt
-        self._dealt += 1
-        part, number = divmod(index, self._study.budget.seeds)
-        seed = confirmation_seed(self._study.budget.seed, number)
-        knobs: dict[str, Value] = {"lr": self._study.budget.lr, "personal": PERSONAL[part]}
-        return Candidate(METHOD, "confirm", index, generation=-1, seed=seed, knobs=knobs)
-
-    def complete(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Nothing follows from an outcome."""
-
-    def best(self) -> dict[str, Mapping[str, Value] | None]:
-        """What all trials have in common."""
-        return {METHOD: {"lr": self._study.budget.lr}}

@@ -22,6 +22,8 @@ from pfltune.settings import read_yaml, validated
 from pfltune.space_file import Dimension, Point, SpaceFile, SpaceOptions
 from pfltune.variants import parsed
 
+BATCH_SIZE = f"{SECTION}.batch_size"
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -182,8 +184,14 @@ def _files(space: str | Path | Mapping[str, Any], methods: Sequence[str]) -> dic
 
 def largest(scenario: Scenario, spaces: Mapping[str, SearchSpace]) -> Scenario:
     """The scenario with the largest batches that are searched, by which room is measured."""
-    found = (space.searched.get(f"{SECTION}.batch_size") for space in spaces.values())
-    sizes = [int(size) for knob in found if knob for size in knob.choices or (knob.high or 1,)]
+    found = (space.searched.get(BATCH_SIZE) for space in spaces.values())
+    sizes = [size for knob in found if knob for size in knob.choices or (knob.high or 1,)]
+    return with_batches(scenario, {BATCH_SIZE: sizes})
+
+
+def with_batches(scenario: Scenario, varied: Mapping[str, Sequence[Value]]) -> Scenario:
+    """The scenario with the largest batches among values of settings that are varied."""
+    sizes = map(int, varied.get(BATCH_SIZE, ()))
     changed = {"batch_size": max(sizes, default=scenario.protocol.batch_size)}
     return scenario.model_copy(update={"protocol": scenario.protocol.model_copy(update=changed)})
 

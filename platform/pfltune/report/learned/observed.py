@@ -47,16 +47,25 @@ def rows_of(method: MethodResult) -> list[Row]:
     """The scores of all trials after the rounds at which trials ended, as far as each came.
 
     Scores of one trial after neighbouring rounds say nearly the same, so only those rounds are
-    read. Of very long searches the earliest of them are left out, in the end whole trials: those
-    that were stopped first.
+    read. Of very long searches every second, third … trial is read, and every finalist.
     """
     runs = with_figures(method)
     stops = sorted({run.curve[-1][0] for run in runs})
-    searched = [row for run in runs for row in _searched(run, stops)]
+    rows = [row for run in runs for row in _searched(run, stops)]
     again = list(_again(method, stops[-1])) if stops else []
-    later = sorted(searched, key=lambda row: (-row.round, -row.score, row.trial))
-    kept = later[: MOST - len(again)]
-    return sorted([*kept, *again], key=lambda row: (row.trial, row.seed, row.round))
+    thinned = _thinned(rows, MOST - len(again), {row.trial for row in again})
+    return sorted([*thinned, *again], key=lambda row: (row.trial, row.seed, row.round))
+
+
+def _thinned(rows: Sequence[Row], most: int, always: set[int]) -> list[Row]:
+    """Rows of as many whole trials as there is room for, chosen without a look at their scores."""
+    trials = sorted({row.trial for row in rows})
+    for step in range(1, len(trials)):
+        kept = always | set(trials[::step])
+        found = [row for row in rows if row.trial in kept]
+        if len(found) <= most:
+            return found
+    return list(rows)
 
 
 def _searched(run: SearchedRun, stops: Sequence[int]) -> Iterator[Row]:

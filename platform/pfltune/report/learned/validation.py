@@ -37,7 +37,7 @@ def fitted(search: Searching) -> tuple[Surrogate | None, str]:
     """The surrogate of a search; None where there is none, and why.
 
     It is fitted once to all trials and once for each of five parts that are left out: half a
-    second for 24 trials on one core, two for 100, and no more than five for any number.
+    second for 24 trials on one core, two for 100, and no more than some six for any number.
     """
     rows, coding = rows_of(search.method), _coding(search)
     why = _hindrance(search, rows, coding)

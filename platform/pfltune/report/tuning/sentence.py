@@ -132,10 +132,13 @@ def cheapest(tuned: Tuned) -> str:
 
 def ranges(tuned: Tuned) -> str:
     """Per knob what is within a standard error of the best."""
-    told = [f"{each.knob} {_range(each, tuned)}" for each in tuned.learned.ranges]
+    found = tuned.learned.ranges
+    whole = [each.knob for each in found if _is_whole(each, tuned.search.space[each.knob])]
+    told = [f"{each.knob} {_range(each)}" for each in found if each.knob not in whole]
+    told += [f"all that was searched of {', '.join(whole)}"] if whole else []
     if not told:
         return ""
-    return f"Within one standard error of the best, over all others: {', '.join(told)}."
+    return f"Within one standard error of the best, over all others: {'; '.join(told)}."
 
 
 def early(tuned: Tuned) -> str:
@@ -216,10 +219,7 @@ def _cheaper(
     return f"{what} #{least.index} ({pattern.format(getattr(least, field))} instead of {ours})"
 
 
-def _range(found: KnobRange, tuned: Tuned) -> str:
-    searched = tuned.search.space[found.knob]
-    if found.values == searched.choices if found.values else _spans(found, searched):
-        return "(all that was searched)"
+def _range(found: KnobRange) -> str:
     if found.values:
         *most, last = map(shown, found.values)
         return f"{', '.join(most)} or {last}" if most else last
@@ -227,5 +227,7 @@ def _range(found: KnobRange, tuned: Tuned) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _spans(found: KnobRange, searched: Dimension) -> bool:
+def _is_whole(found: KnobRange, searched: Dimension) -> bool:
+    if found.values:
+        return set(found.values) == set(searched.choices)
     return found.low <= searched.low and found.high >= searched.high

@@ -4,6 +4,7 @@ import math
 
 from pfltune.budget import Budget
 from pfltune.knobs import Value
+from pfltune.record import Tuned
 from pfltune.report.choosing import Fall, fall_of
 from pfltune.report.columns import NO_FIGURE, signed
 from pfltune.report.results import ComparisonResult, MethodResult, SearchedRun
@@ -16,10 +17,10 @@ SCORE_NOTE = (
 )
 TUNING_NOTE = (
     f"{SCORE_NOTE} The first trial has the start values of the search space, the "
-    "published ones where there are; what they leave out is drawn. A trial that was stopped early "
-    "is read after fewer rounds, so that it has no gain beside one that was not. With fresh seeds "
-    "the chosen values may do worse than in the search, which kept the highest of its trials; the "
-    "mean of finalists over fresh seeds is nearer to what they are worth. "
+    "published ones where there are; what they leave out has its default. A trial that was stopped "
+    "early is read after fewer rounds, so that it has no gain beside one that was not. With fresh "
+    "seeds the chosen values may do worse than in the search, which kept the highest of its "
+    "trials; the mean of finalists over fresh seeds is nearer to what they are worth. "
     "Importances are Optuna's (PED-ANOVA) over the knobs that all trials have, read after one "
     "round that all came to; of few trials they say little."
 )
@@ -29,7 +30,8 @@ def budget_note(result: ComparisonResult) -> str:
     """How many trials each method was given, and how they were halved."""
     methods: dict[str, list[str]] = {}
     for method in result.methods:
-        note = _spent(result.budget_of(method.name))
+        origin = result.record.tuned.get(method.name)
+        note = _elsewhere(origin) if origin else _spent(result.budget_of(method.name))
         methods.setdefault(note, []).append(method.title)
     if len(methods) == 1:
         return next(iter(methods))
@@ -59,6 +61,11 @@ def _halved(budget: Budget) -> str:
     if len(set(sizes)) == 1:
         return f"{whole} {sizes[0]}, {halved}."
     return f"{whole} {', '.join(map(str, sizes[:-1]))} and {sizes[-1]}, {halved}."
+
+
+def _elsewhere(origin: Tuned) -> str:
+    where = f"{origin.name}, on another scenario" if origin.differs else origin.name
+    return f"not searched here; {count(origin.trials, 'trial')} chose its values in {plain(where)}."
 
 
 def finding(search: Searching) -> str:
