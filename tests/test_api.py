@@ -96,7 +96,7 @@ def test_the_best_configuration_is_named_by_method(found):
     assert found.best_of("fedrep") == found.best_of("FedRep") == {"lr": 0.1, "prefix": "tokens"}
     with pytest.raises(UserError, match=r"unknown method 'fedrap'.*fedrep"):
         found.best_of("fedrap")
-    with pytest.raises(UserError, match="choose from: broken, fedrep, local"):
+    with pytest.raises(UserError, match="name one of: fedrep, local, broken"):
         found.best_of()
 
 

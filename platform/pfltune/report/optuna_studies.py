@@ -164,9 +164,11 @@ def _attributes(result: ComparisonResult, method: MethodResult) -> dict[str, Any
         "chosen_trial": chosen,
         "held": held or None,
         "confirm/seeds": len(method.runs) or None,
-        "confirm/val/accuracy": method.mean(VAL) if method.runs else None,
-        "confirm/test/accuracy": method.mean(TEST) if method.runs else None,
-        "confirm/test/accuracy_std_seeds": method.std(TEST) if len(method.runs) > 1 else None,
+        f"confirm/{figures.VAL.name}": method.mean(VAL) if method.runs else None,
+        f"confirm/{figures.TEST.name}": method.mean(TEST) if method.runs else None,
+        f"confirm/{figures.TEST_STD_SEEDS.name}": method.std(TEST)
+        if len(method.runs) > 1
+        else None,
     }
     return {IDENTITY: result.id} | {name: v for name, v in known.items() if v is not None}
 
@@ -227,7 +229,7 @@ def _about(told: ToldTrial, again: Mapping[int, float]) -> dict[str, Any]:
         "rounds": told.ended.round if told.ended else len(told.rounds),
         "failure": told.ended.failure if told.ended else "",
         "choose/seeds": len(again),
-        "choose/val/best_accuracy": mean,
+        f"choose/{figures.BEST_VAL.name}": mean,
         **numbers,
     }
     return {name: value for name, value in known.items() if value == value and value not in ("",)}
