@@ -156,6 +156,7 @@ def _attributes(result: ComparisonResult, method: MethodResult) -> dict[str, Any
     record, searched = result.record, result.record.spaces[method.name]["search"]
     held = {name: v for name, v in method.best.items() if name not in searched}
     chosen = next((run.index for run in method.searched if run.knobs == method.best), None)
+    several = len(method.runs) > 1
     known = {
         "scenario": record.scenario.name,
         "rounds": record.scenario.protocol.rounds,
