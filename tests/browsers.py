@@ -8,8 +8,9 @@ import pytest
 pytest.importorskip("selenium")
 DRIVER = shutil.which("chromedriver")
 WAIT_S = 300
-# MLflow asks itself for a user, whom a server without log-in does not know.
-MLFLOWS_OWN = ("mlflow/users/current",)
+# MLflow asks itself for a user, whom a server without log-in does not know, and lays its charts out
+# until they fit, which a browser remarks on.
+MLFLOWS_OWN = ("mlflow/users/current", "ResizeObserver loop")
 
 
 @contextmanager

@@ -168,6 +168,7 @@ def test_a_grid_may_be_over_settings_of_the_scenario_too(tmp_path):
         ({"lr": (0.1,)}, ["nobody"], {}, "unknown method 'nobody'"),
         ({"protocol.rounds": (5, 9)}, ["fedper"], {}, "unknown knob of fedper in --over"),
         ({"protocol.sampled_clients": (99,)}, ["fedper"], {}, "=99 is not valid"),
+        ({"lr": (0.1,)}, ["fedper@one"], {}, "fedper@one holds every knob"),
         ({}, ["fedper"], {}, "say what the grid is over"),
         ({"lr": ()}, ["fedper"], {}, "0 cells; possible: 1 to 1,000"),
         (dict.fromkeys("abcde", (1,)), ["fedper"], {}, "over 5 knobs; possible: 1 to 4"),

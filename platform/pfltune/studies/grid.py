@@ -26,6 +26,7 @@ from pfltune.studies.cells import CellsJob, Configurations, cells_plan
 from pfltune.studies.comparison import checked_references, title_in
 from pfltune.sweeps import values_in
 from pfltune.text import count
+from pfltune.variants import parsed
 
 MOST_KNOBS = 4
 """More than that nobody can look at."""
@@ -140,6 +141,7 @@ def plan_grid(
     """
     _check_size(asked["over"])
     references = checked_references(methods)
+    _see_untuned(references)
     everyones = fixed.get("", {})
     held = {m: all_held(m, everyones or fixed.get(short_name(m), {})) for m in references}
     settings = setting_knobs(scenario.protocol, scenario.seen_clients)
@@ -212,6 +214,19 @@ def _checked(knob: Knob, values: Sequence[object], owner: str) -> list[Value]:
         if typed.count(value) > 1:
             raise UserError(f"--over {knob.name} names {written(value)} twice")
     return typed
+
+
+def _see_untuned(references: Sequence[str]) -> None:
+    """See that no method comes with values of its own for each knob, those of the grid too.
+
+    Raises:
+        UserError: one does.
+    """
+    if tuned := next((each for each in references if parsed(each).tuned_in), None):
+        raise UserError(
+            f"{tuned} holds every knob, so that no grid can be over one: hold those that are meant "
+            f"with --set, as `pfltune best {parsed(tuned).tuned_in}` prints them"
+        )
 
 
 def _check_size(over: Mapping[str, Sequence[object]]) -> None:
