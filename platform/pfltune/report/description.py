@@ -62,7 +62,9 @@ def of_grid(result: GridResult) -> str:
     shown = columns(result)
     cells = [[column.text(cell) for column in shown] for cell in best_first(result)]
     told = [grid_status(result), grid_finding(result)]
-    return fitting(told, [[column.title for column in shown], *cells], where_next(result.record.name))
+    return fitting(
+        told, [[column.title for column in shown], *cells], where_next(result.record.name)
+    )
 
 
 def where_next(name: str, *first: str, more: Iterable[str] = ()) -> list[str]:
