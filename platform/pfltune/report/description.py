@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 from pfltune.budget import Budget
-from pfltune.report import grid_words
 from pfltune.report.analysis import Analysis
 from pfltune.report.columns import result_columns
 from pfltune.report.grid import GridResult
-from pfltune.report.grid_table import best_first, cell_lines
+from pfltune.report.grid_table import best_first, columns
+from pfltune.report.grid_words import finding as grid_finding
+from pfltune.report.grid_words import status as grid_status
 from pfltune.report.markdown import escaped, lines_of, markdown
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.sensitivity import HEADS, Cells, rows
@@ -49,17 +50,21 @@ def of_method(analysis: Analysis, method: MethodResult) -> str:
     return fitting(told, table, where_next(analysis.result.name, here))
 
 
-def of_grid(result: GridResult) -> str:
-    """What a grid found, its cells, the best first, and where to look next."""
-    table = cell_lines(result, best_first(result))
-    return fitting([grid_words.finding(result)], table, where_next(result.record.name))
-
-
 def of_study(name: str, cells: Cells) -> str:
     """The table of a sensitivity study, and where to look next."""
     said = "Test accuracy and MB per round with one kind of layer personal, alone and with the head"
     places = where_next(name)[:-1]  # `report` is for comparisons
     return fitting([f"{said}."], [list(HEADS), *rows(cells)], places)
+
+
+def of_grid(result: GridResult) -> str:
+    """What the grid found, its cells, the best first, and where to look next."""
+    shown = columns(result)
+    cells = [[column.text(cell) for column in shown] for cell in best_first(result)]
+    told = [grid_status(result), grid_finding(result)]
+    return fitting(
+        told, [[column.title for column in shown], *cells], where_next(result.record.name)
+    )
 
 
 def where_next(name: str, *first: str, more: Iterable[str] = ()) -> list[str]:

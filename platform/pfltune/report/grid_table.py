@@ -49,15 +49,10 @@ def best_first(result: GridResult) -> list[GridCell]:
 
 def markdown_table(result: GridResult) -> str:
     """For a README."""
-    told = markdown(cell_lines(result, result.cells))
-    return "\n".join((told, accuracy_note(result) + "\n"))
-
-
-def cell_lines(result: GridResult, cells: Iterable[GridCell]) -> list[list[str]]:
-    """What the columns show of cells, the headings first."""
     shown = columns(result)
-    heads = [column.title for column in shown]
-    return [heads, *([column.text(cell) for column in shown] for cell in cells)]
+    lines = [[column.title for column in shown]]
+    lines += [[column.text(cell) for column in shown] for cell in result.cells]
+    return "\n".join((markdown(lines), accuracy_note(result) + "\n"))
 
 
 def latex_table(result: GridResult) -> str:

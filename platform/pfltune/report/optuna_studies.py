@@ -167,9 +167,7 @@ def _attributes(result: ComparisonResult, method: MethodResult) -> dict[str, Any
         "confirm/seeds": len(method.runs) or None,
         f"confirm/{figures.VAL.name}": method.mean(VAL) if method.runs else None,
         f"confirm/{figures.TEST.name}": method.mean(TEST) if method.runs else None,
-        f"confirm/{figures.TEST_STD_SEEDS.name}": method.std(TEST)
-        if len(method.runs) > 1
-        else None,
+        f"confirm/{figures.TEST_STD_SEEDS.name}": method.std(TEST) if several else None,
     }
     return {IDENTITY: result.id} | {name: v for name, v in known.items() if v is not None}
 
