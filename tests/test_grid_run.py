@@ -70,7 +70,8 @@ def grid_of(place, name, rates, *words):
 @pytest.fixture(scope="module")
 def asked(place):
     """What four commands found, each with the rounds that it trained."""
-    search = ["--trials", "2", "--generation", "1", "--seeds", "1", "--json"]
+    search = ["--trials", "2", "--generation", "1", "--seeds", "1"]
+    search += ["--finalist-seeds", "1", "--json"]
     return {
         "one": (grid_of(place, "one", "0.1"), counted(place)),
         "two": (grid_of(place, "two", "0.05,0.1"), counted(place)),

@@ -76,7 +76,7 @@ def test_its_own_knob_is_shown_beside_the_inherited_one(beside):
     shown = beside(PFLTUNE, "methods", NAME)
     assert shown.startswith("LG-FedAvg\n")
     knobs, _, searched = shown.partition("\nsearched")
-    rows = {line.split()[0]: line for line in knobs.splitlines() if line}
+    rows = {line.split()[0]: line for line in knobs.splitlines() if line.strip()}
     assert rows["lr"].split()[:5] == ["lr", "0.01", "0.0001", "to", "1"]
     assert re.match(r"shared_blocks +0 +0 to 12 +last blocks shared", rows["shared_blocks"])
     assert "shared_blocks" in searched
