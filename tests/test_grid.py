@@ -4,6 +4,7 @@ import csv
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -354,11 +355,16 @@ def test_sentences_hold_for_one_cell_one_seed_and_for_none(tmp_path):
     assert [cell.state for cell in lost.cells] == [*["finished"] * 4, "failed", "finished"]
 
 
-def test_a_best_value_at_an_edge_is_told_and_one_of_two_is_none(tmp_path):
+LIMITS = {"fedperfix": {"prefix_length": (1.0, 100.0)}}
+
+
+def test_a_best_value_at_an_edge_is_told_unless_it_is_of_two_or_there_is_no_beyond(tmp_path):
     over = {"prefix_length": (4, 16, 1), "lr": (0.03, 0.01)}
     assert edges(found(tmp_path / "a", over)) == []
     (edge,) = edges(found(tmp_path / "b", over, lambda m, at, n: 0.5 + at["prefix_length"] / 99))
     assert edge.startswith("The best prefix_length, 16, is the highest of the grid")
+    low = found(tmp_path / "c", over, lambda m, at, n: 0.5 - at["prefix_length"] / 99)
+    assert edges(replace(low, record=low.record.model_copy(update={"limits": LIMITS}))) == []
 
 
 def test_a_map_has_mean_and_error_in_each_cell_and_marks_the_best(tmp_path):

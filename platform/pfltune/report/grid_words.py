@@ -100,15 +100,16 @@ def accuracy_note(result: GridResult) -> str:
 
 
 def edges(result: GridResult) -> list[str]:
-    """Knobs whose lowest or highest value the best cell has, where that may be no accident."""
+    """Knobs whose lowest or highest value the best cell has, where a wider grid could go on."""
     best = result.best
     if best is None:
         return []
+    limits = result.record.limits.get(best.method, {})
     return [
         f"The best {knob}, {written(best.at[knob])}, is the {end} of the grid: a wider one may "
         "hold a better cell, and trains only what is new."
         for knob, values in result.over.items()
-        if (end := _end(values, best.at[knob]))
+        if best.at[knob] not in limits.get(knob, ()) and (end := _end(values, best.at[knob]))
     ]
 
 

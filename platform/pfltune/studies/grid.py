@@ -51,6 +51,7 @@ class GridJob(CellsJob):
             "titles": {short_name(m): title_in(self.titles, m) for m in self.plan.methods},
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
             "budget": self.budget,
+            "limits": {short_name(m): self._limits(m) for m in self.plan.methods},
         }
 
     def searched(self) -> dict[str, tuple[Knob, ...]]:
@@ -94,9 +95,16 @@ class GridJob(CellsJob):
         """The knobs that it is over."""
         return tuple(self.budget.over)
 
+    def _limits(self, method: str) -> dict[str, list[float | None]]:
+        """The lowest and highest value that each knob of the grid can have."""
+        knobs = self._knobs(method)
+        return {name: [knobs[name].low, knobs[name].high] for name in self.budget.over}
+
+    def _knobs(self, method: str) -> dict[str, Knob]:
+        return {**knobs_of(find_method(method)), **setting_knobs(self.scenario.protocol)}
+
     def _axes(self, method: str) -> Iterator[Knob]:
-        over = self.budget.over
-        knobs = {**knobs_of(find_method(method)), **setting_knobs(self.scenario.protocol)}
+        over, knobs = self.budget.over, self._knobs(method)
         for name, values in over.items():
             when = {other: value for other, value in knobs[name].when.items() if other in over}
             yield replace(knobs[name], choices=values, low=None, high=None, log=False, when=when)
