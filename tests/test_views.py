@@ -122,7 +122,7 @@ def test_an_extended_comparison_gets_the_views_of_its_new_methods(cold_store, tm
 
     def again(views):
         runs = Runs(store, "grown", record.id, {"scenario": "digits"}, {}, {}, (), views=views)
-        runs.open()
+        list(runs.open())
         return store.client.get_experiment(runs.experiment).tags
 
     tags = again(Views("compare", {METHOD: SPACE, "beta": (LR,)}))

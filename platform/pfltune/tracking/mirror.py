@@ -189,7 +189,8 @@ class Mirror:
 
     def _write(self) -> None:
         self._settle()
-        self._runs.open()
+        for _ in self._runs.open():
+            self._progressed()
         at_once = self._closing or bool(self._commands)
         for trial in list(self._trials.values()):
             if at_once or trial.due <= time.monotonic():

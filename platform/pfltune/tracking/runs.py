@@ -99,15 +99,20 @@ class Runs:
         self._points: dict[str, set[tuple[str, int]]] = {}
         self.experiment = ""
 
-    def open(self) -> None:
-        """Find or make the experiment, its own run and the methods'; nothing if that is done."""
+    def open(self) -> Iterator[str]:
+        """Find or make the experiment, its own run and the methods', whose names it gives.
+
+        Nothing if that is done. Only who goes through all of it has all opened.
+        """
         if self._found is None:
             self._look_up()
         if not self._is_open(ALL):
             self._open_own()
+            yield ALL
         for method, title in self._parents.items():
             if not self._is_open(method):
                 self._open_method(method, title)
+                yield method
         if self._system and not self.is_whole(ALL):
             self._system.watch(self._ids[ALL])
 
