@@ -229,7 +229,11 @@ def test_every_advice_is_a_command_as_it_stands(tuned):
     at_the_edge = Tuning([edge, *trials[1:]], 0, test=(0.9,), fixed={"prefix": "tokens"})
     many = tuned(Tuning(grown(15), 7, test=(0.6,)))
     found = replace(many, learned=learned(many, surrogate=object()))
-    for step in (advice(tuned(at_the_edge)), advice(tuned(chosen())), advice(found)):
+    equals = (Equal(tried(3, 0.59), "paired over 3 seeds, p = 0.41"),)
+    several = replace(many, learned=learned(many, surrogate=object(), equals=equals))
+    steps = [advice(each) for each in (tuned(at_the_edge), tuned(chosen()), several, found)]
+    assert [step.command.split()[1] for step in steps] == ["tune", "extend", "grid", "compare"]
+    for step in steps:
         program, name, *words = shlex.split(step.command)
         assert program == "pfltune"
         with click.Context(root, info_name=program) as above:
