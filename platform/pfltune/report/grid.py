@@ -17,10 +17,9 @@ from pfltune.ranking import best_place
 from pfltune.record import Grid, Record
 from pfltune.registry import short_name
 from pfltune.report.paired_seeds import Gap, gaps
-from pfltune.report.results import TEST, ToldTrial, find_record, told_trials
+from pfltune.report.results import TEST, ToldTrial, begun_journal, find_record, told_trials
 from pfltune.text import plain
 from pfltune.ties import settled
-from pfltune.tracking.journal import Journal
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,9 +190,7 @@ def read_grid(results: Path, name: str) -> GridResult:
     record = find_record(results, name)
     if not isinstance(record.budget, Grid):
         raise UserError(f"{name!r} is no grid: it was run by pfltune {record.command}")
-    journal = Journal(results / name / record.journal, record.seal)
-    if not journal.events:
-        raise UserError(journal.damage or f"{name!r} has not begun yet")
+    journal = begun_journal(results / name, record)
     trials, endings = told_trials(journal.events)
     cells = [
         cell

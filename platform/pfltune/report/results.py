@@ -340,9 +340,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
     record = find_record(results, name)
     if not isinstance(record.budget, Budget):
         raise UserError(f"{name!r} is no comparison: it was run by pfltune {record.command}")
-    journal = Journal(results / name / record.journal, record.seal)
-    if not journal.events:
-        raise UserError(journal.damage or f"{name!r} has not begun yet")
+    journal = begun_journal(results / name, record)
     trials, endings = told_trials(journal.events)
     methods = [
         _method(
@@ -363,6 +361,18 @@ def read_results(results: Path, name: str) -> ComparisonResult:
         journal.damage or "",
         record.measures,
     )
+
+
+def begun_journal(folder: Path, record: Record) -> Journal:
+    """The journal of what has begun, in its folder.
+
+    Raises:
+        UserError: it has not begun yet, or nothing of the journal can be read.
+    """
+    journal = Journal(folder / record.journal, record.seal)
+    if not journal.events:
+        raise UserError(journal.damage or f"{folder.name!r} has not begun yet")
+    return journal
 
 
 def ranked(methods: Iterable[MethodResult]) -> tuple[MethodResult, ...]:
