@@ -44,6 +44,7 @@ from pfltune.report.writer import write_report
 from pfltune.running.folder_lock import locked
 from pfltune.running.job import Job, Progress, Voice, Watched, once
 from pfltune.running.session import House, Ran, run_sessions
+from pfltune.running.sitting import way_back
 from pfltune.scenario import Scenario
 from pfltune.search.plan import Plan
 from pfltune.studies import begin
@@ -264,10 +265,10 @@ def grid(
     with released():
         job = begin.grid(given)
         run(job, given, view)
-    view.voice.tell("Writing the report")
-    found = GridResults(write_grid(job.results, job.name), job.folder)
-    view.show(found)
-    attach_grid(job.results, found.result, found.report.parent, view.voice.warn)
+    with _reporting(job, view):
+        found = GridResults(write_grid(job.results, job.name), job.folder)
+        view.show(found)
+        attach_grid(job.results, found.result, found.report.parent, view.voice.warn)
     if not found.result.shown:
         raise Halted("no cell has a figure: every trial failed")
     return found
@@ -297,11 +298,12 @@ def sensitivity(
     with released():
         job = begin.study(given)
         record = run(job, given, view)
-    found = SensitivityResults(record, job.folder, study_trials(record, job.folder))
-    write_sensitivity(record, found.cells, job.folder)
-    view.show(found)
-    told = Attachment(of_study(job.name, found.cells), found.table.reset_index())
-    attach(job.results, job.name, record.id, told, found.report, view.voice.warn)
+    with _reporting(job, view):
+        found = SensitivityResults(record, job.folder, study_trials(record, job.folder))
+        write_sensitivity(record, found.cells, job.folder)
+        view.show(found)
+        told = Attachment(of_study(job.name, found.cells), found.table.reset_index())
+        attach(job.results, job.name, record.id, told, found.report, view.voice.warn)
     if not found.cells:
         raise Halted("no part has a figure: every trial failed")
     return found
@@ -518,10 +520,10 @@ def reported(job: Job, view: View, pair: Pair | None = None) -> Results:
         TrackingError: MLflow cannot be told.
         Halted: no method has a figure.
     """
-    view.voice.tell("Writing the report")
-    found = results_of(write_report(job.results, job.name, pair=pair), job.folder, pair=pair)
-    view.show(found)
-    attach_report(job.results, found.analysis, job.folder / "report", view.voice.warn)
+    with _reporting(job, view):
+        found = results_of(write_report(job.results, job.name, pair=pair), job.folder, pair=pair)
+        view.show(found)
+        attach_report(job.results, found.analysis, job.folder / "report", view.voice.warn)
     if not found.result.confirmed:
         raise Halted("no method has a figure: every trial failed")
     return found
@@ -547,7 +549,8 @@ def swept(plan: Sweep, given: Mapping[str, Any], view: View) -> SweepResults:
             plan.write(results / plan.name)
             ran = run_sessions(_watched(plan, jobs, view), _house(results, given, view))
     failures |= {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
-    return _reported_sweep(plan, results, [r for r in ran if r.record], failures, view)
+    with _reporting(jobs[0], view):
+        return _reported_sweep(plan, results, [r for r in ran if r.record], failures, view)
 
 
 def _watched(plan: Sweep, jobs: Sequence[Comparison], view: View) -> list[Watched]:
@@ -561,7 +564,6 @@ def _watched(plan: Sweep, jobs: Sequence[Comparison], view: View) -> list[Watche
 def _reported_sweep(
     plan: Sweep, results: Path, ran: Sequence[Ran], failures: Mapping[str, str], view: View
 ) -> SweepResults:
-    view.voice.tell("Writing the reports")
     cells = [results_of(write_report(results, each.job.name), each.job.folder) for each in ran]
     found = SweepResults(read_sweep_result(results, plan, failures), results / plan.name)
     write_sweep(found.found, results)
@@ -597,6 +599,17 @@ def resumable(command: str, name: str) -> Iterator[None]:
         raise Halted(f"a method or library called sys.exit({error.code!r})") from error
     except (KeyboardInterrupt, Halted, TrackingError) as error:
         error.add_note(f"What is done is kept. Go on with: pfltune.{command}(resume={name!r})")
+        raise
+
+
+@contextmanager
+def _reporting(job: Job, view: View) -> Iterator[None]:
+    """Say that a report is written; who interrupts that is told how it is written after all."""
+    view.voice.tell("Writing the report")
+    try:
+        yield
+    except KeyboardInterrupt:
+        view.voice.tell(way_back(job))
         raise
 
 
