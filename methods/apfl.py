@@ -40,7 +40,7 @@ class APFL(Method):
         """The mixed model v̄ predicts."""
         return {n: self._mixed(w, personal, n) for n, w in down.items()}
 
-    def objective(self, loss: Loss, params: Tensors, anchor: Tensors) -> Tensor:
+    def objective(self, loss: Loss, params: Tensors, context: Tensors) -> Tensor:
         """f_i(w) + f_i(v̄) with w fixed in v̄: its gradients are the two steps of the paper."""
         w = {n: p for n, p in params.items() if not n.startswith(OWN)}
         fixed = {n: p.detach() for n, p in w.items()}

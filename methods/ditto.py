@@ -32,9 +32,9 @@ class Ditto(Method):
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """Both models, one after the other."""
         w = work.fit(down, self.phases())
-        v = work.fit(personal, self.phases(), self.objective, anchor=down)
+        v = work.fit(personal, self.phases(), self.objective, context=down)
         return Update(upload=w, personal=v, weight=work.samples)
 
-    def objective(self, loss: Loss, params: Tensors, anchor: Tensors) -> Tensor:
+    def objective(self, loss: Loss, params: Tensors, context: Tensors) -> Tensor:
         """The personal model's loss, and its pull towards the shared model."""
-        return loss(params) + self.lam / 2 * squared_distance(params, anchor)
+        return loss(params) + self.lam / 2 * squared_distance(params, context)

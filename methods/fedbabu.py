@@ -20,6 +20,7 @@ class FedBABU(Method):
     """
 
     title = "FedBABU"
+    family = "partial"
 
     finetune_epochs: int = knob(5, low=1, high=50, log=True, doc="epochs of the head alone")
 

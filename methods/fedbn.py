@@ -19,6 +19,7 @@ class FedBN(Method):
     """
 
     title = "FedBN"
+    family = "partial"
 
     def personal_part(self, model: nn.Module) -> Iterable[str]:
         """Every normalisation layer."""

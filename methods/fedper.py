@@ -18,6 +18,7 @@ class FedPer(Method):
     """
 
     title = "FedPer"
+    family = "partial"
 
     def personal_part(self, model: nn.Module) -> Iterable[str]:
         """The classification head."""

@@ -31,6 +31,7 @@ class FedPerfix(Method):
     """
 
     title = "FedPerfix"
+    family = "partial"
     published_payload = "98 %"
 
     prefix: str = knob(

@@ -19,6 +19,6 @@ class FedProx(Method):
 
     mu: float = knob(0.01, low=0.0, high=10.0, doc="weight μ of the proximal term")
 
-    def objective(self, loss: Loss, params: Tensors, anchor: Tensors) -> Tensor:
+    def objective(self, loss: Loss, params: Tensors, context: Tensors) -> Tensor:
         """The loss, and the pull towards the model that was downloaded."""
-        return loss(params) + self.mu / 2 * squared_distance(params, anchor)
+        return loss(params) + self.mu / 2 * squared_distance(params, context)

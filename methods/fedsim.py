@@ -21,6 +21,7 @@ class FedSim(Method):
     """
 
     title = "FedSim"
+    family = "partial"
 
     personal: str = knob(
         "head", examples=("head,attn", "blocks.1"), doc="the personal part v, words with commas"

@@ -23,6 +23,7 @@ class FedVPT(Method):
     """
 
     title = "FedVPT"
+    family = "parameter-efficient"
     deep: ClassVar[bool] = False
 
     lr: float = knob(0.25, low=1e-4, high=1.0, log=True, doc="learning rate of prompts and head")

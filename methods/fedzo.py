@@ -31,6 +31,7 @@ class FedZO(Method):
     """
 
     title = "FedZO"
+    family = "forward only"
     needs_float32 = True  # the losses that it compares differ in the third decimal
 
     lr: float = knob(0.005, low=1e-4, high=1.0, log=True, doc="Adam's rate for the prompts")

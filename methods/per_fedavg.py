@@ -27,7 +27,7 @@ class PerFedAvg(Method):
         """Two batches for each step."""
         return (Phase("all", self.lr, batches=2),)
 
-    def objective(self, loss: Loss, params: Tensors, anchor: Tensors) -> Tensor:
+    def objective(self, loss: Loss, params: Tensors, context: Tensors) -> Tensor:
         """The loss on D′ after an inner step on D."""
         inner = gradient(loss, params)
         return loss({n: p - self.inner_lr * inner[n] for n, p in params.items()}, batch=1)

@@ -24,6 +24,7 @@ class PersonalAdapters(Method):
     """
 
     title = "Personal adapters"
+    family = "partial"
 
     bottleneck: int = knob(256, low=1, high=1024, log=True, doc="inner width m of an adapter")
 

@@ -21,6 +21,7 @@ class PersonalPrompts(Method):
     """
 
     title = "Personal prompts"
+    family = "partial"
 
     prompts: int = knob(10, low=1, high=200, log=True, doc="number of prompts K per block")
 

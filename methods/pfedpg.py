@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pfltune.knobs import knob
-from pfltune.method import LocalWork, Start, Tensors, Update
+from pfltune.method import LocalWork, ServerWork, Start, Tensors, Update
 
 from ._prompts import PROMPTS
 from .fedvpt import FedVPT
@@ -56,9 +56,9 @@ class PFedPG(FedVPT):
         """Local SGD on prompts and head; the change of the prompts goes up."""
         update = super().train(work, down, personal)
         change = {PROMPTS: update.upload[PROMPTS] - down[PROMPTS]}
-        return Update(upload=change, personal=update.personal, weight=update.weight)
+        return Update(change, update.personal, update.weight, change=True)
 
-    def aggregate(self, server: Tensors, uploads: Iterable[Update]) -> Tensors:
+    def aggregate(self, server: Tensors, uploads: Iterable[Update], work: ServerWork) -> Tensors:
         """One SGD step on W, P_base and every d_n that took part, by the chain rule through G."""
         with torch.enable_grad():
             leaves = {name: t.detach().clone().requires_grad_() for name, t in server.items()}

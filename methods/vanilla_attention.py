@@ -18,6 +18,7 @@ class VanillaAttention(Method):
     """
 
     title = "Vanilla Attention"
+    family = "partial"
     published_payload = "66 %"
 
     def personal_part(self, model: nn.Module) -> Iterable[str]:

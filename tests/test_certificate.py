@@ -34,10 +34,10 @@ class Fragile(Method):
 
     mood: str = knob("calm", choices=("calm", "angry"), doc="whether it breaks")
 
-    def aggregate(self, server, updates):
+    def aggregate(self, server, updates, work):
         if self.mood == "angry":
             raise RuntimeError("it broke")
-        return super().aggregate(server, updates)
+        return super().aggregate(server, updates, work)
 '''
 SPACE = """
 search:

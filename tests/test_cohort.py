@@ -124,7 +124,7 @@ def test_an_objective_that_cannot_be_mapped_is_trained_one_by_one(
     ground, state_of, differing, caplog
 ):
     class Looking(Method):
-        def objective(self, loss, params, anchor):
+        def objective(self, loss, params, context):
             value = loss(params)
             return value * 2 if value.item() > 1 else value
 

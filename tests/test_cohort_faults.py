@@ -8,7 +8,7 @@ from torch import nn
 
 from pfltune.data.images import Preprocessing
 from pfltune.federation.compute import Compute
-from pfltune.federation.stacked import _descend
+from pfltune.federation.descent import Descent
 from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Method, Phase, Update, weighted_mean
 from pfltune.methods.fedper import FedPer
@@ -103,5 +103,5 @@ def test_a_gradient_of_a_client_that_waits_may_be_infinite():
     """It was taken on another's images, at rates that its own may not bear."""
     leaves = [torch.ones(2, 3)]
     grads = (torch.tensor([[1.0] * 3, [float("inf"), float("nan"), 1e38]]),)
-    _descend(leaves, grads, Phase("all", 0.5, weight_decay=0.1), torch.tensor([True, False]))
+    Descent(leaves, 0.5, 0.1, None).step(grads, torch.tensor([True, False]))
     assert torch.equal(leaves[0], torch.tensor([[1 - 0.5 * 1.1] * 3, [1.0] * 3]))

@@ -158,9 +158,9 @@ def test_deterministic_kernels_are_asked_of_torch_and_change_nothing_on_a_cpu(
     asked = []
 
     class Asking(FedPer):
-        def aggregate(self, server, uploads):
+        def aggregate(self, server, uploads, work):
             asked.append(torch.are_deterministic_algorithms_enabled())
-            return super().aggregate(server, uploads)
+            return super().aggregate(server, uploads, work)
 
     plain = run_trial(FedPer()).metrics
     trial = FederatedTrial(Asking(), federation, 0, Compute(deterministic=True))

@@ -15,6 +15,7 @@ from torch import nn
 
 from pfltune import parts
 from pfltune.data.images import Images, Preprocessing
+from pfltune.data.split import ClientSplit
 from pfltune.errors import Diverged, UserError
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.evaluation import Counts, Evaluation, Selection, exact_mean, summary
@@ -22,7 +23,7 @@ from pfltune.federation.federation import Rounds
 from pfltune.federation.local import LocalTrainer
 from pfltune.federation.roles import roles_of, tensors_of
 from pfltune.federation.trial import FederatedTrial
-from pfltune.federation.work import ClientWork
+from pfltune.federation.work import ClientWork, ServerRound
 from pfltune.method import Method, Phase, Update, squared_distance
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedper import FedPer
@@ -77,7 +78,7 @@ def test_uploads_arrive_in_the_order_of_the_clients(make_federation, monkeypatch
     arrived = []
 
     class Noting(Method):
-        def aggregate(self, server, uploads):
+        def aggregate(self, server, uploads, work):
             arrived.extend(update.client for update in uploads)
             return server
 
@@ -88,7 +89,7 @@ def test_uploads_arrive_in_the_order_of_the_clients(make_federation, monkeypatch
 
 def test_clients_train_even_if_the_server_ignores_them(federation, state_of, differing):
     class Deaf(FedPer):
-        def aggregate(self, server, uploads):
+        def aggregate(self, server, uploads, work):
             return server
 
     trial = FederatedTrial(Deaf(lr=0.1), federation, seed=0)
@@ -233,7 +234,7 @@ def test_a_learning_rate_that_blows_up_is_reported_as_diverged(make_federation):
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_an_objective_that_is_not_finite_is_reported_as_diverged(value, federation):
     class Broken(Method):
-        def objective(self, loss, params, anchor):
+        def objective(self, loss, params, context):
             return loss(params) + value * sum((p - 1).square().sum() for p in params.values())
 
     with pytest.raises(Diverged, match=r"nan.*round 1"):
@@ -247,8 +248,8 @@ def test_a_last_step_that_ends_in_nan_is_reported_as_diverged(make_federation):
     """
 
     class Broken(Method):
-        def objective(self, loss, params, anchor):
-            return loss(params) + squared_distance(params, anchor).sqrt()
+        def objective(self, loss, params, context):
+            return loss(params) + squared_distance(params, context).sqrt()
 
     trial = FederatedTrial(Broken(), make_federation(rounds=1, batch_size=64), seed=0)
     with pytest.raises(Diverged):
@@ -320,10 +321,11 @@ def test_dropout_goes_on_after_a_resume_as_it_would_have(
 def test_dropout_differs_between_clients_rounds_and_steps_but_not_between_fits():
     model = nn.Sequential(nn.Dropout(0.5), Flat())
     desk = Bench(model)
-    same = torch.zeros(8, dtype=torch.int64)  # one image eight times: no order of data shows
+    eight_times = torch.zeros(8, dtype=torch.int64)  # one image: no order of data shows
+    same = ClientSplit(eight_times, torch.arange(0), None)
 
     def last_loss(client, number, fits=1, epochs=1):
-        work = ClientWork(desk.trainer, "training", number, client, same)
+        work = ClientWork(desk.trainer, "training", number, client, same, 3)
         for _ in range(fits):
             work.fit(desk.start, [Phase("all", 0.0, epochs)])
         return round(work.losses[-1].item(), 5)
@@ -394,7 +396,8 @@ class Bench:
         self.start = tensors_of(model, (*self.roles.shared, *self.roles.personal))
         rules = Rounds(rounds=1, sampled_clients=1, local_epochs=2, batch_size=batch_size)
         self.trainer = LocalTrainer(model, self.roles, self.images, rules, seed=4)
-        self.work = ClientWork(self.trainer, "training", 1, 0, torch.arange(20))
+        every = ClientSplit(torch.arange(20), torch.arange(0), None)
+        self.work = ClientWork(self.trainer, "training", 1, 0, every, 3)
 
     def batches(self, epochs):
         """The order as documented: key (seed, "training/order", round, client, epoch)."""
@@ -632,7 +635,7 @@ def test_a_shared_batchnorm_returns_its_statistics_and_leaves_the_model_alone():
 def test_statistics_are_averaged_in_their_own_type():
     """(1·2 + 3·6) / 4 = 5 batches, an integer as before."""
     uploads = [Update({"n": torch.tensor(2)}, {}, 1), Update({"n": torch.tensor(6)}, {}, 3)]
-    server = Method().aggregate({"n": torch.tensor(0)}, iter(uploads))
+    server = Method().aggregate({"n": torch.tensor(0)}, iter(uploads), ServerRound(0, 1, 2))
     assert server["n"] == 5
     assert server["n"].dtype == torch.int64
 
@@ -721,7 +724,7 @@ class Beside(Method):
     def phases(self):
         return (Phase("personal", self.lr),)
 
-    def objective(self, loss, params, anchor):
+    def objective(self, loss, params, context):
         return sum(t.square() for n, t in params.items() if n == "beside.number")
 
     def train(self, work, down, personal):

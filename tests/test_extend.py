@@ -19,10 +19,10 @@ from pfltune.methods.fedavg import FedAvg
 class Counted(FedAvg):
     """Federated averaging that writes down each round that it trains."""
 
-    def aggregate(self, server, uploads):
+    def aggregate(self, server, uploads, work):
         with Path({path!r}).open("a") as file:
             file.write(f"{{self.lr}}\\n")
-        return super().aggregate(server, uploads)
+        return super().aggregate(server, uploads, work)
 '''
 ROUNDS = 2
 SMALL = {

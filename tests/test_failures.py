@@ -87,7 +87,7 @@ class Failing(Method):
 
     mode: str = knob("work", choices=MODES, doc="what happens")
 
-    def objective(self, loss, params, anchor):
+    def objective(self, loss, params, context):
         return float("nan") * loss(params) if self.mode == "diverge" else loss(params)
 
     def train(self, work, down, personal):
@@ -98,7 +98,7 @@ class Failing(Method):
                 time.sleep(0.01)
         return super().train(work, down, personal)
 
-    def aggregate(self, server, uploads):
+    def aggregate(self, server, uploads, work):
         """Called once a round; who fails once does so in the second, after a checkpoint."""
         count = HERE / self.mode
         calls = int(count.read_text()) + 1 if count.exists() else 1
@@ -109,7 +109,7 @@ class Failing(Method):
             raise MemoryError("no room for a stranger")
         if self.mode == "lack GPU memory once" and calls == 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
-        return super().aggregate(server, uploads)
+        return super().aggregate(server, uploads, work)
 '''
 REASONS = {
     "diverge": "loss was nan in round 1",
@@ -386,13 +386,13 @@ SHARES = Path(__file__).with_suffix(".shares")
 class Greedy(Method):
     """It needs half a GPU."""
 
-    def aggregate(self, server, uploads):
+    def aggregate(self, server, uploads, work):
         share = ray.get_runtime_context().get_assigned_resources()["GPU"]
         with SHARES.open("a") as file:
             file.write(f"{share:g}\\n")
         if share < 0.5:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
-        return super().aggregate(server, uploads)
+        return super().aggregate(server, uploads, work)
 '''
 
 

@@ -11,11 +11,9 @@ client c, n_c the number of its training samples, η the learning rate. Autograd
 
 import pytest
 import torch
-import torch.nn.functional as F
-from byhand import HEAD, assert_same, flat, gradients, well_conditioned
-from torch.func import functional_call
+from byhand import HEAD, well_conditioned
+from replay import ALL, ATTN, LR, MLP, MOVED, NORM, ByHand, furthest, split
 
-from pfltune.federation.trial import FederatedTrial
 from pfltune.methods.apfl import APFL
 from pfltune.methods.ditto import Ditto
 from pfltune.methods.fedalt import FedAlt
@@ -29,119 +27,6 @@ from pfltune.methods.fedsim import FedSim
 from pfltune.methods.local import Local
 from pfltune.methods.per_fedavg import PerFedAvg
 from pfltune.methods.vanilla_attention import VanillaAttention
-from pfltune.randomness import torch_rng
-
-LR = 0.1
-SEED = 3  # client 3 takes part in both rounds, client 2 in none
-TOLERANCE, MOVED = 1e-6, 1e-4
-
-
-def both(*layers):
-    return tuple(f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias"))
-
-
-ATTN = both("blocks.0.attn.qkv", "blocks.0.attn.proj", "blocks.1.attn.qkv", "blocks.1.attn.proj")
-MLP = both("blocks.0.mlp.fc1", "blocks.0.mlp.fc2", "blocks.1.mlp.fc1", "blocks.1.mlp.fc2")
-NORM = both("blocks.0.norm1", "blocks.0.norm2", "blocks.1.norm1", "blocks.1.norm2", "norm")
-ALL = ("cls_token", "pos_embed", *both("patch_embed.proj"), *ATTN, *MLP, *NORM, *HEAD)
-
-
-class ByHand:
-    """What the papers presuppose, on the tiny federation: batches, ∇f_c, rounds, the mean."""
-
-    def __init__(self, federation):
-        self.federation = federation
-        self.model = federation.build_backbone(SEED)
-        self.start = {name: t.clone() for name, t in self.model.state_dict().items()}
-
-    def batches(self, number, client, epochs=None, *, purpose="training", stream=()):
-        """The sample indices of each step of the client in round ``number``, epoch after epoch.
-
-        The order of an epoch has the key (seed, purpose/order, round, client, epoch[, stream]).
-        """
-        mine, protocol = self.federation.clients[client].train, self.federation.protocol
-        for epoch in range(protocol.local_epochs) if epochs is None else epochs:
-            rng = torch_rng(SEED, f"{purpose}/order", number, client, epoch, *stream)
-            yield from mine[torch.randperm(len(mine), generator=rng)].split(protocol.batch_size)
-
-    def gradient(self, theta, batch):
-        """∇f_c(θ; B) by name."""
-        data = self.federation.dataset
-        images, labels = data.images[batch].float() / 127.5 - 1, data.labels[batch]
-        return gradients(
-            lambda t: F.cross_entropy(functional_call(self.model, t, (images,)), labels), theta
-        )
-
-    def step(self, theta, batch, names=ALL, lr=LR):
-        """θ ← θ - η·∇f_c(θ; B) for the tensors in ``names``; the others stay."""
-        g = self.gradient(theta, batch)
-        return {n: t - lr * g[n] if n in names else t for n, t in theta.items()}
-
-    def rounds(self, cohorts, server, own, local, predict):
-        """(server, clients, predicting tensors) after the rounds of ``cohorts``.
-
-        ``local(round, client, server, own)`` gives what a client uploads and what it keeps. The
-        server takes Σ_c n_c·upload_c / Σ_c n_c; clients outside the cohort stay as they are.
-        """
-        clients, predicting = [own for _ in self.federation.clients], {}
-        for number, cohort in enumerate(cohorts, start=1):
-            n = {c: len(self.federation.clients[c].train) for c in cohort}
-            back = {c: local(number, c, server, clients[c]) for c in cohort}
-            server = {
-                name: sum(n[c] * back[c][0][name] for c in cohort) / sum(n.values())
-                for name in server
-            }
-            clients = [back[c][1] if c in cohort else kept for c, kept in enumerate(clients)]
-            for c, kept in enumerate(clients):
-                theta = predict(number, c, server, kept)
-                predicting |= {f"round{number}/client{c}/{name}": t for name, t in theta.items()}
-        return server, clients, predicting
-
-    def check(self, method, local, server, own, predict=lambda _, c, u, v: {**u, **v}, fixed=()):
-        """Two rounds of ``method`` equal those of ``local`` from the states ``server`` and ``own``.
-
-        All tensors move, but for those ``fixed`` and those of a client that never takes part.
-        """
-        trial = FederatedTrial(method, self.federation, SEED)
-        cohorts = [trial.sampled_clients(number) for number in (1, 2)]
-        assert cohorts == [[1, 3], [0, 3]], "the seed was chosen for these"
-        expected = self.rounds(cohorts, server, own, local, predict)
-        predicting = spied(trial)
-        before = flat(trial.server, trial.personal)
-        trial.step(), trial.step()
-        found = flat(trial.server, trial.personal)
-        for name, tensor in found.items():
-            still = name.startswith("client2/") or name.partition("/")[2] in fixed
-            moved = (tensor - before[name]).abs().max()
-            assert moved == 0 if still else moved > MOVED, f"{name} moved by {moved}"
-        assert_same(found, flat(*expected[:2]), TOLERANCE)
-        assert_same(predicting, expected[2], TOLERANCE)
-        return trial
-
-
-def spied(trial):
-    """A dictionary that fills with the tensors with which each client predicts in each round."""
-    seen, asked, correct = {}, [], trial._trainer.answers
-
-    def spy(tensors, indices):
-        number, client = divmod(len(asked), len(trial.personal))
-        asked.append(client)
-        seen.update({f"round{number + 1}/client{client}/{n}": t for n, t in tensors.items()})
-        return correct(tensors, indices)
-
-    trial._trainer.answers = spy
-    return seen
-
-
-def split(theta, mine):
-    """The shared tensors u, and the personal tensors v, which ``mine`` names."""
-    u = {name: t for name, t in theta.items() if name not in mine}
-    return u, {name: theta[name] for name in theta if name in mine}
-
-
-def furthest(a, b, names=ALL):
-    """The largest difference between the tensors ``names`` of a and of b."""
-    return max((a[name] - b[name]).abs().max() for name in names)
 
 
 @pytest.fixture(scope="module")

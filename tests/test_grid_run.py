@@ -26,10 +26,10 @@ class Counted(FedAvg):
 
     lr: float = knob(0.1, choices=(0.05, 0.1), doc="rate")
 
-    def aggregate(self, server, uploads):
+    def aggregate(self, server, uploads, work):
         with Path(__file__).with_name("rounds.txt").open("a") as file:
             file.write(".")
-        return super().aggregate(server, uploads)
+        return super().aggregate(server, uploads, work)
 '''
 ROUNDS = 2
 QUICK = ["-o", f"protocol.rounds={ROUNDS}", "-o", "backbone.weights=random"]

@@ -68,8 +68,8 @@ class Hostile(Method):
         self._at("train")
         return update
 
-    def aggregate(self, server, uploads):
-        found = super().aggregate(server, uploads)
+    def aggregate(self, server, uploads, work):
+        found = super().aggregate(server, uploads, work)
         self._at("aggregate")
         return found
 
@@ -141,8 +141,8 @@ def test_the_method_that_changed_something_is_named(caplog):
 def test_a_method_that_draws_globally_is_repeated_as_well(federation):
     @dataclass(frozen=True, kw_only=True)
     class Noisy(Method):
-        def aggregate(self, server, uploads):
-            mean = super().aggregate(server, uploads)
+        def aggregate(self, server, uploads, work):
+            mean = super().aggregate(server, uploads, work)
             return {name: t + 0.01 * np.random.rand() for name, t in mean.items()}
 
     np.random.seed(1)
@@ -156,9 +156,9 @@ def test_a_trial_computes_on_its_own_number_of_threads(federation):
 
     @dataclass(frozen=True, kw_only=True)
     class Counting(Method):
-        def aggregate(self, server, uploads):
+        def aggregate(self, server, uploads, work):
             seen.append(torch.get_num_threads())
-            return super().aggregate(server, uploads)
+            return super().aggregate(server, uploads, work)
 
     outside = torch.get_num_threads()
     FederatedTrial(Counting(), federation, 0, Compute(threads=2)).step()
@@ -228,7 +228,7 @@ def test_a_users_interrupt_is_not_swallowed():
 def test_an_error_in_a_clients_step_says_which_and_when(federation):
     @dataclass(frozen=True, kw_only=True)
     class Failing(Method):
-        def objective(self, loss, params, anchor):
+        def objective(self, loss, params, context):
             raise ValueError("no")
 
     for cohort, clients in ((1, "client 0"), (2, "clients 0, [123]")):

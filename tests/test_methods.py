@@ -8,7 +8,7 @@ from byhand import assert_same
 from pfltune.data.images import Images
 from pfltune.federation.local import LocalTrainer
 from pfltune.federation.roles import roles_of, tensors_of
-from pfltune.federation.work import ClientWork
+from pfltune.federation.work import ClientWork, ServerRound
 from pfltune.method import Update
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedrep import FedRep
@@ -28,7 +28,8 @@ class Desk:
         data = federation.dataset
         images = Images(data.images, data.labels, federation.backbone.image_size)
         trainer = LocalTrainer(model, self.roles, images, federation.protocol, seed=0)
-        self.work = ClientWork(trainer, "training", 1, client, federation.clients[client].train)
+        split, classes = federation.clients[client], federation.dataset.classes
+        self.work = ClientWork(trainer, "training", 1, client, split, classes)
 
 
 def plain_sgd(federation, rounds, lr, seed=0, **options):
@@ -66,14 +67,15 @@ def test_fedavg_takes_the_mean_weighted_by_samples():
         Update({"w": torch.tensor([0.0, 4.0, 8.0])}, {}, weight=1, client=0),
         Update({"w": torch.tensor([4.0, 0.0, -8.0])}, {}, weight=3, client=2),
     ]
-    server = FedAvg().aggregate({"w": torch.full((3,), 100.0)}, iter(uploads))
+    server = FedAvg().aggregate({"w": torch.full((3,), 100.0)}, iter(uploads), ServerRound(0, 1, 2))
     assert server["w"].tolist() == [3.0, 1.0, -4.0]
     assert server["w"].dtype == torch.float32
 
 
 def test_fedavg_without_uploads_keeps_the_server():
     server = {"w": torch.tensor([1.0, 2.0, 3.0])}
-    assert FedAvg().aggregate(server, iter(()))["w"].tolist() == [1.0, 2.0, 3.0]
+    kept = FedAvg().aggregate(server, iter(()), ServerRound(0, 1, 2))
+    assert kept["w"].tolist() == [1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize("client", [0, 3])

@@ -7,6 +7,7 @@ import torch
 from byhand import HEAD, assert_same, flat, gradients, prompted, trained, with_a_head
 
 from pfltune.federation.trial import FederatedTrial
+from pfltune.federation.work import ServerRound
 from pfltune.method import Start, Update
 from pfltune.methods.fedvpt import FedVPT
 from pfltune.methods.pfedpg import PFedPG, generate
@@ -57,7 +58,7 @@ def aggregated(generator, changes, server_lr=0.5):
     uploads = (
         Update({PROMPTS: change}, {}, weight=c + 1, client=c) for c, change in changes.items()
     )
-    return PFedPG(server_lr=server_lr).aggregate(generator, uploads)
+    return PFedPG(server_lr=server_lr).aggregate(generator, uploads, ServerRound(0, 1, 2))
 
 
 # The generator
@@ -150,9 +151,9 @@ def test_k_times_l_floats_travel_each_way(federation):
     uploads = []
 
     class Noting(PFedPG):
-        def aggregate(self, server, updates):
+        def aggregate(self, server, updates, work):
             uploads.extend(list(updates))
-            return super().aggregate(server, iter(uploads))
+            return super().aggregate(server, iter(uploads), work)
 
     trial = FederatedTrial(Noting(prompts=K), federation, seed=0)
     trial.step()

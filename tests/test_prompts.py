@@ -196,9 +196,9 @@ def test_what_travels_are_the_prompts_alone(method, floats, federation):
     uploads = []
 
     class Noting(method):
-        def aggregate(self, server, updates):
+        def aggregate(self, server, updates, work):
             uploads.extend(list(updates))
-            return super().aggregate(server, iter(uploads))
+            return super().aggregate(server, iter(uploads), work)
 
     trial = FederatedTrial(Noting(prompts=K), federation, seed=0)
     metrics = trial.step().metrics

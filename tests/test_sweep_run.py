@@ -21,10 +21,10 @@ from pfltune.methods.fedavg import FedAvg
 class Counted(FedAvg):
     """Federated averaging that writes down each round that it trains."""
 
-    def aggregate(self, server, uploads):
+    def aggregate(self, server, uploads, work):
         with Path({path!r}).open("a") as file:
             file.write("round\\n")
-        return super().aggregate(server, uploads)
+        return super().aggregate(server, uploads, work)
 '''
 SMALL = ["protocol.rounds=2", "protocol.evaluate_every=1", "warm_start.epochs=1"]
 BUDGET = {"trials": 2, "generation": 2, "eta": 2, "seeds": 1}

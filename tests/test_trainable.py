@@ -60,7 +60,7 @@ class Failing(Method):
     [
         ("phases(self)", "sys.exit(0)", "SystemExit: 0"),
         ("train(self, work, down, personal)", "raise ValueError('a\\nb')", "ValueError: a b"),
-        ("aggregate(self, server, uploads)", "1 / 0", "by zero (aggregation, round 1)"),
+        ("aggregate(self, server, uploads, work)", "1 / 0", "by zero (aggregation, round 1)"),
         ("adapt(self)", "return 1 / len(str(self)[:0])", "ZeroDivisionError: division by zero"),
     ],
 )

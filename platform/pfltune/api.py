@@ -605,8 +605,8 @@ def resumable(command: str, name: str) -> Iterator[None]:
 @contextmanager
 def _reporting(job: Job, view: View) -> Iterator[None]:
     """Say that a report is written; who interrupts that is told how it is written after all."""
-    view.voice.tell("Writing the report")
     try:
+        view.voice.tell("Writing the report")
         yield
     except KeyboardInterrupt:
         view.voice.tell(way_back(job))

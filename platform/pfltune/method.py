@@ -1,58 +1,66 @@
-"""The one interface of every federated method.
+"""The one interface of every federated method, and the one door to all that its author needs.
 
 A method is a frozen dataclass of hyperparameters plus hooks over plain data. It holds no state:
 the server's state, the personal state of each client and both payloads are dictionaries of tensors
 that are handed in and out. The base class itself is federated averaging.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from pfltune.figures import Figure
 from pfltune.knobs import knob
+from pfltune.local_work import (
+    Batch,
+    LocalWork,
+    Loss,
+    Objective,
+    Outputs,
+    Phase,
+    ServerWork,
+)
+from pfltune.optimizers import Optimizer, Schedule
+from pfltune.tensors import (
+    Tensors,
+    dot,
+    found_under,
+    gradient,
+    not_under,
+    put_under,
+    squared_distance,
+)
 
-Tensors = dict[str, Tensor]
+__all__ = [
+    "Batch",
+    "LocalWork",
+    "Loss",
+    "Method",
+    "Objective",
+    "Optimizer",
+    "Outputs",
+    "Phase",
+    "Schedule",
+    "ServerWork",
+    "Start",
+    "Tensors",
+    "Update",
+    "dot",
+    "found_under",
+    "gradient",
+    "not_under",
+    "put_under",
+    "squared_distance",
+    "weighted_mean",
+]
 
 
-class Loss(Protocol):
-    """Mean cross-entropy of the client's model on the data of one local step."""
-
-    def __call__(self, tensors: Tensors, batch: int = 0) -> Tensor:
-        """The loss with ``tensors``; what they leave out of the model is as it is now.
-
-        Args:
-            tensors: some of the model's tensors, by name.
-            batch: which of the step's batches, see :attr:`Phase.batches`.
-        """
-
-
-Objective = Callable[[Loss, Tensors, Tensors], Tensor]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of local training: which part moves, at which rate, for how long.
-
-    Attributes:
-        part: ``shared``, ``personal`` or ``all`` of what trains. Tensors that a method keeps beside
-            the model's own, from :meth:`Method.init_client` on, count as personal.
-        lr: learning rate of plain SGD without momentum.
-        epochs: passes over the client's training data; None stands for the scenario's.
-        weight_decay: L2 coefficient added to the gradient.
-        steps: the phase ends after so many local steps; None for no such end.
-        batches: batches drawn for each step, independently of each other.
-    """
-
-    part: Literal["all", "shared", "personal"]
-    lr: float
-    epochs: int | None = None
-    weight_decay: float = 0.0
-    steps: int | None = None
-    batches: int = 1
+Family = Literal["full models", "partial", "parameter-efficient", "forward only"]
+"""The whole model trains and none of it stays alone; a part stays; the backbone is frozen; no
+gradient goes back through it."""
 
 
 @dataclass(frozen=True)
@@ -81,51 +89,15 @@ class Update:
         personal: the client's new personal state, which stays.
         weight: the client's weight in the server's mean, its number of training samples.
         client: the client's index, filled in by the engine.
+        change: whether the upload is a change already, and no new value of what was downloaded;
+            stages of the channel that act on changes ask.
     """
 
     upload: Tensors
     personal: Tensors
     weight: float
     client: int = -1
-
-
-class LocalWork(Protocol):
-    """What the engine offers a method on one client in one round.
-
-    Each call begins anew with the same order of the same batches, so that two models which a client
-    trains in one round meet the same data.
-
-    Attributes:
-        client: index of the client.
-        samples: number of its training samples.
-    """
-
-    @property
-    def client(self) -> int: ...  # noqa: D102
-    @property
-    def samples(self) -> int: ...  # noqa: D102
-
-    def fit(
-        self,
-        start: Tensors,
-        phases: Iterable[Phase],
-        objective: Objective | None = None,
-        anchor: Tensors | None = None,
-    ) -> Tensors:
-        """Train from ``start`` through ``phases``; returns new tensors under the same names.
-
-        Args:
-            start: tensors by name; those that are not the model's are for the objective.
-            phases: what moves, at which rate, for how long.
-            objective: what is minimised, see :meth:`Method.objective`; by default the loss.
-            anchor: handed to the objective; ``start`` if it is left out.
-        """
-
-    def batches(self) -> Iterator[Loss]:
-        """For training loops of one's own: the loss function of each local step of the round."""
-
-    def generator(self) -> torch.Generator:
-        """A CPU generator that is seeded for this client and round."""
+    change: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +113,9 @@ class Method:
 
     published_payload: ClassVar[str] = ""
     """What a paper says that a client sends: a share of FedAvg's, or a count with its backbone."""
+
+    family: ClassVar[Family] = "full models"
+    """What trains and travels, roughly; ``pfltune methods`` lists them by it."""
 
     needs_float32: ClassVar[bool] = False
     """Whether half precision would drown what the method computes with."""
@@ -169,7 +144,7 @@ class Method:
         """Training on the client's own data before each evaluation, thrown away afterwards."""
         return ()
 
-    def objective(self, loss: Loss, params: Tensors, anchor: Tensors) -> Tensor:
+    def objective(self, loss: Loss, params: Tensors, context: Tensors) -> Tensor:
         """The scalar that a local step descends; by default the loss alone.
 
         A pure function of tensors, so that clients can be trained side by side.
@@ -177,7 +152,8 @@ class Method:
         Args:
             loss: the loss as a function of tensors.
             params: the tensors that move in this phase, as they are now.
-            anchor: all tensors as they were when local training began.
+            context: constants of the client, see :meth:`LocalWork.fit`; by default all its tensors
+                as they were when local training began.
         """
         return loss(params)
 
@@ -222,11 +198,14 @@ class Method:
         """
         return {}
 
-    def aggregate(self, server: Tensors, uploads: Iterable[Update]) -> Tensors:
+    def aggregate(self, server: Tensors, uploads: Iterable[Update], work: ServerWork) -> Tensors:
         """The server's next state; by default the mean of the uploads, weighted by samples.
 
-        Uploads arrive one by one, always in the order of the client's index, and each is dropped
-        after use: the cohort is never held twice.
+        Args:
+            server: its state; an optimizer's of its own may be part of it, see :meth:`download`.
+            uploads: arrive one by one, always in the order of the client's index, and each is
+                dropped after use: the cohort is never held twice.
+            work: the round, and draws.
         """
         return weighted_mean(uploads, otherwise=server)
 
@@ -264,14 +243,3 @@ def _widened(value: Tensor) -> Tensor:
 def _narrowed(value: Tensor, dtype: torch.dtype) -> Tensor:
     """Back to the type that travels; of whole numbers the nearest."""
     return (value if dtype.is_floating_point else value.round()).to(dtype)
-
-
-def squared_distance(a: Tensors, b: Tensors) -> Tensor:
-    """‖a − b‖² over the tensors named in ``a``; ``b`` may hold more."""
-    return torch.stack([(value - b[name]).square().sum() for name, value in a.items()]).sum()
-
-
-def gradient(loss: Callable[[Tensors], Tensor], at: Tensors) -> Tensors:
-    """∇loss at the point ``at``, as constants: nothing is differentiated through them."""
-    here = {name: value.detach() for name, value in at.items()}
-    return torch.func.grad(loss)(here)

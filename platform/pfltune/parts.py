@@ -111,21 +111,40 @@ def blocks(
 
 def head(model: nn.Module) -> tuple[str, ...]:
     """The classification head, as timm's ``get_classifier`` names it."""
-    find: Any = getattr(model, "get_classifier", lambda: None)
-    found = find()
-    classifiers = found if isinstance(found, tuple) else (found,)  # DeiT's distilled has two
-    names = [name for name, m in model.named_modules() if name and any(m is c for c in classifiers)]
-    if names:
-        return under(model, *names)
-    raise UserError(
-        f"{type(model).__name__} has no classification head that timm's get_classifier() names"
-    )
+    return under(model, *_classifiers(model))
+
+
+def classifier(model: nn.Module) -> nn.Module:
+    """The one layer that reads features and answers logits.
+
+    Raises:
+        UserError: there is none, or more than one.
+    """
+    names = _classifiers(model)
+    if len(names) > 1:
+        raise UserError(
+            f"{type(model).__name__} has several heads, {', '.join(names)}, so there are no "
+            "features that one head reads"
+        )
+    return model.get_submodule(names[0])
 
 
 def freeze(model: nn.Module, *, but: Collection[str] = ()) -> None:
     """Freeze every parameter except those named in ``but``: they never move and never travel."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in but)
+
+
+def _classifiers(model: nn.Module) -> list[str]:
+    find: Any = getattr(model, "get_classifier", lambda: None)
+    found = find()
+    classifiers = found if isinstance(found, tuple) else (found,)  # DeiT's distilled has two
+    names = [name for name, m in model.named_modules() if name and any(m is c for c in classifiers)]
+    if not names:
+        raise UserError(
+            f"{type(model).__name__} has no classification head that timm's get_classifier() names"
+        )
+    return names
 
 
 def _nothing(_: nn.Module) -> tuple[str, ...]:

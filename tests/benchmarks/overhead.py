@@ -14,6 +14,7 @@ from rows import Row
 
 from pfltune.federation.compute import Compute
 from pfltune.federation.trial import FederatedTrial
+from pfltune.federation.work import ServerRound
 from pfltune.method import Method, Update
 from pfltune.registry import make_method
 
@@ -61,7 +62,8 @@ def aggregation(case: Case, repeats: int) -> Row:
         Update({n: value + torch.randn_like(value) for n, value in server.items()}, {}, 1.0 + c, c)
         for c in range(UPLOADS)
     ]
-    (seconds,) = taking_turns([lambda: Method().aggregate(server, updates)], repeats)
+    work = ServerRound(seed=0, round=1, clients=UPLOADS)
+    (seconds,) = taking_turns([lambda: Method().aggregate(server, updates, work)], repeats)
     name = f"mean of {UPLOADS} uploads of {numbers / 1e6:.1f} M parameters, {case.name}"
     target = "≤ 0.1" if case is VIT_S_224 else ""
     spread = f"{min(seconds):.4f} to {max(seconds):.4f}"

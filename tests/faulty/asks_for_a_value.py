@@ -7,7 +7,7 @@ from pfltune import Method
 class Faulty(Method):
     """A Python if on a tensor."""
 
-    def objective(self, loss, params, anchor):
+    def objective(self, loss, params, context):
         value = loss(params)
         if value > 0.5:  # here
             return 2 * value

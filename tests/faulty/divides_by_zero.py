@@ -7,5 +7,5 @@ from pfltune import Method
 class Faulty(Method):
     """It raises."""
 
-    def objective(self, loss, params, anchor):
+    def objective(self, loss, params, context):
         return loss(params) * (1 / 0)  # here

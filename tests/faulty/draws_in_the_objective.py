@@ -9,6 +9,6 @@ from pfltune import Method
 class Faulty(Method):
     """It draws at each step."""
 
-    def objective(self, loss, params, anchor):
+    def objective(self, loss, params, context):
         noise = torch.rand(())  # here
         return loss(params) * (1 + 0.01 * noise)

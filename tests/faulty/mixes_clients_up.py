@@ -9,7 +9,7 @@ LAST = [0]
 class Faulty(Method):
     """Its objective asks who was begun last."""
 
-    def objective(self, loss, params, anchor):  # here
+    def objective(self, loss, params, context):  # here
         return (1 + LAST[0]) * loss(params)
 
     def train(self, work, down, personal):

@@ -7,6 +7,6 @@ from pfltune import Method
 class Faulty(Method):
     """Its mask depends on the data."""
 
-    def objective(self, loss, params, anchor):
+    def objective(self, loss, params, context):
         bias = params["norm.bias"]
         return loss(params) + bias[bias > 0].sum()  # here

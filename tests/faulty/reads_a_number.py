@@ -7,6 +7,6 @@ from pfltune import Method
 class Faulty(Method):
     """It makes a number of a tensor."""
 
-    def objective(self, loss, params, anchor):
+    def objective(self, loss, params, context):
         value = loss(params)
         return value / max(1.0, value.item())  # here

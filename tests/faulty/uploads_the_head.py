@@ -15,7 +15,7 @@ class Faulty(Method):
         head = update.personal["head.weight"]
         return Update({**update.upload, "extra": head}, update.personal, update.weight)
 
-    def aggregate(self, server, uploads):
+    def aggregate(self, server, uploads, work):
         for _ in uploads:
             pass
         return server

@@ -6,7 +6,6 @@ from typing import TypeVar
 
 import torch
 
-from pfltune.devices import moved
 from pfltune.federation.channel import Channel
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.federation import Federation
@@ -90,5 +89,6 @@ class Crew:
 
     def work(self, client: int, purpose: str, round_number: int) -> ClientWork:
         """One client in one round, see :class:`ClientWork`."""
-        indices = moved(self.federation.clients[client].train, self.device)
-        return ClientWork(self.trainer, purpose, round_number, client, indices)
+        split = self.federation.clients[client]
+        classes = self.federation.dataset.classes
+        return ClientWork(self.trainer, purpose, round_number, client, split, classes)

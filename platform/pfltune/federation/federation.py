@@ -15,6 +15,7 @@ from pfltune.data.split import ClientSplit
 from pfltune.federation.sampling import AnySampler, Sampling, Uniform
 from pfltune.method import Tensors
 from pfltune.metrics import Metric
+from pfltune.optimizers import Optimizer, Schedule
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings
 
@@ -27,6 +28,8 @@ class Rounds(Settings):
     sampler: AnySampler = Field(Uniform(), description="which they are: uniform, or FILE.py:CLASS")
     local_epochs: int = Field(ge=1, description="passes over a client's training data per round")
     batch_size: int = Field(ge=1, description="samples per local step")
+    optimizer: Optimizer = Field(Optimizer(), description="of local training")
+    schedule: Schedule = Field(Schedule(), description="of its learning rate over rounds")
     evaluate_every: int = Field(1, ge=1, description="rounds between evaluations")
     personalise_rounds: int = Field(
         1, ge=1, description="rounds in which an unseen client trains its personal part at the end"

@@ -1,7 +1,10 @@
 """A model as a function of its tensors."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
+from pfltune import parts
 from pfltune.method import Tensors
 
 
@@ -35,3 +38,17 @@ class FunctionalModel:
         finally:
             for (store, key, _), before in zip(places, own, strict=True):
                 store[key] = before
+
+    def with_features(self, tensors: Tensors, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The model's answer, and what its classification head reads, (batch, width).
+
+        Raises:
+            UserError: the model has no one such head.
+        """
+        read: list[Tensor] = []
+
+        def hear(_: Any, args: tuple[Tensor, ...]) -> None:
+            read.append(args[0])
+
+        with parts.classifier(self.model).register_forward_pre_hook(hear):
+            return self(tensors, x), read[-1]

@@ -30,7 +30,7 @@ CAUSES = {
     ),
     "random": (
         "random numbers are drawn inside the objective: draw them in train() from "
-        "work.generator(), and hand them over in start or anchor"
+        "work.generator(), and hand them over in start or context"
     ),
     "inplace": (
         "a tensor that all clients share is written to in place: make a new tensor instead"
@@ -119,9 +119,10 @@ def _differences(a: Fit, b: Fit) -> Iterator[str]:
     if a.objective != b.objective:
         yield (
             "each client hands fit() an objective of its own (a lambda, a partial or a function "
-            "made in train()): hand over a method of the class, and what differs in start or anchor"
+            "made in train()): hand over a method of the class, and what differs in start or "
+            "context"
         )
-    for what, ours, theirs in (("start", a.start, b.start), ("anchor", a.anchor, b.anchor)):
+    for what, ours, theirs in (("start", a.start, b.start), ("context", a.context, b.context)):
         if names := _unlike(ours, theirs):
             yield f"clients hand fit() a {what} of different names or shapes: {names[0]}"
 

@@ -3,16 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pfltune.data.images import Images
 from pfltune.federation.compute import Compute
+from pfltune.federation.descent import Descent
 from pfltune.federation.federation import Rounds
 from pfltune.federation.functional import FunctionalModel
 from pfltune.federation.roles import Roles, is_frozen
-from pfltune.method import Loss, Objective, Phase, Tensors
+from pfltune.federation.step_loss import StepBatch, StepLoss
+from pfltune.method import Objective, Outputs, Phase, Tensors
 
 EVALUATION_BATCHES = 4
 """A batch of evaluation in training batches: without gradients it takes no more memory."""
@@ -57,17 +58,19 @@ class LocalTrainer:
         phases: Iterable[Phase],
         batches: Callable[[Phase], Iterator[tuple[Tensor, ...]]],
         objective: Objective,
-        anchor: Tensors,
+        context: Tensors,
+        round_number: int,
         on_step: Callable[[Tensor], None],
     ) -> Tensors:
-        """Plain SGD from ``start`` through ``phases``; the arguments are left as they are.
+        """Descend from ``start`` through ``phases``; the arguments are left as they are.
 
         Args:
             start: shared and personal tensors by name.
             phases: what moves, at which rate, for how long.
             batches: yields the sample indices of each of a phase's steps, one tensor a batch.
             objective: what each step descends.
-            anchor: handed to the objective.
+            context: handed to the objective.
+            round_number: of the learning rate's schedule.
             on_step: told the objective's value of each step, still on the device.
         """
         self.set_training(True)
@@ -75,29 +78,28 @@ class LocalTrainer:
         for phase in phases:
             moving = {n: tensors[n].requires_grad_() for n in self.moving(phase, tensors)}
             leaves = list(moving.values())
+            descent = self.descent(leaves, phase, round_number)
             for chosen in batches(phase):
-                value = objective(self.loss_on(chosen, tensors), moving, anchor)
-                grads = torch.autograd.grad(value, leaves, materialize_grads=True)
-                descend(leaves, grads, phase)
+                value = objective(self.loss_on(chosen, tensors), moving, context)
+                descent.step(torch.autograd.grad(value, leaves, materialize_grads=True))
                 on_step(value.detach())
             for tensor in leaves:
                 tensor.requires_grad_(False)
         return tensors
 
-    def loss_on(self, batches: tuple[Tensor, ...], rest: Tensors) -> Loss:
+    def descent(self, leaves: list[Tensor], phase: Phase, round_number: int) -> Descent:
+        """What moves ``leaves`` in a phase; the scenario says what the phase leaves open."""
+        return Descent.of(leaves, phase, self.protocol, round_number)
+
+    def loss_on(self, batches: tuple[Tensor, ...], rest: Tensors) -> StepLoss:
         """The mean cross-entropy on ``batches``, read and augmented once, as a function of tensors.
 
         Args:
             batches: the sample indices of each batch.
             rest: the tensors of the client that a caller leaves out.
         """
-        data = [self.images.batch(chosen, training=True) for chosen in batches]
-
-        def loss(tensors: Tensors, batch: int = 0) -> Tensor:
-            x, y = data[batch]
-            return F.cross_entropy(self.logits({**rest, **tensors}, x), y)
-
-        return loss
+        data = (self.images.batch(chosen, training=True) for chosen in batches)
+        return StepLoss([StepBatch(self, rest, x, y) for x, y in data])
 
     def answers(self, tensors: Tensors, indices: Tensor) -> tuple[Tensor, Tensor]:
         """What the model says to the samples ``indices``, and what is right, on the device.
@@ -113,6 +115,16 @@ class LocalTrainer:
                 logits.append(self.logits(tensors, x))
                 labels.append(y)
             return torch.cat(logits), torch.cat(labels)
+
+    def outputs(self, tensors: Tensors, indices: Tensor) -> Outputs:
+        """The same with features, as constants that an objective may be handed."""
+        self.set_training(False)
+        found = []
+        with torch.no_grad():
+            for chosen in indices.split(EVALUATION_BATCHES * self.protocol.batch_size):
+                x, y = self.images.batch(chosen)
+                found.append((*self.logits_and_features(tensors, x), y))
+        return Outputs(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def forward_flops(self, tensors: Tensors, sample: Tensor) -> int:
         """Floating-point operations of the model's answer for one sample, by torch's counter.
@@ -131,6 +143,12 @@ class LocalTrainer:
         with self._compute.arithmetic():
             return self._function(tensors, x).float()
 
+    def logits_and_features(self, tensors: Tensors, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and what the head reads (batch, width) in float32."""
+        with self._compute.arithmetic():
+            logits, features = self._function.with_features(tensors, x)
+            return logits.float(), features.float()
+
     def set_training(self, training: bool) -> None:
         """Put the model into training or evaluation mode; frozen modules stay in the latter."""
         if self._training == training:
@@ -145,11 +163,3 @@ class LocalTrainer:
         own = [n for n, t in tensors.items() if n not in self.roles.names and t.is_floating_point()]
         trained = self.roles.part(phase.part)
         return [n for n in trained if n in tensors] + (own if phase.part != "shared" else [])
-
-
-def descend(moving: list[Tensor], grads: tuple[Tensor, ...], phase: Phase) -> None:
-    """One step of SGD in place."""
-    with torch.no_grad():
-        if phase.weight_decay:
-            grads = torch._foreach_add(grads, moving, alpha=phase.weight_decay)
-        torch._foreach_add_(moving, grads, alpha=-phase.lr)

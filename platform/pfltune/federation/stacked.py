@@ -1,17 +1,16 @@
 """The fits of several clients at once: tensors stacked along a leading axis, one forward pass."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import zip_longest
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pfltune.devices import moved
-from pfltune.federation.local import LocalTrainer, descend
+from pfltune.federation.local import LocalTrainer
+from pfltune.federation.step_loss import StepBatch, StepLoss
 from pfltune.federation.work import Fit
-from pfltune.method import Phase, Tensors
+from pfltune.method import Tensors
 from pfltune.randomness import Interrupted
 
 Step = tuple[Tensor, ...]
@@ -27,7 +26,7 @@ def alike(a: Fit, b: Fit) -> bool:
         a.phases == b.phases
         and a.objective == b.objective
         and shapes(a.start) == shapes(b.start)
-        and shapes(a.anchor) == shapes(b.anchor)
+        and shapes(a.context) == shapes(b.context)
     )
 
 
@@ -44,21 +43,18 @@ def fit_together(fits: Sequence[Fit]) -> list[Tensors]:
     trainer, first = fits[0].trainer, fits[0]
     trainer.set_training(True)
     tensors = _stacked([fit.start for fit in fits])
-    anchor = _stacked([fit.anchor for fit in fits])
+    context = _stacked([fit.context for fit in fits])
     draws = [fit.work.draw() for fit in fits]
     readers = [Interrupted(fit.work.isolated) for fit in fits]
     for phase in first.phases:
         names = trainer.moving(phase, tensors)
         leaves = [tensors[name].requires_grad_() for name in names]
         objective = _objective_of(first, names)
+        descent = trainer.descent(leaves, phase, first.work.round)
         for step in zip_longest(*(draw(phase) for draw in draws)):
-            values = torch.vmap(objective)(tensors, anchor, _read(trainer, step, readers))
+            values = torch.vmap(objective)(tensors, context, _read(trainer, step, readers))
             grads = torch.autograd.grad(values.sum(), leaves, materialize_grads=True)
-            if None in step:
-                busy = torch.tensor([chosen is not None for chosen in step])
-                _descend(leaves, grads, phase, moved(busy, values.device))
-            else:
-                descend(leaves, grads, phase)
+            descent.step(grads, _busy(step, values.device))
             for fit, chosen, value in zip(fits, step, values.detach(), strict=True):
                 if chosen is not None:
                     fit.work.losses.append(value)
@@ -71,13 +67,9 @@ def fit_together(fits: Sequence[Fit]) -> list[Tensors]:
 def _objective_of(fit: Fit, moving: list[str]) -> Callable[..., Tensor]:
     """The objective of one client as a function that can be mapped over all of them."""
 
-    def objective(rest: Tensors, anchor: Tensors, batches: list[Batch]) -> Tensor:
-        def loss(tensors: Tensors, batch: int = 0) -> Tensor:
-            x, y, weights = batches[batch]
-            logits = fit.trainer.logits({**rest, **tensors}, x)
-            return (F.cross_entropy(logits, y, reduction="none") * weights).sum()
-
-        return fit.objective(loss, {name: rest[name] for name in moving}, anchor)
+    def objective(rest: Tensors, context: Tensors, batches: list[Batch]) -> Tensor:
+        loss = StepLoss([StepBatch(fit.trainer, rest, *batch) for batch in batches])
+        return fit.objective(loss, {name: rest[name] for name in moving}, context)
 
     return objective
 
@@ -114,15 +106,11 @@ def _longer(values: Tensor, length: int) -> Tensor:
     return torch.cat([values, values[:1].expand(length - len(values), *values.shape[1:])])
 
 
-def _descend(leaves: list[Tensor], grads: tuple[Tensor, ...], phase: Phase, busy: Tensor) -> None:
-    """SGD for the clients that have a step; of the others neither gradient nor decay counts."""
-    with torch.no_grad():
-        decayed = torch._foreach_add(grads, leaves, alpha=phase.weight_decay)
-        # Chosen, not multiplied by 0: a gradient that nobody asked for may be infinite.
-        counted = tuple(
-            torch.where(busy.view(-1, *[1] * (grad.ndim - 1)), grad, 0.0) for grad in decayed
-        )
-        descend(leaves, counted, replace(phase, weight_decay=0.0))
+def _busy(step: Sequence[Step | None], device: torch.device) -> Tensor | None:
+    """Which clients have a step; None for all of them."""
+    if None not in step:
+        return None
+    return moved(torch.tensor([chosen is not None for chosen in step]), device)
 
 
 def _stacked(states: Sequence[Tensors]) -> Tensors:

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from pfltune import parts
 from pfltune.federation.channel import Channel
 from pfltune.federation.meter import Totals
 from pfltune.federation.setup import set_up
 from pfltune.isolation import contained, in_a_line
-from pfltune.method import Loss, Method, Objective, Phase, Tensors
+from pfltune.method import Loss, Method, Objective, Outputs, Phase, Tensors
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,33 @@ class Traffic:
 
 
 class NoWork:
-    """Local work of no step at all, see :class:`pfltune.method.LocalWork`."""
+    """Local work of no step at all on one image, see :class:`pfltune.method.LocalWork`.
+
+    Args:
+        model: the grafted model.
+    """
 
     client = 0
+    round = 1
     samples = 1
+    val_samples = 1
+    steps = 1
+    rate = 1.0
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+
+    @property
+    def class_counts(self) -> Tensor:
+        """One image of each class."""
+        return torch.ones(self._model.get_parameter(parts.head(self._model)[0]).shape[0]).long()
 
     def fit(
         self,
         start: Tensors,
         phases: Iterable[Phase],
         objective: Objective | None = None,
-        anchor: Tensors | None = None,
+        context: Tensors | None = None,
     ) -> Tensors:
         """What it was given."""
         return dict(start)
@@ -47,6 +64,11 @@ class NoWork:
     def batches(self) -> Iterator[Loss]:
         """No batch."""
         return iter(())
+
+    def outputs(self, tensors: Tensors) -> Outputs:
+        """Of one image of the first class, all zero."""
+        classes, width = self._model.get_parameter(parts.head(self._model)[0]).shape
+        return Outputs(torch.zeros(1, classes), torch.zeros(1, width), torch.zeros(1).long())
 
     def generator(self) -> torch.Generator:
         """Any generator: nothing is drawn for a result."""
@@ -64,6 +86,8 @@ def traffic(method: Method, model: nn.Module) -> Traffic:
         setup = set_up(method, model, clients=1, seed=0, device=torch.device("cpu"))
         channel = Channel(Totals())
         down = channel.to_train(method.download(setup.server, 0))
-        up = channel.to_server(method.train(NoWork(), down, setup.first_state(0)).upload, 0)
+        up = channel.to_server(
+            method.train(NoWork(setup.model), down, setup.first_state(0)).upload, 0
+        )
         numbers = sum(t.numel() for t in up.values())
         return Traffic(numbers, channel.totals.down, channel.totals.up)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
 from pfltune.federation.setup import set_up
 from pfltune.federation.states import PersonalStates
+from pfltune.federation.work import ServerRound
 from pfltune.isolation import contained
 from pfltune.method import Method, Tensors, Update
 from pfltune.randomness import derive
@@ -147,7 +148,8 @@ class FederatedTrial:
         told: list[list[Tensor]] = []
         updates = self._updates(health, told)
         with noted(f"aggregation, round {self.round}"):
-            self.server = self.method.aggregate(self.server, updates)
+            server_work = ServerRound(self.seed, self.round, len(self.personal))
+            self.server = self.method.aggregate(self.server, updates, server_work)
         for _ in updates:  # a method may ignore uploads; the clients train all the same
             pass
         loss = health.mean_loss(self.round)
@@ -213,7 +215,7 @@ class FederatedTrial:
             health.add(work.losses, update)
             with work.named():
                 told.append(own_numbers(self.method, update, self.device))
-            yield Update(received, {}, update.weight, work.client)
+            yield replace(update, upload=received, personal={}, client=work.client)
 
     def _evaluate_round(self) -> dict[str, float]:
         began = time.perf_counter()

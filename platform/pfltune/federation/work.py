@@ -4,16 +4,19 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count, islice
 from types import FrameType
 
 import torch
 from torch import Tensor
 
+from pfltune.data.split import ClientSplit
 from pfltune.devices import moved
 from pfltune.errors import noted
 from pfltune.federation.local import LocalTrainer
-from pfltune.method import Loss, Objective, Phase, Tensors
+from pfltune.federation.step_loss import StepLoss
+from pfltune.method import Batch, Loss, Objective, Outputs, Phase, Tensors
 from pfltune.randomness import isolated, torch_rng
 
 Draw = Callable[[Phase], Iterator[tuple[Tensor, ...]]]
@@ -30,7 +33,8 @@ class ClientWork:
         purpose: ``training`` or ``adaptation``; each has random draws of its own.
         round_number: the round, counted from 1.
         client: index of the client.
-        indices: its training samples.
+        split: its samples.
+        classes: of the data set.
 
     Attributes:
         round: see above.
@@ -40,12 +44,19 @@ class ClientWork:
     """
 
     def __init__(
-        self, trainer: LocalTrainer, purpose: str, round_number: int, client: int, indices: Tensor
+        self,
+        trainer: LocalTrainer,
+        purpose: str,
+        round_number: int,
+        client: int,
+        split: ClientSplit,
+        classes: int,
     ) -> None:
         self._trainer = trainer
         self._purpose = purpose
         self.round = round_number
-        self._indices = indices
+        self._split = split
+        self._classes = classes
         self.client = client
         self.losses: list[Tensor] = []
         self.run: Callable[[Fit], Tensors] = Fit.alone
@@ -54,22 +65,44 @@ class ClientWork:
     @property
     def samples(self) -> int:
         """Number of the client's training samples."""
-        return len(self._indices)
+        return len(self._split.train)
+
+    @property
+    def val_samples(self) -> int:
+        """Number of its validation samples."""
+        return len(self._split.val)
+
+    @cached_property
+    def class_counts(self) -> Tensor:
+        """Its training samples of each class, int64 (classes,)."""
+        labels = self._trainer.images.labels[self._indices]
+        return torch.bincount(labels, minlength=self._classes)
 
     @property
     def steps(self) -> int:
         """Local steps taken so far."""
         return len(self.losses)
 
+    @property
+    def rate(self) -> float:
+        """See :attr:`pfltune.method.LocalWork.rate`."""
+        protocol = self._trainer.protocol
+        return protocol.schedule.in_round(self.round, protocol.rounds)
+
     def fit(
         self,
         start: Tensors,
         phases: Iterable[Phase],
         objective: Objective | None = None,
-        anchor: Tensors | None = None,
+        context: Tensors | None = None,
     ) -> Tensors:
         """See :meth:`pfltune.method.LocalWork.fit`."""
-        todo = (start, tuple(phases), objective or plain_loss, start if anchor is None else anchor)
+        todo = (
+            start,
+            tuple(phases),
+            objective or plain_loss,
+            start if context is None else context,
+        )
         return self.run(Fit(self._trainer, self, *todo))
 
     def batches(self) -> Iterator[Loss]:
@@ -79,6 +112,10 @@ class ClientWork:
         with self.isolated():
             for chosen in self.draw()(Phase("all", lr=0.0)):
                 yield self._metered(self._trainer.loss_on(chosen, {}))
+
+    def outputs(self, tensors: Tensors) -> Outputs:
+        """See :meth:`pfltune.method.LocalWork.outputs`."""
+        return self._trainer.outputs(tensors, self._indices)
 
     def generator(self) -> torch.Generator:
         """See :meth:`pfltune.method.LocalWork.generator`."""
@@ -97,17 +134,14 @@ class ClientWork:
         epochs = count()
         return lambda phase: self._steps(phase, epochs)
 
-    def _metered(self, loss: Loss) -> Loss:
+    @cached_property
+    def _indices(self) -> Tensor:
+        """Its training samples, on the device."""
+        return moved(self._split.train, self._trainer.images.labels.device)
+
+    def _metered(self, loss: StepLoss) -> Loss:
         """The same function; its first value is the step's."""
-        before = self.steps
-
-        def metered(tensors: Tensors, batch: int = 0) -> Tensor:
-            value = loss(tensors, batch)
-            if self.steps == before:
-                self.losses.append(value.detach())
-            return value
-
-        return metered
+        return _Metered(loss, self.losses, self.steps)
 
     def _steps(self, phase: Phase, epochs: Iterator[int]) -> Iterator[tuple[Tensor, ...]]:
         protocol = self._trainer.protocol
@@ -134,7 +168,7 @@ class Fit:
 
     Attributes:
         trainer, work: whose it is.
-        start, phases, objective, anchor: its arguments, with the defaults filled in.
+        start, phases, objective, context: its arguments, with the defaults filled in.
     """
 
     trainer: LocalTrainer
@@ -142,14 +176,58 @@ class Fit:
     start: Tensors
     phases: tuple[Phase, ...]
     objective: Objective
-    anchor: Tensors
+    context: Tensors
 
     def alone(self) -> Tensors:
         """Carry it out by itself."""
         work = self.work
-        todo = (self.start, self.phases, work.draw(), self.objective, self.anchor)
+        todo = (self.start, self.phases, work.draw(), self.objective, self.context)
         with work.named(), work.isolated(), torch.enable_grad():
-            return self.trainer.fit(*todo, work.losses.append)
+            return self.trainer.fit(*todo, work.round, work.losses.append)
+
+
+@dataclass(frozen=True)
+class _Metered:
+    """A step's loss, whose first value is the step's.
+
+    Attributes:
+        loss: the function.
+        losses: where the value goes.
+        before: how many there were.
+    """
+
+    loss: StepLoss
+    losses: list[Tensor]
+    before: int
+
+    def __call__(self, tensors: Tensors, batch: int = 0) -> Tensor:
+        value = self.loss(tensors, batch)
+        if len(self.losses) == self.before:
+            self.losses.append(value.detach())
+        return value
+
+    def batch(self, number: int = 0) -> Batch:
+        """The data itself."""
+        return self.loss.batch(number)
+
+
+@dataclass(frozen=True)
+class ServerRound:
+    """The server in one round, see :class:`pfltune.method.ServerWork`.
+
+    Attributes:
+        seed: of the trial.
+        round: counted from 1.
+        clients: of the federation.
+    """
+
+    seed: int
+    round: int
+    clients: int
+
+    def generator(self) -> torch.Generator:
+        """See :meth:`pfltune.method.ServerWork.generator`."""
+        return torch_rng(self.seed, "aggregation/draws", self.round)
 
 
 def _line_of(frame: FrameType) -> Line:
