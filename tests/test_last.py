@@ -191,10 +191,15 @@ def test_sighup_that_nohup_ignores_stays_ignored():
 
 def test_an_interruption_that_a_library_swallows_ends_the_step_all_the_same():
     before, done = signal.getsignal(signal.SIGINT), []
-    with pytest.raises(KeyboardInterrupt), ending_when_interrupted():
+
+    @ending_when_interrupted()
+    def step():
         with suppress(BaseException):
             signal.raise_signal(signal.SIGINT)
-        done.append("the rest of the step")
+        done.append("the rest")
+
+    with pytest.raises(KeyboardInterrupt):
+        step()
     assert done
     assert signal.getsignal(signal.SIGINT) is before
     with ending_when_interrupted():
