@@ -1,8 +1,8 @@
 """The clients of a trial at their work, some of them at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 
@@ -10,10 +10,18 @@ from pfltune.federation.channel import Channel
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.federation import Federation
 from pfltune.federation.local import LocalTrainer
+from pfltune.federation.meter import Totals
 from pfltune.federation.work import ClientWork
 from pfltune.method import Method, Tensors, Update
 
 T = TypeVar("T")
+
+
+class Trained(NamedTuple):
+    """What local training began with and gave back."""
+
+    down: Tensors
+    update: Update
 
 
 @dataclass(frozen=True)
@@ -41,28 +49,30 @@ class Crew:
         server: Tensors,
         personal: Sequence[Tensors],
         channel: Channel,
-    ) -> Iterator[tuple[ClientWork, Update]]:
+    ) -> Iterator[tuple[ClientWork, Trained]]:
         """What each client's local training in a round gives back, as the clients end."""
 
-        def trained(work: ClientWork) -> Update:
+        def trained(work: ClientWork) -> Trained:
             return self.trained(work, server, personal[work.client], channel)
 
         return self.at_work(clients, "training", round_number, trained)
 
     def trained(
         self, work: ClientWork, server: Tensors, personal: Tensors, channel: Channel
-    ) -> Update:
+    ) -> Trained:
         """One client's local training, from its download on."""
         with work.named():
-            down = channel.to_train(self.method.download(server, work.client))
-            return self.method.train(work, down, personal)
+            sent = self.method.download(server, work.client)
+            down = channel.to_train(sent, work.client, work.round)
+            return Trained(down, self.method.train(work, down, personal))
 
     def model(
         self, work: ClientWork, server: Tensors, personal: Tensors, channel: Channel
     ) -> Tensors:
         """What a client predicts with, adapted to its training data where the method says so."""
         with work.named():
-            down = channel.to_evaluate(self.method.download(server, work.client))
+            sent = self.method.download(server, work.client)
+            down = channel.to_evaluate(sent, work.client, work.round)
             tensors = self.method.assemble(down, personal)
             phases = self.method.adapt()
             return work.fit(tensors, phases) if phases else tensors
@@ -86,6 +96,10 @@ class Crew:
             while results:
                 yield works.pop(0), results.pop(0)
             clients = clients[size:]
+
+    def channel(self, totals: Totals, stays: Collection[str] = ()) -> Channel:
+        """What payloads pass in one round, see :class:`Channel`."""
+        return Channel(totals, stays, self.method.wraps(), self.trainer.seed)
 
     def work(self, client: int, purpose: str, round_number: int) -> ClientWork:
         """One client in one round, see :class:`ClientWork`."""

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from pfltune.data.split import ClientSplit
 from pfltune.devices import brought_over, moved
-from pfltune.federation.channel import Channel
 from pfltune.federation.crew import Crew
 from pfltune.federation.evaluation import Evaluation
 from pfltune.federation.measuring import Measuring
@@ -40,7 +39,7 @@ class Evaluator:
             round_number: the last round.
             totals: where downloads and steps of adaptation are added up.
         """
-        channel, clients = Channel(totals), self.crew.federation.seen
+        channel, clients = self.crew.channel(totals), self.crew.federation.seen
 
         def model(work: ClientWork) -> Tensors:
             return self.crew.model(work, server, personal[work.client], channel)
@@ -49,6 +48,7 @@ class Evaluator:
         for work, tensors in self.crew.at_work(clients, "adaptation", round_number, model):
             totals.adaptation_steps += work.steps
             found.append(self._measured(work, tensors))
+        channel.see_intact(round_number)
         return self._together(clients, found)
 
     def unseen(self, server: Tensors, personal: Sequence[Tensors], round_number: int) -> Evaluation:
@@ -59,20 +59,22 @@ class Evaluator:
             personal: the state of each client.
             round_number: the selected round.
         """
-        aside, found = Channel(Totals()), []
+        aside, found = self.crew.channel(Totals()), []
         clients = sorted(self.crew.federation.unseen)
         for client in clients:
             own = self._personalised(client, server, personal[client], round_number)
             work = self.crew.work(client, "adaptation", round_number)
             found.append(self._measured(work, self.crew.model(work, server, own, aside)))
+        aside.see_intact(round_number)
         return self._together(clients, found)
 
     def _personalised(
         self, client: int, server: Tensors, personal: Tensors, round_number: int
     ) -> Tensors:
+        aside = self.crew.channel(Totals())
         for time in range(self.crew.federation.protocol.personalise_rounds):
             work = self.crew.work(client, f"personalisation/{time}", round_number)
-            personal = self.crew.trained(work, server, personal, Channel(Totals())).personal
+            personal = self.crew.trained(work, server, personal, aside).update.personal
         return personal
 
     def _measured(self, work: ClientWork, tensors: Tensors) -> Tensor:

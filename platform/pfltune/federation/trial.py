@@ -29,10 +29,10 @@ from pfltune.federation.meter import Totals
 from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
 from pfltune.federation.setup import set_up
-from pfltune.federation.states import PersonalStates
+from pfltune.federation.states import CHANNEL, PersonalStates
 from pfltune.federation.work import ServerRound
 from pfltune.isolation import contained
-from pfltune.method import Method, Tensors, Update
+from pfltune.method import Method, Tensors, Update, put_under
 from pfltune.randomness import derive
 
 
@@ -146,12 +146,14 @@ class FederatedTrial:
         self.round += 1
         before, health = Totals(**asdict(self.totals)), Health(self.device)
         told: list[list[Tensor]] = []
-        updates = self._updates(health, told)
+        channel = self._crew.channel(self.totals, self.roles.personal)
+        updates = self._updates(channel, health, told)
         with noted(f"aggregation, round {self.round}"):
             server_work = ServerRound(self.seed, self.round, len(self.personal))
             self.server = self.method.aggregate(self.server, updates, server_work)
         for _ in updates:  # a method may ignore uploads; the clients train all the same
             pass
+        channel.see_intact(self.round)
         loss = health.mean_loss(self.round)
         seconds = time.perf_counter() - began
         self.totals.seconds += seconds
@@ -202,14 +204,17 @@ class FederatedTrial:
         seed = derive(self.seed, "process", self.round)
         return contained(type(self.method).__name__, self.compute.process(), seed)
 
-    def _updates(self, health: Health, told: list[list[Tensor]]) -> Iterator[Update]:
+    def _updates(
+        self, channel: Channel, health: Health, told: list[list[Tensor]]
+    ) -> Iterator[Update]:
         """What the server receives in this round, client by client; each keeps its own part."""
-        channel = Channel(self.totals, self.roles.personal)
         clients = sorted(self.sampled_clients(self.round))  # a fixed order of summation
         states = (self.server, self.personal)
-        for work, update in self._crew.train(clients, self.round, *states, channel):
-            received = channel.to_server(update.upload, work.client)
-            self.personal[work.client] = update.personal
+        for work, (down, update) in self._crew.train(clients, self.round, *states, channel):
+            kept = self.personal.of_channel(work.client)
+            with work.named():
+                received, kept = channel.to_server(update, down, kept, work.client, work.round)
+            self.personal[work.client] = {**update.personal, **put_under(CHANNEL, kept)}
             self.trained[work.client] = self.round
             self.totals.steps += work.steps
             health.add(work.losses, update)
