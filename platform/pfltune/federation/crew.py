@@ -17,6 +17,21 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Trained:
+    """A client that has trained in a round.
+
+    Attributes:
+        work: of its round.
+        down: what it received.
+        update: what it sends and keeps.
+    """
+
+    work: ClientWork
+    down: Tensors
+    update: Update
+
+
+@dataclass(frozen=True)
 class Crew:
     """Lets clients train and adapt as a method says.
 
@@ -41,21 +56,22 @@ class Crew:
         server: Tensors,
         personal: Sequence[Tensors],
         channel: Channel,
-    ) -> Iterator[tuple[ClientWork, Update]]:
-        """What each client's local training in a round gives back, as the clients end."""
+    ) -> Iterator[list[Trained]]:
+        """The clients after their local training in a round, cohort after cohort."""
 
-        def trained(work: ClientWork) -> Update:
+        def trained(work: ClientWork) -> Trained:
             return self.trained(work, server, personal[work.client], channel)
 
-        return self.at_work(clients, "training", round_number, trained)
+        for cohort in self._cohorts(clients, "training", round_number, trained):
+            yield [found for _, found in cohort]
 
     def trained(
         self, work: ClientWork, server: Tensors, personal: Tensors, channel: Channel
-    ) -> Update:
+    ) -> Trained:
         """One client's local training, from its download on."""
         with work.named():
             down = channel.to_train(self.method.download(server, work.client))
-            return self.method.train(work, down, personal)
+            return Trained(work, down, self.method.train(work, down, personal))
 
     def model(
         self, work: ClientWork, server: Tensors, personal: Tensors, channel: Channel
@@ -63,9 +79,21 @@ class Crew:
         """What a client predicts with, adapted to its training data where the method says so."""
         with work.named():
             down = channel.to_evaluate(self.method.download(server, work.client))
-            tensors = self.method.assemble(down, personal)
-            phases = self.method.adapt()
-            return work.fit(tensors, phases) if phases else tensors
+            return self._adapted(work, self.method.assemble(down, personal))
+
+    def trained_model(self, work: ClientWork, trained: Trained) -> Tensors:
+        """The same of a client that has just trained; it receives nothing more.
+
+        Args:
+            work: of its evaluation.
+            trained: after its training.
+        """
+        with work.named():
+            return self._adapted(work, self.method.assemble_trained(trained.down, trained.update))
+
+    def _adapted(self, work: ClientWork, tensors: Tensors) -> Tensors:
+        phases = self.method.adapt()
+        return work.fit(tensors, phases) if phases else tensors
 
     def at_work(
         self,
@@ -76,15 +104,24 @@ class Crew:
     ) -> Iterator[tuple[ClientWork, T]]:
         """The work of each client with what ``body`` made of it, in the order of ``clients``.
 
-        They work in cohorts, whose size may shrink on the way; a result is dropped once it is
-        taken.
+        A result is dropped once it is taken.
         """
+        for cohort in self._cohorts(clients, purpose, round_number, body):
+            while cohort:
+                yield cohort.pop(0)
+
+    def _cohorts(
+        self,
+        clients: Sequence[int],
+        purpose: str,
+        round_number: int,
+        body: Callable[[ClientWork], T],
+    ) -> Iterator[list[tuple[ClientWork, T]]]:
+        """Those who work at once, cohort after cohort; the size may shrink on the way."""
         while clients:
             size = self.cohort.size
             works = [self.work(client, purpose, round_number) for client in clients[:size]]
-            results = self.cohort.run(works, body)
-            while results:
-                yield works.pop(0), results.pop(0)
+            yield list(zip(works, self.cohort.run(works, body), strict=True))
             clients = clients[size:]
 
     def work(self, client: int, purpose: str, round_number: int) -> ClientWork:
