@@ -33,6 +33,7 @@ from pfltune.tensors import (
     put_under,
     squared_distance,
 )
+from pfltune.wraps.base import Wrap
 
 __all__ = [
     "Batch",
@@ -48,6 +49,7 @@ __all__ = [
     "Start",
     "Tensors",
     "Update",
+    "Wrap",
     "dot",
     "found_under",
     "gradient",
@@ -201,6 +203,14 @@ class Method:
             personal={name: trained[name] for name in personal},
             weight=work.samples,
         )
+
+    def wraps(self) -> tuple[Wrap, ...]:
+        """What payloads pass on their way, in this order, see :mod:`pfltune.wraps`.
+
+        Every method can be wrapped from outside, as in ``fedavg+topk``; what stands here is part of
+        the method, and comes first.
+        """
+        return ()
 
     def figures(self, upload: Tensors, personal: Tensors) -> Mapping[str, Tensor]:
         """Numbers of one client that has trained, one for each of :attr:`own_figures`.

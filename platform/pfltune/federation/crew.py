@@ -1,8 +1,8 @@
 """The clients of a trial at their work, some of them at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 
@@ -10,23 +10,16 @@ from pfltune.federation.channel import Channel
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.federation import Federation
 from pfltune.federation.local import LocalTrainer
+from pfltune.federation.meter import Totals
 from pfltune.federation.work import ClientWork
 from pfltune.method import Method, Tensors, Update
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A client that has trained in a round.
+class Trained(NamedTuple):
+    """What local training began with and gave back."""
 
-    Attributes:
-        work: of its round.
-        down: what it received.
-        update: what it sends and keeps.
-    """
-
-    work: ClientWork
     down: Tensors
     update: Update
 
@@ -56,40 +49,36 @@ class Crew:
         server: Tensors,
         personal: Sequence[Tensors],
         channel: Channel,
-    ) -> Iterator[list[Trained]]:
-        """The clients after their local training in a round, cohort after cohort."""
+    ) -> Iterator[list[tuple[ClientWork, Trained]]]:
+        """The clients of a round after their local training, cohort after cohort."""
 
         def trained(work: ClientWork) -> Trained:
             return self.trained(work, server, personal[work.client], channel)
 
-        for cohort in self._cohorts(clients, "training", round_number, trained):
-            yield [found for _, found in cohort]
+        return self._cohorts(clients, "training", round_number, trained)
 
     def trained(
         self, work: ClientWork, server: Tensors, personal: Tensors, channel: Channel
     ) -> Trained:
         """One client's local training, from its download on."""
         with work.named():
-            down = channel.to_train(self.method.download(server, work.client))
-            return Trained(work, down, self.method.train(work, down, personal))
+            sent = self.method.download(server, work.client)
+            down = channel.to_train(sent, work.client, work.round)
+            return Trained(down, self.method.train(work, down, personal))
 
     def model(
         self, work: ClientWork, server: Tensors, personal: Tensors, channel: Channel
     ) -> Tensors:
         """What a client predicts with, adapted to its training data where the method says so."""
         with work.named():
-            down = channel.to_evaluate(self.method.download(server, work.client))
+            sent = self.method.download(server, work.client)
+            down = channel.to_evaluate(sent, work.client, work.round)
             return self._adapted(work, self.method.assemble(down, personal))
 
     def trained_model(self, work: ClientWork, trained: Trained) -> Tensors:
-        """The same of a client that has just trained; it receives nothing more.
-
-        Args:
-            work: of its evaluation.
-            trained: after its training.
-        """
+        """The same of a client that has just trained; it receives nothing more."""
         with work.named():
-            return self._adapted(work, self.method.assemble_trained(trained.down, trained.update))
+            return self._adapted(work, self.method.assemble_trained(*trained))
 
     def _adapted(self, work: ClientWork, tensors: Tensors) -> Tensors:
         phases = self.method.adapt()
@@ -123,6 +112,10 @@ class Crew:
             works = [self.work(client, purpose, round_number) for client in clients[:size]]
             yield list(zip(works, self.cohort.run(works, body), strict=True))
             clients = clients[size:]
+
+    def channel(self, totals: Totals, stays: Collection[str] = ()) -> Channel:
+        """What payloads pass in one round, see :class:`Channel`."""
+        return Channel(totals, stays, self.method.wraps(), self.trainer.seed)
 
     def work(self, client: int, purpose: str, round_number: int) -> ClientWork:
         """One client in one round, see :class:`ClientWork`."""

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from pfltune.data.split import ClientSplit
 from pfltune.devices import brought_over, moved, settle
-from pfltune.federation.channel import Channel
 from pfltune.federation.crew import Crew, Trained
 from pfltune.federation.evaluation import Evaluation
 from pfltune.federation.measuring import Measuring
@@ -55,18 +54,20 @@ class Evaluator:
         totals: Totals,
     ) -> dict[int, Tensor]:
         """The same of some clients: what was measured of each."""
-        channel = Channel(totals)
+        channel = self.crew.channel(totals)
 
         def model(work: ClientWork) -> Tensors:
             return self.crew.model(work, server, personal[work.client], channel)
 
-        return self._rows(clients, round_number, totals, model)
+        found = self._rows(clients, round_number, totals, model)
+        channel.see_intact(round_number)
+        return found
 
     def trained_rows(
-        self, cohort: Sequence[Trained], round_number: int, totals: Totals
+        self, cohort: Sequence[tuple[ClientWork, Trained]], round_number: int, totals: Totals
     ) -> dict[int, Tensor]:
         """The same of clients that have just trained; they download nothing."""
-        trained = {each.work.client: each for each in cohort}
+        trained = {work.client: found for work, found in cohort}
 
         def model(work: ClientWork) -> Tensors:
             return self.crew.trained_model(work, trained[work.client])
@@ -81,20 +82,22 @@ class Evaluator:
             personal: the state of each client.
             round_number: the selected round.
         """
-        aside, found = Channel(Totals()), []
+        aside, found = self.crew.channel(Totals()), []
         clients = sorted(self.crew.federation.unseen)
         for client in clients:
             own = self._personalised(client, server, personal[client], round_number)
             work = self.crew.work(client, "adaptation", round_number)
             found.append(self._measured(work, self.crew.model(work, server, own, aside)))
+        aside.see_intact(round_number)
         return self.together(clients, found)
 
     def _personalised(
         self, client: int, server: Tensors, personal: Tensors, round_number: int
     ) -> Tensors:
+        aside = self.crew.channel(Totals())
         for number in range(self.crew.federation.protocol.personalise_rounds):
             work = self.crew.work(client, f"personalisation/{number}", round_number)
-            personal = self.crew.trained(work, server, personal, Channel(Totals())).update.personal
+            personal = self.crew.trained(work, server, personal, aside).update.personal
         return personal
 
     def _measured(self, work: ClientWork, tensors: Tensors) -> Tensor:
@@ -152,7 +155,7 @@ class RoundEvaluation:
         with self._timed():
             self.rows |= self.evaluator.rows(clients, server, personal, self.round, self.totals)
 
-    def trained(self, cohort: Sequence[Trained]) -> None:
+    def trained(self, cohort: Sequence[tuple[ClientWork, Trained]]) -> None:
         """Test some who have just trained."""
         with self._timed():
             self.rows |= self.evaluator.trained_rows(cohort, self.round, self.totals)

@@ -29,10 +29,10 @@ from pfltune.federation.meter import Totals
 from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
 from pfltune.federation.setup import set_up
-from pfltune.federation.states import PersonalStates
+from pfltune.federation.states import CHANNEL, PersonalStates
 from pfltune.federation.work import ServerRound
 from pfltune.isolation import contained
-from pfltune.method import Method, Tensors, Update
+from pfltune.method import Method, Tensors, Update, put_under
 from pfltune.randomness import derive
 
 
@@ -148,12 +148,14 @@ class FederatedTrial:
         told: list[list[Tensor]] = []
         clients = sorted(self.sampled_clients(self.round))  # a fixed order of summation
         evaluation = self._begun_evaluation(clients)
-        updates = self._updates(clients, health, told, evaluation)
+        channel = self._crew.channel(self.totals, self.roles.personal)
+        updates = self._updates(clients, channel, health, told, evaluation)
         with noted(f"aggregation, round {self.round}"):
             server_work = ServerRound(self.seed, self.round, len(self.personal))
             self.server = self.method.aggregate(self.server, updates, server_work)
         for _ in updates:  # a method may ignore uploads; the clients train all the same
             pass
+        channel.see_intact(self.round)
         loss = health.mean_loss(self.round)
         seconds = time.perf_counter() - began - (evaluation.seconds if evaluation else 0)
         self.totals.seconds += seconds
@@ -207,24 +209,26 @@ class FederatedTrial:
     def _updates(
         self,
         clients: list[int],
+        channel: Channel,
         health: Health,
         told: list[list[Tensor]],
         evaluation: RoundEvaluation | None,
     ) -> Iterator[Update]:
         """What the server receives in this round, client by client; each keeps its own part."""
-        channel = Channel(self.totals, self.roles.personal)
         states = (self.server, self.personal)
         for cohort in self._crew.train(clients, self.round, *states, channel):
-            for each in cohort:
-                health.add(each.work.losses, each.update)
+            for work, trained in cohort:
+                health.add(work.losses, trained.update)
             if evaluation is not None:
+                channel.see_intact(self.round)
                 health.mean_loss(self.round)  # who has diverged is not tested
                 evaluation.trained(cohort)
             while cohort:
-                trained = cohort.pop(0)
-                work, update = trained.work, trained.update
-                received = channel.to_server(update.upload, work.client)
-                self.personal[work.client] = update.personal
+                work, (down, update) = cohort.pop(0)
+                kept = self.personal.of_channel(work.client)
+                with work.named():
+                    received, kept = channel.to_server(update, down, kept, work.client, work.round)
+                self.personal[work.client] = {**update.personal, **put_under(CHANNEL, kept)}
                 self.trained[work.client] = self.round
                 self.totals.steps += work.steps
                 with work.named():

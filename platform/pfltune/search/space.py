@@ -15,6 +15,8 @@ from pfltune.registry import all_held, find_method, short_name
 from pfltune.settings import read_yaml, validated
 from pfltune.space_file import Dimension, Point, SpaceFile
 from pfltune.variants import parsed
+from pfltune.wrapped import made_of
+from pfltune.wraps.base import Wrap
 
 
 @dataclass(frozen=True)
@@ -222,11 +224,44 @@ def load_space(reference: str) -> SearchSpace:
 
 
 def _space_of(cls: type[Method], name: str) -> SearchSpace:
+    if made_of(cls).wraps:
+        return _wrapped_space(cls, name)
     path = _space_file(cls)
     if path is not None:
         return check_space(validated(SpaceFile, read_yaml(path), str(path.name)), cls, name)
     parent = next(base for base in cls.__mro__[1:] if issubclass(base, Method))
     return _whole_space(cls) if parent is Method else _inherited(cls, parent)
+
+
+def _wrapped_space(cls: type[Method], name: str) -> SearchSpace:
+    """The method's own space with those of its wraps; each start point with each of theirs.
+
+    No paper's values are among them: it did not wrap the method.
+    """
+    made, knobs = made_of(cls), knobs_of(cls)
+    own = _space_of(made.method, name)
+    dimensions, points = list(own.offered), [dict(point) for point in own.start or ({},)]
+    for wrap in made.wraps:
+        content = _space_of_wrap(wrap.cls)
+        for key, each in content.search.items():
+            if wrap.knob(key) not in knobs:
+                raise unknown(f"knob of {wrap.short} in its search space", key, knobs_of(wrap.cls))
+            meant = each.model_copy(update={"when": wrap.renamed(each.when)})
+            where = f"search space of {wrap.short}"
+            dimensions.append(narrowed(knobs[wrap.knob(key)], meant, where))
+        theirs = [*map(wrap.renamed, (*content.published, *content.start))] or [{}]
+        points = [{**point, **start} for point in points for start in theirs]
+    bare = SearchSpace.of(knobs, dimensions, ())
+    return SearchSpace.of(knobs, dimensions, [_checked_start(bare, p, name) for p in points])
+
+
+def _space_of_wrap(cls: type[Wrap]) -> SpaceFile:
+    """The YAML beside its file that has its name in lower case, or all that has a range."""
+    path = Path(inspect.getfile(cls)).with_name(f"{cls.__name__.lower()}.yaml")
+    if path.is_file():
+        return validated(SpaceFile, read_yaml(path), path.name)
+    ranges = {name: knob for name, knob in knobs_of(cls).items() if _searchable(knob)}
+    return SpaceFile(search={n: Dimension(when=dict(knob.when)) for n, knob in ranges.items()})
 
 
 def _whole_space(cls: type[Method]) -> SearchSpace:

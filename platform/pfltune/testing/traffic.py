@@ -10,17 +10,26 @@ from pfltune.isolation import restored
 from pfltune.method import Tensors
 from pfltune.testing.broken import Broken
 from pfltune.testing.federations import small_federation
-from pfltune.testing.runs import Sent, differing, run, some, straight, tapped, trial_of
+from pfltune.testing.runs import (
+    Sent,
+    differing,
+    run,
+    some,
+    straight,
+    tapped,
+    tapped_wires,
+    trial_of,
+)
 from pfltune.testing.subject import Subject
 
 
 def counts_what_travels(subject: Subject) -> None:
     """The bytes counted are those of the tensors that travelled"""
     recording, total = straight(subject), 0
-    for number, (metrics, sent) in enumerate(
-        zip(recording.metrics, recording.sent, strict=True), start=1
+    for number, (metrics, sent, wires) in enumerate(
+        zip(recording.metrics, recording.sent, recording.wires, strict=True), start=1
     ):
-        down, up = sum(serialised(s.down) for s in sent), sum(serialised(s.upload) for s in sent)
+        down, up = (sum(map(serialised, way)) for way in _ways(sent, wires))
         total += down + up
         counted = tuple(round(metrics[figure.name] * 1e6) for figure in (DOWN, UP, TOTAL))
         clients = small_federation().protocol.sampled_clients
@@ -37,11 +46,13 @@ def counts_what_travels(subject: Subject) -> None:
 
 def counts_what_evaluation_needs(subject: Subject) -> None:
     """An evaluation counts what all clients would download for it"""
-    trial = trial_of(subject)
+    method, wires = tapped_wires(subject.make())
+    trial = FederatedTrial(method, small_federation(), 0)
     metrics = trial.step().metrics
     clients = range(len(trial.federation.clients))
     with restored(subject.name):
-        needed = sum(serialised(trial.method.download(trial.server, c)) for c in clients)
+        sent = [trial.method.download(trial.server, client) for client in clients]
+    needed = sum(map(serialised, wires[-len(clients) :] if wires else sent))
     counted = round(metrics[EVALUATION.name] * 1e6)
     if counted != needed:
         raise Broken(
@@ -129,6 +140,14 @@ def leaves_the_model_alone(subject: Subject) -> None:
             "train only through work.fit(), which hands back new tensors, and keep no model",
             "train",
         )
+
+
+def _ways(sent: list[Sent], wires: list[Tensors]) -> tuple[list[Tensors], list[Tensors]]:
+    """What travelled down and up in a round."""
+    if wires:
+        trained = wires[: 2 * len(sent)]
+        return trained[::2], trained[1::2]
+    return [each.down for each in sent], [each.upload for each in sent]
 
 
 def serialised(tensors: Tensors) -> int:
