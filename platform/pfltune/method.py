@@ -179,6 +179,22 @@ class Method:
         """The tensors of the model that the client predicts with."""
         return {**down, **personal}
 
+    def assemble_trained(self, down: Tensors, update: Update) -> Tensors:
+        """The same of a client that has just trained and has not heard of the server since.
+
+        Asked for where the scenario evaluates clients after training. By default what it uploads
+        stands for what it downloaded, or is added to it where the upload is a change; where it
+        uploads something else it has what it downloaded.
+
+        Args:
+            down: what it received for this round.
+            update: what its training gave back.
+        """
+        up, trained = update.upload, dict(down)
+        for name in down.keys() & up.keys():
+            trained[name] = down[name] + up[name] if update.change else up[name]
+        return self.assemble(trained, update.personal)
+
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """One client's local training: run the phases, upload what was downloaded."""
         trained = work.fit({**down, **personal}, self.phases(), self.objective)

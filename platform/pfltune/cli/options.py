@@ -170,8 +170,8 @@ search_space = stacked(
         metavar="KNOB=SPEC",
         help="Search a knob over this, in place of what its method says: lr=1e-3:0.3:log, "
         "prefix_length=1,2,4 or learn_alpha=true,false; METHOD.KNOB is one method's. "
-        "protocol.local_epochs, protocol.batch_size and protocol.sampled_clients can be searched "
-        "like knobs. Repeatable.",
+        "protocol.local_epochs, protocol.batch_size, protocol.sampled_clients, "
+        "protocol.optimizer.momentum and the like can be searched like knobs. Repeatable.",
     ),
     click.option(
         "--space",

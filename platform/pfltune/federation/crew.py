@@ -49,13 +49,13 @@ class Crew:
         server: Tensors,
         personal: Sequence[Tensors],
         channel: Channel,
-    ) -> Iterator[tuple[ClientWork, Trained]]:
-        """What each client's local training in a round gives back, as the clients end."""
+    ) -> Iterator[list[tuple[ClientWork, Trained]]]:
+        """The clients of a round after their local training, cohort after cohort."""
 
         def trained(work: ClientWork) -> Trained:
             return self.trained(work, server, personal[work.client], channel)
 
-        return self.at_work(clients, "training", round_number, trained)
+        return self._cohorts(clients, "training", round_number, trained)
 
     def trained(
         self, work: ClientWork, server: Tensors, personal: Tensors, channel: Channel
@@ -73,9 +73,16 @@ class Crew:
         with work.named():
             sent = self.method.download(server, work.client)
             down = channel.to_evaluate(sent, work.client, work.round)
-            tensors = self.method.assemble(down, personal)
-            phases = self.method.adapt()
-            return work.fit(tensors, phases) if phases else tensors
+            return self._adapted(work, self.method.assemble(down, personal))
+
+    def trained_model(self, work: ClientWork, trained: Trained) -> Tensors:
+        """The same of a client that has just trained; it receives nothing more."""
+        with work.named():
+            return self._adapted(work, self.method.assemble_trained(*trained))
+
+    def _adapted(self, work: ClientWork, tensors: Tensors) -> Tensors:
+        phases = self.method.adapt()
+        return work.fit(tensors, phases) if phases else tensors
 
     def at_work(
         self,
@@ -86,15 +93,24 @@ class Crew:
     ) -> Iterator[tuple[ClientWork, T]]:
         """The work of each client with what ``body`` made of it, in the order of ``clients``.
 
-        They work in cohorts, whose size may shrink on the way; a result is dropped once it is
-        taken.
+        A result is dropped once it is taken.
         """
+        for cohort in self._cohorts(clients, purpose, round_number, body):
+            while cohort:
+                yield cohort.pop(0)
+
+    def _cohorts(
+        self,
+        clients: Sequence[int],
+        purpose: str,
+        round_number: int,
+        body: Callable[[ClientWork], T],
+    ) -> Iterator[list[tuple[ClientWork, T]]]:
+        """Those who work at once, cohort after cohort; the size may shrink on the way."""
         while clients:
             size = self.cohort.size
             works = [self.work(client, purpose, round_number) for client in clients[:size]]
-            results = self.cohort.run(works, body)
-            while results:
-                yield works.pop(0), results.pop(0)
+            yield list(zip(works, self.cohort.run(works, body), strict=True))
             clients = clients[size:]
 
     def channel(self, totals: Totals, stays: Collection[str] = ()) -> Channel:

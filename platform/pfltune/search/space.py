@@ -9,7 +9,7 @@ from typing import Any
 
 from pfltune.errors import UserError, unknown
 from pfltune.federation.searched_settings import is_setting
-from pfltune.knobs import Knob, Value, knobs_of, written
+from pfltune.knobs import Knob, Value, knobs_of, meets, written
 from pfltune.method import Method
 from pfltune.registry import all_held, find_method, short_name
 from pfltune.settings import read_yaml, validated
@@ -144,16 +144,24 @@ class SearchSpace:
                 raise UserError(f"{held.name} can be held only together with {needs}")
         return SearchSpace.of(self.knobs, free, self.start, fixed, self.papers)
 
-    def over(self, asked: Iterable[Knob]) -> "SearchSpace":
+    def over(
+        self, asked: Iterable[Knob], beside: Mapping[str, Knob] | None = None
+    ) -> "SearchSpace":
         """The space with these dimensions in place of its own of the same names, or beside them.
 
         Start points outside of them are dropped; of points that all are, the first one is moved to
         what is nearest to it.
+
+        Args:
+            asked: the dimensions.
+            beside: knobs that are none of the method's, on which theirs may depend.
         """
         named = {dimension.name: dimension for dimension in asked}
         inside = [point for point in self.start if _lies_in(point, named)]
         moved = [{n: _moved(named.get(n), v) for n, v in p.items()} for p in self.start[:1]]
-        knobs = {**named, **self.knobs}
+        needed = {name for knob in named.values() for name in knob.when}
+        company = {name: knob for name, knob in (beside or {}).items() if name in needed}
+        knobs = {**company, **named, **self.knobs}
         dimensions = {**{d.name: d for d in self.offered}, **named}.values()
         return SearchSpace.of(knobs, dimensions, inside or moved, self.fixed, self.papers)
 
@@ -175,8 +183,8 @@ class SearchSpace:
     def _can_be(self, knob: Knob, wanted: Value) -> bool:
         dimension = self.searched.get(knob.name)
         if dimension is None:
-            return self.unsearched[knob.name] == wanted
-        return dimension.holds(wanted) and self.can_apply(dimension)
+            return meets(self.unsearched[knob.name], wanted)
+        return dimension.meeting(wanted) is not None and self.can_apply(dimension)
 
 
 def nearest(knob: Knob, value: Value) -> Value:
@@ -380,8 +388,9 @@ def _depth(knob: Knob, knobs: Mapping[str, Knob]) -> int:
 def _needed(knob: Knob, searched: Mapping[str, Knob]) -> dict[str, Value]:
     """The values of other searched knobs beside which a knob has an effect, theirs included."""
     needed: dict[str, Value] = {}
-    for name, value in knob.when.items():
-        if name in searched:
+    for name, wanted in knob.when.items():
+        value = searched[name].meeting(wanted) if name in searched else None
+        if value is not None:
             needed |= {name: value, **_needed(searched[name], searched)}
     return needed
 
