@@ -74,12 +74,19 @@ class Start:
         personal: initial values of the tensors that stay on the clients, by name.
         clients: number of clients N.
         rng: a seeded generator for draws; the server and each client get one of their own.
+        trainable: names among both that local training moves; what else there is are buffers,
+            such as a BatchNorm's statistics.
     """
 
     shared: Tensors
     personal: Tensors
     clients: int
     rng: torch.Generator
+    trainable: frozenset[str] = frozenset()
+
+    def moving(self) -> Tensors:
+        """Those that travel and that local training moves."""
+        return {name: value for name, value in self.shared.items() if name in self.trainable}
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,10 @@ class Method:
 
     needs_float32: ClassVar[bool] = False
     """Whether half precision would drown what the method computes with."""
+
+    needs_plain_sgd: ClassVar[bool] = False
+    """Whether it reads gradients off the way that a client went: momentum would scale them, and
+    AdamW would make them something else."""
 
     own_figures: ClassVar[tuple[Figure, ...]] = ()
     """What :meth:`figures` tells, each made by :func:`pfltune.figures.of_method`."""
