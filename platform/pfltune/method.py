@@ -6,7 +6,7 @@ that are handed in and out. The base class itself is federated averaging.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -72,12 +72,14 @@ class Start:
         personal: initial values of the tensors that stay on the clients, by name.
         clients: number of clients N.
         rng: a seeded generator for draws; the server and each client get one of their own.
+        model: the grafted one, for :mod:`pfltune.parts` to name what is in it; it is not to change.
     """
 
     shared: Tensors
     personal: Tensors
     clients: int
     rng: torch.Generator
+    model: nn.Module = field(default_factory=nn.Module)
 
 
 @dataclass(frozen=True)

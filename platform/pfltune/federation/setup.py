@@ -46,6 +46,7 @@ def set_up(
         personal=tensors_of(model, roles.personal),
         clients=clients,
         rng=torch_rng(seed, "server"),
+        model=model,
     )
 
     def first_state(client: int) -> Tensors:
