@@ -6,7 +6,7 @@ that are handed in and out. The base class itself is federated averaging.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -76,6 +76,7 @@ class Start:
         rng: a seeded generator for draws; the server and each client get one of their own.
         trainable: names among both that local training moves; what else there is are buffers,
             such as a BatchNorm's statistics.
+        model: the grafted one, for :mod:`pfltune.parts` to name what is in it; it is not to change.
     """
 
     shared: Tensors
@@ -83,6 +84,7 @@ class Start:
     clients: int
     rng: torch.Generator
     trainable: frozenset[str] = frozenset()
+    model: nn.Module = field(default_factory=nn.Module)
 
     def moving(self) -> Tensors:
         """Those that travel and that local training moves."""

@@ -47,6 +47,7 @@ def set_up(
         clients=clients,
         rng=torch_rng(seed, "server"),
         trainable=roles.trainable,
+        model=model,
     )
 
     def first_state(client: int) -> Tensors:
