@@ -162,16 +162,16 @@ class PrefixAttention(nn.Module):
         return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
 
 
-def self_attention(block: nn.Module) -> nn.Module:
-    """The self-attention of a transformer block.
+def self_attention(block: nn.Module, title: str) -> nn.Module:
+    """The self-attention of a transformer block, for the method of that title.
 
     Raises:
-        UserError: it is none of the ``VARIANTS``, so that prefixes have no place in it.
+        UserError: it is none of the ``VARIANTS``.
     """
     attention: nn.Module = getattr(block, "attn", block)
     if type(attention) not in VARIANTS:
         raise UserError(
-            "prefixes need self-attention of ViT, DeiT, EVA, DINOv3 or BEiT in every block, with "
+            f"{title} needs self-attention of ViT, DeiT, EVA, DINOv3 or BEiT in every block, with "
             "queries, keys and values that are projected and attended to once; this backbone has "
             f"{type(attention).__module__}.{type(attention).__name__}"
         )

@@ -58,7 +58,7 @@ class FedPerfix(Method):
     def graft(self, model: nn.Module) -> None:
         """Put a prefix into the attention of the last ``depth`` blocks."""
         for block in parts.blocks(model, self.depth or None, "depth").values():
-            attention = self_attention(block)
+            attention = self_attention(block, self.title)
             prefix = self._prefix(input_width(attention), key_width(attention))
             block.add_module("attn", PrefixAttention(attention, prefix))
 
