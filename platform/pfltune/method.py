@@ -101,7 +101,7 @@ class Update:
         weight: the client's weight in the server's mean, its number of training samples.
         client: the client's index, filled in by the engine.
         change: whether the upload is a change already, and no new value of what was downloaded;
-            stages of the channel that act on changes ask.
+            wraps that act on changes ask.
     """
 
     upload: Tensors
