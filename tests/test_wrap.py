@@ -66,6 +66,8 @@ from pfltune.methods.fedavg import FedAvg
 class Mine(FedAvg):
     """Mine."""
 
+    title = "Mine"
+
     slowness: float = knob(2.0, low=1.0, high=4.0, doc="divides lr")
 
     def phases(self):
