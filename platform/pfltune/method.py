@@ -6,7 +6,7 @@ that are handed in and out. The base class itself is federated averaging.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -74,12 +74,21 @@ class Start:
         personal: initial values of the tensors that stay on the clients, by name.
         clients: number of clients N.
         rng: a seeded generator for draws; the server and each client get one of their own.
+        trainable: names among both that local training moves; what else there is are buffers,
+            such as a BatchNorm's statistics.
+        model: the grafted one, for :mod:`pfltune.parts` to name what is in it; it is not to change.
     """
 
     shared: Tensors
     personal: Tensors
     clients: int
     rng: torch.Generator
+    trainable: frozenset[str] = frozenset()
+    model: nn.Module = field(default_factory=nn.Module)
+
+    def moving(self) -> Tensors:
+        """Those that travel and that local training moves."""
+        return {name: value for name, value in self.shared.items() if name in self.trainable}
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ class Update:
         weight: the client's weight in the server's mean, its number of training samples.
         client: the client's index, filled in by the engine.
         change: whether the upload is a change already, and no new value of what was downloaded;
-            stages of the channel that act on changes ask.
+            wraps that act on changes ask.
     """
 
     upload: Tensors
@@ -121,6 +130,10 @@ class Method:
 
     needs_float32: ClassVar[bool] = False
     """Whether half precision would drown what the method computes with."""
+
+    needs_plain_sgd: ClassVar[bool] = False
+    """Whether it reads gradients off the way that a client went: momentum would scale them, and
+    AdamW would make them something else."""
 
     own_figures: ClassVar[tuple[Figure, ...]] = ()
     """What :meth:`figures` tells, each made by :func:`pfltune.figures.of_method`."""

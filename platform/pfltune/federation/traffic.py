@@ -62,7 +62,7 @@ class NoWork:
         """What it was given."""
         return dict(start)
 
-    def batches(self) -> Iterator[Loss]:
+    def batches(self, phase: Phase | None = None) -> Iterator[Loss]:
         """No batch."""
         return iter(())
 

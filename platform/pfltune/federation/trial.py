@@ -28,7 +28,7 @@ from pfltune.federation.memory import peak_mb, reset_peak
 from pfltune.federation.meter import Totals
 from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
-from pfltune.federation.setup import set_up
+from pfltune.federation.setup import check_optimizer, set_up
 from pfltune.federation.states import CHANNEL, PersonalStates
 from pfltune.federation.work import ServerRound
 from pfltune.isolation import contained
@@ -98,6 +98,7 @@ class FederatedTrial:
         federation = self.federation
         clients, data = len(federation.clients), federation.dataset
         model = federation.build_backbone(self.seed)
+        check_optimizer(self.method, federation.protocol.optimizer)
         setup = set_up(self.method, model, clients, self.seed, self.device)
         self.roles = setup.roles
         images = Images(
