@@ -298,10 +298,12 @@ def test_unseen_clients_meet_the_servers_state_of_the_chosen_round():
 
 
 def test_who_has_diverged_is_told_as_such_and_not_tested():
-    federation = tiny_federation(rounds=1, **AFTER)
-    trial = FederatedTrial(FedAvg(lr=1e30), federation, 0)
+    trial = FederatedTrial(FedAvg(lr=1e30), tiny_federation(rounds=1, **AFTER), 0)
+    tested, correct = [], trial._trainer.answers
+    trial._trainer.answers = lambda *arguments: tested.append(1) or correct(*arguments)
     with pytest.raises(Diverged, match="round 1"):
         trial.step()
+    assert len(tested) == 2, "the two that are not sampled"
 
 
 # ------------------------------------------------------------------ as a setting
