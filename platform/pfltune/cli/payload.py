@@ -15,6 +15,7 @@ from pfltune.cli import options
         "pfltune payload",
         "pfltune payload --model vit_base_patch16_224 --methods pfedpg,fedvpt",
         "pfltune payload --methods fedavg,my_method.py:MyMethod",
+        "pfltune payload --methods fedavg,fedavg+float16,'fedavg+topk[topk_share=0.01]'",
     )
 )
 @click.option("--model", default="vit_small_patch16_224", show_default=True, help="timm's name.")
@@ -27,8 +28,16 @@ from pfltune.cli import options
 @click.option(
     "--methods", default=None, help="Names or path/to/file.py:Class, with commas; default: all."
 )
+@options.wrap
 @options.results
-def command(model: str, classes: int, image_size: int, methods: str | None, results: Path) -> None:
+def command(
+    model: str,
+    classes: int,
+    image_size: int,
+    methods: str | None,
+    wrap: tuple[str, ...],
+    results: Path,
+) -> None:
     """Show what each method sends in a round, beside what its paper says.
 
     One client's messages with the methods' default knobs, or what brackets or another search hold
@@ -49,7 +58,8 @@ def command(model: str, classes: int, image_size: int, methods: str | None, resu
     )
     from pfltune.studies.tuned import values_of
 
-    chosen = available_methods() if methods is None else method_list([methods]).references
+    named = method_list([",".join(available_methods()) if methods is None else methods])
+    chosen = named.wrapped(wrap).references
     backbone = TimmBackbone.model_validate({"model": model, "image_size": image_size})
     bare = backbone.build(classes, channels=3, seed=0)
     everything = traffic(Method(), copy.deepcopy(bare)).up_bytes
