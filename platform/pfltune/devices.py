@@ -11,10 +11,13 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on ``device``; the CPU does not wait until a GPU has taken it."""
+    """A tensor of the CPU on ``device``; the CPU does not wait until a GPU has taken it.
+
+    For what a method draws, since generators are the CPU's: ``moved(torch.randn(…), like.device)``.
+    """
     if device.type == "cpu":
         return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return _sent(tensor, device)
 
 
 def processor_name(device: str) -> str:
@@ -32,4 +35,12 @@ def processor_name(device: str) -> str:
 
 def brought_over(values: list[Tensor]) -> Any:
     """Numbers of one shape as lists; the only place at which the CPU waits for the device."""
-    return torch.stack(values).tolist()
+    return _received(torch.stack(values))
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _received(tensor: Tensor) -> Any:
+    return tensor.tolist()
