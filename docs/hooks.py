@@ -25,6 +25,7 @@ from pfltune.data.partitions import PARTITIONS, Partition
 from pfltune.figures import FIGURES, Figure
 from pfltune.knobs import Knob, knobs_of
 from pfltune.method import Method
+from pfltune.optimizers import Conditional
 from pfltune.record import Record
 from pfltune.registry import available_methods, title_of
 from pfltune.scenario import Scenario, load_scenario, scenario_files
@@ -184,7 +185,12 @@ def _scenario(name: str) -> str:
 
 def _settings_of(model: type[BaseModel], above: str = "") -> list[list[str]]:
     kept = {name: f for name, f in model.model_fields.items() if above or name != "kind"}
-    return [_setting(f"{above}{name}", field) for name, field in kept.items()]
+    rows = []
+    for name, field in kept.items():
+        inner, at = field.annotation, f"{above}{name}"
+        is_section = isinstance(inner, type) and issubclass(inner, Conditional)
+        rows += _settings_of(inner, f"{at}.") if is_section else [_setting(at, field)]
+    return rows
 
 
 def _setting(name: str, field: FieldInfo) -> list[str]:

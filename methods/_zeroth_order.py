@@ -1,5 +1,6 @@
 """Learning from losses alone: estimated gradients, their subspace, and Adam (ZOODiP's learner)."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor
 from pfltune.method import Tensors, moved
 
 BETAS = (0.9, 0.999)
-EPSILON = 1e-8
+EPSILON = 1e-3
+"""As the public code of ZOODiP has it: estimates below it hardly move anything."""
 
 
 def estimated_gradient(
@@ -34,6 +36,11 @@ def estimated_gradient(
         e = moved(torch.randn(at.shape, generator=rng), at.device).to(at.dtype)
         total += (loss(at + mu * e) - base) / mu * e
     return total / directions
+
+
+def overlength(directions: int, dimensions: int) -> float:
+    """√((D + n − 1) / n): about how much longer than the gradient its estimate is (n of D)."""
+    return math.sqrt((dimensions + directions - 1) / directions)
 
 
 def low_variance_directions(iterates: Tensor, nu: float) -> Tensor:
@@ -78,7 +85,8 @@ def adam_step(state: Tensors, gradient: Tensor) -> tuple[Tensor, Tensors]:
     (b1, b2), steps = BETAS, state["steps"] + 1
     mean = b1 * state["mean"] + (1 - b1) * gradient
     square = b2 * state["square"] + (1 - b2) * gradient.square()
-    direction = (mean / (1 - b1**steps)) / ((square / (1 - b2**steps)).sqrt() + EPSILON)
+    first, second = (1 - b ** steps.double() for b in BETAS)
+    direction = (mean / first) / ((square / second).sqrt() + EPSILON)
     return direction, {"mean": mean, "square": square, "steps": steps}
 
 
@@ -89,16 +97,24 @@ def learner_start(at: Tensor) -> Tensors:
 
 
 def descend(
-    state: Tensors, at: Tensor, gradient: Tensor, lr: float, history: int, nu: float
+    state: Tensors,
+    at: Tensor,
+    gradient: Tensor,
+    directions: int,
+    lr: float,
+    history: int,
+    nu: float,
 ) -> tuple[Tensor, Tensors]:
-    """One step of Adam along the gradient without its noisy directions.
+    """One step of Adam along the gradient, at its own length and without its noisy directions.
 
-    Every ``history`` steps these are found anew from the iterates since the last time.
+    Every ``history`` steps these are found anew from the iterates since the last time. The length
+    matters, since Adam adds ε to it.
 
     Args:
         state: the learner's.
         at: the point θ, of any shape.
         gradient: an estimate of the gradient there.
+        directions: number of directions n that it was estimated from.
         lr: Adam's rate.
         history: number of iterates τ that span the subspace.
         nu: share ν of their variance that is projected out.
@@ -106,9 +122,11 @@ def descend(
     Returns:
         The next point and the next state.
     """
-    direction, adam = adam_step(state, without(gradient, state["noise"]))
+    noise = state["noise"]
+    sized = gradient / overlength(directions, at.numel() - len(noise))
+    direction, adam = adam_step(state, without(sized, noise))
     moved = at - lr * direction
-    iterates, noise = torch.cat([state["iterates"], moved.view(1, -1)]), state["noise"]
+    iterates = torch.cat([state["iterates"], moved.view(1, -1)])
     if len(iterates) == history:
         iterates, noise = iterates[:0], low_variance_directions(iterates, nu)
     return moved, {**adam, "iterates": iterates, "noise": noise}

@@ -10,7 +10,14 @@ from pfltune.knobs import knob
 from pfltune.method import Method
 
 from ._adapters import bottleneck_adapter
-from ._attention import AddedPrefix, PrefixAttention, TokenPrefix, standard_attention
+from ._attention import (
+    AddedPrefix,
+    PrefixAttention,
+    TokenPrefix,
+    input_width,
+    key_width,
+    self_attention,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,23 +58,22 @@ class FedPerfix(Method):
     def graft(self, model: nn.Module) -> None:
         """Put a prefix into the attention of the last ``depth`` blocks."""
         for block in parts.blocks(model, self.depth or None, "depth").values():
-            attention = standard_attention(block)
-            block.add_module(
-                "attn", PrefixAttention(attention, self._prefix(attention.qkv.in_features))
-            )
+            attention = self_attention(block, self.title)
+            prefix = self._prefix(input_width(attention), key_width(attention))
+            block.add_module("attn", PrefixAttention(attention, prefix))
 
     def personal_part(self, model: nn.Module) -> Iterable[str]:
         """Prefixes and head, and the last ``personal_blocks`` blocks."""
         blocks = parts.under(model, *parts.blocks(model, self.personal_blocks, "personal_blocks"))
         return (*parts.of_type(model, AddedPrefix, TokenPrefix), *parts.head(model), *blocks)
 
-    def _prefix(self, dim: int) -> nn.Module:
+    def _prefix(self, dim: int, width: int) -> nn.Module:
         if self.prefix == "tokens":
-            return TokenPrefix(self.prefix_length, dim, self.scale)
+            return TokenPrefix(self.prefix_length, width, self.scale)
         if self.prefix == "adapter":
-            source: nn.Module = bottleneck_adapter(dim, self.bottleneck, 2 * dim)
+            source: nn.Module = bottleneck_adapter(dim, self.bottleneck, 2 * width)
         else:
-            source = nn.Linear(dim, 2 * dim)
+            source = nn.Linear(dim, 2 * width)
             if self.prefix == "zero":
                 nn.init.zeros_(source.weight)
                 nn.init.zeros_(source.bias)

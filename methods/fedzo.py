@@ -8,7 +8,17 @@ from torch import Tensor, nn
 
 from pfltune import parts
 from pfltune.knobs import knob
-from pfltune.method import LocalWork, Loss, Method, Start, Tensors, Update
+from pfltune.method import (
+    LocalWork,
+    Loss,
+    Method,
+    Start,
+    Tensors,
+    Update,
+    found_under,
+    not_under,
+    put_under,
+)
 
 from ._int8 import quantize
 from ._prompts import PROMPTS, add_prompts
@@ -23,11 +33,13 @@ class FedZO(Method):
 
     The backbone is frozen in 8 bits. Each client learns K personal prompts (K × l) by Adam on
     gradients that are estimated from n perturbed forward passes, less the directions in which its
-    last τ iterates varied least; they are found anew every τ steps. The head is personal and takes
-    SGD steps on its own gradient, which ends at the head's input: nothing is propagated back
-    through the backbone, and no byte travels after the broadcast of the backbone. Not taken over:
-    the sampling of diffusion timesteps, half precision, and the constant by which the public code
-    divides its gradients (Adam does not see it).
+    last τ iterates varied least; they are found anew every τ steps. As in the public code, Adam's
+    ε is 1e-3 and the estimate is divided by √((D + n − 1)/n), D the directions that are left of
+    K·l. The head is personal and takes SGD steps on its own gradient, which ends at the head's
+    input: nothing is propagated back through the backbone, and no byte travels after the broadcast
+    of the backbone. Not taken over: the sampling of diffusion timesteps, half precision, and the
+    one direction without any variance that the public code projects out as well (which one it is
+    depends on rounding).
     """
 
     title = "FedZO"
@@ -56,33 +68,35 @@ class FedZO(Method):
     def init_client(self, start: Start, client: int) -> Tensors:
         """Prompts and head, Adam's state, no iterates yet, nothing to project out yet."""
         learner = learner_start(start.personal[PROMPTS])
-        return {**start.personal, **{STATE + name: t for name, t in learner.items()}}
+        return {**start.personal, **put_under(STATE, learner)}
 
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """One step for each batch; nothing goes up."""
         rng = work.generator()
         for loss in work.batches():
-            personal = self._step(personal, loss, rng)
+            personal = self._step(personal, loss, work.rate, rng)
         return Update(upload={}, personal=personal, weight=work.samples)
 
-    def _step(self, personal: Tensors, loss: Loss, rng: torch.Generator) -> Tensors:
-        model = {n: t for n, t in personal.items() if not n.startswith(STATE)}
-        learner = {n.removeprefix(STATE): t for n, t in personal.items() if n.startswith(STATE)}
+    def _step(self, personal: Tensors, loss: Loss, rate: float, rng: torch.Generator) -> Tensors:
+        model, learner = not_under(STATE, personal), found_under(STATE, personal)
         prompts = model.pop(PROMPTS)
-        base, head = self._head_step(model, prompts, loss)
+        base, head = self._head_step(model, prompts, loss, self.head_lr * rate)
 
         def perturbed(moved: Tensor) -> Tensor:
             return loss({**model, PROMPTS: moved})
 
         found = estimated_gradient(perturbed, prompts, base, self.directions, self.mu, rng)
-        prompts, learner = descend(learner, prompts, found, self.lr, self.history, self.nu)
-        return {**head, PROMPTS: prompts, **{STATE + n: t for n, t in learner.items()}}
+        rules = (self.directions, self.lr * rate, self.history, self.nu)
+        prompts, learner = descend(learner, prompts, found, *rules)
+        return {**head, PROMPTS: prompts, **put_under(STATE, learner)}
 
-    def _head_step(self, head: Tensors, prompts: Tensor, loss: Loss) -> tuple[Tensor, Tensors]:
+    def _head_step(
+        self, head: Tensors, prompts: Tensor, loss: Loss, lr: float
+    ) -> tuple[Tensor, Tensors]:
         """The loss at the present point, and the head after its step."""
         with torch.enable_grad():
             leaves = {n: t.clone().requires_grad_() for n, t in head.items()}
             base = loss({**leaves, PROMPTS: prompts})
             grads = torch.autograd.grad(base, list(leaves.values()))
-        moved = {n: head[n] - self.head_lr * g for n, g in zip(head, grads, strict=True)}
+        moved = {n: head[n] - lr * g for n, g in zip(head, grads, strict=True)}
         return base.detach(), moved

@@ -8,7 +8,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from byhand import HEAD, assert_same, two_rounds, with_a_head
-from timm.layers.attention import Attention
+from timm.layers import DiffAttention
 from timm.models.vision_transformer import ParallelThingsBlock
 from torch import nn
 
@@ -259,12 +259,12 @@ class Strange(nn.Module):
 
 @pytest.mark.parametrize(
     "strange",
-    [Strange(), Attention(WIDTH, num_heads=HEADS, qkv_bias=True, gated=True)],
-    ids=["another-class", "gated"],
+    [Strange(), DiffAttention(WIDTH, num_heads=HEADS)],
+    ids=["another-class", "attends-twice"],
 )
 def test_attention_of_another_kind_is_refused(strange, plain):
     plain.blocks[1].attn = strange
-    with pytest.raises(UserError, match=f"standard self-attention.*{type(strange).__name__}"):
+    with pytest.raises(UserError, match=f"self-attention of ViT.*{type(strange).__name__}"):
         FedPerfix().graft(plain)
 
 
@@ -279,7 +279,7 @@ def test_blocks_without_one_attention_are_refused():
         num_heads=HEADS,
         block_fn=ParallelThingsBlock,
     )
-    with pytest.raises(UserError, match="standard self-attention"):
+    with pytest.raises(UserError, match="self-attention of ViT"):
         FedPerfix().graft(model)
 
 

@@ -11,6 +11,8 @@ from byhand import HEAD, assert_same, batches, flat, gradients, prompted, with_a
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from pfltune.errors import UserError
@@ -19,7 +21,9 @@ from pfltune.methods._int8 import Int8Linear, quantize
 from pfltune.methods._zeroth_order import (
     adam_start,
     adam_step,
+    descend,
     estimated_gradient,
+    learner_start,
     low_variance_directions,
     without,
 )
@@ -27,6 +31,7 @@ from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedvpt import FedVPT
 from pfltune.methods.fedzo import FedZO
 from pfltune.methods.local_vpt import LocalVPT
+from pfltune.optimizers import Schedule
 from pfltune.randomness import torch_rng
 from pfltune.running.hardware import precision_for
 
@@ -272,13 +277,16 @@ def test_without_directions_the_gradient_stays():
 
 
 def test_adam_is_torchs():
-    """Eight steps on gradients of very different sizes, the first of which are as small as ε."""
+    """Eight steps on gradients of very different sizes, the first of which are as small as ε.
+
+    ε is that of ZOODiP's public code.
+    """
     rng = torch_rng(0, "gradients")
     ours = torch.randn(3, 4, generator=rng)
     theirs = nn.Parameter(ours.clone())
-    optimizer = torch.optim.Adam([theirs], lr=0.01)
+    optimizer = torch.optim.Adam([theirs], lr=0.01, eps=1e-3)
     state = adam_start(ours)
-    for power in (-8, -8, -3, 2, 0, 1, -2, -2):
+    for power in (-3, -3, -8, 2, 0, 1, -2, -2):
         gradient = torch.randn(3, 4, generator=rng) * 10.0**power
         before = state
         direction, state = adam_step(state, gradient)
@@ -294,6 +302,88 @@ def test_adams_state_is_handed_on_and_not_written_into():
     kept = {name: tensor.clone() for name, tensor in state.items()}
     adam_step(state, torch.ones(2))
     assert all(torch.equal(state[name], tensor) for name, tensor in kept.items())
+
+
+# The learner beside the public code's
+
+
+class Public:
+    """The rule of ZOODiP's public code, in numpy and scikit-learn.
+
+    Args:
+        null: whether the refresh keeps the last component, which no iterate has any part in.
+    """
+
+    def __init__(self, at, lr, history, nu, null):
+        self.at, self.lr, self.history, self.nu, self.null = at.copy(), lr, history, nu, null
+        self.first = self.second = np.zeros_like(at)
+        self.buffer, self.steps = [], 0
+        self.noise = np.zeros((0, at.size))
+
+    def step(self, slopes, draws):
+        n, dim = len(draws), self.at.size - len(self.noise)
+        grad = sum(slope * draw for slope, draw in zip(slopes, draws, strict=True))
+        grad = grad / (np.sqrt((dim + n - 1) / n) * n)
+        grad = grad - grad @ self.noise.T @ self.noise
+        self.steps += 1
+        self.first = 0.9 * self.first + 0.1 * grad
+        self.second = 0.999 * self.second + 0.001 * grad**2
+        mean = self.first / (1 - 0.9**self.steps)
+        self.at = self.at - self.lr * mean / (np.sqrt(self.second / (1 - 0.999**self.steps)) + 1e-3)
+        self.buffer = [*self.buffer, self.at][-self.history :]
+        if self.steps % self.history == 0:
+            self.refresh()
+
+    def refresh(self):
+        pca = PCA(n_components=self.history, svd_solver="full")
+        pca.fit(StandardScaler().fit_transform(np.stack(self.buffer)))
+        share = pca.explained_variance_ratio_.cumsum()
+        kept = int(np.argmax(share > 1 - self.nu)) + 1
+        assert pca.explained_variance_ratio_[-1] < 1e-12
+        self.noise = pca.components_[kept : None if self.null else -1]
+
+
+def beside(null, steps, nu=0.3, size=40, history=8, n=2):
+    """How far ours is from the public rule after each step, on ½·Σ (i/D)·θ_i², with equal draws."""
+    curvature = torch.arange(1, size + 1, dtype=torch.float64) / size
+
+    def loss(x):
+        return (curvature * x.square()).sum() / 2
+
+    at = torch.randn(size, generator=torch_rng(0, "at"), dtype=torch.float64)
+    theirs, state = Public(at.numpy(), 0.05, history, nu, null), learner_start(at)
+    rng, again = torch_rng(0, "directions"), torch_rng(0, "directions")
+    far = []
+    for _ in range(steps):
+        found = estimated_gradient(loss, at, loss(at), n, 1e-3, rng)
+        at, state = descend(state, at, found, n, 0.05, history, nu)
+        here = torch.from_numpy(theirs.at)
+        draws = [torch.randn(size, generator=again).double() for _ in range(n)]
+        slopes = [((loss(here + 1e-3 * e) - loss(here)) / 1e-3).item() for e in draws]
+        theirs.step(slopes, [e.numpy() for e in draws])
+        far.append(float((at - torch.from_numpy(theirs.at)).abs().max()))
+    assert len(theirs.noise) > 1
+    return far
+
+
+def test_the_learner_is_the_public_codes_but_for_its_null_component():
+    """Three refreshes and more. With that component both agree until the first refresh."""
+    assert max(beside(null=False, steps=30)) < 1e-8
+    far = beside(null=True, steps=30)
+    assert max(far[:8]) < 1e-8
+    assert far[-1] > 1e-4
+
+
+def test_adam_sees_the_length_of_an_estimate():
+    """Estimates ten times as long make other steps: ε is added to what they are divided by."""
+    at, gradient = torch.zeros(5), torch.full((5,), 1e-3)
+    steps = [
+        descend(learner_start(at), at, g, 2, 1.0, 8, 0.1)[0] for g in (gradient, 10 * gradient)
+    ]
+    short, long = (float(step[0]) for step in steps)
+    length = math.sqrt((5 + 2 - 1) / 2)
+    assert short == pytest.approx(-1 / (1 + length))
+    assert long == pytest.approx(-10 / (10 + length))
 
 
 # 8 bits
@@ -415,7 +505,7 @@ class Learner:
     def loss(self, prompts, head, images, labels):
         return F.cross_entropy(self.answer({PROMPTS: prompts, **head}, images), labels)
 
-    def step(self, images, labels, rng):
+    def step(self, images, labels, rng, factor):
         """See the derivation in ``test_two_rounds_by_hand``."""
         method, p, head = self.method, self.prompts, self.head
         slope = gradients(lambda h: self.loss(p, h, images, labels), head)
@@ -426,6 +516,8 @@ class Learner:
                 e = torch.randn(p.shape, generator=rng)
                 rise = (self.loss(p + method.mu * e, head, images, labels) - base) / method.mu
                 g += (rise * e).double() / method.directions
+        left = g.numel() - (0 if self.low is None else len(self.low))
+        g = g / math.sqrt((left + method.directions - 1) / method.directions)
         if self.low is not None:
             along = (g.flatten() @ projector(self.low)).view_as(g)
             self.removed.append((along.norm() / g.norm()).item())
@@ -433,9 +525,10 @@ class Learner:
         self.t += 1
         self.m = 0.9 * self.m + 0.1 * g
         self.v = 0.999 * self.v + 0.001 * g**2
-        move = (self.m / (1 - 0.9**self.t)) / ((self.v / (1 - 0.999**self.t)).sqrt() + 1e-8)
-        self.prompts = (p.double() - method.lr * move).float()
-        self.head = {name: t - method.head_lr * slope[name] for name, t in head.items()}
+        rate = method.lr * factor
+        move = (self.m / (1 - 0.9**self.t)) / ((self.v / (1 - 0.999**self.t)).sqrt() + 1e-3)
+        self.prompts = (p.double() - rate * move).float()
+        self.head = {name: t - method.head_lr * factor * slope[name] for name, t in head.items()}
         self.iterates.append(self.prompts.flatten())
         if len(self.iterates) == method.history:
             _, self.low = reference(torch.stack(self.iterates), method.nu)
@@ -446,12 +539,14 @@ def test_two_rounds_by_hand(make_federation):
     """For each batch, with L(P, h) its loss, both steps from the same (P, h):
 
     h ← h - head_lr·∂L/∂h. g = (1/n)·Σ [L(P + μe_i, h) - L(P, h)]/μ·e_i, e_i drawn one after another
-    from (seed, "training/draws", round, client); g ← g - Σ_j (g·c_j)·c_j over the low-variance
-    components c_j. m ← .9m + .1g, v ← .999v + .001g², P ← P - lr·m̂/(√v̂ + 1e-8) with
-    m̂ = m/(1 - .9^t), v̂ = v/(1 - .999^t). After every 3 steps the c_j are found anew from the last 3
-    iterates. Steps, moments, iterates and c_j go on from one round to the next.
+    from (seed, "training/draws", round, client); g ← g / √((D + n - 1)/n), D the numbers of P less
+    the low-variance components c_j; g ← g - Σ_j (g·c_j)·c_j. m ← .9m + .1g, v ← .999v + .001g²,
+    P ← P - lr·m̂/(√v̂ + 1e-3) with m̂ = m/(1 - .9^t), v̂ = v/(1 - .999^t). After every 3 steps the
+    c_j are found anew from the last 3 iterates. Steps, moments, iterates and c_j go on from one
+    round to the next. With a schedule both rates are those of the round.
     """
-    ground = with_a_head(make_federation, sampled_clients=3, local_epochs=2)
+    halved = Schedule(kind="step", every=1, factor=0.5)
+    ground = with_a_head(make_federation, sampled_clients=3, local_epochs=2, schedule=halved)
     method = FedZO(
         prompts=2,
         lr=0.02,
@@ -469,7 +564,7 @@ def test_two_rounds_by_hand(make_federation):
         for c in trial.sampled_clients(number):
             rng = torch_rng(0, "training/draws", number, c)
             for images, labels in batches(ground, number, c):
-                learners[c].step(images, labels, rng)
+                learners[c].step(images, labels, rng, factor=1 / number)
     removed = [share for learner in learners for share in learner.removed]
     assert max(removed, default=0) > 0.05, "no gradient was ever projected"
     begun = list(trial.personal)

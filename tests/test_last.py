@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ import pytest
 from pfltune import cli
 from pfltune.cli import last
 from pfltune.errors import Halted, TrackingError, UserError
-from pfltune.running.stopping import stopping_by_signals
+from pfltune.running.stopping import ending_when_interrupted, stopping_by_signals
 
 PFLTUNE = str(Path(sys.executable).parent / "pfltune")
 
@@ -186,6 +187,23 @@ def test_sighup_that_nohup_ignores_stays_ignored():
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_an_interruption_that_a_library_swallows_ends_the_step_all_the_same():
+    before, done = signal.getsignal(signal.SIGINT), []
+
+    @ending_when_interrupted()
+    def step():
+        with suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        done.append("the rest")
+
+    with pytest.raises(KeyboardInterrupt):
+        step()
+    assert done
+    assert signal.getsignal(signal.SIGINT) is before
+    with ending_when_interrupted():
+        pass
 
 
 STOPPED = """

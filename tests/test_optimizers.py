@@ -110,10 +110,10 @@ def test_schedules_are_factors_of_the_round():
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"kind": "adamw", "momentum": 0.9}, "momentum=0.9 is SGD's"),
-        ({"nesterov": True}, "nesterov=true needs a momentum"),
-        ({"kind": "adamw", "nesterov": True}, "nesterov=true needs a momentum"),
-        ({"momentum": 1.0}, "less than 1"),
+        ({"kind": "adamw", "momentum": 0.9}, "momentum=0.9 has no effect; it needs kind=sgd"),
+        ({"nesterov": True}, "nesterov=true has no effect; it needs kind=sgd and momentum>0"),
+        ({"kind": "adamw", "nesterov": True}, "nesterov=true has no effect"),
+        ({"momentum": 1.0}, "less than or equal to 0.999"),
         ({"kind": "adam"}, "'sgd' or 'adamw'"),
     ],
 )

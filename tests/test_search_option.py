@@ -339,9 +339,9 @@ def test_the_command_line_says_a_mistake_in_one_line(called, monkeypatch, tmp_pa
 def test_settings_of_the_scenario_are_knobs_with_its_values_as_defaults():
     protocol = SCENARIO.protocol
     knobs = setting_knobs(protocol, clients=3)
-    assert {knob.default for knob in knobs.values()} == {
+    assert [knob.default for knob in list(knobs.values())[:3]] == [
         protocol.sampled_clients, protocol.local_epochs, protocol.batch_size,
-    }  # fmt: skip
+    ]  # fmt: skip
     space, _ = tuned("fedavg", "protocol.local_epochs=1:4", "protocol.sampled_clients=1:3")
     found = drawn(space)
     assert {point["protocol.local_epochs"] for point in found} == {1, 2, 3, 4}

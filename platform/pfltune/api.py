@@ -45,6 +45,7 @@ from pfltune.running.folder_lock import locked
 from pfltune.running.job import Job, Progress, Voice, Watched, once
 from pfltune.running.session import House, Ran, run_sessions
 from pfltune.running.sitting import way_back
+from pfltune.running.stopping import ending_when_interrupted
 from pfltune.scenario import Scenario
 from pfltune.search.plan import Plan
 from pfltune.studies import begin
@@ -606,8 +607,9 @@ def resumable(command: str, name: str) -> Iterator[None]:
 def _reporting(job: Job, view: View) -> Iterator[None]:
     """Say that a report is written; who interrupts that is told how it is written after all."""
     try:
-        view.voice.tell("Writing the report")
-        yield
+        with ending_when_interrupted():
+            view.voice.tell("Writing the report")
+            yield
     except KeyboardInterrupt:
         view.voice.tell(way_back(job))
         raise

@@ -34,8 +34,14 @@ def processor_name(device: str) -> str:
 
 
 def brought_over(values: list[Tensor]) -> Any:
-    """Numbers of one shape as lists; the only place at which the CPU waits for the device."""
+    """Numbers of one shape as lists; the CPU waits for the device."""
     return _received(torch.stack(values))
+
+
+def settle(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given, so that seconds tell of what took them."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:

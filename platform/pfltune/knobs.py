@@ -9,6 +9,8 @@ from pfltune.errors import UserError, unknown
 
 Value = int | float | str | bool
 TYPES: dict[str, type] = {kind.__name__: kind for kind in (int, float, str, bool)}
+ABOVE_0 = ">0"
+"""As what another must be: any number above 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +44,19 @@ class Knob:
 
     def applies(self, values: Mapping[str, Any]) -> bool:
         """Whether the knob has an effect beside the other ``values``."""
-        return all(values.get(name) == wanted for name, wanted in self.when.items())
+        return all(meets(values.get(name), wanted) for name, wanted in self.when.items())
 
     def needs(self) -> str:
         """The values of other knobs beside which it has an effect, in words."""
-        return " and ".join(f"{name}={written(value)}" for name, value in self.when.items())
+        return " and ".join(condition(name, wanted) for name, wanted in self.when.items())
+
+    def meeting(self, wanted: Value) -> Value | None:
+        """One of its values that is as another knob needs it; None if there is none."""
+        if wanted != ABOVE_0:
+            return wanted if self.holds(wanted) else None
+        ends = self.choices or tuple(end for end in (self.high, self.low) if end is not None)
+        above = [self.type(end) for end in ends if meets(end, wanted)]
+        return max(above, default=None)
 
     def check(self, value: object, owner: str) -> Value:
         """``value`` in the knob's type, or a :class:`UserError` that names what is possible.
@@ -182,6 +192,18 @@ def checked_values(owner: type, name: str, values: Mapping[str, object]) -> dict
                 f"{name}: {key}={given[key]!r} has no effect; it needs {knobs[key].needs()}"
             )
     return given
+
+
+def meets(value: object, wanted: Value) -> bool:
+    """Whether a knob's value is as another knob needs it."""
+    if wanted == ABOVE_0:
+        return isinstance(value, int | float) and value > 0
+    return value == wanted
+
+
+def condition(name: str, wanted: Value) -> str:
+    """What a knob must be, in words: ``prefix=tokens`` or ``momentum>0``."""
+    return f"{name}{wanted}" if wanted == ABOVE_0 else f"{name}={written(wanted)}"
 
 
 def written(value: object) -> str:

@@ -82,6 +82,7 @@ class Phase:
         batches: batches drawn for each step, independently of each other.
         optimizer: None stands for the scenario's. Its state lives for this phase.
         schedule: of the rate over rounds; None stands for the scenario's.
+        share: of the client's training samples that an epoch reads, drawn anew for each.
     """
 
     part: Literal["all", "shared", "personal"]
@@ -92,6 +93,7 @@ class Phase:
     batches: int = 1
     optimizer: Optimizer | None = None
     schedule: Schedule | None = None
+    share: float = 1.0
 
 
 class LocalWork(Protocol):
@@ -142,8 +144,13 @@ class LocalWork(Protocol):
                 left out.
         """
 
-    def batches(self) -> Iterator[Loss]:
-        """For training loops of one's own: the loss function of each local step of the round."""
+    def batches(self, phase: Phase | None = None) -> Iterator[Loss]:
+        """For training loops of one's own: the loss function of each local step.
+
+        Args:
+            phase: says how many steps there are and what they read; None stands for the scenario's
+                local epochs. Its rate and its part are the loop's own affair.
+        """
 
     def outputs(self, tensors: Tensors) -> Outputs:
         """What a model says to all of the client's training images, in their own order.

@@ -6,7 +6,7 @@ that are handed in and out. The base class itself is federated averaging.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -34,6 +34,7 @@ from pfltune.tensors import (
     put_under,
     squared_distance,
 )
+from pfltune.wraps.base import Wrap
 
 __all__ = [
     "Batch",
@@ -49,6 +50,7 @@ __all__ = [
     "Start",
     "Tensors",
     "Update",
+    "Wrap",
     "dot",
     "found_under",
     "gradient",
@@ -74,12 +76,21 @@ class Start:
         personal: initial values of the tensors that stay on the clients, by name.
         clients: number of clients N.
         rng: a seeded generator for draws; the server and each client get one of their own.
+        trainable: names among both that local training moves; what else there is are buffers,
+            such as a BatchNorm's statistics.
+        model: the grafted one, for :mod:`pfltune.parts` to name what is in it; it is not to change.
     """
 
     shared: Tensors
     personal: Tensors
     clients: int
     rng: torch.Generator
+    trainable: frozenset[str] = frozenset()
+    model: nn.Module = field(default_factory=nn.Module)
+
+    def moving(self) -> Tensors:
+        """Those that travel and that local training moves."""
+        return {name: value for name, value in self.shared.items() if name in self.trainable}
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ class Update:
         weight: the client's weight in the server's mean, its number of training samples.
         client: the client's index, filled in by the engine.
         change: whether the upload is a change already, and no new value of what was downloaded;
-            stages of the channel that act on changes ask.
+            wraps that act on changes ask.
     """
 
     upload: Tensors
@@ -121,6 +132,10 @@ class Method:
 
     needs_float32: ClassVar[bool] = False
     """Whether half precision would drown what the method computes with."""
+
+    needs_plain_sgd: ClassVar[bool] = False
+    """Whether it reads gradients off the way that a client went: momentum would scale them, and
+    AdamW would make them something else."""
 
     own_figures: ClassVar[tuple[Figure, ...]] = ()
     """What :meth:`figures` tells, each made by :func:`pfltune.figures.of_method`."""
@@ -179,6 +194,22 @@ class Method:
         """The tensors of the model that the client predicts with."""
         return {**down, **personal}
 
+    def assemble_trained(self, down: Tensors, update: Update) -> Tensors:
+        """The same of a client that has just trained and has not heard of the server since.
+
+        Asked for where the scenario evaluates clients after training. By default what it uploads
+        stands for what it downloaded, or is added to it where the upload is a change; where it
+        uploads something else it has what it downloaded.
+
+        Args:
+            down: what it received for this round.
+            update: what its training gave back.
+        """
+        up, trained = update.upload, dict(down)
+        for name in down.keys() & up.keys():
+            trained[name] = down[name] + up[name] if update.change else up[name]
+        return self.assemble(trained, update.personal)
+
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """One client's local training: run the phases, upload what was downloaded."""
         trained = work.fit({**down, **personal}, self.phases(), self.objective)
@@ -187,6 +218,14 @@ class Method:
             personal={name: trained[name] for name in personal},
             weight=work.samples,
         )
+
+    def wraps(self) -> tuple[Wrap, ...]:
+        """What payloads pass on their way, in this order, see :mod:`pfltune.wraps`.
+
+        Every method can be wrapped from outside, as in ``fedavg+topk``; what stands here is part of
+        the method, and comes first.
+        """
+        return ()
 
     def figures(self, upload: Tensors, personal: Tensors) -> Mapping[str, Tensor]:
         """Numbers of one client that has trained, one for each of :attr:`own_figures`.

@@ -10,7 +10,7 @@ from pfltune.errors import UserError
 from pfltune.knobs import Value
 from pfltune.settings import Settings, read_data, validated
 from pfltune.text import plain
-from pfltune.variants import holding, split
+from pfltune.variants import holding, split, wrapping
 
 FILES = (".yaml", ".yml")
 
@@ -40,6 +40,16 @@ class MethodList:
 
     references: tuple[str, ...]
     titles: Mapping[str, str] = field(default_factory=dict)
+
+    def wrapped(self, wraps: str | Iterable[str]) -> "MethodList":
+        """The same methods, each wrapped in these.
+
+        Raises:
+            UserError: something is no text of a wrap.
+        """
+        several = [wraps] if isinstance(wraps, str) else list(wraps)
+        titles = {wrapping(reference, several): title for reference, title in self.titles.items()}
+        return MethodList(tuple(wrapping(each, several) for each in self.references), titles)
 
 
 def method_list(texts: Iterable[str]) -> MethodList:

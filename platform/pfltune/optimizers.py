@@ -1,14 +1,36 @@
 """Local optimizers and rates over rounds, as data: a scenario's, or a method's own."""
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from pfltune.knobs import ABOVE_0, Value, condition, meets, written
 from pfltune.settings import Settings
 
 
-class Optimizer(Settings):
+class Conditional(Settings):
+    """Settings some of which have an effect only beside values of the others.
+
+    One without an effect keeps its default: who says something else has mistaken something.
+    """
+
+    needs: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
+    """Of each of them what others must be, as in a knob's ``when``."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Conditional":
+        for name, needed in self.needs.items():
+            value = getattr(self, name)
+            lacks = not all(meets(getattr(self, other), w) for other, w in needed.items())
+            if lacks and value != type(self).model_fields[name].default:
+                told = " and ".join(condition(other, w) for other, w in needed.items())
+                raise ValueError(f"{name}={written(value)} has no effect; it needs {told}")
+        return self
+
+
+class Optimizer(Conditional):
     """How a client descends; its state lives for one phase of one round.
 
     The steps are those of ``torch.optim.SGD`` and ``torch.optim.AdamW`` (Loshchilov and Hutter,
@@ -16,17 +38,14 @@ class Optimizer(Settings):
     """
 
     kind: Literal["sgd", "adamw"] = Field("sgd", description="sgd or adamw")
-    momentum: float = Field(0.0, ge=0, lt=1, description="of SGD; 0 for none")
+    momentum: float = Field(0.0, ge=0, le=0.999, description="of SGD; 0 for none")
     nesterov: bool = Field(False, description="whether the momentum looks ahead (SGD)")
     weight_decay: float = Field(0.0, ge=0, description="L2 coefficient; AdamW's is decoupled")
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> "Optimizer":
-        if self.kind == "adamw" and self.momentum:
-            raise ValueError(f"momentum={self.momentum} is SGD's; kind=adamw has its own")
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov=true needs a momentum above 0")
-        return self
+    needs: ClassVar[Mapping[str, Mapping[str, Value]]] = {
+        "momentum": {"kind": "sgd"},
+        "nesterov": {"kind": "sgd", "momentum": ABOVE_0},
+    }
 
     @property
     def is_plain(self) -> bool:
@@ -34,14 +53,19 @@ class Optimizer(Settings):
         return self.kind == "sgd" and not self.momentum
 
 
-class Schedule(Settings):
+class Schedule(Conditional):
     """How the learning rate of local training goes over the rounds, as a factor on it."""
 
     kind: Literal["constant", "cosine", "step"] = Field(
         "constant", description="constant, cosine (down to 0 behind the last round) or step"
     )
     every: int = Field(10, ge=1, description="rounds between two steps (step)")
-    factor: float = Field(0.5, gt=0, le=1, description="what each step multiplies by (step)")
+    factor: float = Field(0.5, ge=0.001, le=1, description="what each step multiplies by (step)")
+
+    needs: ClassVar[Mapping[str, Mapping[str, Value]]] = {
+        "every": {"kind": "step"},
+        "factor": {"kind": "step"},
+    }
 
     def in_round(self, number: int, rounds: int) -> float:
         """The factor in a round, counted from 1, of so many."""

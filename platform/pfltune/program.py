@@ -2,15 +2,15 @@
 
 import hashlib
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import Field
 
 from pfltune.devices import processor_name
-from pfltune.plugins import Plugin
-from pfltune.plugins import file_of as plugin_file
+from pfltune.plugins import Plugin, file_of
+from pfltune.plugins import short_name as plugin_name
 from pfltune.registry import find_method, short_name
 from pfltune.settings import Settings
 from pfltune.sources import code_digest, digest
@@ -36,7 +36,7 @@ class Program(Settings):
             everything of its own that the method's module imports.
         plugins: likewise of what strangers brought into the scenario, as ``partition rare``.
         files: digests of the files of methods and plugins that were named by their file, by the
-            same names; they can be held against the files before these are run.
+            same names, and of wraps' files; they can be held against the files before these run.
         versions: of the numeric dependencies, and of Python.
         processor: its name and the vector instructions in use.
     """
@@ -62,7 +62,7 @@ class Program(Settings):
             **{short_name(method): method for method in methods},
             **{name: plugin.reference for name, plugin in brought.items()},
         }
-        files = {name: path for name, ref in references.items() if (path := file_of(ref))}
+        files = {k: path for name, ref in references.items() for k, path in files_of(name, ref)}
         return cls(
             source={ENGINE: engine_digest(), **{n: code_digest(c) for n, c in classes.items()}},
             plugins={name: code_digest(type(plugin)) for name, plugin in brought.items()},
@@ -100,9 +100,19 @@ def method_digest(reference: str) -> str:
     return code_digest(find_method(reference))
 
 
-def file_of(reference: str) -> Path | None:
-    """The file that a method or plugin is named by, whatever it holds; None for a name."""
-    return plugin_file(parsed(reference).base)
+def files_of(name: str, reference: str) -> Iterator[tuple[str, Path]]:
+    """The files of a method, of its wraps or of a plugin, each by its key in :attr:`files`.
+
+    Args:
+        name: what it is called.
+        reference: of it, whatever it holds.
+    """
+    known = parsed(reference)
+    if path := file_of(known.method):
+        yield name, path
+    for wrap in known.wraps:
+        if path := file_of(wrap):
+            yield f"{name}, wrap {plugin_name(wrap)}", path
 
 
 def file_digest(path: Path) -> str:

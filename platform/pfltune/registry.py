@@ -1,7 +1,7 @@
 """Finding methods: in pfltune.methods, in other installed packages, or in a file.
 
-A reference is a name or ``path/to/file.py:Class``, and may hold knobs in brackets, or all that the
-search of another comparison chose, see :mod:`pfltune.variants`.
+A reference is a name or ``path/to/file.py:Class``, behind a ``+`` likewise each wrap, and may hold
+knobs in brackets, or all that the search of another comparison chose, see :mod:`pfltune.variants`.
 """
 
 import importlib
@@ -21,7 +21,10 @@ from pfltune.isolation import in_a_line, restored
 from pfltune.knobs import Value, checked_values, knobs_of, written
 from pfltune.method import Family, Method
 from pfltune.plugins import Seam, loaded
-from pfltune.variants import Reference, check_agreement, parsed
+from pfltune.plugins import short_name as plugin_name
+from pfltune.variants import WRAPPED, Reference, check_agreement, parsed
+from pfltune.wrapped import Named, made_of, wrapped
+from pfltune.wraps import WRAPS
 
 
 def available_methods() -> dict[str, type[Method]]:
@@ -51,7 +54,10 @@ def load_method(reference: str) -> type[Method]:
     Raises:
         UserError: there is none, or it cannot be loaded.
     """
-    return METHODS.find(parsed(reference).base)
+    known = parsed(reference)
+    method = METHODS.find(known.method)
+    wraps = tuple(Named(plugin_name(wrap), WRAPS.find(wrap)) for wrap in known.wraps)
+    return wrapped(method, wraps) if wraps else method  # type: ignore[arg-type]
 
 
 def by_family(references: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
@@ -72,7 +78,13 @@ def reference_to(cls: type[Method]) -> str:
     Raises:
         UserError: no other process could find it.
     """
-    names = (name for name, known in available_methods().items() if known is cls)
+    made = made_of(cls)
+    parts = [_reference_to(METHODS, made.method)]
+    return WRAPPED.join([*parts, *(_reference_to(WRAPS, wrap.cls) for wrap in made.wraps)])
+
+
+def _reference_to(seam: Seam[Any], cls: type) -> str:
+    names = (name for name in sorted(seam.names()) if seam.find(name) is cls)
     if name := next(names, None):
         return name
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)

@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -21,8 +21,10 @@ from pfltune.data.settings import AnyData
 from pfltune.data.split import ClientSplit, split_client, stratified_order
 from pfltune.errors import UserError, unknown
 from pfltune.federation.federation import Federation, Rounds
-from pfltune.federation.setup import set_up
+from pfltune.federation.searched_settings import ruled
+from pfltune.federation.setup import check_optimizer, set_up
 from pfltune.isolation import contained, in_a_line, on_threads
+from pfltune.knobs import Value
 from pfltune.method import Method, Tensors
 from pfltune.metrics import AnyMetric, try_metrics
 from pfltune.plugins import Plugin, running
@@ -101,6 +103,10 @@ class Scenario(Settings):
         protocol = {**found["protocol"], "sampler": self.protocol.sampler.by_content()}
         metrics = [metric.by_content() for metric in self.metrics]
         return {**found, **own, "protocol": protocol, "metrics": metrics}
+
+    def under(self, knobs: Mapping[str, Value]) -> "Scenario":
+        """The scenario with the settings among a trial's knobs."""
+        return self.model_copy(update={"protocol": ruled(self.protocol, knobs)})
 
     @property
     def seen_clients(self) -> int:
@@ -192,6 +198,7 @@ class Scenario(Settings):
         for method in methods:
             cls = type(method)
             with contained(cls.__name__), in_a_line(cls.__name__, inspect.getfile(cls)):
+                check_optimizer(method, self.protocol.optimizer)
                 set_up(method, copy.deepcopy(bare), clients=1, seed=0, device=torch.device("cpu"))
 
     def _try_sampler(self, dataset: Dataset) -> None:

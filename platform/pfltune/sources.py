@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pfltune.plugins import GROUPS, source_of
+from pfltune.wrapped import made_of
 
 INSTALLED = {"site-packages", "dist-packages"}
 """Folders of libraries; a virtual environment may look into those of another."""
@@ -38,7 +39,8 @@ def _sources(cls: type) -> dict[str, bytes]:
     """The files of a class by names that are the same wherever they lie."""
     found: dict[Path, bytes] = {}
     packages = _packages_with_plugins(tuple(sys.path))
-    waiting = [sys.modules[base.__module__] for base in cls.__mro__]
+    wraps = [wrap.cls for wrap in made_of(cls).wraps]
+    waiting = [sys.modules[base.__module__] for each in (cls, *wraps) for base in each.__mro__]
     while waiting:
         module = waiting.pop()
         path = _file_of(module)

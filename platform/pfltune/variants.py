@@ -5,21 +5,29 @@ brackets after it say: ``fedperfix@NAME[prefix=zero]``. Brackets before it say w
 there: ``fedperfix[prefix=tokens]@NAME``. The values are in the record and not in the text, which
 would not be readable with seventeen digits of each.
 
+``fedavg+topk+float16`` is a method whose payloads pass wraps, see :mod:`pfltune.wrapped`; it has
+their knobs, too: ``fedavg+topk[topk_share=0.05]``.
+
 The text is the variant's identity: it has its own name, search and row. Here it is only read and
 written; what a knob may be is said by the method, see :mod:`pfltune.registry`, and what was chosen
 by :mod:`pfltune.studies.tuned`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pfltune.errors import UserError
 from pfltune.knobs import written
+from pfltune.plugins import short_name
 from pfltune.text import plain
 
-# The shortest path, so that a value may hold ".py:"; in a path brackets and @ are only characters.
-_BASE = r"(?P<base>(?:.*?\.py:)?[^\[\]@]+)"
+WRAPPED = "+"
+# The shortest path, so that a value may hold ".py:"; in a path brackets, @ and + are only
+# characters, unless what stands before the + could be a name.
+_PART = r"(?:[\w-]+(?=\+|\Z)|(?!\+)(?:.*?\.py:)?[^\[\]@+]+)"
+_BASE = rf"(?P<base>{_PART}(?:\+{_PART})*)"
+_PARTS = re.compile(rf"(?P<first>{_PART})(?:\+(?P<rest>.+))?", re.DOTALL)
 _BEFORE, _AFTER = r"(?:\[(?P<before>[^\]]*)\])?", r"(?:\[(?P<after>.*)\])?"
 _TUNED = re.compile(f"{_BASE}{_BEFORE}@(?P<name>[^][@/]+){_AFTER}", re.DOTALL)
 _VARIANT = re.compile(f"{_BASE}{_AFTER}", re.DOTALL)
@@ -30,7 +38,7 @@ class Reference:
     """What stands for a method.
 
     Attributes:
-        base: its name, or ``path/to/file.py:Class``.
+        base: its name, or ``path/to/file.py:Class``; behind a ``+`` likewise each wrap.
         held: values of knobs as they are written, by knob.
         tuned_in: name of the comparison whose search chose its other values; empty if none did.
         searched: what the method held in that search.
@@ -49,8 +57,21 @@ class Reference:
     @property
     def base_name(self) -> str:
         """The method's own name, whatever is held: of a file, the class in lower case."""
-        is_file = ".py:" in self.base
-        return self.base.rpartition(":")[2].lower() if is_file else self.base
+        return self.with_parts(short_name).base
+
+    @property
+    def method(self) -> str:
+        """The method without wraps, whatever is held."""
+        return _parts(self.base)[0]
+
+    @property
+    def wraps(self) -> list[str]:
+        """What it is wrapped in: names, or ``path/to/file.py:Class``."""
+        return _parts(self.base)[1:]
+
+    def with_parts(self, changed: Callable[[str], str]) -> "Reference":
+        """The same with the method and each wrap named otherwise."""
+        return replace(self, base=WRAPPED.join(map(changed, _parts(self.base))))
 
     @property
     def there(self) -> "Reference":
@@ -111,6 +132,30 @@ def check_agreement(
             raise UserError(f"{reference} holds {knob}={one}, so {knob}={other} cannot be given")
 
 
+def wrapping(reference: str, wraps: Iterable[str]) -> str:
+    """The reference with wraps behind those that it has; ``topk[share=0.05]`` holds a knob.
+
+    Raises:
+        UserError: a text is none of a wrap.
+    """
+    for text in wraps:
+        wrap, known = parsed(text), parsed(reference)
+        if wrap.tuned_in or not text:
+            raise UserError(f"--wrap {text!r} must look like topk or topk[share=0.05]")
+        names = [short_name(part) for part in _parts(wrap.base)]
+        if wrap.held and len(names) > 1:
+            raise UserError(f"--wrap {text!r} holds knobs of several: give one --wrap for each")
+        reference = str(replace(known, base=f"{known.base}{WRAPPED}{wrap.base}"))
+        held = {knob_of_wrap(name, k): v for name in names for k, v in wrap.held.items()}
+        reference = holding(reference, held)
+    return reference
+
+
+def knob_of_wrap(wrap: str, knob: str) -> str:
+    """What a wrapped method calls a knob of a wrap of this short name."""
+    return f"{wrap.replace('-', '_')}_{knob}"
+
+
 def split(text: str) -> list[str]:
     """The references in a text, separated by commas; those in brackets separate nothing.
 
@@ -130,6 +175,14 @@ def split(text: str) -> list[str]:
         missing = "[ has no ]" if depth > 0 else "] has no ["
         raise UserError(f"methods {text!r}: a {missing}")
     return [piece.strip() for piece in pieces if piece.strip()]
+
+
+def _parts(base: str) -> list[str]:
+    """A method and its wraps."""
+    found = _PARTS.fullmatch(base)
+    if found is None:
+        return [base]
+    return [found["first"], *(_parts(found["rest"]) if found["rest"] else [])]
 
 
 def _written(held: Mapping[str, str]) -> list[str]:

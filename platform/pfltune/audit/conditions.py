@@ -10,7 +10,7 @@ from pfltune.errors import UserError, unknown
 from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Federation
 from pfltune.federation.fingerprint import fingerprint
-from pfltune.program import SUGGESTING, Program, file_digest, file_of, method_digest
+from pfltune.program import SUGGESTING, Program, file_digest, files_of, method_digest
 from pfltune.record import Record
 from pfltune.registry import short_name
 from pfltune.text import plain
@@ -95,18 +95,19 @@ def _references(record: Record, named: Sequence[str], accept: bool) -> dict[str,
 
 def _see_file(program: Program, name: str, method: str, accept: bool) -> None:
     """See that a method's file is the certified one, before any of it is run."""
-    path, known = file_of(method), program.files.get(name)
-    if path is None or known is None or accept:
-        return
-    try:
-        found = file_digest(path)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    if found != known:
-        raise UserError(
-            f"{path} is not the file that the certificate was made with, and is not run: "
-            "--accept-new-code runs it, and checks within bounds"
-        )
+    for key, path in files_of(name, method):
+        known = program.files.get(key)
+        if known is None or accept:
+            continue
+        try:
+            found = file_digest(path)
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
+        if found != known:
+            raise UserError(
+                f"{path} is not the file that the certificate was made with, and is not run: "
+                "--accept-new-code runs it, and checks within bounds"
+            )
 
 
 def _installed(program: Program, name: str, method: str) -> str:

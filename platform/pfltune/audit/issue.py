@@ -1,6 +1,5 @@
 """Making the certificate of a comparison from its record and its journal."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial
@@ -8,7 +7,7 @@ from pfltune.audit.kept import certified, curve
 from pfltune.audit.table import table_of
 from pfltune.errors import UserError
 from pfltune.figures import EVALUATION_SECONDS, ROUND_SECONDS
-from pfltune.program import file_of
+from pfltune.plugins import file_of
 from pfltune.record import Asked, Record
 from pfltune.registry import short_name
 from pfltune.report.results import ComparisonResult, ToldTrial
@@ -60,12 +59,12 @@ def _public(record: Record) -> Record:
 
 
 def _without_folder(method: str) -> str:
-    reference = parsed(method)
-    path = file_of(reference.base)
-    if path is None:
-        return method
-    base = f"{path.name}:{reference.base.rpartition(':')[2]}"
-    return str(replace(reference, base=base))
+    return str(parsed(method).with_parts(_file_alone))
+
+
+def _file_alone(reference: str) -> str:
+    path = file_of(reference)
+    return reference if path is None else f"{path.name}:{reference.rpartition(':')[2]}"
 
 
 def _certified(record: Record, trial: ToldTrial) -> CertifiedTrial:

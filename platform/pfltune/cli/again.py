@@ -14,10 +14,9 @@ def again(result: "ComparisonResult", method: "MethodResult", scenario: str) -> 
         method: with a confirmation trial.
         scenario: name or path of the scenario, before any change of it.
     """
-    from pfltune.federation.searched_settings import settings_in
     from pfltune.report.tuning.commands import ground, held, line, method_word
 
-    there = ground(result.record, scenario, settings_in(method.best))
+    there = ground(result.record, scenario, method.best)
     if there is None:
         return ""
     computing = result.record.computing

@@ -54,6 +54,7 @@ from pfltune.cli.compare import print_json, show_found
     default=None,
     help="Validation seeds of each finalist that there shall be.",
 )
+@options.wrap
 @options.free
 @options.as_json
 def command(results: Path, as_json: bool, **_: Any) -> None:

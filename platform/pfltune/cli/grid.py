@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     "the second upwards.",
 )
 @options.knobs
+@options.wrap
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),

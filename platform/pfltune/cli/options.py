@@ -13,8 +13,8 @@ from pfltune.studies.options import DEFAULTS, MOST_THREADS, OWN_DEFAULTS, RESULT
 METHODS_HELP = (
     "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
     "brackets are held: fedperfix[prefix=zero]; with @NAME all are, as the search of NAME in the "
-    "same results chose them: fedperfix@NAME. A .yaml file is a list of such texts, or of mappings "
-    "with method, set (of knobs) and title."
+    "same results chose them: fedperfix@NAME. fedavg+topk is FedAvg wrapped in topk, see --wrap. "
+    "A .yaml file is a list of such texts, or of mappings with method, set (of knobs) and title."
 )
 
 
@@ -154,6 +154,15 @@ class StartPoint(click.ParamType):
         return point_of(value) if isinstance(value, str) else value
 
 
+wrap = click.option(
+    "--wrap",
+    multiple=True,
+    metavar="WRAP",
+    help="Let all payloads of each named method pass this on their way: topk or float16, or "
+    "path/to/file.py:Class. topk[share=0.05] holds a knob; otherwise it is searched as topk_share. "
+    "The same as METHOD+WRAP. Repeatable.",
+)
+
 search_space = stacked(
     click.option(
         "--search",
@@ -161,8 +170,8 @@ search_space = stacked(
         metavar="KNOB=SPEC",
         help="Search a knob over this, in place of what its method says: lr=1e-3:0.3:log, "
         "prefix_length=1,2,4 or learn_alpha=true,false; METHOD.KNOB is one method's. "
-        "protocol.local_epochs, protocol.batch_size and protocol.sampled_clients can be searched "
-        "like knobs. Repeatable.",
+        "protocol.local_epochs, protocol.batch_size, protocol.sampled_clients, "
+        "protocol.optimizer.momentum and the like can be searched like knobs. Repeatable.",
     ),
     click.option(
         "--space",
@@ -372,6 +381,7 @@ pool = stacked(
         show_default=True,
         help="One of ETA goes on at each rung.",
     ),
+    wrap,
     search_space,
     hardware,
     as_json,

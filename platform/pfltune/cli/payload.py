@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         "pfltune payload",
         "pfltune payload --model vit_base_patch16_224 --methods pfedpg,fedvpt",
         "pfltune payload --methods fedavg,my_method.py:MyMethod",
+        "pfltune payload --methods fedavg,fedavg+float16,'fedavg+topk[topk_share=0.01]'",
     )
 )
 @click.option("--model", default="vit_small_patch16_224", show_default=True, help="timm's name.")
@@ -32,9 +33,22 @@ if TYPE_CHECKING:
 @click.option(
     "--methods", default=None, help="Names or path/to/file.py:Class, with commas; default: all."
 )
+@options.wrap
 @options.results
+<<<<<<< HEAD
 def command(model: str, classes: int, image_size: int, methods: str | None, results: Path) -> None:
     """Show what each method sends in a round, family by family, beside what its paper says.
+=======
+def command(
+    model: str,
+    classes: int,
+    image_size: int,
+    methods: str | None,
+    wrap: tuple[str, ...],
+    results: Path,
+) -> None:
+    """Show what each method sends in a round, beside what its paper says.
+>>>>>>> main
 
     One client's messages with the methods' default knobs, or what brackets or another search hold
     (fedperfix[prefix=tokens], fedperfix@NAME): numbers, and bytes as safetensors
@@ -46,7 +60,8 @@ def command(model: str, classes: int, image_size: int, methods: str | None, resu
     from pfltune.method_list import method_list
     from pfltune.registry import available_methods, by_family
 
-    chosen = available_methods() if methods is None else method_list([methods]).references
+    named = method_list([",".join(available_methods()) if methods is None else methods])
+    chosen = named.wrapped(wrap).references
     backbone = TimmBackbone.model_validate({"model": model, "image_size": image_size})
     bare = backbone.build(classes, channels=3, seed=0)
     everything = traffic(Method(), copy.deepcopy(bare)).up_bytes

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.argument("method")
 @options.scenario
 @options.knobs
+@options.wrap
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed.")
 @options.threads
 @options.device
@@ -47,6 +48,7 @@ def command(
     scenario: str,
     overrides: tuple[str, ...],
     knobs: tuple[str, ...],
+    wrap: tuple[str, ...],
     seed: int,
     threads: int,
     device: str | None,
@@ -69,7 +71,9 @@ def command(
     from pfltune.scenario import load_scenario
     from pfltune.studies.tuned import values_of
     from pfltune.trials.store import TrialStore
+    from pfltune.variants import wrapping
 
+    method = wrapping(method, wrap)
     chosen_scenario = load_scenario(scenario, overrides)
     warn = partial(click.echo, err=True)
     values = values_of(method, results, options.key_values(knobs), chosen_scenario, warn)

@@ -61,7 +61,9 @@ class Checkpoints:
         files = {_server(trial.round): self._written(_server(trial.round), trial.server)}
         for client, trained in sorted(trial.trained.items()):
             name = _client(client, trained)
-            files[name] = self._newest.get(name) or self._written(name, trial.personal[client])
+            files[name] = self._newest.get(name) or self._written(
+                name, trial.personal.whole(client)
+            )
         if trial.selected_server:
             name = _selected(trial.selection.round)
             files[name] = self._newest.get(name) or self._written(name, trial.selected_server)

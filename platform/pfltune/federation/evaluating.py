@@ -1,15 +1,16 @@
 """Letting clients classify their own samples: those of the rounds, and those yet unseen."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from pfltune.data.split import ClientSplit
-from pfltune.devices import brought_over, moved
-from pfltune.federation.channel import Channel
-from pfltune.federation.crew import Crew
+from pfltune.devices import brought_over, moved, settle
+from pfltune.federation.crew import Crew, Trained
 from pfltune.federation.evaluation import Evaluation
 from pfltune.federation.measuring import Measuring
 from pfltune.federation.meter import Totals
@@ -40,16 +41,38 @@ class Evaluator:
             round_number: the last round.
             totals: where downloads and steps of adaptation are added up.
         """
-        channel, clients = Channel(totals), self.crew.federation.seen
+        clients = self.crew.federation.seen
+        found = self.rows(clients, server, personal, round_number, totals)
+        return self.together(clients, list(found.values()))
+
+    def rows(
+        self,
+        clients: Sequence[int],
+        server: Tensors,
+        personal: Sequence[Tensors],
+        round_number: int,
+        totals: Totals,
+    ) -> dict[int, Tensor]:
+        """The same of some clients: what was measured of each."""
+        channel = self.crew.channel(totals)
 
         def model(work: ClientWork) -> Tensors:
             return self.crew.model(work, server, personal[work.client], channel)
 
-        found = []
-        for work, tensors in self.crew.at_work(clients, "adaptation", round_number, model):
-            totals.adaptation_steps += work.steps
-            found.append(self._measured(work, tensors))
-        return self._together(clients, found)
+        found = self._rows(clients, round_number, totals, model)
+        channel.see_intact(round_number)
+        return found
+
+    def trained_rows(
+        self, cohort: Sequence[tuple[ClientWork, Trained]], round_number: int, totals: Totals
+    ) -> dict[int, Tensor]:
+        """The same of clients that have just trained; they download nothing."""
+        trained = {work.client: found for work, found in cohort}
+
+        def model(work: ClientWork) -> Tensors:
+            return self.crew.trained_model(work, trained[work.client])
+
+        return self._rows(list(trained), round_number, totals, model)
 
     def unseen(self, server: Tensors, personal: Sequence[Tensors], round_number: int) -> Evaluation:
         """Every unseen client after it has trained its personal part and dropped its upload.
@@ -59,20 +82,22 @@ class Evaluator:
             personal: the state of each client.
             round_number: the selected round.
         """
-        aside, found = Channel(Totals()), []
+        aside, found = self.crew.channel(Totals()), []
         clients = sorted(self.crew.federation.unseen)
         for client in clients:
             own = self._personalised(client, server, personal[client], round_number)
             work = self.crew.work(client, "adaptation", round_number)
             found.append(self._measured(work, self.crew.model(work, server, own, aside)))
-        return self._together(clients, found)
+        aside.see_intact(round_number)
+        return self.together(clients, found)
 
     def _personalised(
         self, client: int, server: Tensors, personal: Tensors, round_number: int
     ) -> Tensors:
-        for time in range(self.crew.federation.protocol.personalise_rounds):
-            work = self.crew.work(client, f"personalisation/{time}", round_number)
-            personal = self.crew.trained(work, server, personal, Channel(Totals())).personal
+        aside = self.crew.channel(Totals())
+        for number in range(self.crew.federation.protocol.personalise_rounds):
+            work = self.crew.work(client, f"personalisation/{number}", round_number)
+            personal = self.crew.trained(work, server, personal, aside).update.personal
         return personal
 
     def _measured(self, work: ClientWork, tensors: Tensors) -> Tensor:
@@ -83,11 +108,72 @@ class Evaluator:
         where = f"client {work.client}, round {work.round}"
         return self.measuring.row(*answers, [len(part) for part in parts], where)
 
-    def _together(self, clients: Sequence[int], found: list[Tensor]) -> Evaluation:
+    def _rows(
+        self,
+        clients: Sequence[int],
+        round_number: int,
+        totals: Totals,
+        model: Callable[[ClientWork], Tensors],
+    ) -> dict[int, Tensor]:
+        found = {}
+        for work, tensors in self.crew.at_work(clients, "adaptation", round_number, model):
+            totals.adaptation_steps += work.steps
+            found[work.client] = self._measured(work, tensors)
+        return found
+
+    def together(self, clients: Sequence[int], found: list[Tensor]) -> Evaluation:
         """What was measured of clients as one evaluation, brought over from the device at once."""
         splits = (self.crew.federation.clients[client] for client in clients)
         sizes = [[len(part) for part in _parts(split)] for split in splits]
         return self.measuring.evaluation(clients, brought_over(found), sizes)
+
+
+@dataclass
+class RoundEvaluation:
+    """The evaluation of a round whose clients are tested right after their training.
+
+    The others are tested before it, with the server's state that they have as yet.
+
+    Attributes:
+        evaluator: of the trial.
+        round: its number.
+        totals: where downloads and steps of adaptation are added up.
+        rows: what was measured of each client.
+        seconds: that it took so far.
+    """
+
+    evaluator: Evaluator
+    round: int
+    totals: Totals
+    rows: dict[int, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def others(self, sampled: Sequence[int], server: Tensors, personal: Sequence[Tensors]) -> None:
+        """Test those who are not sampled."""
+        seen = self.evaluator.crew.federation.seen
+        clients = [client for client in seen if client not in sampled]
+        with self._timed():
+            self.rows |= self.evaluator.rows(clients, server, personal, self.round, self.totals)
+
+    def trained(self, cohort: Sequence[tuple[ClientWork, Trained]]) -> None:
+        """Test some who have just trained."""
+        with self._timed():
+            self.rows |= self.evaluator.trained_rows(cohort, self.round, self.totals)
+
+    def ended(self) -> Evaluation:
+        """All clients of the rounds together."""
+        seen = self.evaluator.crew.federation.seen
+        return self.evaluator.together(seen, [self.rows[client] for client in seen])
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Count the seconds of the block, and none of what a GPU had to do before."""
+        device = self.evaluator.crew.device
+        settle(device)
+        began = time.perf_counter()
+        yield
+        settle(device)
+        self.seconds += time.perf_counter() - began
 
 
 def _parts(split: ClientSplit) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -31,6 +32,11 @@ class Rounds(Settings):
     optimizer: Optimizer = Field(Optimizer(), description="of local training")
     schedule: Schedule = Field(Schedule(), description="of its learning rate over rounds")
     evaluate_every: int = Field(1, ge=1, description="rounds between evaluations")
+    evaluate: Literal["after_aggregation", "after_training"] = Field(
+        "after_aggregation",
+        description="all clients with the new aggregate; or those of the round right after their "
+        "training, the others with what was there before the round",
+    )
     personalise_rounds: int = Field(
         1, ge=1, description="rounds in which an unseen client trains its personal part at the end"
     )

@@ -8,7 +8,7 @@ from torch import nn
 
 from pfltune.errors import UserError
 from pfltune.federation.roles import Roles, roles_of, tensors_of
-from pfltune.method import Method, Start, Tensors
+from pfltune.method import Method, Optimizer, Start, Tensors
 from pfltune.randomness import isolated, torch_rng
 
 
@@ -46,6 +46,8 @@ def set_up(
         personal=tensors_of(model, roles.personal),
         clients=clients,
         rng=torch_rng(seed, "server"),
+        trainable=roles.trainable,
+        model=model,
     )
 
     def first_state(client: int) -> Tensors:
@@ -54,6 +56,26 @@ def set_up(
 
     _check_phases(method, roles, first_state(0))
     return Setup(model, roles, method.init_server(start), first_state)
+
+
+def check_optimizer(method: Method, scenarios: Optimizer) -> None:
+    """See that a method that needs plain SGD gets it.
+
+    Args:
+        method: the method.
+        scenarios: the optimizer of phases that name none.
+
+    Raises:
+        UserError: it does not.
+    """
+    for phase in method.phases() if method.needs_plain_sgd else ():
+        used = phase.optimizer or scenarios
+        if not used.is_plain:
+            told = used.kind if used.kind != "sgd" else f"momentum={used.momentum}"
+            raise UserError(
+                f"{type(method).__name__} reads gradients off the steps of plain SGD, and "
+                f"protocol.optimizer says {told}; possible: kind=sgd with momentum=0"
+            )
 
 
 def _check_phases(method: Method, roles: Roles, personal: Tensors) -> None:

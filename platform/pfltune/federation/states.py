@@ -9,11 +9,14 @@ from safetensors.torch import load_file, save_file
 
 from pfltune.devices import moved
 from pfltune.federation.payload import MB
-from pfltune.method import Tensors
+from pfltune.method import Tensors, found_under, not_under
+
+CHANNEL = "channel/"
+"""Before the names of what a client's end of the channel keeps for the next upload."""
 
 
 class PersonalStates(Sequence[Tensors]):
-    """One state per client, by index.
+    """One state per client, by index, with what the channel keeps there beside it.
 
     A client that has not trained has the state that ``first`` makes, anew each time, so that
     thousands of clients cost nothing before they are sampled. What a client has learned is kept on
@@ -48,6 +51,14 @@ class PersonalStates(Sequence[Tensors]):
         return self._clients
 
     def __getitem__(self, client: int) -> Tensors:  # type: ignore[override]
+        return not_under(CHANNEL, self.whole(client))
+
+    def of_channel(self, client: int) -> Tensors:
+        """What the client's end of the channel keeps; no hook of a method sees it."""
+        return found_under(CHANNEL, self.whole(client))
+
+    def whole(self, client: int) -> Tensors:
+        """All that the client keeps: its state, and under ``CHANNEL`` that of the channel."""
         if not 0 <= client < self._clients:
             raise IndexError(client)
         if client in self._filed:

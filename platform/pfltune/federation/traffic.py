@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pfltune import parts
 from pfltune.federation.channel import Channel
 from pfltune.federation.meter import Totals
+from pfltune.federation.payload import payload_bytes
 from pfltune.federation.setup import set_up
 from pfltune.isolation import contained, in_a_line
 from pfltune.method import Loss, Method, Objective, Outputs, Phase, Tensors
@@ -61,7 +62,7 @@ class NoWork:
         """What it was given."""
         return dict(start)
 
-    def batches(self) -> Iterator[Loss]:
+    def batches(self, phase: Phase | None = None) -> Iterator[Loss]:
         """No batch."""
         return iter(())
 
@@ -84,10 +85,8 @@ def traffic(method: Method, model: nn.Module) -> Traffic:
     cls = type(method)
     with contained(cls.__name__), in_a_line(cls.__name__, inspect.getfile(cls)), torch.no_grad():
         setup = set_up(method, model, clients=1, seed=0, device=torch.device("cpu"))
-        channel = Channel(Totals())
-        down = channel.to_train(method.download(setup.server, 0))
-        up = channel.to_server(
-            method.train(NoWork(setup.model), down, setup.first_state(0)).upload, 0
-        )
-        numbers = sum(t.numel() for t in up.values())
-        return Traffic(numbers, channel.totals.down, channel.totals.up)
+        channel = Channel(Totals(), wraps=method.wraps())
+        down = channel.to_train(method.download(setup.server, 0), 0, 1)
+        update = method.train(NoWork(setup.model), down, setup.first_state(0))
+        up, _ = channel.sent(update, down, {}, 0, 1)
+        return Traffic(sum(t.numel() for t in up.values()), channel.totals.down, payload_bytes(up))

@@ -16,7 +16,7 @@ from pfltune.federation.channel import Channel, broadcast_mb
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.compute import Compute
 from pfltune.federation.crew import Crew
-from pfltune.federation.evaluating import Evaluator
+from pfltune.federation.evaluating import Evaluator, RoundEvaluation
 from pfltune.federation.evaluation import Evaluation, Selection
 from pfltune.federation.federation import Federation
 from pfltune.federation.footprint import personal_parameters, sent_once
@@ -28,11 +28,11 @@ from pfltune.federation.memory import peak_mb, reset_peak
 from pfltune.federation.meter import Totals
 from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
-from pfltune.federation.setup import set_up
-from pfltune.federation.states import PersonalStates
+from pfltune.federation.setup import check_optimizer, set_up
+from pfltune.federation.states import CHANNEL, PersonalStates
 from pfltune.federation.work import ServerRound
 from pfltune.isolation import contained
-from pfltune.method import Method, Tensors, Update
+from pfltune.method import Method, Tensors, Update, put_under
 from pfltune.randomness import derive
 
 
@@ -98,6 +98,7 @@ class FederatedTrial:
         federation = self.federation
         clients, data = len(federation.clients), federation.dataset
         model = federation.build_backbone(self.seed)
+        check_optimizer(self.method, federation.protocol.optimizer)
         setup = set_up(self.method, model, clients, self.seed, self.device)
         self.roles = setup.roles
         images = Images(
@@ -146,14 +147,18 @@ class FederatedTrial:
         self.round += 1
         before, health = Totals(**asdict(self.totals)), Health(self.device)
         told: list[list[Tensor]] = []
-        updates = self._updates(health, told)
+        clients = sorted(self.sampled_clients(self.round))  # a fixed order of summation
+        evaluation = self._begun_evaluation(clients)
+        channel = self._crew.channel(self.totals, self.roles.personal)
+        updates = self._updates(clients, channel, health, told, evaluation)
         with noted(f"aggregation, round {self.round}"):
             server_work = ServerRound(self.seed, self.round, len(self.personal))
             self.server = self.method.aggregate(self.server, updates, server_work)
         for _ in updates:  # a method may ignore uploads; the clients train all the same
             pass
+        channel.see_intact(self.round)
         loss = health.mean_loss(self.round)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began - (evaluation.seconds if evaluation else 0)
         self.totals.seconds += seconds
         metrics = self.totals.since(before) | {
             figures.PEAK.name: peak_mb(self.device),
@@ -162,7 +167,7 @@ class FederatedTrial:
         }
         metrics |= own_figures(self.method, told)
         if self.federation.protocol.evaluates(self.round):
-            metrics |= self._evaluate_round()
+            metrics |= self._evaluate_round(evaluation)
         if self.finished and self.federation.unseen:
             metrics |= self._meet_unseen()
         self.totals.cpu_seconds += time.process_time() - cpu_began
@@ -202,24 +207,47 @@ class FederatedTrial:
         seed = derive(self.seed, "process", self.round)
         return contained(type(self.method).__name__, self.compute.process(), seed)
 
-    def _updates(self, health: Health, told: list[list[Tensor]]) -> Iterator[Update]:
+    def _updates(
+        self,
+        clients: list[int],
+        channel: Channel,
+        health: Health,
+        told: list[list[Tensor]],
+        evaluation: RoundEvaluation | None,
+    ) -> Iterator[Update]:
         """What the server receives in this round, client by client; each keeps its own part."""
-        channel = Channel(self.totals, self.roles.personal)
-        clients = sorted(self.sampled_clients(self.round))  # a fixed order of summation
         states = (self.server, self.personal)
-        for work, update in self._crew.train(clients, self.round, *states, channel):
-            received = channel.to_server(update.upload, work.client)
-            self.personal[work.client] = update.personal
-            self.trained[work.client] = self.round
-            self.totals.steps += work.steps
-            health.add(work.losses, update)
-            with work.named():
-                told.append(own_numbers(self.method, update, self.device))
-            yield replace(update, upload=received, personal={}, client=work.client)
+        for cohort in self._crew.train(clients, self.round, *states, channel):
+            for work, trained in cohort:
+                health.add(work.losses, trained.update)
+            if evaluation is not None:
+                channel.see_intact(self.round)
+                health.mean_loss(self.round)  # who has diverged is not tested
+                evaluation.trained(cohort)
+            while cohort:
+                work, (down, update) = cohort.pop(0)
+                kept = self.personal.of_channel(work.client)
+                with work.named():
+                    received, kept = channel.to_server(update, down, kept, work.client, work.round)
+                self.personal[work.client] = {**update.personal, **put_under(CHANNEL, kept)}
+                self.trained[work.client] = self.round
+                self.totals.steps += work.steps
+                with work.named():
+                    told.append(own_numbers(self.method, update, self.device))
+                yield replace(update, upload=received, personal={}, client=work.client)
 
-    def _evaluate_round(self) -> dict[str, float]:
-        began = time.perf_counter()
-        evaluation = self._evaluate(self.totals)
+    def _begun_evaluation(self, sampled: list[int]) -> RoundEvaluation | None:
+        """That of this round, where clients are tested before the server has heard of them."""
+        protocol = self.federation.protocol
+        if protocol.evaluate != "after_training" or not protocol.evaluates(self.round):
+            return None
+        found = RoundEvaluation(self._evaluator, self.round, self.totals)
+        found.others(sampled, self.server, self.personal)
+        return found
+
+    def _evaluate_round(self, begun: RoundEvaluation | None) -> dict[str, float]:
+        began = time.perf_counter() - (begun.seconds if begun else 0)
+        evaluation = begun.ended() if begun else self._evaluate(self.totals)
         self.selection = self.selection.better(self.round, evaluation)
         if self.federation.unseen and self.selection.round == self.round:
             self.selected_server = {name: t.clone() for name, t in self.server.items()}

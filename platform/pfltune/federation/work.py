@@ -106,12 +106,12 @@ class ClientWork:
         )
         return self.run(Fit(self._trainer, self, *todo))
 
-    def batches(self) -> Iterator[Loss]:
+    def batches(self, phase: Phase | None = None) -> Iterator[Loss]:
         """See :meth:`pfltune.method.LocalWork.batches`."""
         self.loop = _line_of(sys._getframe(1))  # whoever asks for the first step
         self._trainer.set_training(True)
         with self.isolated():
-            for chosen in self.draw()(Phase("all", lr=0.0)):
+            for chosen in self.draw()(phase or Phase("all", lr=0.0)):
                 yield self._metered(self._trainer.loss_on(chosen, {}))
 
     def outputs(self, tensors: Tensors) -> Outputs:
@@ -147,18 +147,20 @@ class ClientWork:
     def _steps(self, phase: Phase, epochs: Iterator[int]) -> Iterator[tuple[Tensor, ...]]:
         protocol = self._trainer.protocol
         passes = protocol.local_epochs if phase.epochs is None else phase.epochs
+        samples = max(1, round(phase.share * self.samples))
+        streams = range(phase.batches)
         chosen = (
             step
             for epoch in islice(epochs, passes)
-            for step in zip(*(self._epoch(epoch, s) for s in range(phase.batches)), strict=True)
+            for step in zip(*(self._epoch(epoch, s, samples) for s in streams), strict=True)
         )
         yield from islice(chosen, phase.steps)
 
-    def _epoch(self, epoch: int, stream: int) -> Iterable[Tensor]:
-        """The client's samples in a new order, in batches; every stream has an order of its own."""
+    def _epoch(self, epoch: int, stream: int, samples: int) -> Iterable[Tensor]:
+        """So many of the client's samples in a new order, in batches; each stream has its own."""
         key = (self.round, self.client, epoch, *([stream] if stream else []))
         rng = torch_rng(self._trainer.seed, f"{self._purpose}/order", *key)
-        order = torch.randperm(self.samples, generator=rng)
+        order = torch.randperm(self.samples, generator=rng)[:samples]
         shuffled = self._indices[moved(order, self._indices.device)]
         return shuffled.split(self._trainer.protocol.batch_size)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import yaml
 
 from pfltune.errors import UserError
+from pfltune.federation.searched_settings import changed_settings, without_settings
 from pfltune.knobs import Value, written
 from pfltune.registry import short_name
 from pfltune.report.results import ComparisonResult, MethodResult
@@ -61,8 +62,8 @@ def chosen_values(result: ComparisonResult, method: MethodResult) -> ChosenValue
     space = result.record.spaces.get(method.name, {}).get("search", {})
     return ChosenValues(
         method=parsed(reference).base,
-        values={name: value for name, value in best.items() if "." not in name},
-        settings={name: value for name, value in best.items() if "." in name},
+        values=without_settings(best),
+        settings=changed_settings(result.record.scenario.protocol, best),
         searched={name: value for name, value in best.items() if name in space},
     )
 

@@ -66,6 +66,29 @@ def stopping_by_signals(tell: Callable[[], object]) -> Iterator[Stopping]:
             signal.signal(kind, handler)
 
 
+@contextmanager
+def ending_when_interrupted() -> Iterator[None]:
+    """Ctrl-C ends the block, at its end at the latest: libraries may swallow the exception.
+
+    Raises:
+        KeyboardInterrupt: it came.
+    """
+    heard = False
+
+    def hear(_number: int, _frame: FrameType | None) -> None:
+        nonlocal heard
+        heard = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if heard:
+        raise KeyboardInterrupt
+
+
 def _close(terminal: list[int]) -> None:
     """Print to nowhere: printing to a terminal that is gone is an error."""
     nowhere = os.open(os.devnull, os.O_RDWR)

@@ -9,12 +9,14 @@ from typing import Any
 
 from pfltune.errors import UserError, unknown
 from pfltune.federation.searched_settings import is_setting
-from pfltune.knobs import Knob, Value, knobs_of, written
+from pfltune.knobs import Knob, Value, knobs_of, meets, written
 from pfltune.method import Method
 from pfltune.registry import all_held, find_method, short_name
 from pfltune.settings import read_yaml, validated
 from pfltune.space_file import Dimension, Point, SpaceFile
 from pfltune.variants import parsed
+from pfltune.wrapped import made_of
+from pfltune.wraps.base import Wrap
 
 
 @dataclass(frozen=True)
@@ -142,16 +144,24 @@ class SearchSpace:
                 raise UserError(f"{held.name} can be held only together with {needs}")
         return SearchSpace.of(self.knobs, free, self.start, fixed, self.papers)
 
-    def over(self, asked: Iterable[Knob]) -> "SearchSpace":
+    def over(
+        self, asked: Iterable[Knob], beside: Mapping[str, Knob] | None = None
+    ) -> "SearchSpace":
         """The space with these dimensions in place of its own of the same names, or beside them.
 
         Start points outside of them are dropped; of points that all are, the first one is moved to
         what is nearest to it.
+
+        Args:
+            asked: the dimensions.
+            beside: knobs that are none of the method's, on which theirs may depend.
         """
         named = {dimension.name: dimension for dimension in asked}
         inside = [point for point in self.start if _lies_in(point, named)]
         moved = [{n: _moved(named.get(n), v) for n, v in p.items()} for p in self.start[:1]]
-        knobs = {**named, **self.knobs}
+        needed = {name for knob in named.values() for name in knob.when}
+        company = {name: knob for name, knob in (beside or {}).items() if name in needed}
+        knobs = {**company, **named, **self.knobs}
         dimensions = {**{d.name: d for d in self.offered}, **named}.values()
         return SearchSpace.of(knobs, dimensions, inside or moved, self.fixed, self.papers)
 
@@ -173,8 +183,8 @@ class SearchSpace:
     def _can_be(self, knob: Knob, wanted: Value) -> bool:
         dimension = self.searched.get(knob.name)
         if dimension is None:
-            return self.unsearched[knob.name] == wanted
-        return dimension.holds(wanted) and self.can_apply(dimension)
+            return meets(self.unsearched[knob.name], wanted)
+        return dimension.meeting(wanted) is not None and self.can_apply(dimension)
 
 
 def nearest(knob: Knob, value: Value) -> Value:
@@ -214,11 +224,44 @@ def load_space(reference: str) -> SearchSpace:
 
 
 def _space_of(cls: type[Method], name: str) -> SearchSpace:
+    if made_of(cls).wraps:
+        return _wrapped_space(cls, name)
     path = _space_file(cls)
     if path is not None:
         return check_space(validated(SpaceFile, read_yaml(path), str(path.name)), cls, name)
     parent = next(base for base in cls.__mro__[1:] if issubclass(base, Method))
     return _whole_space(cls) if parent is Method else _inherited(cls, parent)
+
+
+def _wrapped_space(cls: type[Method], name: str) -> SearchSpace:
+    """The method's own space with those of its wraps; each start point with each of theirs.
+
+    No paper's values are among them: it did not wrap the method.
+    """
+    made, knobs = made_of(cls), knobs_of(cls)
+    own = _space_of(made.method, name)
+    dimensions, points = list(own.offered), [dict(point) for point in own.start or ({},)]
+    for wrap in made.wraps:
+        content = _space_of_wrap(wrap.cls)
+        for key, each in content.search.items():
+            if wrap.knob(key) not in knobs:
+                raise unknown(f"knob of {wrap.short} in its search space", key, knobs_of(wrap.cls))
+            meant = each.model_copy(update={"when": wrap.renamed(each.when)})
+            where = f"search space of {wrap.short}"
+            dimensions.append(narrowed(knobs[wrap.knob(key)], meant, where))
+        theirs = [*map(wrap.renamed, (*content.published, *content.start))] or [{}]
+        points = [{**point, **start} for point in points for start in theirs]
+    bare = SearchSpace.of(knobs, dimensions, ())
+    return SearchSpace.of(knobs, dimensions, [_checked_start(bare, p, name) for p in points])
+
+
+def _space_of_wrap(cls: type[Wrap]) -> SpaceFile:
+    """The YAML beside its file that has its name in lower case, or all that has a range."""
+    path = Path(inspect.getfile(cls)).with_name(f"{cls.__name__.lower()}.yaml")
+    if path.is_file():
+        return validated(SpaceFile, read_yaml(path), path.name)
+    ranges = {name: knob for name, knob in knobs_of(cls).items() if _searchable(knob)}
+    return SpaceFile(search={n: Dimension(when=dict(knob.when)) for n, knob in ranges.items()})
 
 
 def _whole_space(cls: type[Method]) -> SearchSpace:
@@ -345,8 +388,9 @@ def _depth(knob: Knob, knobs: Mapping[str, Knob]) -> int:
 def _needed(knob: Knob, searched: Mapping[str, Knob]) -> dict[str, Value]:
     """The values of other searched knobs beside which a knob has an effect, theirs included."""
     needed: dict[str, Value] = {}
-    for name, value in knob.when.items():
-        if name in searched:
+    for name, wanted in knob.when.items():
+        value = searched[name].meeting(wanted) if name in searched else None
+        if value is not None:
             needed |= {name: value, **_needed(searched[name], searched)}
     return needed
 

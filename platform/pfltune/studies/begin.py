@@ -1,6 +1,6 @@
 """From the options that were given to the job that they ask for, all of it checked."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from pfltune.studies.sensitivity import Study, study_methods, study_plan
 from pfltune.studies.spaces import largest, space_options, with_batches
 from pfltune.studies.tuned import all_chosen, warnings
 from pfltune.tracking.store import writable_folder
+from pfltune.variants import parsed
 
 OF_BUDGET = ("eta", "seeds", "seed", "finalists", "finalist_seeds")
 GROWING = ("seeds", "trials", "generation", "finalists", "finalist_seeds")
@@ -49,7 +50,7 @@ def comparison(
     """
     record, options = _completed(command, given, like)
     scenario = scenario_of(given, record, options)
-    named = method_list(given["methods"]) if "methods" in given else MethodList(options["methods"])
+    named = methods_of(given, record or like, options)
     job = _comparison(
         command,
         name_of(given, scenario.name),
@@ -72,6 +73,8 @@ def extension(given: Mapping[str, Any]) -> Comparison:
     Raises:
         UserError: something of it is not possible, or nothing is to be added.
     """
+    if "wrap" in given and "methods" not in given:
+        raise UserError("--wrap is for methods that are added: name them with --methods")
     if not given.keys() & {"methods", *GROWING}:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in ("methods", *GROWING))
         raise UserError(f"say what to add, with any of {flags}")
@@ -81,7 +84,7 @@ def extension(given: Mapping[str, Any]) -> Comparison:
         raise UserError(f"{record.name} {WHY_NOT_EXTENDED[record.command]}")
     budget = record.budget.grown(**{name: given.get(name) for name in GROWING})
     _see_finalists(given, budget)
-    named = method_list(given["methods"]) if "methods" in given else MethodList(())
+    named = methods_of(given, None, {"methods": ()})
     methods = together(record.methods, named.references)
     brought = record.scenario.strangers()
     check_files(record, methods, brought, bool(given.get("accept_new_code")))
@@ -203,7 +206,7 @@ def grid(given: Mapping[str, Any]) -> GridJob:
     if not options["methods"]:
         raise UserError("name METHODS (see `pfltune methods`), or --resume what was begun")
     scenario = scenario_of(given, record, options)
-    named = method_list(given["methods"]) if "methods" in given else MethodList(options["methods"])
+    named = methods_of(given, record, options)
     wanted = {key: options[key] for key in Grid.model_fields} | {"over": axes_of(options["over"])}
     plan, budget = plan_grid(named.references, wanted, scenario, options["fixed"])
     if record and record.budget == budget:
@@ -231,6 +234,36 @@ def _completed(
     known = record or like
     see_files(given, known)
     return record, completed(given, known, {"methods": (), **defaults(command), "fixed": {}})
+
+
+def methods_of(
+    given: Mapping[str, Any], record: Record | None, options: Mapping[str, Any]
+) -> MethodList:
+    """The methods of a job, wrapped as is asked for; those of a record are so already.
+
+    Raises:
+        UserError: there is none, or those of the record are not wrapped like this.
+    """
+    wraps = given.get("wrap") or ()
+    if "methods" in given:
+        return method_list(given["methods"]).wrapped(wraps)
+    named = MethodList(tuple(options["methods"]))
+    if record is None:
+        return named.wrapped(wraps)
+    _see_wrapped(named, wraps, record.name)
+    return named
+
+
+def _see_wrapped(named: MethodList, wraps: str | Sequence[str], name: str) -> None:
+    for method in named.references if wraps else ():
+        known = parsed(method)
+        again = parsed(canonical(MethodList((known.method,)).wrapped(wraps).references[0]))
+        behind = again.base_name.removeprefix(parsed(known.method).base_name)
+        if not known.base_name.endswith(behind) or not again.held.items() <= known.held.items():
+            raise UserError(
+                f"{name} began with {short_name(method)}, which is not wrapped as --wrap says; go "
+                "on with it without --wrap"
+            )
 
 
 def scenario_of(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from pfltune.budget import Budget
@@ -192,5 +192,4 @@ def _check_once(references: Iterable[str]) -> None:
 
 def _absolute(method: str) -> str:
     """A method's file by its absolute path, whatever is held: workers run in other folders."""
-    known = parsed(method)
-    return str(replace(known, base=absolute(known.base)))
+    return str(parsed(method).with_parts(absolute))

@@ -9,6 +9,7 @@ from typing import Any
 from pfltune.errors import UserError, unknown
 from pfltune.federation.searched_settings import (
     is_setting,
+    see_effect,
     setting_knobs,
     settings_in,
     without_settings,
@@ -181,6 +182,7 @@ def _points(
     """
     for values in product(*over.values()):
         point = dict(zip(over, values, strict=True))
+        see_effect(plan.protocol, point)
         held = all_held(method, {**plan.fixed[method], **without_settings(point)})
         yield {**held, **settings_in(point)}
 

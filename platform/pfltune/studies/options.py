@@ -82,7 +82,18 @@ class JobOptions(FreeOptions, total=False):
     deterministic: bool
 
 
-class SearchOptions(JobOptions, total=False):
+class MethodOptions(TypedDict, total=False):
+    """What is said of all methods that are named.
+
+    Attributes:
+        wrap: stages of the channel that their payloads pass, in this order: ``"topk"``,
+            ``["topk[share=0.05]", "float16"]``.
+    """
+
+    wrap: str | Sequence[str]
+
+
+class SearchOptions(JobOptions, MethodOptions, total=False):
     """What a search can be told besides.
 
     Attributes:
@@ -124,7 +135,7 @@ class TuneOptions(SearchOptions, total=False):
     start_from: str
 
 
-class ExtendOptions(FreeOptions, total=False):
+class ExtendOptions(FreeOptions, MethodOptions, total=False):
     """What a comparison that is extended can be told besides.
 
     Attributes:
@@ -143,7 +154,7 @@ class ExtendOptions(FreeOptions, total=False):
     finalist_seeds: Number
 
 
-class GridOptions(JobOptions, total=False):
+class GridOptions(JobOptions, MethodOptions, total=False):
     """What a grid can be told besides.
 
     Attributes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pfltune.errors import UserError, unknown
-from pfltune.knobs import Knob, Value, written
+from pfltune.knobs import Knob, Value, meets, written
 from pfltune.tracking.optuna_storage import parsed_address, read, shown
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _taken(params: Mapping[str, Any], searched: Mapping[str, Knob]) -> dict[str,
     for name, knob in searched.items():  # conditions come before what depends on them
         wanted = {other: value for other, value in knob.when.items() if other in searched}
         value = _value(knob, params.get(name))
-        if value is not None and wanted.items() <= point.items():
+        if value is not None and all(meets(point.get(n), w) for n, w in wanted.items()):
             point[name] = value
     return point
 

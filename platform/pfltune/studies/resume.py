@@ -10,7 +10,7 @@ from typing import Any
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.plugins import Plugin
-from pfltune.program import file_digest, file_of
+from pfltune.program import file_digest, files_of
 from pfltune.record import RECORD, Record, read_record
 from pfltune.registry import short_name
 from pfltune.running.folder_lock import checked_name
@@ -137,13 +137,11 @@ def check_files(
 def _check_file(
     record: Record, name: str, reference: str, again: str, accept_new_code: bool
 ) -> None:
-    path = file_of(reference)
-    if path is None:
-        return
-    if not path.is_file():
-        raise UserError(f"the file of {name} is not at {path} any more; name it with {again}")
-    if file_digest(path) != record.program.files.get(name) and not accept_new_code:
-        raise UserError(
-            f"{path} is not the file that {record.name} began with; it is not run. "
-            "Restore it, or give --accept-new-code, which the report will say"
-        )
+    for key, path in files_of(name, reference):
+        if not path.is_file():
+            raise UserError(f"the file of {key} is not at {path} any more; name it with {again}")
+        if file_digest(path) != record.program.files.get(key) and not accept_new_code:
+            raise UserError(
+                f"{path} is not the file that {record.name} began with; it is not run. "
+                "Restore it, or give --accept-new-code, which the report will say"
+            )

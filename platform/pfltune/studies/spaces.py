@@ -44,11 +44,11 @@ class Asked:
     @classmethod
     def of(cls, name: str, dimension: Dimension) -> "Asked":
         """``fedrep.protocol.batch_size`` in its parts."""
-        above, _, knob = name.rpartition(".")
-        method, _, section = above.rpartition(".")
-        if section != SECTION:
-            return cls(name, above, knob, dimension)
-        return cls(name, method, f"{SECTION}.{knob}", dimension)
+        method, found, setting = f".{name}".rpartition(f".{SECTION}.")
+        if found:
+            return cls(name, method[1:], f"{SECTION}.{setting}", dimension)
+        method, _, knob = name.rpartition(".")
+        return cls(name, method, knob, dimension)
 
 
 def space_options(options: Mapping[str, Any], methods: Sequence[str]) -> SpaceOptions:
@@ -108,7 +108,7 @@ def asked_spaces(
     for method, space in spaces.items():
         named = {e.knob: e for e in asked if _takes(method, e, held[method], settings)}
         over = [_over(method, each, settings) for each in named.values()]
-        spaces[method] = space.over(over).hold(held[method])
+        spaces[method] = space.over(over, settings).hold(held[method])
     for each in asked:
         _see_searched(each, spaces)
     return _begun(spaces, options.start)
@@ -264,8 +264,8 @@ def _see_searched(asked: Asked, spaces: Mapping[str, SearchSpace]) -> None:
     if asked.knob in space.fixed:
         held = f"{asked.knob}={written(space.fixed[asked.knob])}"
         raise UserError(f"--search {asked.name}: {held} is held, so that it cannot be searched")
-    needs = space.knobs[asked.knob].needs()
-    flags = " ".join(f"--set {each}" for each in needs.split(" and "))
+    needs, flag = space.knobs[asked.knob].needs(), "-o" if is_setting(asked.knob) else "--set"
+    flags = " ".join(f"{flag} {each}" for each in needs.split(" and "))
     raise UserError(
         f"--search {asked.name}: it has no effect beside what is held and searched; it needs "
         f"{needs}: give {flags}"

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pfltune.errors import UserError, unknown
-from pfltune.federation.searched_settings import settings_in, without_settings
+from pfltune.federation.searched_settings import without_settings
 from pfltune.knobs import Value, checked_values, defaults_of, knobs_of
 from pfltune.record import RECORD, Record, Tuned, flat, read_record
 from pfltune.registry import canonical, find_method, short_name
 from pfltune.running.folder_lock import checked_name
-from pfltune.scenario import Scenario, overridden
-from pfltune.studies.options import override_texts
+from pfltune.scenario import Scenario
 from pfltune.sweeps import refuse_sweep
 from pfltune.tracking.events import MethodEnded, TrialStarted
 from pfltune.tracking.journal import Journal
@@ -65,7 +64,7 @@ def chosen(
     record = _record(known.tuned_in, results)
     method = _method_in(record, known)
     origin, best = _choice(record, short_name(method), results / record.name)
-    there = overridden(record.scenario, override_texts(settings_in(best)))
+    there = record.scenario.under(best)
     origin = origin.model_copy(update={"differs": _differs(there, scenario)})
     every = without_settings({**record.defaults.get(origin.method, {}), **best})
     return Chosen(_whole(reference, every, {**known.held, **(given or {})}), origin)

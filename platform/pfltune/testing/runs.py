@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,11 +13,33 @@ from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Federation
 from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import repeats
-from pfltune.method import Method, Tensors
+from pfltune.method import Method, Tensors, Wrap
 from pfltune.testing.federations import small_federation
 from pfltune.testing.subject import Subject
 
 Figures = dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tap(Wrap):
+    """Notes what is on the wire after all other wraps.
+
+    Attributes:
+        wires: where.
+    """
+
+    wires: list[Tensors] = field(default_factory=list, compare=False)
+
+    def send(
+        self, payload: Tensors, reference: Tensors, state: Tensors, rng: torch.Generator
+    ) -> tuple[Tensors, Tensors]:
+        """The payload as it is."""
+        self.wires.append(payload)
+        return payload, {}
+
+    def receive(self, wire: Tensors, reference: Tensors) -> Tensors:
+        """The wire as it is."""
+        return wire
 
 
 class Sent(NamedTuple):
@@ -73,12 +96,15 @@ class Recording(NamedTuple):
     Attributes:
         metrics: the repeatable figures of each round.
         sent: of each round, one :class:`Sent` per client.
+        wires: of each round, where the method is wrapped, what was on the wire: down and up of each
+            client in turn, then down to each that was evaluated.
         states: server and clients after each round.
         checkpoints: the checkpoint after each round.
     """
 
     metrics: list[Figures]
     sent: list[list[Sent]]
+    wires: list[list[Tensors]]
     states: list[Tensors]
     checkpoints: list[Memory]
 
@@ -102,16 +128,19 @@ def resumed(subject: Subject, checkpoint: Memory) -> FederatedTrial:
 def straight(subject: Subject) -> Recording:
     """The recording of a subject's straight run, made once."""
     method, sent = tapped(subject.make())
+    method, wires = tapped_wires(method)
     trial = FederatedTrial(method, small_federation(), 0)
-    recording = Recording([], [], [], [])
+    recording = Recording([], [], [], [], [])
     for report in trial.run():
         checkpoint = Memory()
         Checkpoints(checkpoint).save(trial, [])
         recording.metrics.append(repeatable(report.metrics))
         recording.sent.append(sent.copy())
+        recording.wires.append(wires.copy())
         recording.states.append(state_of(trial))
         recording.checkpoints.append(checkpoint)
         sent.clear()
+        wires.clear()
     return recording
 
 
@@ -135,6 +164,14 @@ def tapped(method: Method) -> tuple[Method, list[Sent]]:
     return with_hooks(method, train=train), sent
 
 
+def tapped_wires(method: Method) -> tuple[Method, list[Tensors]]:
+    """The same method, and the list in which it will note what is on the wire, if it is wrapped."""
+    own, tap = method.wraps(), Tap()
+    if not own:
+        return method, tap.wires
+    return with_hooks(method, wraps=lambda _: (*own, tap)), tap.wires
+
+
 def with_hooks(method: Method, **hooks: Any) -> Method:
     """A copy of a method, of a class of the same name below its own that has these hooks."""
     same = copy.copy(method)
@@ -146,8 +183,9 @@ def with_hooks(method: Method, **hooks: Any) -> Method:
 def state_of(trial: FederatedTrial) -> Tensors:
     """Copies of the server's and all clients' tensors, in one dictionary."""
     state = {f"server/{name}": tensor.clone() for name, tensor in trial.server.items()}
-    for client, personal in enumerate(trial.personal):
-        state |= {f"client{client}/{name}": t.clone() for name, t in personal.items()}
+    for client in range(len(trial.personal)):
+        whole = trial.personal.whole(client)
+        state |= {f"client{client}/{name}": t.clone() for name, t in whole.items()}
     return state
 
 

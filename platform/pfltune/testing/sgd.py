@@ -16,7 +16,8 @@ from pfltune.testing.federations import Sizes, small_federation
 from pfltune.testing.runs import run, trial_of
 from pfltune.testing.subject import Subject
 
-OWN_RULES = ("objective", "init_server", "init_client", "download", "train", "aggregate")
+TRAINING = ("objective", "init_server", "init_client", "download", "train", "aggregate")
+OWN_RULES = (*TRAINING, "wraps")
 TOLERANCE = 1e-5
 
 

@@ -10,17 +10,26 @@ from pfltune.isolation import restored
 from pfltune.method import Tensors
 from pfltune.testing.broken import Broken
 from pfltune.testing.federations import small_federation
-from pfltune.testing.runs import Sent, differing, run, some, straight, tapped, trial_of
+from pfltune.testing.runs import (
+    Sent,
+    differing,
+    run,
+    some,
+    straight,
+    tapped,
+    tapped_wires,
+    trial_of,
+)
 from pfltune.testing.subject import Subject
 
 
 def counts_what_travels(subject: Subject) -> None:
     """The bytes counted are those of the tensors that travelled"""
     recording, total = straight(subject), 0
-    for number, (metrics, sent) in enumerate(
-        zip(recording.metrics, recording.sent, strict=True), start=1
+    for number, (metrics, sent, wires) in enumerate(
+        zip(recording.metrics, recording.sent, recording.wires, strict=True), start=1
     ):
-        down, up = sum(serialised(s.down) for s in sent), sum(serialised(s.upload) for s in sent)
+        down, up = (sum(map(serialised, way)) for way in _ways(sent, wires))
         total += down + up
         counted = tuple(round(metrics[figure.name] * 1e6) for figure in (DOWN, UP, TOTAL))
         clients = small_federation().protocol.sampled_clients
@@ -37,11 +46,13 @@ def counts_what_travels(subject: Subject) -> None:
 
 def counts_what_evaluation_needs(subject: Subject) -> None:
     """An evaluation counts what all clients would download for it"""
-    trial = trial_of(subject)
+    method, wires = tapped_wires(subject.make())
+    trial = FederatedTrial(method, small_federation(), 0)
     metrics = trial.step().metrics
     clients = range(len(trial.federation.clients))
     with restored(subject.name):
-        needed = sum(serialised(trial.method.download(trial.server, c)) for c in clients)
+        sent = [trial.method.download(trial.server, client) for client in clients]
+    needed = sum(map(serialised, wires[-len(clients) :] if wires else sent))
     counted = round(metrics[EVALUATION.name] * 1e6)
     if counted != needed:
         raise Broken(
@@ -54,14 +65,17 @@ def counts_what_evaluation_needs(subject: Subject) -> None:
 
 def uploads_nothing_personal(subject: Subject) -> None:
     """No personal tensor is ever uploaded"""
-    method, sent = tapped(subject.make())
-    trial = FederatedTrial(method, small_federation(), 0)
-    _make_personal(trial)
-    trial.step()
-    for one in sent:
-        leaks = sorted(set(trial.roles.personal) & one.upload.keys())
+    personal, noise, sent = _first_round(subject, noisy=True)
+    _, _, otherwise = _first_round(subject, noisy=False)
+    for client, one, other in zip(noise, sent, otherwise, strict=True):
+        leaks = sorted(personal & one.upload.keys())
         for name, tensor in one.upload.items():
-            hidden = [p for p, value in one.personal.items() if discloses(tensor, value)]
+            hidden = [
+                p
+                for p, value in one.personal.items()
+                if discloses(tensor, value)
+                and _follows(tensor, other.upload[name], noise[client].get(p))
+            ]
             leaks += [f"{p} under the name {name}" for p in hidden]
         if leaks:
             raise Broken(
@@ -131,6 +145,14 @@ def leaves_the_model_alone(subject: Subject) -> None:
         )
 
 
+def _ways(sent: list[Sent], wires: list[Tensors]) -> tuple[list[Tensors], list[Tensors]]:
+    """What travelled down and up in a round."""
+    if wires:
+        trained = wires[: 2 * len(sent)]
+        return trained[::2], trained[1::2]
+    return [each.down for each in sent], [each.upload for each in sent]
+
+
 def serialised(tensors: Tensors) -> int:
     """Bytes of a payload as a file; nothing to send is no file."""
     return len(save(tensors)) if tensors else 0
@@ -141,14 +163,35 @@ def discloses(tensor: Tensor, personal: Tensor) -> bool:
     return torch.equal(tensor, personal) and len(personal.unique()) > 1
 
 
-def _make_personal(trial: FederatedTrial) -> None:
-    """Let every client hold something of its own before the first round, so that leaks show."""
-    for number, personal in enumerate(trial.personal):
-        rng = torch.Generator().manual_seed(number)
-        for name in (n for n, t in personal.items() if t.is_floating_point()):
-            noise = torch.rand(personal[name].shape, generator=rng)
-            personal[name] = personal[name] + 0.01 * noise
-        trial.personal[number] = personal
+def _first_round(subject: Subject, noisy: bool) -> tuple[set[str], dict[int, Tensors], list[Sent]]:
+    """The personal names of a trial, the noise in its clients' states, and what they sent.
+
+    With noise every client that trains holds something of its own before, so that leaks show.
+    """
+    method, sent = tapped(subject.make())
+    trial = FederatedTrial(method, small_federation(), 0)
+    noise = {client: _noise(trial, client) for client in sorted(trial.sampled_clients(1))}
+    for client, added in noise.items() if noisy else ():
+        personal = trial.personal[client]
+        trial.personal[client] = personal | {n: personal[n] + t for n, t in added.items()}
+    trial.step()
+    return set(trial.roles.personal), noise, sent
+
+
+def _noise(trial: FederatedTrial, client: int) -> Tensors:
+    rng = torch.Generator().manual_seed(client)
+    floats = {n: t for n, t in trial.personal[client].items() if t.is_floating_point()}
+    return {n: torch.rand(t.shape, generator=rng) for n, t in floats.items()}
+
+
+def _follows(tensor: Tensor, otherwise: Tensor, noise: Tensor | None) -> bool:
+    """Whether what is sent carries what the client had of its own before.
+
+    It is another without that noise. If not, the client merely keeps a copy of what it sends.
+    """
+    if noise is None:
+        return True
+    return bool((tensor.float() - otherwise.float()).norm() > noise.norm() / 2)
 
 
 def _all_names(sent: Sent) -> set[str]:

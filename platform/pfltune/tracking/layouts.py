@@ -8,7 +8,7 @@ from typing import Any
 
 from pfltune import figures
 from pfltune.figures import Figure, best_val_at
-from pfltune.knobs import Knob, written
+from pfltune.knobs import Knob, condition
 from pfltune.tracking.charts import (
     Chart,
     Section,
@@ -107,7 +107,7 @@ def _branches(knobs: tuple[Knob, ...]) -> Iterator[tuple[str, list[Knob]]]:
     yield "All trials", always
     for when in {tuple(knob.when.items()): knob.when for knob in knobs if knob.when}.values():
         own = [k for k in knobs if k.when and k.when.items() <= when.items()]
-        values = ", ".join(f"{name}={written(value)}" for name, value in when.items())
+        values = ", ".join(condition(name, wanted) for name, wanted in when.items())
         yield values, [*own, *(k for k in always if k.name not in when)]
 
 

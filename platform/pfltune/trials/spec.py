@@ -72,7 +72,8 @@ class TrialSpec(Settings):
         """
         name = short_name(method)
         made_with = (record.program, record.data, record.computing)
-        whole = {**settings_of(record.scenario.protocol), **complete_knobs(record, name, knobs)}
+        protocol, complete = record.scenario.protocol, complete_knobs(record, name, knobs)
+        whole = {**complete, **settings_of(protocol, complete)}
         return cls.made(*made_with, stage, name, whole, seed)
 
     @classmethod

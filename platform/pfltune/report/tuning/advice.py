@@ -68,11 +68,11 @@ def _more(tuned: Tuned) -> Advice | None:
 def _around(tuned: Tuned) -> Advice | None:
     """A grid with seeds over what is not told apart."""
     knobs = tuned.pair or tuned.knobs[:1]
-    there = ground(tuned.result.record)
+    rest = {name: value for name, value in tuned.method.best.items() if name not in knobs}
+    there = ground(tuned.result.record, knobs=rest)
     if not knobs or there is None or not tuned.learned.equals:
         return None
     over = [word for knob in knobs for word in ("--over", f"{knob}={_neighbours(tuned, knob)}")]
-    rest = {name: value for name, value in tuned.method.best.items() if name not in knobs}
     words = ["grid", _method(tuned), *there, *_held_shortly(rest), *over, "--seeds", "3"]
     return Advice("Several configurations are as good: a grid with seeds says more.", line(*words))
 

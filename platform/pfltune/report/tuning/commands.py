@@ -2,11 +2,11 @@
 
 import json
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pfltune.errors import UserError
-from pfltune.federation.searched_settings import is_setting
+from pfltune.federation.searched_settings import without_settings
 from pfltune.knobs import Value
 from pfltune.record import Record
 from pfltune.registry import short_name
@@ -28,32 +28,29 @@ def method_word(record: Record, name: str) -> str:
 
 
 def ground(
-    record: Record, scenario: str | None = None, instead: Collection[str] = ()
+    record: Record, scenario: str | None = None, knobs: Mapping[str, Value] | None = None
 ) -> list[str] | None:
     """The options that give the scenario of a record; None if it cannot be read.
 
     Args:
         record: of what ran on it.
         scenario: name or path of the scenario before any change; default: its name.
-        instead: settings that are given otherwise.
+        knobs: of a trial, whose settings come before the scenario's.
     """
-    wanted = record.scenario.model_dump(mode="json")
+    wanted = record.scenario.under(knobs or {}).model_dump(mode="json")
     named = scenario or record.scenario.name
     try:
         base = json.loads(load_scenario(named).model_dump_json())
     except UserError:
         return None
-    changes = [c for c in differences(base, wanted) if c.partition("=")[0] not in instead]
+    changes = differences(base, wanted)
     return ["--scenario", named, *(word for change in changes for word in ("-o", change))]
 
 
-def held(values: Mapping[str, Value]) -> list[str]:
-    """Knobs, and settings of the scenario among them, at their values."""
-    return [
-        word
-        for name, value in values.items()
-        for word in ("-o" if is_setting(name) else "--set", f"{name}={value}")
-    ]
+def held(knobs: Mapping[str, Value]) -> list[str]:
+    """The knobs of a method at their values; settings among them are :func:`ground`'s."""
+    pairs = (f"{name}={value}" for name, value in without_settings(knobs).items())
+    return [word for pair in pairs for word in ("--set", pair)]
 
 
 def searched(ranges: Mapping[str, Sequence[Any]]) -> list[str]:

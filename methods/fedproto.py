@@ -1,0 +1,98 @@
+"""Personal models that are held together by class prototypes alone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pfltune import parts
+from pfltune.knobs import knob
+from pfltune.method import (
+    LocalWork,
+    Loss,
+    Method,
+    ServerWork,
+    Start,
+    Tensors,
+    Update,
+    found_under,
+)
+
+from ._centroids import centroids_of, distance, merged
+from ._heads import check_linear, cross_entropy
+
+PROTOTYPES, COUNTS = "prototypes.", "counts."
+NEVER = -6e4  # a logit that loses, and that half precision can hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedProto(Method):
+    """FedProto: federated prototype learning (Tan et al., AAAI 2022, arXiv 2105.00243).
+
+    The whole model stays. After training a client sends the mean feature of each class, its
+    prototypes (classes × width), and its number of images of each; the server takes their mean by
+    these numbers. Training adds λ times the mean squared difference between an image's features and
+    the global prototype of its class. A client predicts the class of the nearest global prototype,
+    or with its own head; what nobody ever had is never predicted.
+    """
+
+    title = "FedProto"
+    family = "partial"
+
+    lam: float = knob(1.0, low=0.0, high=10.0, doc="weight λ of the distance to the prototypes")
+    predict: str = knob(
+        "prototypes", choices=("prototypes", "head"), doc="what predicts, once there are prototypes"
+    )
+
+    def graft(self, model: nn.Module) -> None:
+        """Nothing is added; the head must be linear."""
+        check_linear(model, self.title)
+
+    def personal_part(self, model: nn.Module) -> Iterable[str]:
+        """Everything stays."""
+        return parts.everything(model)
+
+    def init_server(self, start: Start) -> Tensors:
+        """No prototype yet; the names say which tensor of the head they can stand for."""
+        name = next(n for n in parts.head(start.model) if start.personal[n].ndim == 2)
+        head = start.personal[name]
+        counts = head.new_zeros(len(head), dtype=torch.int32)
+        return {PROTOTYPES + name: torch.zeros_like(head), COUNTS + name: counts}
+
+    def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
+        """A head c·f − ‖c‖²/2, which is largest for the class whose prototype c is nearest to f."""
+        prototypes, counts, name = _told(down)
+        if self.predict == "head" or not counts.any():
+            return personal
+        bias = torch.where(counts > 0, -prototypes.square().sum(dim=1) / 2, NEVER)
+        return {**personal, name: prototypes, name.removesuffix("weight") + "bias": bias}
+
+    def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
+        """The own model; then its prototypes, in a pass over all training images."""
+        prototypes, counts, name = _told(down)
+        context = {"prototypes": prototypes, "known": (counts > 0).to(prototypes)}
+        trained = work.fit(personal, self.phases(), self.objective, context)
+        own = centroids_of(work.outputs(trained), work.class_counts)
+        upload = {PROTOTYPES + name: own, COUNTS + name: work.class_counts.int()}
+        return Update(upload, trained, work.samples)
+
+    def objective(self, loss: Loss, params: Tensors, context: Tensors) -> Tensor:
+        """The loss, and the distance of the batch to the prototypes of its classes."""
+        batch = loss.batch()
+        said = batch.outputs(params)
+        far = distance(batch, said, context["prototypes"], context["known"])
+        return cross_entropy(batch, said.logits) + self.lam * far
+
+    def aggregate(self, server: Tensors, uploads: Iterable[Update], work: ServerWork) -> Tensors:
+        """The mean prototype of each class; a class that nobody had keeps the one it has."""
+        told = [_told(update.upload)[:2] for update in uploads]
+        prototypes, counts, name = _told(server)
+        prototypes, counts = merged(told, prototypes, counts)
+        return {PROTOTYPES + name: prototypes, COUNTS + name: counts}
+
+
+def _told(payload: Tensors) -> tuple[Tensor, Tensor, str]:
+    """Prototypes, counts, and the name of the head's weight."""
+    [(name, prototypes)] = found_under(PROTOTYPES, payload).items()
+    return prototypes, payload[COUNTS + name], name

@@ -1,0 +1,34 @@
+"""A frozen backbone of which the head alone is trained."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import nn
+
+from pfltune import parts
+from pfltune.knobs import knob
+from pfltune.method import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearProbe(Method):
+    """Linear probe, "head-tuning" of FedPEFT (Sun et al. 2022, arXiv 2210.01708).
+
+    The backbone stays as it was pretrained, and the head trains alone. By default the head is
+    shared and averaged, as in FedPEFT, FedTune (arXiv 2211.08025) and Legate et al. (NeurIPS 2023,
+    arXiv 2306.03937); bytes each way: classes × (l + 1) numbers. With ``head=personal`` it stays,
+    and no byte travels: what FedVPT and pFedPG are without their prompts.
+    """
+
+    title = "Linear probe"
+    family = "parameter-efficient"
+
+    head: str = knob("shared", choices=("shared", "personal"), doc="whether the head travels")
+
+    def graft(self, model: nn.Module) -> None:
+        """Freeze everything but the head."""
+        parts.freeze(model, but=parts.head(model))
+
+    def personal_part(self, model: nn.Module) -> Iterable[str]:
+        """The head, or nothing."""
+        return parts.head(model) if self.head == "personal" else ()
