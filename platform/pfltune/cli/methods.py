@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pfltune.cli import options
+from pfltune.cli.grouped import add_group
 
 if TYPE_CHECKING:
     from pfltune.knobs import Knob, Value
@@ -34,7 +35,7 @@ _PARAGRAPHS = re.compile(r"\n\s*\n")
 @click.argument("name", required=False)
 @options.results
 def command(name: str | None, results: Path) -> None:
-    """List the methods, or show one of them with its knobs, its figures and its search space.
+    """List the methods by family, or show one with its knobs, its figures and its search space.
 
     A method of your own is one file with a subclass of pfltune.method.Method: name it as
     path/to/file.py:Class wherever a method is asked for. Knobs in brackets are held, as in
@@ -49,10 +50,13 @@ def command(name: str | None, results: Path) -> None:
 
 
 def _show_all(console: Console) -> None:
-    from pfltune.registry import available_methods
+    from pfltune.registry import available_methods, by_family
 
-    rows = [(known, _first_line(cls)) for known, cls in available_methods().items()]
-    console.print(_table(("name", "paper"), rows))
+    known = available_methods()
+    table = _table(("name", "paper"), ())
+    for family, names in by_family(known):
+        add_group(table, family, [(name, _first_line(known[name])) for name in names])
+    console.print(table)
     _show_wraps(console)
 
 
@@ -76,6 +80,7 @@ def _show_one(console: Console, name: str, results: Path) -> None:
     for block in paragraphs(cls):
         console.print(Text(block))
         console.print()
+    console.print(f"family: {cls.family}\n")
     knobs = [
         (knob.name, _value(knob, held), knob.describe_range(), _when(knob), knob.doc)
         for knob in knobs_of(cls).values()
