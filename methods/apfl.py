@@ -53,7 +53,7 @@ class APFL(Method):
     def init_client(self, start: Start, client: int) -> Tensors:
         """α, and the personal model v, which begins where the shared one does."""
         floats = {n: t for n, t in start.shared.items() if t.is_floating_point()}
-        alpha = next(iter(floats.values())).new_tensor(self.alpha)
+        alpha = next(iter(floats.values())).new_full((), self.alpha)
         return {ALPHA: alpha, **{OWN + n: t for n, t in floats.items()}}
 
     def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
