@@ -68,6 +68,10 @@ class FedProto(Method):
         bias = torch.where(counts > 0, -prototypes.square().sum(dim=1) / 2, NEVER)
         return {**personal, name: prototypes, name.removesuffix("weight") + "bias": bias}
 
+    def assemble_trained(self, down: Tensors, update: Update) -> Tensors:
+        """The own new model, with everybody's prototypes as they were downloaded."""
+        return self.assemble(down, update.personal)
+
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """The own model; then its prototypes, in a pass over all training images."""
         prototypes, counts, name = _told(down)
