@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 )
 @options.wrap
 @options.results
-<<<<<<< HEAD
-def command(model: str, classes: int, image_size: int, methods: str | None, results: Path) -> None:
-    """Show what each method sends in a round, family by family, beside what its paper says.
-=======
 def command(
     model: str,
     classes: int,
@@ -47,8 +43,7 @@ def command(
     wrap: tuple[str, ...],
     results: Path,
 ) -> None:
-    """Show what each method sends in a round, beside what its paper says.
->>>>>>> main
+    """Show what each method sends in a round, family by family, beside what its paper says.
 
     One client's messages with the methods' default knobs, or what brackets or another search hold
     (fedperfix[prefix=tokens], fedperfix@NAME): numbers, and bytes as safetensors
