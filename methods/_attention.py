@@ -39,6 +39,24 @@ class AddedPrefix(nn.Module):
         return k + self.scale * prefix_k, v + self.scale * prefix_v
 
 
+class ScaledAdapter(nn.Module):
+    """s·P(y), to be added to what some other layer says.
+
+    Args:
+        source: maps y of shape (…, dim) to P of the same shape.
+        scale: s.
+    """
+
+    def __init__(self, source: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.source = source
+        self.scale = scale
+
+    def forward(self, y: Tensor) -> Tensor:
+        """What is added."""
+        return self.scale * self.source(y)
+
+
 class TokenPrefix(nn.Module):
     """Classical prefix tuning: learnable key and value vectors in front of K and V, scaled by s.
 

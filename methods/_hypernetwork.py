@@ -119,7 +119,7 @@ class Generated(Method):
         }
         return {
             "clients": normal(clients, length),
-            "chunks": normal(pieces, inputs[0] - length),
+            **({"chunks": normal(pieces, length)} if pieces > 1 else {}),
             **layers,
             "out": like.new_zeros(size, self.hidden),
             **put_under(BASE, base),
@@ -128,8 +128,9 @@ class Generated(Method):
 
 def generated(network: Tensors, client: int) -> Tensors:
     """θ_i by name: the base plus what the network says for the client's vector."""
-    chunks = network["chunks"]
-    x = torch.cat([network["clients"][client].expand(len(chunks), -1), chunks], dim=1)
+    x = network["clients"][client].unsqueeze(0)
+    if (chunks := network.get("chunks")) is not None:
+        x = torch.cat([x.expand(len(chunks), -1), chunks], dim=1)
     for number in range(sum(name.endswith(".weight") for name in found_under(LAYER, network))):
         layer = f"{LAYER}{number}."
         x = F.linear(x.relu() if number else x, network[f"{layer}weight"], network[f"{layer}bias"])

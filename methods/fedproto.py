@@ -70,6 +70,10 @@ class FedProto(Method):
         told = counts.any()
         return personal | {n: torch.where(told, t, personal[n]) for n, t in nearest.items()}
 
+    def assemble_trained(self, down: Tensors, update: Update) -> Tensors:
+        """The own new model, with everybody's prototypes as they were downloaded."""
+        return self.assemble(down, update.personal)
+
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """The own model; then its prototypes, in a pass over all training images."""
         prototypes, counts, name = _told(down)

@@ -27,7 +27,9 @@ class PFedHN(Generated):
 
     title = "pFedHN"
 
-    local_head: bool = knob(False, doc="whether each client keeps a head of its own (pFedHN-PC)")
+    local_head: bool = knob(
+        False, choices=(False, True), doc="whether each client keeps its own head (pFedHN-PC)"
+    )
 
     def personal_part(self, model: nn.Module) -> Iterable[str]:
         """Nothing, or the head."""

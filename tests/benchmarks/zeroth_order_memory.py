@@ -1,9 +1,10 @@
-"""Peak training memory of FedZO against back-propagating the same prompts, ViT-S/16 at 224 pixels.
+"""Peak training memory of forward passes alone against back-propagation, ViT-S/16 at 224 pixels.
 
 Each case runs in a process of its own: one client, one round, two local steps on random images.
 The figure is the peak during the round above what the process held before the backbone was built,
 so the weights are part of it: resident memory on a CPU, allocated memory on a GPU (`--device
-cuda`). Both train one prompt and the head by the same protocol.
+cuda`). FedZO and its counterpart train one prompt and the head, FedKSeed and its own the whole
+model, by the same protocol.
 
     python tests/benchmarks/zeroth_order_memory.py
 """
@@ -27,9 +28,11 @@ from pfltune.registry import make_method
 
 NAME = "zeroth-order memory"
 CASES: dict[str, tuple[str, dict[str, object]]] = {
-    "back-propagation, float": ("local_vpt", {"prompts": 1}),
-    "FedZO, float": ("fedzo", {"prompts": 1, "precision": "float"}),
-    "FedZO, int8": ("fedzo", {"prompts": 1}),
+    "a prompt and the head, back-propagation": ("local_vpt", {"prompts": 1}),
+    "a prompt and the head, FedZO, float": ("fedzo", {"prompts": 1, "precision": "float"}),
+    "a prompt and the head, FedZO, int8": ("fedzo", {"prompts": 1}),
+    "the whole model, back-propagation": ("fedavg", {}),
+    "the whole model, FedKSeed": ("fedkseed", {}),
 }
 STEPS = 2
 
@@ -39,13 +42,13 @@ STEPS = 2
 def main(device: str) -> None:
     """Print the table."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("training of one prompt and the head")
+    table.add_column("what trains, and how")
     for column in ("batch", "peak MB", "of back-propagation"):
         table.add_column(column, justify="right")
     for batch in (1, 16):
         found = {case: fresh.call(peak, case, batch, 224, device, threads=1) for case in CASES}
-        whole = found["back-propagation, float"]
         for case, mb in found.items():
+            whole = found[case.partition(", ")[0] + ", back-propagation"]
             table.add_row(case, str(batch), f"{mb:.0f}", f"{100 * mb / whole:.0f} %")
     Console().print(table)
 

@@ -16,7 +16,6 @@ from pfltune.cli.grouped import add_group
 
 if TYPE_CHECKING:
     from pfltune.knobs import Knob, Value
-    from pfltune.method import Method
     from pfltune.search.space import SearchSpace
 
 _ROLE = re.compile(r":[a-z:]+:`~?([^`]*)`")
@@ -29,6 +28,7 @@ _PARAGRAPHS = re.compile(r"\n\s*\n")
         "pfltune methods fedperfix",
         "pfltune methods 'fedperfix[prefix=tokens]'",
         "pfltune methods fedperfix@my-search",
+        "pfltune methods fedavg+topk",
         "pfltune methods my_method.py:MyMethod",
     )
 )
@@ -39,7 +39,8 @@ def command(name: str | None, results: Path) -> None:
 
     A method of your own is one file with a subclass of pfltune.method.Method: name it as
     path/to/file.py:Class wherever a method is asked for. Knobs in brackets are held, as in
-    fedperfix[prefix=tokens,prefix_length=8]; fedperfix@NAME holds what the search of NAME chose.
+    fedperfix[prefix=tokens,prefix_length=8]; fedperfix@NAME holds what the search of NAME chose;
+    fedavg+topk is FedAvg whose payloads pass a wrap.
     """
     console = Console()
     if name is None:
@@ -56,6 +57,14 @@ def _show_all(console: Console) -> None:
     for family, names in by_family(known):
         add_group(table, family, [(name, _first_line(known[name])) for name in names])
     console.print(table)
+    _show_wraps(console)
+
+
+def _show_wraps(console: Console) -> None:
+    from pfltune.wraps import WRAPS
+
+    rows = [(name, _first_line(WRAPS.find(name))) for name in WRAPS.names()]
+    console.print(_below(_table(("wrap, as in fedavg+topk", "what becomes of payloads"), rows)))
 
 
 def _show_one(console: Console, name: str, results: Path) -> None:
@@ -99,8 +108,8 @@ def _show_space(console: Console, space: "SearchSpace") -> None:
         console.print(Text(f"{kind} values, tried first: {values}"))
 
 
-def paragraphs(cls: "type[Method]") -> Iterator[str]:
-    """What a method says of itself, without marks of markup; a line each, lists line by line."""
+def paragraphs(cls: type) -> Iterator[str]:
+    """What a class says of itself, without marks of markup; a line each, lists line by line."""
     import inspect
 
     from pfltune.text import plain
@@ -113,7 +122,7 @@ def paragraphs(cls: "type[Method]") -> Iterator[str]:
             yield plain(" ".join(lines))
 
 
-def _first_line(cls: "type[Method]") -> str:
+def _first_line(cls: type) -> str:
     return next(paragraphs(cls), "")
 
 
