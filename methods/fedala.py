@@ -1,6 +1,7 @@
 """A local start between the shared model and the client's own last one, weighed by element."""
 
 from dataclasses import dataclass
+from statistics import pstdev
 
 import torch
 from torch import Tensor
@@ -16,12 +17,13 @@ from pfltune.method import (
     Start,
     Tensors,
     Update,
+    brought_over,
     found_under,
     put_under,
 )
 
-OWN, WEIGHT, SETTLED = "fedala.own.", "fedala.weight.", "fedala.settled"
-WINDOW, SPREAD, LONGEST = 10, 0.1, 20
+OWN, WEIGHT, EPOCHS = "fedala.own.", "fedala.weight.", "fedala.epochs"
+WINDOW, SPREAD, LONGEST = 10, 0.1, 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +34,8 @@ class FedALA(Method):
     client's last local model and W, a weight in [0, 1] for each element, starts at one. From the
     second round on W first takes steps W ← clip(W − η·∇·(w − θ)) on a share of the training data, ∇
     the loss's gradient at the mixture: one epoch, but the first time as many as it takes until the
-    last ten losses spread by less than 0.1. The public code sets no bound to these; here there are
-    always twenty, in which settled weights stay, so that nothing has to wait for a GPU. With all
-    weights at one (η = 0) it is FedAvg.
+    last ten losses spread by less than 0.1. The public code sets no bound to these, here it is a
+    hundred. With all weights at one (η = 0) it is FedAvg.
     """
 
     title = "FedALA"
@@ -73,19 +74,17 @@ class FedALA(Method):
         return Update(trained, {**personal, **put_under(OWN, own)}, work.samples)
 
     def _weighed(self, work: LocalWork, down: Tensors, personal: Tensors) -> Tensors:
-        """The client's state with new weights."""
+        """The client's state with new weights, and how many epochs the first ones took."""
         epoch = Phase("all", self.eta, epochs=1, share=self.share)
-        last: list[Tensor] = []
-        settled = next(iter(personal.values())).new_zeros((), dtype=torch.bool)
-        for _ in range(1 if SETTLED in personal else LONGEST):
-            new = personal
+        last: list[float] = []
+        for _ in range(1 if EPOCHS in personal else LONGEST):
             for loss in work.batches(epoch):
-                value, new = self._stepped(loss, down, new)
-            personal = {n: torch.where(settled, t, new[n]) for n, t in personal.items()}
-            last = [*last, value][-WINDOW - 1 :]
-            if len(last) > WINDOW:
-                settled = settled | (torch.stack(last[1:]).std(correction=0) < SPREAD)
-        return {SETTLED: settled, **personal}
+                value, personal = self._stepped(loss, down, personal)
+            last += brought_over([value])
+            if len(last) > WINDOW and pstdev(last[-WINDOW:]) < SPREAD:
+                break
+        taken = torch.full((), len(last), dtype=torch.int32, device=value.device)
+        return {EPOCHS: taken, **personal}
 
     def _stepped(self, loss: Loss, down: Tensors, personal: Tensors) -> tuple[Tensor, Tensors]:
         """The loss of the mixture, and the client's state after one step of the weights."""

@@ -38,6 +38,7 @@ class FedProto(Method):
     """
 
     title = "FedProto"
+    family = "partial"
 
     lam: float = knob(1.0, low=0.0, high=10.0, doc="weight λ of the distance to the prototypes")
     predict: str = knob(
@@ -61,13 +62,13 @@ class FedProto(Method):
 
     def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
         """A head c·f − ‖c‖²/2, which is largest for the class whose prototype c is nearest to f."""
+        prototypes, counts, name = _told(down)
         if self.predict == "head":
             return personal
-        weight, counts, name = _told(down)
-        bias = torch.where(counts > 0, -weight.square().sum(dim=1) / 2, NEVER)
-        nearest = {name: weight, name.removesuffix("weight") + "bias": bias}
-        anything = counts.any()
-        return personal | {n: torch.where(anything, t, personal[n]) for n, t in nearest.items()}
+        bias = torch.where(counts > 0, -prototypes.square().sum(dim=1) / 2, NEVER)
+        nearest = {name: prototypes, name.removesuffix("weight") + "bias": bias}
+        told = counts.any()
+        return personal | {n: torch.where(told, t, personal[n]) for n, t in nearest.items()}
 
     def assemble_trained(self, down: Tensors, update: Update) -> Tensors:
         """The own new model, with everybody's prototypes as they were downloaded."""

@@ -291,14 +291,14 @@ class Aggregation:
 
     def local(self, number, c, w, own):
         weights = {name: own[f"fedala.weight.{name}"] for name in HEAD}
-        settled = {n: t for n, t in own.items() if n == "fedala.settled"}
+        first = {n: t for n, t in own.items() if n == "fedala.epochs"}
         if number > 1:
-            weights = self.learned(number, c, w, own, weights, until=not settled)
-            settled = settled or {"fedala.settled": torch.tensor(self.epochs[-1] < 20)}
+            weights = self.learned(number, c, w, own, weights, until=not first)
+            first = first or {"fedala.epochs": torch.tensor(self.epochs[-1], dtype=torch.int32)}
         theta = self.mixed(w, own, weights)
         for batch in self.hand.batches(number, c):
             theta = self.hand.step(theta, batch)
-        return theta, self.kept(theta, weights) | settled
+        return theta, self.kept(theta, weights) | first
 
     def learned(self, number, c, w, own, weights, until):
         mine = self.hand.federation.clients[c].train
@@ -578,6 +578,19 @@ def test_weights_of_heads_are_the_minimum_over_the_simplex(heads, width, seed, v
     best = tried(form)
     scale = form.diagonal().mean() + 1e-300
     assert (alpha @ form @ alpha - best @ form @ best) / scale < 1e-10
+
+
+def test_weights_of_many_heads_leave_no_duality_gap():
+    """αᵀPα − min(Pα) bounds how far αᵀPα is from the least."""
+    rng = torch.Generator().manual_seed(1)
+    means = torch.randn(40, 30, generator=rng).double()
+    apart = means.unsqueeze(1) - means
+    forms = apart @ apart.mT + 0.1 * torch.rand(40, generator=rng).double().diag()
+    alpha = simplex_minimum(forms)
+    slopes = (forms @ alpha.unsqueeze(2)).squeeze(2)
+    gap = (alpha * slopes).sum(dim=1) - slopes.min(dim=1).values
+    assert (gap / forms.diagonal(dim1=1, dim2=2).mean(dim=1)).max() < 1e-10
+    assert (alpha > 0).sum(dim=1).max() > 1
 
 
 @pytest.mark.parametrize("method", [FedRoD(), FedProto(), FedPAC()], ids=lambda m: m.title)
