@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pfltune.method import Tensors
+from pfltune.method import Tensors, moved
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-3
@@ -33,7 +33,7 @@ def estimated_gradient(
     """
     total = torch.zeros_like(at)
     for _ in range(directions):
-        e = torch.randn(at.shape, generator=rng).to(at)
+        e = moved(torch.randn(at.shape, generator=rng), at.device).to(at.dtype)
         total += (loss(at + mu * e) - base) / mu * e
     return total / directions
 

@@ -43,7 +43,7 @@ class FedAMP(Method):
         """The model of each client (N × its shape), all the same, and none of them heard of."""
         models = {n: torch.stack([t] * start.clients) for n, t in start.shared.items()}
         some = next(iter(models.values()))
-        return {**models, HEARD: some.new_zeros(start.clients, dtype=torch.bool)}
+        return {**models, HEARD: some.new_zeros(start.clients, dtype=torch.uint8)}
 
     def init_client(self, start: Start, client: int) -> Tensors:
         """The client's own model begins where all do."""
@@ -75,7 +75,7 @@ class FedAMP(Method):
         """The new models take their places."""
         new = {name: value.clone() for name, value in server.items()}
         for update in uploads:
-            new[HEARD][update.client] = True
+            new[HEARD][update.client] = 1
             for name, value in update.upload.items():
                 new[name][update.client] = value
         return new

@@ -6,18 +6,23 @@ from dataclasses import dataclass
 from torch import nn
 
 from pfltune import parts
+from pfltune.errors import UserError
 from pfltune.knobs import knob
 from pfltune.method import Method
 
-from ._adapters import bottleneck_adapter
+from ._adapters import adapt_output, bottleneck_adapter
 from ._attention import (
     AddedPrefix,
     PrefixAttention,
+    ScaledAdapter,
     TokenPrefix,
     input_width,
     key_width,
     self_attention,
 )
+
+EMBEDDINGS = {"patch_embed": "patch_embed", "pos_embed": "pos_drop"}
+LAYERS = {"attn_output": ("attn",), "mlp": ("mlp",), "norm": ("norm1", "norm2")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,10 @@ class FedPerfix(Method):
       of the adapter, initialised to zero or by PyTorch's default.
 
     The public preset for CIFAR-100 also keeps the whole last block personal: ``personal_blocks=1``.
+
+    That attention is the place is the paper's claim. ``place`` puts adapters of the same bottleneck
+    elsewhere, y ← y + s·Tanh(y·W_down)·W_up: behind the attention or the MLP of each block, behind
+    both its normalisations, or once behind the patch embedding or the position embedding.
     """
 
     title = "FedPerfix"
@@ -51,21 +60,54 @@ class FedPerfix(Method):
         8, low=1, high=256, log=True, when={"prefix": "tokens"}, doc="key/value vectors per layer"
     )
     scale: float = knob(1.5, low=0.01, high=10.0, doc="factor s on the prefixes")
-
+    place: str = knob(
+        "attn",
+        choices=("attn", "attn_output", "mlp", "norm", "patch_embed", "pos_embed"),
+        when={"prefix": "adapter"},
+        doc="where adapters are; attn: on keys and values",
+    )
     depth: int = knob(0, low=0, high=100, doc="how many of the last blocks get prefixes; 0: all")
     personal_blocks: int = knob(0, low=0, high=100, doc="how many of the last blocks are personal")
 
     def graft(self, model: nn.Module) -> None:
-        """Put a prefix into the attention of the last ``depth`` blocks."""
-        for block in parts.blocks(model, self.depth or None, "depth").values():
+        """Put prefixes into the last ``depth`` blocks, or one adapter behind an embedding."""
+        place = self.place if self.prefix == "adapter" else "attn"
+        if place in EMBEDDINGS:
+            self._adapt_embedding(model)
+            return
+        for name, block in parts.blocks(model, self.depth or None, "depth").items():
             attention = self_attention(block, self.title)
-            prefix = self._prefix(input_width(attention), key_width(attention))
-            block.add_module("attn", PrefixAttention(attention, prefix))
+            if place == "attn":
+                prefix = self._prefix(input_width(attention), key_width(attention))
+                block.add_module("attn", PrefixAttention(attention, prefix))
+            for layer in LAYERS.get(place, ()):
+                self._adapt(block, layer, input_width(attention), name)
 
     def personal_part(self, model: nn.Module) -> Iterable[str]:
         """Prefixes and head, and the last ``personal_blocks`` blocks."""
         blocks = parts.under(model, *parts.blocks(model, self.personal_blocks, "personal_blocks"))
-        return (*parts.of_type(model, AddedPrefix, TokenPrefix), *parts.head(model), *blocks)
+        return (
+            *parts.of_type(model, AddedPrefix, ScaledAdapter, TokenPrefix),
+            *parts.head(model),
+            *blocks,
+        )
+
+    def _adapt_embedding(self, model: nn.Module) -> None:
+        width, embedding = getattr(model, "embed_dim", None), getattr(model, self.place, None)
+        if width is None or embedding is None:
+            raise UserError(f"place={self.place}: {type(model).__name__} has no {self.place}")
+        if self.depth:
+            raise UserError(
+                f"depth={self.depth} has no effect with place={self.place}, which is in no block"
+            )
+        self._adapt(model, EMBEDDINGS[self.place], width, type(model).__name__)
+
+    def _adapt(self, owner: nn.Module, layer: str, width: int, called: str) -> None:
+        found = getattr(owner, layer, None)
+        if found is None:
+            raise UserError(f"place={self.place} needs {layer}; {called} has none")
+        adapter = bottleneck_adapter(width, self.bottleneck, width)
+        adapt_output(found, ScaledAdapter(adapter, self.scale))
 
     def _prefix(self, dim: int, width: int) -> nn.Module:
         if self.prefix == "tokens":

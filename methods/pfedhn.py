@@ -27,12 +27,13 @@ class PFedHN(Generated):
 
     title = "pFedHN"
 
-    local_head: bool = knob(False, doc="whether each client keeps a head of its own (pFedHN-PC)")
+    local_head: bool = knob(
+        False, choices=(False, True), doc="whether each client keeps its own head (pFedHN-PC)"
+    )
 
     def personal_part(self, model: nn.Module) -> Iterable[str]:
         """Nothing, or the head."""
         return parts.head(model) if self.local_head else ()
 
-    def _generates(self, name: str) -> bool:
-        """All that travels."""
-        return True
+    def _generated(self, model: nn.Module) -> None:
+        return None

@@ -10,7 +10,7 @@ from pfltune.cli import main
 from pfltune.cli.app import root
 from pfltune.registry import available_methods, load_method
 from pfltune.testing import Broken, check_method, contract_of
-from pfltune.testing.examination import INTERFACE, examine, obstacles
+from pfltune.testing.examination import INTERFACE, examine, obstacles, outcome_of
 from pfltune.testing.lookalikes import lookalikes
 from pfltune.testing.subject import changes
 
@@ -28,10 +28,15 @@ BROKEN = [
     ("has_a_knob_too_many", "has_an_effect", "", "nothing reads the knob"),
     ("says_when_wrongly", "has_no_effect_elsewhere", "", "correct the when="),
     ("misspells_a_hook", INTERFACE, "", "did you mean 'aggregate'?"),
+    ("is_of_no_family", INTERFACE, "", "choose from: full models, partial"),
     ("swaps_arguments", INTERFACE, "", "is called as train(self, work, down, personal)"),
     ("takes_too_few_arguments", INTERFACE, "", "is called as download(self, server, client)"),
     ("names_a_tuple", INTERFACE, "", "its phases is a tuple"),
     ("trains_nothing", "trains", "", "trains its personal part, which has no parameters"),
+    ("waits_for_a_value", "keeps_to_the_device", "aggregate", "_local_scalar_dense"),
+    ("leaves_draws_on_the_cpu", "keeps_to_the_device", "train", "hand what is drawn"),
+    ("brings_draws_over_itself", "keeps_to_the_device", "aggregate", "brought there by to()"),
+    ("sends_ever_more", "keeps_to_the_device", "train", "Transfers(sent="),
     ("divides_by_zero", "trains", "objective", "ZeroDivisionError"),
     ("mixes_clients_up", "trains_at_once_as_one_by_one", "objective", "pure function"),
 ]
@@ -68,9 +73,14 @@ def run(*words):
 
 @pytest.mark.parametrize(("name", "check", "hook", "words"), BROKEN, ids=lambda v: v[:30])
 def test_a_fault_is_named_with_its_hook_and_what_to_do(name, check, hook, words):
-    outcomes = {o.check: o for o in examine(load_method(reference(name)), "faulty")}
-    assert outcomes[check].state == "broken"
-    complaint = outcomes[check].complaints[0]
+    cls = load_method(reference(name))
+    if check == INTERFACE:
+        outcome = next(examine(cls, "faulty"))
+    else:
+        cases = contract_of(cls, "faulty")
+        outcome = outcome_of(cls, [each for each in cases if each.function.__name__ == check])
+    assert outcome.state == "broken"
+    complaint = outcome.complaints[0]
     assert complaint.hook == hook
     assert words in f"{complaint.found} {complaint.advice}"
     assert not complaint.line or marked(complaint.line)
@@ -97,7 +107,7 @@ def test_each_line_fits_and_a_failure_is_exit_code_1(monkeypatch):
     assert max(map(len, lines)) <= 80
     assert "look at phases() (sends_what_it_does_not_train.py line 13)" in done.output
     assert lines[0] == "faulty"
-    assert lines[-1] == "1 of 20 checks failed"
+    assert lines[-1] == "1 of 21 checks failed"
     assert not done.stderr
 
 
@@ -130,11 +140,11 @@ def test_what_cannot_be_loaded_is_a_mistake_before_anything_is_checked(capsys, m
 
 
 def test_json_has_every_check_and_the_place_of_what_slows_it_down():
-    done = run(reference("asks_for_a_value"), "--json")
+    done = run(reference("hands_over_a_lambda"), "--json")
     (found,) = json.loads(done.stdout)
     assert found["method"] == "faulty"
     assert found["kept"]
-    assert len(found["checks"]) == 20
+    assert len(found["checks"]) == 21
     assert marked(found["cohorts"][0]["line"])
 
 

@@ -4,11 +4,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import pfltune.cli
 from pfltune.cli.app import COMMANDS
+from pfltune.method import Family
+from pfltune.registry import available_methods, by_family, title_of
 
 PFLTUNE = str(Path(sys.executable).parent / "pfltune")
 
@@ -74,13 +77,44 @@ def test_payload_shows_what_is_sent_beside_what_the_paper_says(monkeypatch, caps
     """
     arguments = ["payload", "--model", "vit_tiny_patch16_224", "--classes", "10"]
     code, out, _ = call(monkeypatch, capsys, [*arguments, "--methods", "fedavg,fedperfix,local"])
-    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()[2:]}
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()[2:] if line.strip()}
     assert code == 0
     assert rows["FedAvg"][0] == "5,526,346"
     assert rows["FedPerfix"][0] == "5,524,416"
     assert rows["FedPerfix"][2:4] == ["99.96", "%"]
     assert rows["FedPerfix"][-2:] == ["98", "%"]
     assert rows["Local"][0] == "0"
+
+
+def grouped(out):
+    """The lines below each family's heading."""
+    found = {}
+    for line in out.splitlines():
+        if line.split("  ")[0].strip().lower() in get_args(Family):
+            below = found[line.strip().lower()] = []
+        elif found and line.strip():
+            below.append(line)
+    return found
+
+
+def test_payload_and_methods_list_all_by_family_on_80_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    known = available_methods()
+    small = ["payload", "--model", "vit_tiny_patch16_224", "--image-size", "32"]
+    for arguments, written in ((["methods"], str), (small, lambda n: title_of(known[n]))):
+        code, out, _ = call(monkeypatch, capsys, arguments)
+        assert code == 0
+        assert max(map(len, out.splitlines())) <= 80
+        found = grouped(out)
+        for family, names in by_family(known):
+            rows = [line for line in found[family] if not line.startswith(" ")]
+            assert [row.split("  ")[0] for row in rows] == [written(name) for name in names]
+
+
+def test_methods_says_the_family_of_one(monkeypatch, capsys):
+    for name, family in (("fedavg", "full models"), ("fedzo", "forward only")):
+        _, out, _ = call(monkeypatch, capsys, ["methods", name])
+        assert f"family: {family}" in out.splitlines()
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -22,6 +22,7 @@ THOROUGH = {
     "trains_at_once_as_one_by_one",
     "meets_unseen_clients",
     "has_an_effect",
+    "keeps_to_the_device",
 }
 OWN_LOOP = "a loop of its own"
 

@@ -31,6 +31,9 @@ from pfltune.search.plan import Plan
 from pfltune.search.space import load_space
 from pfltune.studies.grid import axes_of, plan_grid
 from pfltune.sweeps import cells_of
+from pfltune.testing import contract_of
+from pfltune.variants import parsed as parsed_reference
+from pfltune.variants import wrapping
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -39,8 +42,14 @@ INDENTED = re.compile(r"^ {4,}(pfltune .*?)(?:  +#.*)?$", re.MULTILINE)
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 METRIC = re.compile(r"^class (\w+)\(Metric\)", re.MULTILINE)
 METHOD = re.compile(r"^class (\w+)\(Method\)", re.MULTILINE)
+WRAP = re.compile(r"^class (\w+)\(Wrap\)", re.MULTILINE)
 PLUGIN = re.compile(r"^class \w+\((?:DataSource|Partition|Sampler|Backbone)\)", re.MULTILINE)
-REPEATABLE = ("pfltune methods ", "pfltune partition ", "pfltune check ")
+REPEATABLE = (
+    "pfltune methods ",
+    "pfltune partition ",
+    "pfltune check ",
+    "pfltune payload --methods ",
+)
 SHORT = "rounds: 2, evaluate_every: 1, sampled_clients: 4, local_epochs: 1, batch_size: 32"
 
 
@@ -67,7 +76,8 @@ METHODS = [block for block in PYTHON if block.title and METHOD.search(block.text
 PLUGINS = [block for block in PYTHON if block.title and PLUGIN.search(block.text)]
 TESTS = [block for block in PYTHON if block.title.startswith("test_")]
 METRICS = [block for block in PYTHON if block.title and METRIC.search(block.text)]
-NO_SCRIPT = [*METHODS, *TESTS, *METRICS, *PLUGINS]
+WRAPS = [block for block in PYTHON if block.title and WRAP.search(block.text)]
+NO_SCRIPT = [*METHODS, *TESTS, *METRICS, *PLUGINS, *WRAPS]
 SCRIPTS = [block for block in PYTHON if block.title and block not in NO_SCRIPT]
 CALLS = [block for block in PYTHON if not block.title and block.page.name != "README.md"]
 SHELL = [(b.page, line) for b in ALL if b.language == "sh" for line in b.text.splitlines()]
@@ -106,20 +116,21 @@ def test_every_command_in_the_docs_is_one(page, line, beside):
     """Parsed, not run; and the methods, knobs and settings that it names exist."""
     if "…" in line or line.split()[1].startswith("-"):
         pytest.skip("an abbreviation, or a help text")
-    if "metrics=" in line and ".py:" in line:
+    if ("metrics=" in line or "--wrap" in line) and ".py:" in line:
         beside(next(each for each in PAGES if each.name == page))
     asked = parsed(line).params
     texts = [text for text in (asked.get("methods"), asked.get("method")) if text] or ["fedavg"]
     texts = [text for text in texts if not text.endswith(".yaml")]
-    for method in method_list(texts).references if texts else ():
-        if ".py:" not in method:
+    wraps = asked.get("wrap") or ()
+    for method in method_list(texts).wrapped(wraps).references if texts else ():
+        if ".py:" not in parsed_reference(method).method:
             find_method(method)
     held = key_values(asked.get("knobs") or ())
     if held and ".py:" not in texts[0]:
-        make_method(texts[0], held)
+        make_method(wrapping(texts[0], wraps), held)
     if asked.get("over"):
         grid = {"over": axes_of(asked["over"]), "seeds": asked["seeds"], "seed": 0}
-        references = method_list(texts).references
+        references = method_list(texts).wrapped(wraps).references
         plan_grid(references, grid, load_scenario("digits"), {"": held})
     ground = asked.get("scenario") or asked.get("name")
     code = any(".py:" in override for override in asked.get("overrides") or ())
@@ -163,6 +174,15 @@ def test_every_method_file_in_the_docs_trains(block, beside, run_trial):
     done = run_trial(make_method(reference, {}))
     assert done.metrics[-1]["comm/up_mb_per_round"] > 0
     assert done.trial.selection.round > 0
+
+
+@pytest.mark.parametrize("block", WRAPS, ids=str)
+def test_every_wrap_file_in_the_docs_keeps_the_contract(block, beside):
+    found = WRAP.search(block.text)
+    reference = f"fedper+{beside(block.page) / block.title}:{found[1]}"
+    for case in contract_of(find_method(reference), "wrapped"):
+        if case.function.__name__ in {"trains", "resumes", "counts_what_travels", "has_an_effect"}:
+            case.check()
 
 
 @pytest.mark.parametrize("block", METHODS, ids=str)

@@ -198,6 +198,7 @@ def test_defaults_are_the_published_ones():
         "bottleneck": 256,
         "prefix_length": 8,
         "scale": 1.5,
+        "place": "attn",
         "depth": 0,
         "personal_blocks": 0,
     }
@@ -369,16 +370,28 @@ def test_a_number_of_blocks_that_no_model_has_is_refused_at_once(knob, value):
         make_method("fedperfix", {knob: value})
 
 
-def vit_with_prefixes(kind, scale):
-    """``answer(tensors, images)``: the whole ViT on plain tensors, a prefix in every attention."""
+def vit_with_prefixes(kind, scale, place="attn"):
+    """``answer(tensors, images)``: the whole ViT on plain tensors, a prefix in every attention.
 
-    def norm(t, name, x):
-        return F.layer_norm(x, (WIDTH,), t[f"{name}.weight"], t[f"{name}.bias"], eps=1e-6)
+    Or an adapter at another ``place``, y + s·(Tanh(y·W_down + b_down)·W_up + b_up).
+    """
 
     def linear(t, name, x):
         return F.linear(x, t[f"{name}.weight"], t[f"{name}.bias"])
 
+    def adapted(t, here, name, y):
+        if here != place:
+            return y
+        inner = torch.tanh(linear(t, f"{name}.adapter.source.0", y))
+        return y + scale * linear(t, f"{name}.adapter.source.2", inner)
+
+    def norm(t, name, x):
+        y = F.layer_norm(x, (WIDTH,), t[f"{name}.weight"], t[f"{name}.bias"], eps=1e-6)
+        return adapted(t, "norm", name, y) if name.startswith("blocks") else y
+
     def keys_and_values(t, name, z, k, v):
+        if place != "attn":
+            return k, v
         if kind == "tokens":
             p_k, p_v = (t[f"{name}.{which}"].expand(len(z), -1, -1) for which in ("keys", "values"))
             return torch.cat([scale * p_k, k], dim=1), torch.cat([scale * p_v, v], dim=1)
@@ -392,21 +405,63 @@ def vit_with_prefixes(kind, scale):
         patches = F.conv2d(
             images, t["patch_embed.proj.weight"], t["patch_embed.proj.bias"], stride=4
         )
-        x = torch.cat(
-            [t["cls_token"].expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)], dim=1
-        )
-        x = x + t["pos_embed"]
+        patches = adapted(t, "patch_embed", "patch_embed", patches.flatten(2).transpose(1, 2))
+        x = torch.cat([t["cls_token"].expand(len(images), -1, -1), patches], dim=1)
+        x = adapted(t, "pos_embed", "pos_drop", x + t["pos_embed"])
         for number in range(DEPTH):
             block = f"blocks.{number}"
             z = norm(t, f"{block}.norm1", x)
             q, k, v = linear(t, f"{block}.attn.qkv", z).split(WIDTH, dim=-1)
             k, v = keys_and_values(t, f"{block}.attn.prefix", z, k, v)
-            x = x + linear(t, f"{block}.attn.proj", attend(q, k, v))
+            out = linear(t, f"{block}.attn.proj", attend(q, k, v))
+            x = x + adapted(t, "attn_output", f"{block}.attn", out)
             inner = F.gelu(linear(t, f"{block}.mlp.fc1", norm(t, f"{block}.norm2", x)))
-            x = x + linear(t, f"{block}.mlp.fc2", inner)
+            x = x + adapted(t, "mlp", f"{block}.mlp", linear(t, f"{block}.mlp.fc2", inner))
         return linear(t, "head", norm(t, "norm", x[:, 0]))
 
     return answer
+
+
+PLACES = {"attn_output": 2, "mlp": 2, "norm": 4, "patch_embed": 1, "pos_embed": 1}
+
+
+@pytest.mark.parametrize(("place", "adapters"), PLACES.items())
+def test_two_rounds_with_adapters_elsewhere(place, adapters, make_federation):
+    """As below. How many there are: one for each layer of that kind; they stay with the client."""
+    ground = with_a_head(make_federation, sampled_clients=3, local_epochs=2)
+    method = FedPerfix(place=place, bottleneck=6, scale=0.7, lr=0.1)
+    trial = FederatedTrial(method, ground, seed=0)
+    own = {name for name in trial.roles.personal if ".adapter." in name}
+    assert len(own) == 4 * adapters
+    found, expected = two_rounds(trial, own | set(HEAD), vit_with_prefixes("", 0.7, place), lr=0.1)
+    assert_same(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("place", ["attn_output", "mlp", "norm"])
+def test_the_last_blocks_have_adapters(place, plain, grafted):
+    new = grafted(place=place, depth=1).state_dict().keys() - plain.state_dict().keys()
+    assert new
+    assert all(name.startswith("blocks.1.") for name in new)
+
+
+@pytest.mark.parametrize("place", ["patch_embed", "pos_embed"])
+def test_no_number_of_blocks_beside_an_embedding(place, plain):
+    with pytest.raises(UserError, match=f"depth=1 has no effect with place={place}"):
+        FedPerfix(place=place, depth=1).graft(plain)
+
+
+def test_an_embedding_that_is_not_there_is_named(plain):
+    plain.pos_embed = None
+    with pytest.raises(UserError, match="place=pos_embed: VisionTransformer has no pos_embed"):
+        FedPerfix(place="pos_embed").graft(plain)
+
+
+def test_where_prefixes_sit_is_the_axis_of_a_grid():
+    """``--over place=…`` beside what applies to the adapter alone."""
+    for place in PLACES:
+        make_method("fedperfix", {"place": place, "bottleneck": 4})
+    with pytest.raises(UserError, match="place='mlp' has no effect; it needs prefix=adapter"):
+        make_method("fedperfix", {"place": "mlp", "prefix": "tokens"})
 
 
 @every_kind

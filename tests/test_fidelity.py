@@ -134,6 +134,61 @@ def test_fedbabu_trains_the_body_and_fine_tunes_the_head_for_evaluation_alone(ha
     hand.check(method, local, *split(hand.start, HEAD), predict, fixed=HEAD)
 
 
+def momentum_steps(hand, theta, batches, names, momentum, decay=0.0):
+    """b ← m·b + ∇f_c(θ; B) + λ·θ, θ ← θ - η·b for the tensors in ``names``; b begins at zero.
+
+    λ is that of weights; biases have none.
+    """
+    buffers = {name: torch.zeros_like(theta[name]) for name in names}
+    for batch in batches:
+        g = hand.gradient(theta, batch)
+        for name in names:
+            pull = 0.0 if name.endswith("bias") else decay
+            buffers[name] = momentum * buffers[name] + g[name] + pull * theta[name]
+        theta = {n: t - LR * buffers[n] if n in buffers else t for n, t in theta.items()}
+    return theta
+
+
+@pytest.mark.parametrize(
+    ("finetune", "steps", "momentum"), [("all", 0, 0.0), ("all", 1, 0.0), ("head", 0, 0.9)]
+)
+def test_fedbabu_as_its_public_codes_have_it(finetune, steps, momentum, hand):
+    """PFLlib: all tensors for some epochs. FedPerfix: on one batch. Authors: momentum 0.9."""
+
+    def local(number, c, u, head):
+        theta = {**u, **head}
+        theta = momentum_steps(hand, theta, hand.batches(number, c), list(u), momentum)
+        return split(theta, HEAD)
+
+    def predict(number, c, u, head):
+        batches = list(hand.batches(number, c, range(2), purpose="adaptation"))
+        tuned = list(ALL if finetune == "all" else HEAD)
+        theta = momentum_steps(hand, {**u, **head}, batches[: steps or None], tuned, momentum)
+        assert (furthest(theta, u, u.keys()) > MOVED) == (finetune == "all")
+        return theta
+
+    method = FedBABU(
+        lr=LR, finetune=finetune, finetune_epochs=2, finetune_steps=steps, momentum=momentum
+    )
+    hand.check(method, local, *split(hand.start, HEAD), predict, fixed=HEAD)
+
+
+@pytest.mark.parametrize(("momentum", "decay"), [(0.5, 0.01), (0.0, 0.01), (0.5, 0.0)])
+def test_fedrep_as_its_authors_code_has_it(momentum, decay, hand):
+    """Momentum 0.5 and weight decay, which biases are spared; each part's momentum is its own."""
+
+    def local(number, c, u, head):
+        theta, batches = {**u, **head}, list(hand.batches(number, c, range(4)))
+        count = len(batches) // 4
+        first, rest = batches[: 2 * count], batches[2 * count :]
+        theta = momentum_steps(hand, theta, first, list(HEAD), momentum, decay)
+        theta = momentum_steps(hand, theta, rest, list(u), momentum, decay)
+        return split(theta, HEAD)
+
+    method = FedRep(lr=LR, head_epochs=2, momentum=momentum, weight_decay=decay)
+    hand.check(method, local, *split(hand.start, HEAD))
+
+
 def test_ditto_trains_a_personal_model_beside_that_of_fedavg(hand):
     """Li 2021: w ← w - η·∇f_c(w; B) from w_s, and v ← v - η·(∇f_c(v; B) + λ·(v - w_s)).
 
@@ -214,6 +269,58 @@ def test_apfl_puts_a_learned_alpha_back_into_its_range(hand):
     assert 1.0 in {own["apfl.alpha"].item() for own in trial.personal}
 
 
+class Apart:
+    """APFL as FedPerfix's public code and PFLlib have it: w and v train by themselves.
+
+    On each batch w ← w - η·∇f_c(w; B) and v ← v - η·∇f_c(v; B). A learned α then goes down the
+    slope ⟨v - w, α·∇f_c(v; B) + (1 - α)·∇f_c(w; B)⟩ + 0.02·α by η, with the new v and w and the
+    gradients of before, and never leaves [0, 1]. At the end v ← α·v + (1 - α)·w, and v predicts.
+    """
+
+    def __init__(self, hand, alpha, learned, lr=LR):
+        self.hand, self.learned, self.lr = hand, learned, lr
+        self.start = self.kept(torch.tensor(alpha), hand.start)
+        self.slopes, self.bounds = [], set()
+
+    def kept(self, alpha, v):
+        return {"apfl.alpha": alpha} | {f"apfl.{name}": v[name] for name in ALL}
+
+    def predict(self, number, c, w, own):
+        return {n: own[f"apfl.{n}"] for n in w}
+
+    def local(self, number, c, w, own):
+        alpha, v = own["apfl.alpha"], {n: own[f"apfl.{n}"] for n in w}
+        for batch in self.hand.batches(number, c):
+            of_w, of_v = self.hand.gradient(w, batch), self.hand.gradient(v, batch)
+            w = {n: w[n] - self.lr * of_w[n] for n in w}
+            v = {n: v[n] - self.lr * of_v[n] for n in w}
+            if self.learned:
+                mixed = {n: alpha * of_v[n] + (1 - alpha) * of_w[n] for n in w}
+                slope = sum(((v[n] - w[n]) * mixed[n]).sum() for n in w) + 0.02 * alpha
+                self.slopes.append(slope.item())
+                beyond = alpha - self.lr * slope
+                alpha = beyond.clamp(0, 1)
+                self.bounds |= {alpha.item()} if beyond != alpha else set()
+        return w, self.kept(alpha, {n: alpha * v[n] + (1 - alpha) * w[n] for n in w})
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_apfl_as_public_codes_have_it_mixes_once_a_round(learned, hand):
+    """See :class:`Apart`."""
+    code = Apart(hand, 0.25, learned)
+    method = APFL(lr=LR, alpha=0.25, learn_alpha=learned, mixing="round")
+    fixed = [] if learned else ["apfl.alpha"]
+    hand.check(method, code.local, hand.start, code.start, code.predict, fixed)
+
+
+def test_apfls_alpha_is_put_back_after_each_step_as_in_public_codes(hand):
+    """Here α meets a bound within a round, and goes on from there, see :class:`Apart`."""
+    code = Apart(hand, 0.99, learned=True, lr=0.2)
+    method = APFL(lr=0.2, alpha=0.99, learn_alpha=True, mixing="round")
+    hand.check(method, code.local, hand.start, code.start, code.predict)
+    assert code.bounds, "no bound was met"
+
+
 def test_per_fedavg_steps_along_the_gradient_after_an_inner_step(hand):
     """Fallah 2020, first order: w ← w - β·∇f_c(w - α·∇f_c(w; D); D′); w is averaged.
 
@@ -235,3 +342,29 @@ def test_per_fedavg_steps_along_the_gradient_after_an_inner_step(hand):
         return theta
 
     hand.check(PerFedAvg(lr=LR, inner_lr=alpha), local, hand.start, {}, predict)
+
+
+def test_per_fedavg_may_approach_second_derivatives(hand):
+    """Its Hessian-free variant: w ← w - β·(v - α·d) with v = ∇f_c(w - α·∇f_c(w; D); D′).
+
+    d = [∇f_c(w + δ·v; D″) - ∇f_c(w - δ·v; D″)]/(2δ) with D″ from the third stream of batches.
+    """
+    alpha, delta = 0.2, 0.1
+
+    def local(number, c, w, own):
+        streams = ((), (1,), (2,))
+        triples = zip(*(hand.batches(number, c, stream=s) for s in streams), strict=True)
+        for first, second, third in triples:
+            v = hand.gradient(hand.step(w, first, lr=alpha), second)
+            ahead = hand.gradient({n: w[n] + delta * v[n] for n in w}, third)
+            behind = hand.gradient({n: w[n] - delta * v[n] for n in w}, third)
+            d = {n: (ahead[n] - behind[n]) / (2 * delta) for n in w}
+            assert max(t.abs().max() for t in d.values()) > 0.01, "it would not show"
+            w = {n: w[n] - LR * (v[n] - alpha * d[n]) for n in w}
+        return w, own
+
+    def predict(number, c, w, own):
+        return hand.step(w, next(hand.batches(number, c, purpose="adaptation")), lr=alpha)
+
+    method = PerFedAvg(lr=LR, inner_lr=alpha, hessian_free=True, delta=delta)
+    hand.check(method, local, hand.start, {}, predict)

@@ -14,6 +14,8 @@ from pfltune.methods.apfl import APFL
 from pfltune.methods.ditto import Ditto
 from pfltune.methods.fedalt import FedAlt
 from pfltune.methods.fedavg import FedAvg
+from pfltune.methods.fedavg_ft import FedAvgFT
+from pfltune.methods.fedavgm import FedAvgM
 from pfltune.methods.fedbabu import FedBABU
 from pfltune.methods.fedbn import FedBN
 from pfltune.methods.fedper import FedPer
@@ -167,6 +169,23 @@ def test_apfl_predicts_as_local_if_everything_is_personal(outcome, differing):
 def test_apfl_predicts_otherwise_if_something_is_personal(other, outcome):
     mixed = outcome(APFL(lr=LR, alpha=0.5))
     assert distance(mixed.predicting, outcome(other).predicting) > 1e-3
+
+
+def test_the_server_of_fedavg_ft_is_fedavgs(outcome, differing):
+    method = FedAvgFT(lr=LR, finetune_epochs=2, finetune_lr=LR)
+    assert not differing(outcome(method).server, outcome(FedAvg(lr=LR)).server)
+
+
+def test_fedavgm_without_momentum_is_fedavg(outcome):
+    """x + 1·(mean - x) = mean but for the last bits, so equal here means to 1e-6."""
+    found, fedavg = outcome(FedAvgM(lr=LR, momentum=0.0)), outcome(FedAvg(lr=LR))
+    assert distance(found.predicting, fedavg.predicting) < 1e-6
+
+
+@pytest.mark.parametrize("knobs", [{"momentum": 0.5}, {"momentum": 0.0, "server_lr": 0.5}])
+def test_fedavgm_with_momentum_or_another_rate_is_not(knobs, outcome):
+    found, fedavg = outcome(FedAvgM(lr=LR, **knobs)), outcome(FedAvg(lr=LR))
+    assert distance(found.predicting, fedavg.predicting) > 1e-3
 
 
 def heads(trial):

@@ -15,6 +15,7 @@ from replay import ALL, LR, SEED, ByHand
 from torch.func import functional_call
 
 from pfltune import parts
+from pfltune.backbones import TimmBackbone
 from pfltune.errors import UserError
 from pfltune.federation.compute import Compute
 from pfltune.federation.payload import payload_bytes
@@ -237,6 +238,23 @@ def test_a_word_that_names_nothing_is_refused(federation):
         chosen_layers(federation.build_backbone(0), "attn.qkw")
 
 
+@pytest.mark.parametrize("cls", [FedLoRA, FedDPA, HetLoRA, BitFit])
+def test_clients_of_a_backbone_whose_biases_stand_beside_the_layer_train_side_by_side(
+    cls, make_federation
+):
+    """EVA reads a layer's weight and adds biases in place: it is asked for the layer instead."""
+    sizes = {"image_size": 8, "patch_size": 4, "width": 16, "depth": 1, "heads": 2}
+    eva = make_federation(backbone=TimmBackbone(model="eva02_tiny_patch14_224", **sizes))
+    alone, together = (FederatedTrial(cls(lr=LR), eva, SEED, Compute(cohort=n)) for n in (1, 2))
+    before = alone.server
+    for trial in (alone, together):
+        trial.step(), trial.step()
+    assert not together.hindrances
+    for name, tensor in alone.server.items():
+        assert name == RANKS or not torch.equal(tensor, before[name])
+        torch.testing.assert_close(together.server[name], tensor, rtol=0, atol=1e-5)
+
+
 # A rank for each client
 
 RANKS = "hetlora.ranks"
@@ -438,6 +456,23 @@ def test_feddpas_shared_adapter_is_fedloras(share, ground):
         trial.step(), trial.step()
     for name, tensor in lora.server.items():
         torch.testing.assert_close(dual.server[name], tensor, rtol=0, atol=1e-6)
+
+
+@pytest.mark.thorough
+def test_feddpas_shares_reach_every_window_of_their_image(make_federation):
+    """Where attention is within windows, those of all images are one long batch."""
+    swin = TimmBackbone(model="swin_tiny_patch4_window7_224", image_size=32)
+    trial = FederatedTrial(FedDPA(lr=LR, lam=2.0), make_federation(backbone=swin), SEED)
+    rng = torch.Generator().manual_seed(0)
+    state = {**trial.server, **trial.personal[0]}
+    theta = {n: 0.3 * torch.randn(t.shape, generator=rng) for n, t in state.items()}
+    images = torch.arange(4)
+    together, _ = trial._trainer.answers(theta, images)
+    alone = [trial._trainer.answers(theta, images[n : n + 1])[0] for n in range(4)]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
+    theta["reference"] = torch.zeros_like(theta["reference"])
+    shared, _ = trial._trainer.answers(theta, images)
+    assert (together - shared).abs().max() > 0.01, "the shares do not matter"
 
 
 def test_feddpa_needs_a_model_with_one_head():

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pfltune.report.tuning.notebook import TuneResults as TuneResults
     from pfltune.scenario import Scenario as Scenario
     from pfltune.scenario import load_scenario as load_scenario
+    from pfltune.wraps.base import Wrap as Wrap
 
 _HOME = {
     "Backbone": "pfltune.backbones.base",
@@ -68,6 +69,7 @@ _HOME = {
     "Update": "pfltune.method",
     "UserError": "pfltune.errors",
     "Verdict": "pfltune.audit.verify",
+    "Wrap": "pfltune.wraps.base",
     "available_methods": "pfltune.registry",
     "certify": "pfltune.api",
     "compare": "pfltune.api",

@@ -11,10 +11,13 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on ``device``; the CPU does not wait until a GPU has taken it."""
+    """A tensor of the CPU on ``device``; the CPU does not wait until a GPU has taken it.
+
+    For what a method draws, since generators are the CPU's: ``moved(torch.randn(…), like.device)``.
+    """
     if device.type == "cpu":
         return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return _sent(tensor, device)
 
 
 def processor_name(device: str) -> str:
@@ -31,11 +34,19 @@ def processor_name(device: str) -> str:
 
 
 def brought_over(values: list[Tensor]) -> Any:
-    """Numbers of one shape as lists; the CPU waits for the device."""
-    return torch.stack(values).tolist()
+    """Numbers of one shape as lists; the CPU waits for the device, so bring many at once."""
+    return _received(torch.stack(values))
 
 
 def settle(device: torch.device) -> None:
     """Wait until a GPU has done what it was given, so that seconds tell of what took them."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _received(tensor: Tensor) -> Any:
+    return tensor.tolist()

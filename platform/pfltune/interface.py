@@ -4,12 +4,12 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
 from pfltune.errors import UserError
 from pfltune.figures import OF_METHOD, SPELLING, Figure
 from pfltune.knobs import knobs_of
-from pfltune.method import Method
+from pfltune.method import Family, Method
 
 HOOKS = tuple(name for name in vars(Method) if not name.startswith("_") and name != "lr")
 FUNCTIONS = tuple(name for name in HOOKS if inspect.isfunction(vars(Method)[name]))
@@ -33,6 +33,8 @@ def faults(cls: type[Method]) -> Iterator[str]:
     """
     if not cls.title.isprintable():
         yield f"its title {cls.title!r} has characters that cannot be printed"
+    if cls.family not in get_args(Family):
+        yield f"its family is {cls.family!r}; choose from: {', '.join(get_args(Family))}"
     for owner in cls.__mro__:
         if owner is not Method and issubclass(owner, Method):
             yield from _undeclared(owner)

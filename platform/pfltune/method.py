@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from pfltune.devices import brought_over, moved
 from pfltune.figures import Figure
 from pfltune.knobs import knob
 from pfltune.local_work import (
@@ -50,9 +51,11 @@ __all__ = [
     "Tensors",
     "Update",
     "Wrap",
+    "brought_over",
     "dot",
     "found_under",
     "gradient",
+    "moved",
     "not_under",
     "put_under",
     "squared_distance",
@@ -61,8 +64,8 @@ __all__ = [
 
 
 Family = Literal["full models", "partial", "parameter-efficient", "forward only"]
-"""The whole model trains and none of it stays alone; a part stays; the backbone is frozen; no
-gradient goes back through it."""
+"""The whole model trains, be it shared or a client's own; a part of it stays on the client; the
+backbone is frozen; no gradient goes back through the model."""
 
 
 @dataclass(frozen=True)

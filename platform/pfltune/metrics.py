@@ -21,6 +21,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
+from pfltune.devices import moved
 from pfltune.errors import UserError
 from pfltune.figures import FIGURES, SPELLING, Better, Measure
 from pfltune.plugins import (
@@ -157,7 +158,10 @@ def number(value: Tensor | float, device: torch.device) -> Tensor:
         raise TypeError(f"a tensor of shape {tuple(value.shape)} is not one number")
     if not isinstance(value, Tensor | float | int):
         raise TypeError(f"{value!r} is not one number")
-    return torch.as_tensor(value, dtype=torch.float64, device=device).reshape(())
+    if not isinstance(value, Tensor):
+        return torch.full((), value, dtype=torch.float64, device=device)
+    there = moved(value, device) if value.is_cpu else value
+    return there.to(torch.float64).reshape(())
 
 
 def _check(cls: type[Metric]) -> None:

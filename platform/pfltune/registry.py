@@ -8,18 +8,18 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pfltune.errors import UserError, unknown
 from pfltune.interface import check_interface
 from pfltune.isolation import in_a_line, restored
 from pfltune.knobs import Value, checked_values, knobs_of, written
-from pfltune.method import Method
+from pfltune.method import Family, Method
 from pfltune.plugins import Seam, loaded
 from pfltune.plugins import short_name as plugin_name
 from pfltune.variants import WRAPPED, Reference, check_agreement, parsed
@@ -58,6 +58,18 @@ def load_method(reference: str) -> type[Method]:
     method = METHODS.find(known.method)
     wraps = tuple(Named(plugin_name(wrap), WRAPS.find(wrap)) for wrap in known.wraps)
     return wrapped(method, wraps) if wraps else method  # type: ignore[arg-type]
+
+
+def by_family(references: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Families that have any of the methods, with these in their order.
+
+    Raises:
+        UserError: as :func:`find_method`.
+    """
+    families = [(reference, find_method(reference).family) for reference in references]
+    for family in get_args(Family):
+        if members := [reference for reference, of in families if of == family]:
+            yield family, members
 
 
 def reference_to(cls: type[Method]) -> str:

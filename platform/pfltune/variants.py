@@ -26,8 +26,9 @@ WRAPPED = "+"
 # The shortest path, so that a value may hold ".py:"; in a path brackets, @ and + are only
 # characters, unless what stands before the + could be a name.
 _PART = r"(?:[\w-]+(?=\+|\Z)|(?!\+)(?:.*?\.py:)?[^\[\]@+]+)"
-_BASE = rf"(?P<base>{_PART}(?:\+{_PART})*)"
-_PARTS = re.compile(rf"(?P<first>{_PART})(?:\+(?P<rest>.+))?", re.DOTALL)
+_WHOLE = rf"{_PART}(?:\+{_PART})*"
+_BASE = rf"(?P<base>{_WHOLE})"
+_PARTS = re.compile(rf"(?P<first>{_PART})(?:\+(?P<rest>{_WHOLE}))?", re.DOTALL)
 _BEFORE, _AFTER = r"(?:\[(?P<before>[^\]]*)\])?", r"(?:\[(?P<after>.*)\])?"
 _TUNED = re.compile(f"{_BASE}{_BEFORE}@(?P<name>[^][@/]+){_AFTER}", re.DOTALL)
 _VARIANT = re.compile(f"{_BASE}{_AFTER}", re.DOTALL)

@@ -69,6 +69,7 @@ def wrapped(method: type[Method], wraps: tuple[Named, ...]) -> type[Method]:
         "__doc__": "\n\n".join(filter(None, told)),
         "__annotations__": {},
         "title": title,
+        "published_payload": "",
         "wraps": of_instance,
         "_made_of": Made(method, wraps),
     }

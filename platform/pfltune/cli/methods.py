@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pfltune.cli import options
+from pfltune.cli.grouped import add_group
 
 if TYPE_CHECKING:
     from pfltune.knobs import Knob, Value
-    from pfltune.method import Method
     from pfltune.search.space import SearchSpace
 
 _ROLE = re.compile(r":[a-z:]+:`~?([^`]*)`")
@@ -28,17 +28,19 @@ _PARAGRAPHS = re.compile(r"\n\s*\n")
         "pfltune methods fedperfix",
         "pfltune methods 'fedperfix[prefix=tokens]'",
         "pfltune methods fedperfix@my-search",
+        "pfltune methods fedavg+topk",
         "pfltune methods my_method.py:MyMethod",
     )
 )
 @click.argument("name", required=False)
 @options.results
 def command(name: str | None, results: Path) -> None:
-    """List the methods, or show one of them with its knobs, its figures and its search space.
+    """List the methods by family, or show one with its knobs, its figures and its search space.
 
     A method of your own is one file with a subclass of pfltune.method.Method: name it as
     path/to/file.py:Class wherever a method is asked for. Knobs in brackets are held, as in
-    fedperfix[prefix=tokens,prefix_length=8]; fedperfix@NAME holds what the search of NAME chose.
+    fedperfix[prefix=tokens,prefix_length=8]; fedperfix@NAME holds what the search of NAME chose;
+    fedavg+topk is FedAvg whose payloads pass a wrap.
     """
     console = Console()
     if name is None:
@@ -48,10 +50,21 @@ def command(name: str | None, results: Path) -> None:
 
 
 def _show_all(console: Console) -> None:
-    from pfltune.registry import available_methods
+    from pfltune.registry import available_methods, by_family
 
-    rows = [(known, _first_line(cls)) for known, cls in available_methods().items()]
-    console.print(_table(("name", "paper"), rows))
+    known = available_methods()
+    table = _table(("name", "paper"), ())
+    for family, names in by_family(known):
+        add_group(table, family, [(name, _first_line(known[name])) for name in names])
+    console.print(table)
+    _show_wraps(console)
+
+
+def _show_wraps(console: Console) -> None:
+    from pfltune.wraps import WRAPS
+
+    rows = [(name, _first_line(WRAPS.find(name))) for name in WRAPS.names()]
+    console.print(_below(_table(("wrap, as in fedavg+topk", "what becomes of payloads"), rows)))
 
 
 def _show_one(console: Console, name: str, results: Path) -> None:
@@ -67,6 +80,7 @@ def _show_one(console: Console, name: str, results: Path) -> None:
     for block in paragraphs(cls):
         console.print(Text(block))
         console.print()
+    console.print(f"family: {cls.family}\n")
     knobs = [
         (knob.name, _value(knob, held), knob.describe_range(), _when(knob), knob.doc)
         for knob in knobs_of(cls).values()
@@ -94,8 +108,8 @@ def _show_space(console: Console, space: "SearchSpace") -> None:
         console.print(Text(f"{kind} values, tried first: {values}"))
 
 
-def paragraphs(cls: "type[Method]") -> Iterator[str]:
-    """What a method says of itself, without marks of markup; a line each, lists line by line."""
+def paragraphs(cls: type) -> Iterator[str]:
+    """What a class says of itself, without marks of markup; a line each, lists line by line."""
     import inspect
 
     from pfltune.text import plain
@@ -108,7 +122,7 @@ def paragraphs(cls: "type[Method]") -> Iterator[str]:
             yield plain(" ".join(lines))
 
 
-def _first_line(cls: "type[Method]") -> str:
+def _first_line(cls: type) -> str:
     return next(paragraphs(cls), "")
 
 

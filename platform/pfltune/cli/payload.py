@@ -2,12 +2,17 @@
 
 import copy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from pfltune.cli import options
+from pfltune.cli.grouped import add_group
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @click.command(
@@ -38,25 +43,17 @@ def command(
     wrap: tuple[str, ...],
     results: Path,
 ) -> None:
-    """Show what each method sends in a round, beside what its paper says.
+    """Show what each method sends in a round, family by family, beside what its paper says.
 
     One client's messages with the methods' default knobs, or what brackets or another search hold
     (fedperfix[prefix=tokens], fedperfix@NAME): numbers, and bytes as safetensors
     (10^6 bytes = 1 MB). The share is that of FedAvg's upload on the same backbone.
     """
     from pfltune.backbones import TimmBackbone
-    from pfltune.federation.payload import MB
     from pfltune.federation.traffic import traffic
     from pfltune.method import Method
     from pfltune.method_list import method_list
-    from pfltune.registry import (
-        available_methods,
-        canonical,
-        find_method,
-        make_method,
-        reference_title,
-    )
-    from pfltune.studies.tuned import values_of
+    from pfltune.registry import available_methods, by_family
 
     named = method_list([",".join(available_methods()) if methods is None else methods])
     chosen = named.wrapped(wrap).references
@@ -68,18 +65,26 @@ def command(
     for column in ("numbers up", "MB up", "of FedAvg", "MB down"):
         table.add_column(column, justify="right")
     table.add_column("in the paper")
-    for name in chosen:
-        method = make_method(name, values_of(name, results, {}))
-        sent = traffic(method, copy.deepcopy(bare))
-        cls = find_method(name)
-        table.add_row(
-            reference_title(canonical(name)),
-            f"{sent.up:,}",
-            f"{sent.up_bytes / MB:.3f}",
-            f"{100 * sent.up_bytes / everything:.2f} %",
-            f"{sent.down_bytes / MB:.3f}",
-            cls.published_payload,
-        )
+    for family, names in by_family(chosen):
+        add_group(table, family, (_row(name, bare, everything, results) for name in names))
     console = Console(markup=False)
     console.print(f"{model} at {image_size} pixels, {classes} classes; one client, one round")
     console.print(table)
+
+
+def _row(name: str, bare: "nn.Module", everything: int, results: Path) -> tuple[str, ...]:
+    from pfltune.federation.payload import MB
+    from pfltune.federation.traffic import traffic
+    from pfltune.registry import canonical, find_method, make_method, reference_title
+    from pfltune.studies.tuned import values_of
+
+    method = make_method(name, values_of(name, results, {}))
+    sent = traffic(method, copy.deepcopy(bare))
+    return (
+        reference_title(canonical(name)),
+        f"{sent.up:,}",
+        f"{sent.up_bytes / MB:.3f}",
+        f"{100 * sent.up_bytes / everything:.2f} %",
+        f"{sent.down_bytes / MB:.3f}",
+        find_method(name).published_payload,
+    )

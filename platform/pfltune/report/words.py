@@ -70,6 +70,8 @@ def accuracy_note(results: Sequence[ComparisonResult]) -> str:
         "Test accuracy is the mean over clients at the round with the best validation accuracy, "
         f"{spread} {seeds_of(methods)} that the search never used."
     )
+    if any(r.record.scenario.protocol.evaluate == "after_training" for r in results):
+        note += " Clients of a round are tested right after their training, before aggregation."
     fewer = [m.title for r in results for m in r.confirmed if len(m.runs) < planned_seeds(r)]
     if fewer:
         note += f" Fewer seeds than planned have ended of {', '.join(dict.fromkeys(fewer))}."

@@ -137,7 +137,7 @@ class SearchSpace:
             UserError: a held knob has an effect only beside values that the search may leave.
         """
         free = tuple(d for d in self.offered if d.name not in fixed)
-        for held in (d for d in self.offered if d.name in fixed):
+        for held in (knob for name, knob in self.knobs.items() if name in fixed):
             loose = {name: value for name, value in held.when.items() if name not in fixed}
             if loose.keys() & {d.name for d in free}:
                 needs = replace(held, when=loose).needs()

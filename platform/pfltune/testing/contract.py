@@ -16,6 +16,7 @@ from pfltune.testing import (
     repetition,
     sgd,
     traffic,
+    transfers,
 )
 from pfltune.testing.subject import Change, Subject, changes, idle_changes, variants
 
@@ -38,6 +39,7 @@ OF_SUBJECTS: tuple[Callable[[Subject], str | None], ...] = (
     cohorts.trains_at_once_as_one_by_one,
     sgd.is_plain_sgd_on_one_client,
     newcomers.meets_unseen_clients,
+    transfers.keeps_to_the_device,
 )
 CHECKS: tuple[Callable[[Any], str | None], ...] = (
     *OF_SUBJECTS,

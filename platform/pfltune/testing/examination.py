@@ -77,10 +77,28 @@ def examine(cls: type[Method], name: str) -> Iterator[Outcome]:
     if first.state == "broken":
         return
     for function, cases in groupby(contract_of(cls, name), key=lambda case: case.function):
-        outcome = _of_cases(cls, cases)
+        outcome = outcome_of(cls, cases)
         yield outcome
         if function is OF_SUBJECTS[0] and outcome.state == "broken":
             return
+
+
+def outcome_of(cls: type[Method], cases: Iterable[Case]) -> Outcome:
+    """How one check ended on the subjects of its cases, which are of that check alone."""
+    complaints: dict[tuple[str, str], Complaint] = {}
+    reasons = set()
+    for case in cases:
+        check, promise = case.function.__name__, case.promise
+        try:
+            reasons.add(case.check() or "")
+        except Exception as error:
+            found = _complaint(cls, str(case.subject), error)
+            complaints.setdefault((found.expected, found.found), found)
+    if complaints:
+        return Outcome(check, promise, "broken", tuple(complaints.values()))
+    if "" not in reasons:
+        return Outcome(check, promise, "idle", reason=", ".join(sorted(reasons)))
+    return Outcome(check, promise, "kept")
 
 
 def obstacles(cls: type[Method], name: str) -> list[Obstacle]:
@@ -99,28 +117,19 @@ def _of_interface(cls: type[Method], name: str) -> Outcome:
     return Outcome(INTERFACE, INTERFACE_PROMISE, state, tuple(complaints))
 
 
-def _of_cases(cls: type[Method], cases: Iterable[Case]) -> Outcome:
-    complaints: dict[tuple[str, str], Complaint] = {}
-    reasons = set()
-    for case in cases:
-        check, promise = case.function.__name__, case.promise
-        try:
-            reasons.add(case.check() or "")
-        except Exception as error:
-            found = _complaint(cls, str(case.subject), error)
-            complaints.setdefault((found.expected, found.found), found)
-    if complaints:
-        return Outcome(check, promise, "broken", tuple(complaints.values()))
-    if "" not in reasons:
-        return Outcome(check, promise, "idle", reason=", ".join(sorted(reasons)))
-    return Outcome(check, promise, "kept")
-
-
 def _complaint(cls: type[Method], subject: str, error: Exception) -> Complaint:
     if isinstance(error, Broken):
-        line = line_of(cls, error.hook) if error.hook else None
-        return Complaint(subject, error.expected, error.found, error.advice, error.hook, line)
+        hook, line = _place(cls, error)
+        return Complaint(subject, error.expected, error.found, error.advice, hook, line)
     words = str(error) if isinstance(error, UserError) else told(error)
+    return Complaint(subject, "a trial that runs to its end", words, "", *_raised(cls, error))
+
+
+def _place(cls: type[Method], error: Broken) -> tuple[str, Line | None]:
+    """The hook that is to blame, or where in the method's code the promise was broken."""
+    return (error.hook, line_of(cls, error.hook)) if error.hook else _raised(cls, error)
+
+
+def _raised(cls: type[Method], error: Exception) -> tuple[str, Line | None]:
     function, line = raised_in(cls, error) or ("", None)
-    hook = function if function in HOOKS else ""
-    return Complaint(subject, "a trial that runs to its end", words, "", hook, line)
+    return function if function in HOOKS else "", line

@@ -15,9 +15,9 @@ HALF_ALREADY = "half:"
 class Float16(Wrap):
     """float32 travels as float16, both ways; whole numbers and other types travel as they are.
 
-    Values are rounded to the nearest one with 11 significant bits; those below 6e-8 become zero.
-    What lies beyond 65504 has no such value: the trial then counts as diverged, since values that
-    were cut off would be another method.
+    Values are rounded to the nearest one with 11 significant bits, or with fewer below 6e-5. The
+    largest one is 65504: where more is sent the trial counts as diverged, since to cut values off
+    would be another method.
     """
 
     title: ClassVar[str] = "float16"
