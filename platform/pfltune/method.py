@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from pfltune.devices import moved
+from pfltune.devices import brought_over, moved
 from pfltune.figures import Figure
 from pfltune.knobs import knob
 from pfltune.local_work import (
@@ -51,6 +51,7 @@ __all__ = [
     "Tensors",
     "Update",
     "Wrap",
+    "brought_over",
     "dot",
     "found_under",
     "gradient",

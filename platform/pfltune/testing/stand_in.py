@@ -30,7 +30,7 @@ MASKS = (torch.bool, torch.uint8)
 NO_WAIT = "nothing that waits for a GPU"
 STAY = (
     "no .item(), float(), if, mask or comparison as a whole: torch.where and arithmetic leave "
-    "numbers there"
+    "numbers there; what must be known goes through brought_over([…]) of pfltune.method, once"
 )
 MOVE = (
     "hand what is drawn or made on the CPU to moved(tensor, device) of pfltune.method, or make it "
@@ -49,6 +49,10 @@ class Transfers:
 
     sent: int = 0
     received: int = 0
+
+    def since(self, before: "Transfers") -> "Transfers":
+        """What came on top of an earlier count."""
+        return Transfers(self.sent - before.sent, self.received - before.received)
 
 
 class Guard(TorchDispatchMode):
@@ -85,7 +89,7 @@ def stand_in() -> Iterator[Transfers]:
 
     def received(tensor: Tensor) -> Any:
         transfers.received += 1
-        return torch.zeros(tensor.shape, dtype=tensor.dtype).tolist()
+        return torch.ones(tensor.shape, dtype=tensor.dtype).tolist()
 
     with (
         patch.object(devices, "_sent", sent),
