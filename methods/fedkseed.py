@@ -52,6 +52,12 @@ class FedKSeed(Method):
         change = along({key + j: a for j, a in enumerate(scalars) if a}, personal)
         return {name: t - self.lr * change[name] for name, t in personal.items()}
 
+    def assemble_trained(self, down: Tensors, update: Update) -> Tensors:
+        """The same with the slopes that the client has found."""
+        scalars = down["scalars"].clone()
+        scalars[update.upload["seeds"].long()] += update.upload["slopes"]
+        return self.assemble({**down, "scalars": scalars}, update.personal)
+
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """Steps along seeds; up go the seeds and their slopes."""
         rng, key, at = work.generator(), int(down["key"]), self.assemble(down, personal)
