@@ -197,11 +197,7 @@ def self_attention(block: nn.Module, title: str) -> nn.Module:
 
 
 def projections(attention: nn.Module) -> dict[str, nn.Linear]:
-    """The layers that make queries, keys and values, by name: one for all three, or one for each.
-
-    Low-rank updates belong here. Some variants read the weight of ``qkv`` and not what the layer
-    answers, so what replaces it must have a ``weight`` that says all.
-    """
+    """What makes queries, keys and values, by name: one layer for all, or one for each."""
     names = ("qkv", "q_proj", "k_proj", "v_proj")
     found: dict[str, Any] = {name: getattr(attention, name, None) for name in names}
     return {name: layer for name, layer in found.items() if layer is not None}

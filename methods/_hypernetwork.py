@@ -1,11 +1,11 @@
 """A network on the server that generates tensors for each client, and learns from their changes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from pfltune.errors import UserError
 from pfltune.knobs import knob
@@ -53,8 +53,8 @@ class Generated(Method):
 
     def init_server(self, start: Start) -> Tensors:
         """The network, the momentum of its tensors, and what is not generated."""
-        floats = {n: t for n, t in start.shared.items() if t.is_floating_point()}
-        chosen = {n: t for n, t in floats.items() if self._generates(n)}
+        names = self._generated(start.model)
+        chosen = {n: t for n, t in start.moving().items() if names is None or n in names}
         rest = {n: t for n, t in start.shared.items() if n not in chosen}
         network = put_under(OWN, self._network(chosen, start.clients, start.rng))
         moving = (
@@ -91,14 +91,12 @@ class Generated(Method):
             following[OWN + name] = old - self.server_lr * step
         return following
 
-    def _generates(self, name: str) -> bool:
-        """Whether the tensor of that name, which travels, is generated if it is a float."""
+    def _generated(self, model: nn.Module) -> Collection[str] | None:
+        """The names of what is generated, of all that travels and trains; None stands for all."""
         raise NotImplementedError
 
     def _network(self, base: Tensors, clients: int, rng: torch.Generator) -> Tensors:
         """Vectors from the standard normal, layers as PyTorch draws linear ones."""
-        if not base:
-            raise UserError(f"{self.title} finds nothing in this backbone that it could generate")
         count = sum(t.numel() for t in base.values())
         size, length = min(self.chunk, count), self.embedding or 1 + clients // 4
         pieces = -(-count // size)

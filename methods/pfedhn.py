@@ -35,6 +35,5 @@ class PFedHN(Generated):
         """Nothing, or the head."""
         return parts.head(model) if self.local_head else ()
 
-    def _generates(self, name: str) -> bool:
-        """All that travels."""
-        return True
+    def _generated(self, model: nn.Module) -> None:
+        return None

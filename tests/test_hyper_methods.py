@@ -5,6 +5,8 @@ import timm
 import torch
 from byhand import HEAD, well_conditioned
 from replay import ALL, LR, SEED, ByHand, mean, split
+from timm.layers.attention import Attention
+from torch import nn
 
 from pfltune.backbones import TimmBackbone
 from pfltune.errors import UserError
@@ -216,9 +218,15 @@ def test_without_momentum_the_server_keeps_none(first_server):
     assert not [name for name in first_server(FedTP(server_momentum=0.0)) if "momentum" in name]
 
 
-def network(method, clients=50, size=1000):
-    weight = {"blocks.0.attn.qkv.weight": torch.zeros(size)}
-    start = Start(weight, {}, clients, torch.Generator().manual_seed(0))
+def network(method, clients=50, size=1000, device="cpu"):
+    """The first network for a model of one layer with so many weights."""
+    block = nn.Module()
+    block.attn = Attention(1, 1)
+    model = nn.Module()
+    model.blocks = nn.Sequential(block)
+    weight = {"blocks.0.attn.qkv.weight": torch.zeros(size, device=device)}
+    rng = torch.Generator().manual_seed(0)
+    start = Start(weight, {}, clients, rng, frozenset(weight), model)
     return {n.removeprefix(OWN): t for n, t in method.init_server(start).items()}
 
 
@@ -243,23 +251,15 @@ def test_what_is_generated_in_pieces_has_a_vector_for_each():
 
 
 def test_a_network_that_is_too_large_is_refused_with_its_size():
-    big = {"blocks.0.attn.qkv.weight": torch.empty(3 * 10**6, device="meta")}
-    start = Start(big, {}, 10, torch.Generator())
     with pytest.raises(UserError, match=r"3,000,000 × 100, 1\.2 GB.*chunk to 2684354 or less"):
-        PFedHN(chunk=2**30).init_server(start)
-
-
-def test_nothing_to_generate_is_refused():
-    start = Start({"head.weight": torch.zeros(2)}, {}, 10, torch.Generator())
-    with pytest.raises(UserError, match="FedTP finds nothing"):
-        FedTP().init_server(start)
+        network(PFedHN(chunk=2**30), size=3 * 10**6, device="meta")
 
 
 def test_fedtp_names_attention_that_it_cannot_generate():
     with torch.device("meta"):
         model = timm.create_model("cait_xxs24_224", depth=1)
     with pytest.raises(UserError, match=r"FedTP needs self-attention.*TalkingHeadAttn$"):
-        FedTP().graft(model)
+        FedTP().init_server(Start({}, {}, 10, torch.Generator(), frozenset(), model))
 
 
 def test_fedtp_generates_projections_that_stand_apart(make_federation):
