@@ -61,6 +61,11 @@ def rate_off(method):
     )
 
 
+def adaptation_dropped(method):
+    """Clients do not adapt before an evaluation."""
+    return with_hooks(method, adapt=lambda self: ()) if method.adapt() else None
+
+
 def objective_dropped(method):
     """Nothing but the loss is descended."""
     if type(method).objective is Method.objective:
@@ -116,6 +121,7 @@ FAULTS = (
     forgotten_personal_part,
     phases_reversed,
     rate_off,
+    adaptation_dropped,
     objective_dropped,
     context_dropped,
     class_counts_off,
