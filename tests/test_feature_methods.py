@@ -270,6 +270,15 @@ def test_moon_contrasts_with_the_global_and_the_clients_previous_model(hand):
     hand.check(MOON(lr=LR, mu=mu, tau=tau), local, hand.start, own, lambda _, c, w, v: w)
 
 
+def test_moon_without_the_contrast_is_fedavg(make_federation):
+    """Up to rounding: its loss is written with the logits of the batch."""
+    federation = well_conditioned(make_federation)
+    trials = [FederatedTrial(method, federation, SEED) for method in (MOON(mu=0.0), FedAvg())]
+    for trial in trials:
+        trial.step(), trial.step()
+    assert_same(trials[0].server, trials[1].server)
+
+
 class Aggregation:
     """FedALA (Zhang 2023) on plain tensors, with the two tensors of the head on top.
 
