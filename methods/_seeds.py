@@ -6,19 +6,16 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from pfltune.method import Loss, Tensors
+from pfltune.method import Loss, Tensors, normals
 
 
 def direction(seed: int, like: Tensors) -> Iterator[tuple[str, Tensor]]:
     """z ~ N(0, I) of a seed, tensor by tensor, so that it is nowhere held as a whole.
 
-    In the order of their names: a state that was stored may come back in another one. Drawn where
-    the tensors are: on a GPU it is another z than on a CPU, and there much sooner.
+    In the order of their names: a state that was stored may come back in another one.
     """
-    device = next(iter(like.values())).device
-    rng = torch.Generator(device).manual_seed(seed)
-    for name, t in sorted(like.items()):
-        yield name, torch.randn(t.shape, generator=rng, device=device, dtype=t.dtype)
+    names = sorted(like)
+    yield from zip(names, normals((like[name] for name in names), seed), strict=True)
 
 
 def shift(at: Tensors, seed: int, by: float | Tensor) -> None:

@@ -7,7 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from pfltune.knobs import knob
-from pfltune.method import LocalWork, Method, ServerWork, Start, Tensors, Update
+from pfltune.method import (
+    LocalWork,
+    Method,
+    ServerWork,
+    Start,
+    Tensors,
+    Update,
+    brought_over,
+    moved,
+)
 
 from ._seeds import along, step
 
@@ -30,7 +39,7 @@ class FedKSeed(Method):
     title = "FedKSeed"
     family = "forward only"
     needs_float32 = True  # it lives on small differences of losses
-    published_payload = "below 18 kB, down and up together"
+    published_payload = "below 18 kB both ways"
 
     lr: float = knob(1e-4, low=1e-8, high=0.1, log=True, doc="rate of a step along a seed")
     candidates: int = knob(1024, low=1, high=65536, log=True, doc="candidate seeds K")
@@ -42,26 +51,24 @@ class FedKSeed(Method):
 
     def init_server(self, start: Start) -> Tensors:
         """The first of the candidate seeds, and a scalar for each."""
-        device = next(iter(start.personal.values())).device
-        key = torch.randint(2**31, (), generator=start.rng).to(device)
-        return {"key": key, "scalars": torch.zeros(self.candidates, device=device)}
+        like = next(iter(start.personal.values()))
+        key = torch.randint(2**31, (), generator=start.rng)
+        return {"key": moved(key, like.device), "scalars": like.new_zeros(self.candidates)}
 
     def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
         """The model w that seeds and scalars make of w₀."""
-        key, scalars = int(down["key"]), down["scalars"].tolist()
-        change = along({key + j: a for j, a in enumerate(scalars) if a}, personal)
-        return {name: t - self.lr * change[name] for name, t in personal.items()}
+        return self._made(*_known(down), personal)
 
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """Steps along seeds; up go the seeds and their slopes."""
-        rng, key, at = work.generator(), int(down["key"]), self.assemble(down, personal)
-        slopes: dict[int, Tensor] = {}
+        rng, (key, scalars) = work.generator(), _known(down)
+        at, slopes = self._made(key, scalars, personal), dict[int, Tensor]()
         for loss in work.batches():
             j = int(torch.randint(self.candidates, (), generator=rng))
             g = work.rate * step(loss, at, key + j, self.mu, self.lr * work.rate)
             slopes[j] = slopes[j] + g if j in slopes else g
         sums = torch.stack(list(slopes.values()))
-        seeds = torch.tensor(list(slopes), dtype=torch.int32, device=sums.device)
+        seeds = moved(torch.tensor(list(slopes), dtype=torch.int32), sums.device)
         return Update({"seeds": seeds, "slopes": sums}, personal, work.samples, change=True)
 
     def aggregate(self, server: Tensors, uploads: Iterable[Update], work: ServerWork) -> Tensors:
@@ -72,3 +79,14 @@ class FedKSeed(Method):
             change[drawn] += update.weight * update.upload["slopes"]
             total += update.weight
         return {**server, "scalars": server["scalars"] + change / (total or 1.0)}
+
+    def _made(self, key: int, scalars: list[float], start: Tensors) -> Tensors:
+        change = along({key + j: a for j, a in enumerate(scalars) if a}, start)
+        return {name: t - self.lr * change[name] for name, t in start.items()}
+
+
+def _known(down: Tensors) -> tuple[int, list[float]]:
+    """The first seed and the scalars as numbers, brought over together."""
+    both = torch.cat([down["key"].view(1).double(), down["scalars"].double()])
+    ((key, *scalars),) = brought_over([both])
+    return int(key), scalars

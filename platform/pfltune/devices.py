@@ -1,6 +1,7 @@
 """The processors on which trials run, and the way there."""
 
 import platform
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,18 @@ def moved(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == "cpu":
         return tensor
     return _sent(tensor, device)
+
+
+def normals(like: Iterable[Tensor], seed: int) -> Iterator[Tensor]:
+    """Draws of N(0, 1) in the shapes of ``like``, one after another, made where those are.
+
+    On a GPU they are others than on a CPU. For what would take too long to draw on the CPU: a
+    direction of the size of the model, again and again.
+    """
+    rng = None
+    for tensor in like:
+        rng = rng or _seeded(seed, tensor.device)
+        yield torch.randn(tensor.shape, generator=rng, device=tensor.device, dtype=tensor.dtype)
 
 
 def processor_name(device: str) -> str:
@@ -42,6 +55,10 @@ def settle(device: torch.device) -> None:
     """Wait until a GPU has done what it was given, so that seconds tell of what took them."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def _seeded(seed: int, device: torch.device) -> torch.Generator | None:
+    return torch.Generator(device).manual_seed(seed)
 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:
