@@ -21,16 +21,15 @@ def moved(tensor: Tensor, device: torch.device) -> Tensor:
     return _sent(tensor, device)
 
 
-def normals(like: Iterable[Tensor], seed: int) -> Iterator[Tensor]:
-    """Draws of N(0, 1) in the shapes of ``like``, one after another, made where those are.
+def normals(sizes: Iterable[int], seed: int, like: Tensor) -> Iterator[Tensor]:
+    """Draws of N(0, 1), vectors of these sizes one after another, made where ``like`` is.
 
     On a GPU they are others than on a CPU. For what would take too long to draw on the CPU: a
     direction of the size of the model, again and again.
     """
-    rng = None
-    for tensor in like:
-        rng = rng or _seeded(seed, tensor.device)
-        yield torch.randn(tensor.shape, generator=rng, device=tensor.device, dtype=tensor.dtype)
+    rng = _seeded(seed, like.device)
+    for size in sizes:
+        yield torch.randn(size, generator=rng, device=like.device, dtype=like.dtype)
 
 
 def processor_name(device: str) -> str:
