@@ -13,9 +13,9 @@ class BitFit(FrozenBackbone):
     """BitFit (Ben Zaken et al., ACL 2022, arXiv 2106.10199) under federated averaging.
 
     All biases of the backbone train, those of attention, MLPs, normalisation and patch embedding
-    alike, and a head; the server averages them. So do FedPETuning, which calls it FedBF (Zhang et
-    al., Findings of ACL 2023, arXiv 2212.10025), and FedTune (Chen et al. 2022, arXiv 2211.08025),
-    which finds it the best of three light ways to tune a ViT.
+    alike, and a head; the server averages them, as in FedPETuning (Zhang et al., Findings of ACL
+    2023, arXiv 2212.10025). FedTune (Chen et al. 2022, arXiv 2211.08025) finds that it does best
+    where the pretrained transformer is strong.
     """
 
     title = "BitFit"

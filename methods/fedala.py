@@ -17,6 +17,7 @@ from pfltune.method import (
     Start,
     Tensors,
     Update,
+    brought_over,
     found_under,
     put_under,
 )
@@ -65,7 +66,7 @@ class FedALA(Method):
 
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """The weights, then the model from the mixture on."""
-        start, times = down, int(personal[TIMES])
+        start, [times] = down, brought_over([personal[TIMES]])
         if times:
             personal = self._weighed(work, down, personal, LONGEST if times == 1 else 1)
             start = self.assemble(down, personal)
@@ -80,7 +81,7 @@ class FedALA(Method):
         for _ in range(epochs):
             for loss in work.batches(Phase("all", self.eta, epochs=1, share=self.share)):
                 value, personal = self._stepped(loss, down, personal)
-            last.append(float(value))
+            last += brought_over([value])
             if len(last) > WINDOW and _spread(last[-WINDOW:]) < SPREAD:
                 break
         return personal

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pfltune import parts
 from pfltune.knobs import knob
-from pfltune.method import LocalWork, Loss, Phase, Tensors, Update
+from pfltune.method import LocalWork, Loss, Phase, Tensors, Update, moved
 
 from ._lora import LoRA, chosen_layers
 
@@ -70,7 +70,7 @@ class FedDPA(LoRA):
         """λ times the mean of the normalised features of S training images."""
         features = work.outputs({**tensors, **_renamed(tensors, OWN, SHARED)}).features
         chosen = torch.randperm(work.samples, generator=work.generator())[: self.references]
-        return self.lam * F.normalize(features[chosen.to(features.device)]).mean(dim=0)
+        return self.lam * F.normalize(features[moved(chosen, features.device)]).mean(dim=0)
 
     def _tuned(self, model: nn.Module) -> Iterable[str]:
         # Beside it the model's own tensors are frozen: with it, the model is told that it trains.

@@ -18,7 +18,9 @@ from pfltune.method import (
     Start,
     Tensors,
     Update,
+    brought_over,
     found_under,
+    moved,
     not_under,
     put_under,
     weighted_mean,
@@ -129,11 +131,12 @@ def combinations(h: list[Tensor], v: list[Tensor]) -> Iterator[Tensor]:
     Weights below a thousandth become zero, as in the public code.
     """
     means, variances = torch.stack(h).flatten(1).double(), torch.stack(v).double()
-    for mine in means:
-        apart = mine - means
-        alpha = simplex_minimum(variances.diag() + apart @ apart.T)
+    apart = [mine - means for mine in means]
+    forms = brought_over([variances.diag() + each @ each.T for each in apart])
+    for form in torch.tensor(forms, dtype=torch.float64):
+        alpha = simplex_minimum(form)
         kept = torch.where(alpha > SMALLEST, alpha, 0.0)
-        yield kept / kept.sum()
+        yield moved(kept / kept.sum(), means.device)
 
 
 def _combined(heads: list[Tensors], alpha: Tensor) -> Tensors:

@@ -18,8 +18,9 @@ class FedPrompt(FedVPT):
 
     A client trains soft prompts of a frozen model, and the server averages all that trains: one
     model for everybody. FedPrompt's prompts are a language model's, which answers in words; in a
-    ViT they are visual prompt tuning's and a head that is averaged, too, as in FedTune (Chen et al.
-    2022, arXiv 2211.08025). FedVPT differs in its head, which is personal, and in that alone.
+    ViT they are visual prompt tuning's and a head that is averaged, too, as FedPETuning does with a
+    classifier (Zhang et al. 2023, arXiv 2212.10025). FedVPT differs in its head, which is personal,
+    and in that alone.
     """
 
     title = "FedPrompt"

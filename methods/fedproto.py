@@ -63,10 +63,12 @@ class FedProto(Method):
     def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
         """A head c·f − ‖c‖²/2, which is largest for the class whose prototype c is nearest to f."""
         prototypes, counts, name = _told(down)
-        if self.predict == "head" or not counts.any():
+        if self.predict == "head":
             return personal
         bias = torch.where(counts > 0, -prototypes.square().sum(dim=1) / 2, NEVER)
-        return {**personal, name: prototypes, name.removesuffix("weight") + "bias": bias}
+        nearest = {name: prototypes, name.removesuffix("weight") + "bias": bias}
+        told = counts.any()
+        return personal | {n: torch.where(told, t, personal[n]) for n, t in nearest.items()}
 
     def assemble_trained(self, down: Tensors, update: Update) -> Tensors:
         """The own new model, with everybody's prototypes as they were downloaded."""

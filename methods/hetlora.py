@@ -16,6 +16,7 @@ from pfltune.method import (
     Start,
     Tensors,
     Update,
+    brought_over,
     weighted_mean,
 )
 
@@ -66,8 +67,8 @@ class HetLoRA(LoRA):
         tail = {TAIL: ((places >= pruned) & (places < rank)).float()}
         before = {**_padded(down, self.rank), **personal}
         after = work.fit(before, self.phases(), self.objective, context=tail)
-        shrinks = _product(after, tail[TAIL]) < _product(before, tail[TAIL])
-        left = _truncated(after, pruned if shrinks else rank)
+        now, then = brought_over([_product(after, tail[TAIL]), _product(before, tail[TAIL])])
+        left = _truncated(after, pruned if now < then else rank)
         return Update(
             upload={name: left[name] for name in down},
             personal={name: after[name] for name in personal},
@@ -90,7 +91,7 @@ class HetLoRA(LoRA):
             for update in uploads:
                 ranks[update.client] = _rank(update.upload)
                 products = [(b @ a).square().sum() for a, b in pairs(update.upload)]
-                norm = float(torch.stack(products).sum().sqrt())
+                [norm] = brought_over([torch.stack(products).sum().sqrt()])
                 yield replace(update, upload=_padded(update.upload, self.rank), weight=norm)
 
         return {**weighted_mean(weighed(), otherwise=_without_ranks(server)), RANKS: ranks}

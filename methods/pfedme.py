@@ -80,7 +80,7 @@ class PFedMe(Method):
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """Both models together."""
         begin = {OWN + n: down[n] for n in found_under(OWN, personal)}
-        rate = next(iter(begin.values())).new_tensor(work.rate)
+        rate = next(iter(begin.values())).new_full((), work.rate)
         both = work.fit({**down, **begin}, self.phases(), self.objective, context={RATE: rate})
         own = {name: both[name] for name in begin}
         return Update({name: both[name] for name in down}, own, work.samples)

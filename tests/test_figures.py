@@ -17,6 +17,7 @@ from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedper import FedPer
 from pfltune.metrics import BalancedAccuracy
 from pfltune.report import columns
+from pfltune.trials.training import told_of
 
 PACKAGE = Path(figures.__file__).parent
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "figures.py")
@@ -147,3 +148,10 @@ class Twice(Undeclared):
 def test_figures_that_could_not_be_told_are_refused(cls, words):
     with pytest.raises(UserError, match=words):
         check_interface(cls)
+
+
+def test_what_stays_is_told_in_the_first_round_too_for_trials_that_are_stopped(federation):
+    trial = FederatedTrial(FedPer(), federation, 0)
+    told = [told_of(trial, report) for report in trial.run()]
+    assert ["params/personal" in figures for figures in told] == [True, False, True]
+    assert told[0]["params/personal"] == told[-1]["params/personal"] > 0

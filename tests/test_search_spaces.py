@@ -116,6 +116,8 @@ def test_each_dimension_is_a_knob_inside_its_range_with_its_condition(method):
         assert dimension.get("when", {}) == dict(knob.when)
         if knob.choices:
             assert set(dimension.get("choices", knob.choices)) <= set(knob.choices)
+        elif "choices" in dimension:
+            assert all(knob.check(choice, method) == choice for choice in dimension["choices"])
         else:
             low, high = dimension.get("low", knob.low), dimension.get("high", knob.high)
             assert knob.low <= low < high <= knob.high, f"{name} of {method} leaves its range"
@@ -170,8 +172,8 @@ def test_a_held_knob_is_not_suggested():
     study = optuna.create_study()
     trial = study.ask()
     space(trial)
-    assert set(trial.params) == {"head_epochs"}
-    assert space.start == ({"head_epochs": 10},)
+    assert set(trial.params) == {"head_epochs", "momentum"}
+    assert space.start == tuple({"head_epochs": 10, "momentum": m} for m in (0.0, 0.5))
 
 
 def test_holding_every_knob_leaves_nothing_to_search():

@@ -34,7 +34,7 @@ def processor_name(device: str) -> str:
 
 
 def brought_over(values: list[Tensor]) -> Any:
-    """Numbers of one shape as lists; the CPU waits for the device."""
+    """Numbers of one shape as lists; the CPU waits for the device, so bring many at once."""
     return _received(torch.stack(values))
 
 

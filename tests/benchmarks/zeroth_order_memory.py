@@ -1,7 +1,7 @@
 """Peak training memory of forward passes alone against back-propagation, ViT-S/16 at 224 pixels.
 
-Each case runs in a process of its own: one client, one round, two local steps on random images.
-The figure is the peak during the round above what the process held before the backbone was built,
+Each case runs in a process of its own: one client, two rounds of two local steps on random images.
+The figure is the peak during the rounds above what the process held before the backbone was built,
 so the weights are part of it: resident memory on a CPU, allocated memory on a GPU (`--device
 cuda`). FedZO and its counterpart train one prompt and the head, FedKSeed and its own the whole
 model, by the same protocol.
@@ -35,6 +35,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "the whole model, FedKSeed": ("fedkseed", {}),
 }
 STEPS = 2
+ROUNDS = 2  # the second begins from what the first has learned
 
 
 @click.command()
@@ -65,7 +66,7 @@ def zeroth_order_memory(quick: bool) -> list[Row]:
 
 
 def peak(case: str, batch: int, side: int, device: str) -> float:
-    """MB at the peak of one round; a small round before it loads what libraries load late."""
+    """MB at the peak of the rounds; a small round before them loads what libraries load late."""
     method, knobs = CASES[case]
     chosen = make_method(method, knobs)
     FederatedTrial(
@@ -74,9 +75,10 @@ def peak(case: str, batch: int, side: int, device: str) -> float:
     ground = one_client(batch, side)
 
     def prepare() -> Callable[[], object]:
-        return FederatedTrial(
+        trial = FederatedTrial(
             chosen, ground, 0, Compute(device=device, threads=torch.get_num_threads())
-        ).step
+        )
+        return lambda: [trial.step() for _round in range(ROUNDS)]
 
     return peak_above(prepare, torch.device(device))
 

@@ -15,26 +15,31 @@ OWN_LOOP = (
     "train() steps over work.batches() in a loop of its own, and only what goes through "
     "work.fit() is trained for several clients at once"
 )
+READ = (
+    "the value of a tensor is read as a number (.item(), .tolist(), float(), int()), which differs "
+    "between clients: go on with the tensor"
+)
+PICKED = (
+    "elements are picked by their values (a mask in brackets, masked_select, nonzero), so that the "
+    "shape of the result differs between clients: weigh them with torch.where or one_hot"
+)
+WRITTEN = "a tensor that all clients share is written to in place: make a new tensor instead"
 CAUSES = {
     "data-dependent control flow": (
         "a Python if, while or bool() asks for the value of a tensor, which differs between "
         "clients: choose with torch.where"
     ),
-    ".item()": (
-        "the value of a tensor is read as a number (.item(), float(), int()), which differs "
-        "between clients: go on with the tensor"
-    ),
-    "dynamic shape": (
-        "elements are picked by their values (a mask in brackets, nonzero), so that the shape of "
-        "the result differs between clients: weigh them with torch.where or one_hot"
-    ),
+    ".item()": READ,
+    "Cannot access data pointer": READ,
+    "dynamic shape": PICKED,
+    "differently shaped": PICKED,
+    "is data-dependent": PICKED,
     "random": (
         "random numbers are drawn inside the objective: draw them in train() from "
         "work.generator(), and hand them over in start or context"
     ),
-    "inplace": (
-        "a tensor that all clients share is written to in place: make a new tensor instead"
-    ),
+    "inplace": WRITTEN,
+    "is not possible because there exists a Tensor": WRITTEN,
 }
 """What the errors of torch.vmap mean, by words in them."""
 

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from pfltune import parts
+from pfltune.errors import UserError
 from pfltune.federation.channel import Channel
 from pfltune.federation.meter import Totals
 from pfltune.federation.payload import payload_bytes
 from pfltune.federation.setup import set_up
 from pfltune.isolation import contained, in_a_line
-from pfltune.method import Loss, Method, Objective, Outputs, Phase, Tensors
+from pfltune.method import Batch, Loss, Method, Objective, Outputs, Phase, Tensors
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,24 @@ class Traffic:
     up_bytes: int
 
 
+class NoLoss:
+    """A loss that is 0 everywhere, see :class:`pfltune.method.Loss`."""
+
+    def __call__(self, tensors: Tensors, batch: int = 0) -> Tensor:
+        """0, and so are its gradients."""
+        return 0.0 * torch.stack([t.sum() for t in tensors.values() if t.is_floating_point()]).sum()
+
+    def batch(self, number: int = 0) -> Batch:
+        """There is none.
+
+        Raises:
+            UserError: it is asked for.
+        """
+        raise UserError("what a method sends cannot be worked out where its own loop asks for data")
+
+
 class NoWork:
-    """Local work of no step at all on one image, see :class:`pfltune.method.LocalWork`.
+    """Local work that costs nothing on one image, see :class:`pfltune.method.LocalWork`.
 
     Args:
         model: the grafted model.
@@ -63,8 +80,8 @@ class NoWork:
         return dict(start)
 
     def batches(self, phase: Phase | None = None) -> Iterator[Loss]:
-        """No batch."""
-        return iter(())
+        """One step, for what a method sends of each."""
+        return iter((NoLoss(),))
 
     def outputs(self, tensors: Tensors) -> Outputs:
         """Of one image of the first class, all zero."""

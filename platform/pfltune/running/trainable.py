@@ -15,7 +15,7 @@ from pfltune.running.limits import OverTime, time_limit
 from pfltune.running.private_api import TrainingResult
 from pfltune.search.candidate import SCORE, Candidate
 from pfltune.storage import open_storage
-from pfltune.trials.training import configured_as, selected_of
+from pfltune.trials.training import configured_as, selected_of, told_of
 
 
 class FederatedTrainable(tune.Trainable):
@@ -102,7 +102,7 @@ class FederatedTrainable(tune.Trainable):
     def _trained(self, trial: FederatedTrial) -> dict[str, Any]:
         report = trial.step()
         result = {
-            **report.metrics,
+            **told_of(trial, report),
             "round": report.round,
             SCORE: trial.selection.accuracy,
             "elapsed_s": self._elapsed(),
@@ -126,7 +126,7 @@ class FederatedTrainable(tune.Trainable):
         if not trial.finished:
             return result
         end = {"done": True, "selected": selected_of(trial)}
-        return {**result, **trial.footprint(), **end}
+        return {**result, **end}
 
     def _failure(self, reason: str, own_fault: bool) -> dict[str, Any]:
         reached = self._history[-1]["round"] if self._history else 0

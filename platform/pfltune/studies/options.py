@@ -191,7 +191,9 @@ OPTIONS: Mapping[str, type] = {
     "sensitivity": SensitivityOptions,
 }
 """By the command that takes them."""
-METHODS = ("fedperfix", "fedavg", "fedper", "fedrep", "pfedpg", "local")
+METHODS = (
+    *("fedperfix", "fedavg", "fedavg_ft", "fedper", "fedrep", "pfedpg", "fedsa_lora", "local"),
+)
 DEFAULTS: Mapping[str, Any] = {
     "scenario": "digits",
     "overrides": (),

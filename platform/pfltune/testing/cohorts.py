@@ -29,8 +29,8 @@ def trains_at_once_as_one_by_one(subject: Subject) -> None:
         raise Broken(
             "tensors and figures of clients one by one, up to rounding",
             f"other {far or figures or 'losses'}",
-            "let objective() be a pure function of its tensors, and draw only from "
-            "work.generator()",
+            "let objective() be a pure function of its tensors, take means over images by "
+            "loss.batch().mean() alone, and draw only from work.generator()",
             "objective",
         )
 

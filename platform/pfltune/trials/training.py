@@ -24,13 +24,18 @@ def configured_as(
 
 
 def round_of(trial: FederatedTrial, report: RoundReport) -> StoredRound:
-    """The newest round of a trial, which has given this report.
+    """The newest round of a trial, which has given this report."""
+    return StoredRound(report.round, trial.selection.accuracy, told_of(trial, report))
 
-    With the last one comes what travels, stays and is computed, see
-    :meth:`FederatedTrial.footprint`.
+
+def told_of(trial: FederatedTrial, report: RoundReport) -> dict[str, float]:
+    """The figures of the newest round.
+
+    With the first and the last one comes what travels, stays and is computed, see
+    :meth:`FederatedTrial.footprint`: a trial that is stopped early has it too.
     """
-    footprint = trial.footprint() if trial.finished else {}
-    return StoredRound(report.round, trial.selection.accuracy, {**report.metrics, **footprint})
+    is_due = trial.round == 1 or trial.finished
+    return {**report.metrics, **(trial.footprint() if is_due else {})}
 
 
 def selected_of(trial: FederatedTrial) -> Selected:
