@@ -7,7 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from pfltune.knobs import knob
-from pfltune.method import LocalWork, Method, ServerWork, Start, Tensors, Update
+from pfltune.method import (
+    LocalWork,
+    Method,
+    ServerWork,
+    Start,
+    Tensors,
+    Update,
+    brought_over,
+    moved,
+)
 
 from ._seeds import along, step
 
@@ -48,9 +57,7 @@ class FedKSeed(Method):
 
     def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
         """The model w that seeds and scalars make of w₀."""
-        key, scalars = int(down["key"]), down["scalars"].tolist()
-        change = along({key + j: a for j, a in enumerate(scalars) if a}, personal)
-        return {name: t - self.lr * change[name] for name, t in personal.items()}
+        return self._made(*_read(down), personal)
 
     def assemble_trained(self, down: Tensors, update: Update) -> Tensors:
         """The same with the slopes that the client has found."""
@@ -60,14 +67,15 @@ class FedKSeed(Method):
 
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """Steps along seeds; up go the seeds and their slopes."""
-        rng, key, at = work.generator(), int(down["key"]), self.assemble(down, personal)
+        rng, (key, scalars) = work.generator(), _read(down)
+        at = self._made(key, scalars, personal)
         slopes: dict[int, Tensor] = {}
         for loss in work.batches():
             j = int(torch.randint(self.candidates, (), generator=rng))
             g = work.rate * step(loss, at, key + j, self.mu, self.lr * work.rate)
             slopes[j] = slopes[j] + g if j in slopes else g
         sums = torch.stack(list(slopes.values()))
-        seeds = torch.tensor(list(slopes), dtype=torch.int32, device=sums.device)
+        seeds = moved(torch.tensor(list(slopes), dtype=torch.int32), sums.device)
         return Update({"seeds": seeds, "slopes": sums}, personal, work.samples, change=True)
 
     def aggregate(self, server: Tensors, uploads: Iterable[Update], work: ServerWork) -> Tensors:
@@ -78,3 +86,13 @@ class FedKSeed(Method):
             change[drawn] += update.weight * update.upload["slopes"]
             total += update.weight
         return {**server, "scalars": server["scalars"] + change / (total or 1.0)}
+
+    def _made(self, key: int, scalars: list[float], personal: Tensors) -> Tensors:
+        change = along({key + j: a for j, a in enumerate(scalars) if a}, personal)
+        return {name: t - self.lr * change[name] for name, t in personal.items()}
+
+
+def _read(down: Tensors) -> tuple[int, list[float]]:
+    """The first seed and the scalars, brought over at once; float64 holds each exactly."""
+    [(key, *scalars)] = brought_over([torch.cat([down["key"].view(1).double(), down["scalars"]])])
+    return int(key), scalars

@@ -1,19 +1,29 @@
 """What FedAvg, FedRep and Local promise; test_fidelity.py replays every update rule."""
 
+import inspect
+import textwrap
+from dataclasses import dataclass
+
 import pytest
 import torch
 import torch.nn.functional as F
 from byhand import assert_same
 
+import pfltune.method
+from pfltune import knob, parts
 from pfltune.data.images import Images
 from pfltune.federation.local import LocalTrainer
 from pfltune.federation.roles import roles_of, tensors_of
+from pfltune.federation.trial import FederatedTrial
 from pfltune.federation.work import ClientWork, ServerRound
 from pfltune.method import Update
 from pfltune.methods.fedavg import FedAvg
+from pfltune.methods.fedper import FedPer
+from pfltune.methods.fedprox import FedProx
 from pfltune.methods.fedrep import FedRep
 from pfltune.methods.local import Local
 from pfltune.randomness import isolated, torch_rng
+from pfltune.testing.runs import differing, repeatable, state_of
 
 
 class Desk:
@@ -98,3 +108,20 @@ def test_local_shares_nothing_and_sends_no_byte(federation, run_trial):
     assert finished.trial.server == {}
     assert all(m["comm/total_mb"] == m["comm/total_evaluation_mb"] == 0 for m in finished.metrics)
     assert finished.trial.footprint()["params/shared"] == 0
+
+
+def test_the_three_methods_that_open_the_interface_are_the_built_in_ones(federation):
+    """method.py shows FedAvg, FedPer and FedProx in full: with the same figures to the last bit."""
+    shown = inspect.getdoc(pfltune.method).partition("\n\n")[2].partition("\n\nA method is")[0]
+    written = {name: getattr(pfltune.method, name) for name in ("Method", "squared_distance")}
+    written |= {"dataclass": dataclass, "knob": knob, "parts": parts, "__name__": "shown"}
+    exec(textwrap.dedent(shown), written)
+    for built_in in (FedAvg, FedPer, FedProx):
+        ours, theirs = (
+            FederatedTrial(cls(lr=0.1), federation, seed=0)
+            for cls in (written[built_in.__name__], built_in)
+        )
+        assert [repeatable(r.metrics) for r in ours.run()] == [
+            repeatable(r.metrics) for r in theirs.run()
+        ]
+        assert differing(state_of(ours), state_of(theirs)) == []

@@ -1,5 +1,21 @@
 """The one interface of every federated method, and the one door to all that its author needs.
 
+    @dataclass(frozen=True, kw_only=True)
+    class FedAvg(Method):
+        pass
+
+    @dataclass(frozen=True, kw_only=True)
+    class FedPer(Method):
+        def personal_part(self, model):
+            return parts.head(model)
+
+    @dataclass(frozen=True, kw_only=True)
+    class FedProx(Method):
+        mu: float = knob(0.01, low=0.0, high=10.0, doc="weight of the proximal term")
+
+        def objective(self, loss, params, context):
+            return loss(params) + self.mu / 2 * squared_distance(params, context)
+
 A method is a frozen dataclass of hyperparameters plus hooks over plain data. It holds no state:
 the server's state, the personal state of each client and both payloads are dictionaries of tensors
 that are handed in and out. The base class itself is federated averaging.

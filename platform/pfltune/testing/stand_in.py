@@ -4,6 +4,7 @@ Its tensors have shapes and no values, so what would wait for a GPU's values, or
 with the CPU's, cannot pass unseen. Not seen is what decompositions of ``torch.linalg`` do inside.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ READS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 INDEXINGS = (torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default)
 LIFT = torch.ops.aten.lift_fresh.default
 """What torch.tensor([…], device=…) ends with."""
+CPU_GENERATOR = torch.Generator
+THERE: deque[torch.Generator] = deque(maxlen=16)
+"""The stand-in's generators that were made last."""
 MASKS = (torch.bool, torch.uint8)
 NO_WAIT = "nothing that waits for a GPU"
 STAY = (
@@ -94,6 +98,7 @@ def stand_in() -> Iterator[Transfers]:
     with (
         patch.object(devices, "_sent", sent),
         patch.object(devices, "_received", received),
+        patch.object(torch, "Generator", _Generator),
     ):
         yield transfers
 
@@ -132,7 +137,7 @@ def _check_use(
 
 def _check_making(func: torch._ops.OpOverload, leaves: list[Any], tensors: list[Tensor]) -> None:
     """Refuse ways to make a tensor on a GPU that wait for it, or that it does not have."""
-    if any(isinstance(leaf, torch.Generator) for leaf in leaves):
+    if any(isinstance(leaf, CPU_GENERATOR) and not _is_there(leaf) for leaf in leaves):
         raise Broken("draws on the CPU, whose generators these are", "a draw on the GPU", MOVE)
     if func in COPIES and tensors:
         raise Broken(NO_WAIT, "a tensor of the CPU's brought there by to()", MOVE)
@@ -146,3 +151,19 @@ def _reads(func: torch._ops.OpOverload, args: tuple[Any, ...], named: Mapping[st
     if func in INDEXINGS:
         return any(t.dtype in MASKS for t in tree_leaves(args[1]) if isinstance(t, Tensor))
     return bool(READS & set(func.tags))
+
+
+class _Generator(CPU_GENERATOR):
+    """torch's, which the stand-in has, too."""
+
+    def __new__(cls, device: torch.device | str = "cpu") -> "_Generator":
+        made = super().__new__(cls)
+        if torch.device(device).type == STAND_IN:
+            THERE.append(made)
+        return made
+
+
+def _is_there(generator: torch.Generator) -> bool:
+    """Whether it is one of the stand-in's; an operation is handed another object for it."""
+    state = generator.get_state()
+    return any(torch.equal(known.get_state(), state) for known in THERE)
