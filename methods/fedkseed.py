@@ -59,6 +59,12 @@ class FedKSeed(Method):
         """The model w that seeds and scalars make of w₀."""
         return self._made(*_read(down), personal)
 
+    def assemble_trained(self, down: Tensors, update: Update) -> Tensors:
+        """The same with the slopes that the client has found."""
+        scalars = down["scalars"].clone()
+        scalars[update.upload["seeds"].long()] += update.upload["slopes"]
+        return self.assemble({**down, "scalars": scalars}, update.personal)
+
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """Steps along seeds; up go the seeds and their slopes."""
         rng, (key, scalars) = work.generator(), _read(down)

@@ -17,10 +17,10 @@ from pfltune.federation.meter import Totals
 from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Method, Update, Wrap
 from pfltune.methods.fedavg import FedAvg
-from pfltune.registry import find_method, make_method
+from pfltune.registry import available_methods, find_method, make_method
 from pfltune.testing import contract_of
 from pfltune.testing.federations import small_federation
-from pfltune.testing.runs import Memory, differing, repeatable, run, state_of, tapped
+from pfltune.testing.runs import Memory, differing, repeatable, run, state_of, straight, tapped
 from pfltune.wraps.float16 import Float16
 from pfltune.wraps.topk import TopK
 
@@ -266,6 +266,16 @@ def test_a_wrapped_method_keeps_the_contract(case):
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("name", available_methods())
+def test_every_method_can_be_wrapped(name):
+    reference = f"{name}+topk+float16"
+    for case in contract_of(find_method(reference), reference):
+        if case.function.__name__ in PROMISES and str(case.subject) == reference:
+            case.check()
+    straight.cache_clear()  # recordings of all methods would be much to hold
+
+
+@pytest.mark.thorough
 def test_a_wrapped_method_keeps_all_of_the_contract():
     for case in contract_of(find_method("fedper+topk+float16"), "fedper+topk+float16"):
         case.check()
@@ -370,6 +380,29 @@ def test_whole_numbers_in_a_payload_arrive_as_they_were_sent():
     samples = [len(small_federation().clients[c].train) for c in sorted(trial.sampled_clients(1))]
     assert [t.item() for t in received] == [100_001 + n for n in samples]
     assert all(t.dtype == torch.int64 for t in received)
+
+
+def test_payloads_come_back_through_the_wraps_in_the_other_order():
+    @dataclass(frozen=True, kw_only=True)
+    class Adds(Wrap):
+        def send(self, payload, reference, state, rng):
+            return {name: tensor + 1 for name, tensor in payload.items()}, {}
+
+        def receive(self, wire, reference):
+            return {name: tensor - 1 for name, tensor in wire.items()}
+
+    @dataclass(frozen=True, kw_only=True)
+    class Doubles(Wrap):
+        def send(self, payload, reference, state, rng):
+            return {name: tensor * 2 for name, tensor in payload.items()}, {}
+
+        def receive(self, wire, reference):
+            return {name: tensor / 2 for name, tensor in wire.items()}
+
+    channel = Channel(Totals(), wraps=(Adds(), Doubles()))
+    assert channel.to_train({"w": tensor([3.0])}, 0, 1)["w"].item() == 3.0
+    received, _ = channel.to_server(Update({"w": tensor([5.0])}, {}, 1.0), {}, {}, 0, 1)
+    assert received["w"].item() == 5.0
 
 
 def test_a_wrap_draws_for_each_message_and_repeats_itself():

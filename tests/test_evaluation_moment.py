@@ -20,11 +20,14 @@ from pfltune.federation.compute import Compute
 from pfltune.federation.fingerprint import fingerprint
 from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Method, Update
+from pfltune.methods._seeds import step as along_seed
 from pfltune.methods.apfl import APFL
 from pfltune.methods.ditto import Ditto
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedbabu import FedBABU
+from pfltune.methods.fedkseed import FedKSeed
 from pfltune.methods.fedper import FedPer
+from pfltune.methods.fedproto import FedProto
 from pfltune.methods.pfedpg import PFedPG
 from pfltune.scenario import load_scenario
 from pfltune.testing.federations import SKEWED, tiny_federation
@@ -161,6 +164,42 @@ def test_a_change_is_added_to_what_it_is_of(make_federation):
         at = f"round{number}/client{client}/"
         assert_same({n: found[at + n] for n in head}, head, 0)
         assert (found[at + PROMPTS] - prompts).abs().max() < TOLERANCE
+
+
+def test_an_upload_of_seeds_stands_for_the_steps_along_them():
+    """FedKSeed: the model is what local training has led to."""
+    ends, step = {}, FedKSeed.train
+
+    class Noted(FedKSeed):
+        def train(self, work, down, personal):
+            update = step(self, work, down, personal)
+            at = FedKSeed.assemble(self, down, personal)
+            key, rng = int(down["key"]), work.generator()
+            for loss in work.batches():
+                along_seed(loss, at, key + int(torch.randint(8, (), generator=rng)), 0.01, self.lr)
+            ends[work.client] = at
+            return update
+
+    federation = tiny_federation(rounds=1, local_epochs=2, **AFTER)
+    trial = FederatedTrial(Noted(lr=0.01, candidates=8, mu=0.01), federation, SEED)
+    found, _ = predicting(trial, 1)
+    for client, at in ends.items():
+        mine = {name: found[f"round1/client{client}/{name}"] for name in at}
+        assert_same(mine, at, TOLERANCE)
+
+
+def test_with_prototypes_the_own_new_model_keeps_everybodys():
+    """FedProto: what a client has of its own classes is no head for all of them."""
+    method = FedProto(predict="prototypes")
+    name, model = "head.weight", {"head.weight": torch.zeros(2, 3), "head.bias": torch.zeros(2)}
+
+    def told(value, *counts):
+        prototypes = torch.full((2, 3), value)
+        return {f"prototypes.{name}": prototypes, f"counts.{name}": torch.tensor(counts)}
+
+    down, update = told(1.0, 4, 4), Update(told(0.0, 9, 0), model, weight=1.0)
+    found = method.assemble_trained(down, update)
+    assert_same(found, method.assemble(down, model), 0)
 
 
 def test_of_an_upload_that_is_no_model_the_download_stays():

@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from byhand import assert_same, well_conditioned, with_a_head
+from byhand import assert_same, flat, well_conditioned, with_a_head
 from replay import ALL, SEED, ByHand
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.payload import payload_bytes
 from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import DOWN, LOSS, UP
@@ -20,6 +21,7 @@ from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedkseed import FedKSeed
 from pfltune.optimizers import Schedule
 from pfltune.randomness import torch_rng
+from pfltune.storage import Folder
 
 POINT = {"b": torch.tensor([[1.0, -2.0]]), "a": torch.tensor([0.5, 0.0, 3.0])}
 
@@ -223,6 +225,18 @@ def test_the_start_weights_are_sent_once(federation):
     assert footprints[0]["params/shared"] == 1024 + 1
     assert footprints[0]["params/personal"] == footprints[1]["params/shared"]
     assert footprints[0]["comm/setup_mb"] > 4e-6 * footprints[1]["params/shared"]
+
+
+def test_a_checkpoint_does_not_hold_the_start_weights_of_every_client(federation, tmp_path):
+    trial = FederatedTrial(FedKSeed(), federation, SEED)
+    trial.step()
+    Checkpoints(Folder(tmp_path)).save(trial, [])
+    files = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert files.keys() == {"server-1.safetensors", "round-00000001.json"}
+    again = FederatedTrial(FedKSeed(), federation, SEED)
+    Checkpoints(Folder(tmp_path)).load(again)
+    assert again.trained == trial.trained
+    assert_same(flat(again.server, again.personal), flat(trial.server, trial.personal), atol=0)
 
 
 # What they do without

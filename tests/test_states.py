@@ -55,6 +55,19 @@ def test_memory_holds_no_more_than_there_is_room_for(writes):
         assert held <= 300
 
 
+def test_of_a_client_that_keeps_what_it_began_with_nothing_is_kept():
+    """The very same tensors, that is; equal ones are not compared, and others are kept."""
+    common = torch.ones(1000)
+    kept = states(1.0, make=lambda client: {"w": common})
+    for state in ({"w": common}, {"w": common.clone()}, {"w": common}):
+        kept[2] = state
+        assert torch.equal(kept[2]["w"], common)
+    assert not kept.is_as_at_first(2), "what was kept once is kept on"
+    kept[3] = kept[3]
+    assert kept.is_as_at_first(3)
+    assert kept.as_at_first().is_as_at_first(2)
+
+
 @pytest.mark.parametrize("client", [-1, CLIENTS])
 def test_there_is_no_client_outside_the_range(client):
     with pytest.raises(IndexError):

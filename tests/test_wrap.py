@@ -449,9 +449,10 @@ def test_a_wrapped_comparison_from_beginning_to_certificate(tmp_path, mine, clip
     text = certificate.read_text()
     assert str(tmp_path) not in text
     named = [f"{mine}+topk+float16", f"fedper+{clip}"]
-    verdict = pfltune.verify(certificate, methods=named, retrain=1)
-    assert verdict.holds
-    assert "read its file" in refused(lambda: pfltune.verify(certificate, methods=named[:1]))
+    assert pfltune.verify(certificate, methods=named, sample=2).holds
+    told = refused(lambda: pfltune.verify(certificate, methods=named[:1]))
+    assert "read its file" in told
+    assert "--methods fedper+path/to/clip.py:Clip" in told
     other = tmp_path / "other"
     other.mkdir()
     (other / "clip.py").write_text(ADDS + "# edited\n")

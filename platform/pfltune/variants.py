@@ -61,18 +61,23 @@ class Reference:
         return self.with_parts(short_name).base
 
     @property
+    def parts(self) -> list[str]:
+        """The method without wraps, whatever is held, and each wrap."""
+        return _parts(self.base)
+
+    @property
     def method(self) -> str:
         """The method without wraps, whatever is held."""
-        return _parts(self.base)[0]
+        return self.parts[0]
 
     @property
     def wraps(self) -> list[str]:
         """What it is wrapped in: names, or ``path/to/file.py:Class``."""
-        return _parts(self.base)[1:]
+        return self.parts[1:]
 
     def with_parts(self, changed: Callable[[str], str]) -> "Reference":
         """The same with the method and each wrap named otherwise."""
-        return replace(self, base=WRAPPED.join(map(changed, _parts(self.base))))
+        return replace(self, base=WRAPPED.join(map(changed, self.parts)))
 
     @property
     def there(self) -> "Reference":
@@ -143,7 +148,7 @@ def wrapping(reference: str, wraps: Iterable[str]) -> str:
         wrap, known = parsed(text), parsed(reference)
         if wrap.tuned_in or not text:
             raise UserError(f"--wrap {text!r} must look like topk or topk[share=0.05]")
-        names = [short_name(part) for part in _parts(wrap.base)]
+        names = [short_name(part) for part in wrap.parts]
         if wrap.held and len(names) > 1:
             raise UserError(f"--wrap {text!r} holds knobs of several: give one --wrap for each")
         reference = str(replace(known, base=f"{known.base}{WRAPPED}{wrap.base}"))

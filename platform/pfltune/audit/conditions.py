@@ -10,6 +10,7 @@ from pfltune.errors import UserError, unknown
 from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Federation
 from pfltune.federation.fingerprint import fingerprint
+from pfltune.plugins import is_file
 from pfltune.program import SUGGESTING, Program, file_digest, files_of, method_digest
 from pfltune.record import Record
 from pfltune.registry import short_name
@@ -112,7 +113,7 @@ def _see_file(program: Program, name: str, method: str, accept: bool) -> None:
 
 def _installed(program: Program, name: str, method: str) -> str:
     """A method that was not named here, if it is installed; ``method`` is no variant."""
-    if ".py:" not in method:
+    if not any(map(is_file, parsed(method).parts)):
         return method
     installed = Reference(method).name
     try:
@@ -120,10 +121,15 @@ def _installed(program: Program, name: str, method: str) -> str:
             return installed
     except UserError:
         pass  # there is none of that name
+    copy = plain(str(parsed(method).with_parts(_yours)))
     raise UserError(
         f"the method {plain(name)} is code of whoever wrote the certificate, and is not run: read "
-        f"its file, then name your copy with --methods path/to/{plain(method)}"
+        f"its file, then name your copy with --methods {copy}"
     )
+
+
+def _yours(part: str) -> str:
+    return f"path/to/{part}" if is_file(part) else part
 
 
 def _has_gpu() -> bool:

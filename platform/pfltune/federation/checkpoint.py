@@ -27,7 +27,7 @@ class Checkpoints:
     """The checkpoints of one trial, in a storage of its own.
 
     A checkpoint is a manifest and the files that it names: the server's state, where need be that
-    of the selected round, and one file for each client that has trained. A client's state is
+    of the selected round, and one file for each client that training has changed. Its state is
     determined by the client and the round in which it last trained. Both are in the name of its
     file, so it is written once, and a checkpoint costs what has changed since the last. The
     manifest is written last, so that an interrupted save leaves the checkpoint before it; the two
@@ -60,6 +60,8 @@ class Checkpoints:
             return
         files = {_server(trial.round): self._written(_server(trial.round), trial.server)}
         for client, trained in sorted(trial.trained.items()):
+            if trial.personal.is_as_at_first(client):
+                continue
             name = _client(client, trained)
             files[name] = self._newest.get(name) or self._written(
                 name, trial.personal.whole(client)
@@ -125,7 +127,8 @@ class Checkpoints:
         selected = self._tensors(kept, files, trial) if kept in files else {}
         personal = trial.personal.as_at_first()
         for client, round_ in trained.items():
-            personal[client] = self._tensors(_client(client, round_), files, trial)
+            if (name := _client(client, round_)) in files:
+                personal[client] = self._tensors(name, files, trial)
         # Everything is there and intact; only now the trial is changed.
         trial.round, trial.totals, trial.selection = reached, totals, selection
         trial.server, trial.personal, trial.trained = server, personal, trained

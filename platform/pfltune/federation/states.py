@@ -70,6 +70,8 @@ class PersonalStates(Sequence[Tensors]):
         return {name: moved(t, self._device) if t.is_cpu else t for name, t in stored.items()}
 
     def __setitem__(self, client: int, state: Tensors) -> None:
+        if self.is_as_at_first(client) and _same(state, self._first(client)):
+            return
         self._forget(client)
         size = _size(state)
         for place in (self._device.type, "cpu"):
@@ -79,6 +81,10 @@ class PersonalStates(Sequence[Tensors]):
                 return
         self._filed.add(client)
         self._write(state, self._file(client))
+
+    def is_as_at_first(self, client: int) -> bool:
+        """Whether nothing is kept of the client: it has not trained, or kept what it began with."""
+        return client not in self._held and client not in self._filed
 
     def as_at_first(self) -> "PersonalStates":
         """Other states for the same clients, of which none has trained."""
@@ -99,6 +105,11 @@ class PersonalStates(Sequence[Tensors]):
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="pfltune-states-")
         return Path(self._folder.name) / f"{client}.safetensors"
+
+
+def _same(a: Tensors, b: Tensors) -> bool:
+    """Whether both hold the very same tensors, which is known without reading any."""
+    return a.keys() == b.keys() and all(t is b[name] for name, t in a.items())
 
 
 def _size(state: Tensors) -> int:
