@@ -1,7 +1,7 @@
 """A local start between the shared model and the client's own last one, weighed by element."""
 
-import math
 from dataclasses import dataclass
+from statistics import pstdev
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from pfltune.method import (
     put_under,
 )
 
-OWN, WEIGHT, TIMES = "fedala.own.", "fedala.weight.", "fedala.times"
+OWN, WEIGHT, EPOCHS = "fedala.own.", "fedala.weight.", "fedala.epochs"
 WINDOW, SPREAD, LONGEST = 10, 0.1, 100
 
 
@@ -31,10 +31,11 @@ class FedALA(Method):
     """FedALA: adaptive local aggregation (Zhang et al., AAAI 2023, arXiv 2212.01197).
 
     Local training begins at θ + (w − θ)·W in the top layers and at the downloaded w below; θ is the
-    client's last local model and W, a weight in [0, 1] for each element, starts at one. Before that
-    W takes steps W ← clip(W − η·∇·(w − θ)) on a share of the training data, ∇ the loss's gradient
-    at the mixture: one epoch, and the first time as many as it takes until the last ten losses
-    spread by less than 0.1, at most a hundred. With all weights at one (η = 0) it is FedAvg.
+    client's last local model and W, a weight in [0, 1] for each element, starts at one. From the
+    second round on W first takes steps W ← clip(W − η·∇·(w − θ)) on a share of the training data, ∇
+    the loss's gradient at the mixture: one epoch, but the first time as many as it takes until the
+    last ten losses spread by less than 0.1. The public code sets no bound to these, here it is a
+    hundred. With all weights at one (η = 0) it is FedAvg.
     """
 
     title = "FedALA"
@@ -46,19 +47,17 @@ class FedALA(Method):
     share: float = knob(0.8, low=0.05, high=1.0, doc="of the training data, for the weights")
 
     def init_client(self, start: Start, client: int) -> Tensors:
-        """Weights of one, and the top of a local model that there has not been yet.
+        """Weights of one, and the top of the model that all begin with.
 
         Raises:
             UserError: nothing that trains is named.
         """
-        named = parts.named(start.model, self.top)
-        top = {n: start.shared[n] for n in named if n in start.shared}
-        top = {n: t for n, t in top.items() if t.is_floating_point()}
+        named, moving = parts.named(start.model, self.top), start.moving()
+        top = {name: moving[name] for name in named if name in moving}
         if not top:
             raise UserError(f"FedALA: top={self.top!r} names nothing that trains")
         ones = {name: torch.ones_like(value) for name, value in top.items()}
-        times = next(iter(top.values())).new_zeros((), dtype=torch.int32)
-        return {**put_under(OWN, top), **put_under(WEIGHT, ones), TIMES: times}
+        return {**put_under(OWN, top), **put_under(WEIGHT, ones)}
 
     def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
         """The mixture predicts."""
@@ -66,25 +65,26 @@ class FedALA(Method):
 
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """The weights, then the model from the mixture on."""
-        start, [times] = down, brought_over([personal[TIMES]])
-        if times:
-            personal = self._weighed(work, down, personal, LONGEST if times == 1 else 1)
+        start = down
+        if work.round > 1:
+            personal = self._weighed(work, down, personal)
             start = self.assemble(down, personal)
         trained = work.fit(start, self.phases(), self.objective)
         own = {name: trained[name] for name in found_under(OWN, personal)}
-        kept = {**personal, **put_under(OWN, own), TIMES: personal[TIMES] + 1}
-        return Update(trained, kept, work.samples)
+        return Update(trained, {**personal, **put_under(OWN, own)}, work.samples)
 
-    def _weighed(self, work: LocalWork, down: Tensors, personal: Tensors, epochs: int) -> Tensors:
-        """The client's state with new weights, after so many epochs or when the loss settles."""
+    def _weighed(self, work: LocalWork, down: Tensors, personal: Tensors) -> Tensors:
+        """The client's state with new weights, and how many epochs the first ones took."""
+        epoch = Phase("all", self.eta, epochs=1, share=self.share)
         last: list[float] = []
-        for _ in range(epochs):
-            for loss in work.batches(Phase("all", self.eta, epochs=1, share=self.share)):
+        for _ in range(1 if EPOCHS in personal else LONGEST):
+            for loss in work.batches(epoch):
                 value, personal = self._stepped(loss, down, personal)
             last += brought_over([value])
-            if len(last) > WINDOW and _spread(last[-WINDOW:]) < SPREAD:
+            if len(last) > WINDOW and pstdev(last[-WINDOW:]) < SPREAD:
                 break
-        return personal
+        taken = torch.full((), len(last), dtype=torch.int32, device=value.device)
+        return {EPOCHS: taken, **personal}
 
     def _stepped(self, loss: Loss, down: Tensors, personal: Tensors) -> tuple[Tensor, Tensors]:
         """The loss of the mixture, and the client's state after one step of the weights."""
@@ -104,9 +104,3 @@ def _mixed(down: Tensors, personal: Tensors) -> Tensors:
     """The top of the mixture; where a weight is one, exactly what was downloaded."""
     own, weights = found_under(OWN, personal), found_under(WEIGHT, personal)
     return {name: torch.lerp(value, down[name], weights[name]) for name, value in own.items()}
-
-
-def _spread(values: list[float]) -> float:
-    """Their standard deviation, as of all that there are."""
-    mean = sum(values) / len(values)
-    return math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))

@@ -18,9 +18,7 @@ from pfltune.method import (
     Start,
     Tensors,
     Update,
-    brought_over,
     found_under,
-    moved,
     not_under,
     put_under,
     weighted_mean,
@@ -125,18 +123,16 @@ class FedPAC(Method):
         return new
 
 
-def combinations(h: list[Tensor], v: list[Tensor]) -> Iterator[Tensor]:
-    """The weights α of all heads (cohort,) in the next head of each client of the cohort.
+def combinations(h: list[Tensor], v: list[Tensor]) -> Tensor:
+    """The weights α of all heads in the next head of each client of the cohort (cohort × cohort).
 
     Weights below a thousandth become zero, as in the public code.
     """
     means, variances = torch.stack(h).flatten(1).double(), torch.stack(v).double()
-    apart = [mine - means for mine in means]
-    forms = brought_over([variances.diag() + each @ each.T for each in apart])
-    for form in torch.tensor(forms, dtype=torch.float64):
-        alpha = simplex_minimum(form)
-        kept = torch.where(alpha > SMALLEST, alpha, 0.0)
-        yield moved(kept / kept.sum(), means.device)
+    apart = means.unsqueeze(1) - means
+    alpha = simplex_minimum(apart @ apart.mT + variances.diag())
+    kept = torch.where(alpha > SMALLEST, alpha, 0.0)
+    return kept / kept.sum(dim=1, keepdim=True)
 
 
 def _combined(heads: list[Tensors], alpha: Tensor) -> Tensors:

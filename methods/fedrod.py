@@ -35,6 +35,7 @@ class FedRoD(Method):
     """
 
     title = "FedRoD"
+    family = "partial"
 
     def graft(self, model: nn.Module) -> None:
         """Nothing is added; the head must be linear."""
