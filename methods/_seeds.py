@@ -1,30 +1,46 @@
 """Directions that a seed makes again: steps along them from losses alone, sums of many."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from pfltune.method import Loss, Tensors
+from pfltune.method import Loss, Tensors, normals
+
+LARGE = 2**20
+"""Numbers that are drawn at a time: small tensors together, and never the whole model."""
 
 
-def direction(seed: int, like: Tensors) -> Iterator[tuple[str, Tensor]]:
-    """z ~ N(0, I) of a seed, tensor by tensor, so that it is nowhere held as a whole.
+def runs(like: Tensors) -> dict[tuple[str, ...], int]:
+    """The names in runs that are drawn together, with how many numbers each run has.
 
-    In the order of their names: a state that was stored may come back in another one. Drawn where
-    the tensors are: on a GPU it is another z than on a CPU, and there much sooner.
+    Sorted: a state that was stored may come back in another order. A larger tensor stands alone.
     """
-    device = next(iter(like.values())).device
-    rng = torch.Generator(device).manual_seed(seed)
-    for name, t in sorted(like.items()):
-        yield name, torch.randn(t.shape, generator=rng, device=device, dtype=t.dtype)
+    found: list[list[str]] = []
+    room = 0
+    for name in sorted(like):
+        if like[name].numel() > room:
+            found.append([])
+            room = LARGE
+        found[-1].append(name)
+        room -= like[name].numel()
+    return {tuple(names): sum(like[n].numel() for n in names) for names in found}
+
+
+def parted(flat: Tensor, names: tuple[str, ...], like: Tensors) -> Tensors:
+    """The numbers of a run as the tensors that it stands for."""
+    pieces = flat.split([like[name].numel() for name in names])
+    return {name: piece.view_as(like[name]) for name, piece in zip(names, pieces, strict=True)}
 
 
 def shift(at: Tensors, seed: int, by: float | Tensor) -> None:
-    """Move a point by ``by``·z, in place."""
-    for name, z in direction(seed, at):
-        at[name] += z.mul_(by)
+    """Move a point by ``by``·z, in place, with z ~ N(0, I) of the seed."""
+    like = next(iter(at.values()))
+    drawn = runs(at)
+    for names, z in zip(drawn, normals(drawn.values(), seed, like), strict=True):
+        for name, piece in parted(z.mul_(by), names, at).items():
+            at[name] += piece
 
 
 def step(loss: Loss, at: Tensors, seed: int, mu: float, lr: float) -> Tensor:
@@ -47,17 +63,23 @@ def along(scalars: Mapping[int, float], like: Tensors) -> Tensors:
 
     All clients of a round ask for the same sum, so that the last one is kept. Not to be written to.
     """
-    shapes = tuple((name, t.shape, t.dtype) for name, t in sorted(like.items()))
-    return _summed(tuple(scalars.items()), shapes, next(iter(like.values())).device)
+    drawn, one = runs(like), next(iter(like.values()))
+    sums = _summed(tuple(scalars.items()), tuple(drawn.values()), one.device, one.dtype)
+    found: Tensors = {}
+    for names, flat in zip(drawn, sums, strict=True):
+        found |= parted(flat, names, like)
+    return found
 
 
 @lru_cache(maxsize=1)
 def _summed(
     scalars: tuple[tuple[int, float], ...],
-    shapes: tuple[tuple[str, torch.Size, torch.dtype], ...],
+    sizes: tuple[int, ...],
     device: torch.device,
-) -> Tensors:
-    total = {n: torch.zeros(shape, dtype=dtype, device=device) for n, shape, dtype in shapes}
+    dtype: torch.dtype,
+) -> list[Tensor]:
+    total = [torch.zeros(size, device=device, dtype=dtype) for size in sizes]
     for seed, scalar in scalars:
-        shift(total, seed, scalar)
+        for run, z in zip(total, normals(sizes, seed, total[0]), strict=True):
+            run += z.mul_(scalar)
     return total

@@ -19,6 +19,7 @@ class FedAvgFT(FedAvg):
     """
 
     title = "FedAvg-FT"
+    published_payload = ""
 
     finetune_epochs: int = knob(1, low=1, high=50, log=True, doc="epochs before an evaluation")
     finetune_lr: float = knob(0.01, low=1e-4, high=1.0, log=True, doc="learning rate of these")

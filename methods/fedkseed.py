@@ -39,7 +39,7 @@ class FedKSeed(Method):
     title = "FedKSeed"
     family = "forward only"
     needs_float32 = True  # it lives on small differences of losses
-    published_payload = "below 18 kB, down and up together"
+    published_payload = "below 18 kB both ways"
 
     lr: float = knob(1e-4, low=1e-8, high=0.1, log=True, doc="rate of a step along a seed")
     candidates: int = knob(1024, low=1, high=65536, log=True, doc="candidate seeds K")
@@ -51,13 +51,13 @@ class FedKSeed(Method):
 
     def init_server(self, start: Start) -> Tensors:
         """The first of the candidate seeds, and a scalar for each."""
-        device = next(iter(start.personal.values())).device
-        key = torch.randint(2**31, (), generator=start.rng).to(device)
-        return {"key": key, "scalars": torch.zeros(self.candidates, device=device)}
+        like = next(iter(start.personal.values()))
+        key = torch.randint(2**31, (), generator=start.rng)
+        return {"key": moved(key, like.device), "scalars": like.new_zeros(self.candidates)}
 
     def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
         """The model w that seeds and scalars make of w₀."""
-        return self._made(*_read(down), personal)
+        return self._made(*_known(down), personal)
 
     def assemble_trained(self, down: Tensors, update: Update) -> Tensors:
         """The same with the slopes that the client has found."""
@@ -67,9 +67,8 @@ class FedKSeed(Method):
 
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """Steps along seeds; up go the seeds and their slopes."""
-        rng, (key, scalars) = work.generator(), _read(down)
-        at = self._made(key, scalars, personal)
-        slopes: dict[int, Tensor] = {}
+        rng, (key, scalars) = work.generator(), _known(down)
+        at, slopes = self._made(key, scalars, personal), dict[int, Tensor]()
         for loss in work.batches():
             j = int(torch.randint(self.candidates, (), generator=rng))
             g = work.rate * step(loss, at, key + j, self.mu, self.lr * work.rate)
@@ -87,12 +86,13 @@ class FedKSeed(Method):
             total += update.weight
         return {**server, "scalars": server["scalars"] + change / (total or 1.0)}
 
-    def _made(self, key: int, scalars: list[float], personal: Tensors) -> Tensors:
-        change = along({key + j: a for j, a in enumerate(scalars) if a}, personal)
-        return {name: t - self.lr * change[name] for name, t in personal.items()}
+    def _made(self, key: int, scalars: list[float], start: Tensors) -> Tensors:
+        change = along({key + j: a for j, a in enumerate(scalars) if a}, start)
+        return {name: t - self.lr * change[name] for name, t in start.items()}
 
 
-def _read(down: Tensors) -> tuple[int, list[float]]:
-    """The first seed and the scalars, brought over at once; float64 holds each exactly."""
-    [(key, *scalars)] = brought_over([torch.cat([down["key"].view(1).double(), down["scalars"]])])
+def _known(down: Tensors) -> tuple[int, list[float]]:
+    """The first seed and the scalars as numbers, brought over together."""
+    both = torch.cat([down["key"].view(1).double(), down["scalars"].double()])
+    ((key, *scalars),) = brought_over([both])
     return int(key), scalars

@@ -12,12 +12,12 @@ from pfltune.method import Method
 
 @dataclass(frozen=True, kw_only=True)
 class LinearProbe(Method):
-    """Linear probe, "head-tuning" of FedPEFT (Sun et al. 2022, arXiv 2210.01708).
+    """Linear probe, the head-tuning of Legate et al. (NeurIPS 2023, arXiv 2306.03937).
 
     The backbone stays as it was pretrained, and the head trains alone. By default the head is
-    shared and averaged, as in FedPEFT, FedTune (arXiv 2211.08025) and Legate et al. (NeurIPS 2023,
-    arXiv 2306.03937); bytes each way: classes × (l + 1) numbers. With ``head=personal`` it stays,
-    and no byte travels: what FedVPT and pFedPG are without their prompts.
+    shared and averaged, as there, and as FedPEFT (Sun et al. 2022, arXiv 2210.01708) shares all
+    that it tunes; bytes each way: classes × (l + 1) numbers. With ``head=personal`` it stays, and
+    no byte travels: what FedVPT and pFedPG are without their prompts.
     """
 
     title = "Linear probe"

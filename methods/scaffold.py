@@ -42,6 +42,7 @@ class SCAFFOLD(Method):
     """
 
     title = "SCAFFOLD"
+    published_payload = "200 %"
     needs_plain_sgd = True
 
     server_lr: float = knob(1.0, low=1e-3, high=10.0, log=True, doc="rate η_g of the server's step")

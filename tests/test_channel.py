@@ -250,6 +250,7 @@ PROMISES = {
     "meets_unseen_clients",
     "evaluates_without_trace",
     "leaves_its_arguments_alone",
+    "keeps_to_the_device",
 }
 
 

@@ -89,7 +89,7 @@ def test_payload_shows_what_is_sent_beside_what_the_paper_says(monkeypatch, caps
 def grouped(out):
     """The lines below each family's heading."""
     found = {}
-    for line in out.splitlines():
+    for line in out.partition("\nwrap, as in")[0].splitlines():
         if line.split("  ")[0].strip().lower() in get_args(Family):
             below = found[line.strip().lower()] = []
         elif found and line.strip():

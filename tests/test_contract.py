@@ -11,7 +11,7 @@ import pytest
 
 from pfltune.knobs import knobs_of
 from pfltune.registry import available_methods
-from pfltune.testing import CHECKS, contract_of
+from pfltune.testing import CHECKS, Subject, contract_of
 from pfltune.testing.cohorts import hindrances_of
 from pfltune.testing.lookalikes import lookalikes
 from pfltune.testing.subject import changes, variants
@@ -24,14 +24,28 @@ THOROUGH = {
     "has_an_effect",
     "keeps_to_the_device",
 }
+OF_ONE_RECORDING = {
+    "trains",
+    "counts_what_travels",
+    "trains_what_it_sends",
+    "keeps_frozen_tensors_home",
+    "leaves_the_model_alone",
+}
+"""All that the quick tests ask of a method with other choices than its defaults."""
 OWN_LOOP = "a loop of its own"
 
 
 def cases():
     for name, cls in available_methods().items():
         for case in contract_of(cls, name):
-            slow = case.function.__name__ in THOROUGH
-            yield pytest.param(case, id=str(case), marks=[pytest.mark.thorough] if slow else [])
+            slow = [pytest.mark.thorough] if is_slow(case) else []
+            yield pytest.param(case, id=str(case), marks=slow)
+
+
+def is_slow(case):
+    check, subject = case.function.__name__, case.subject
+    chosen = isinstance(subject, Subject) and subject.values
+    return check in THOROUGH or (chosen and check not in OF_ONE_RECORDING)
 
 
 @pytest.mark.parametrize("case", list(cases()))

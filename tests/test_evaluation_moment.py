@@ -29,6 +29,7 @@ from pfltune.methods.fedkseed import FedKSeed
 from pfltune.methods.fedper import FedPer
 from pfltune.methods.fedproto import FedProto
 from pfltune.methods.pfedpg import PFedPG
+from pfltune.registry import available_methods, make_method
 from pfltune.scenario import load_scenario
 from pfltune.testing.federations import SKEWED, tiny_federation
 from pfltune.testing.runs import Memory
@@ -343,6 +344,25 @@ def test_who_has_diverged_is_told_as_such_and_not_tested():
     with pytest.raises(Diverged, match="round 1"):
         trial.step()
     assert len(tested) == 2, "the two that are not sampled"
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", available_methods())
+def test_every_method_trains_alike_and_predicts_with_as_many_tensors(name):
+    """Whatever it uploads: the model of who has just trained has the names of everybody's."""
+    method = make_method(name, {})
+    one, other = (
+        FederatedTrial(method, tiny_federation(rounds=2, **rules), SEED) for rules in ({}, AFTER)
+    )
+    found, reports = predicting(other)
+    asked = {}
+    for path in found:
+        _, client, tensor = path.split("/", 2)
+        asked.setdefault((path.split("/")[0], client), set()).add(tensor)
+    assert len({frozenset(names) for names in asked.values()}) == 1
+    assert all(0 <= report.metrics["val/accuracy"] <= 1 for report in reports)
+    one.step(), one.step()
+    assert_same(flat(one.server, one.personal), flat(other.server, other.personal), 0)
 
 
 # ------------------------------------------------------------------ as a setting

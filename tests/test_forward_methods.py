@@ -16,6 +16,7 @@ from pfltune.federation.payload import payload_bytes
 from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import DOWN, LOSS, UP
 from pfltune.method import Start
+from pfltune.methods import _seeds
 from pfltune.methods._seeds import along, shift, step
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedkseed import FedKSeed
@@ -27,9 +28,15 @@ POINT = {"b": torch.tensor([[1.0, -2.0]]), "a": torch.tensor([0.5, 0.0, 3.0])}
 
 
 def draws(seed, like):
-    """z by name: N(0, I) from the seed, one tensor after another in the order of their names."""
+    """z by name: one vector of N(0, I) from the seed, dealt out in the order of the names."""
+    names = sorted(like)
     rng = torch.Generator().manual_seed(seed)
-    return {name: torch.randn(like[name].shape, generator=rng) for name in sorted(like)}
+    z = torch.randn(sum(like[name].numel() for name in names), generator=rng)
+    found, begin = {}, 0
+    for name in names:
+        end = begin + like[name].numel()
+        found[name], begin = z[begin:end].reshape(like[name].shape), end
+    return found
 
 
 def copied(point):
@@ -68,6 +75,18 @@ def test_the_sum_of_many_is_that_of_one_after_the_other():
     for seed, a in scalars.items():
         shift(at, seed, a)
     assert_same(along(scalars, POINT), at)
+
+
+def test_a_large_tensor_is_drawn_alone_and_small_ones_together(monkeypatch):
+    monkeypatch.setattr(_seeds, "LARGE", 6)
+    like = {name: torch.zeros(size) for name, size in zip("edcba", (2, 3, 9, 2, 4), strict=True)}
+    assert _seeds.runs(like) == {("a", "b"): 6, ("c",): 9, ("d", "e"): 5}
+    rng = torch.Generator().manual_seed(7)
+    first, large, last = (torch.randn(size, generator=rng) for size in (6, 9, 5))
+    expected = {"a": first[:4], "b": first[4:], "c": large, "d": last[:3], "e": last[3:]}
+    assert_same(along({7: 1.0}, like), expected, atol=0)
+    shift(like, 7, 1.0)
+    assert_same(like, expected, atol=0)
 
 
 def test_the_sum_that_is_kept_is_never_another_ones():

@@ -104,6 +104,22 @@ def test_its_name_and_title_are_readable_and_have_no_value_in_them():
     assert reference_title(canonical(text)) == "FedPerfix (tuned in mine, prefix_length=8)"
 
 
+def test_a_wrapped_method_takes_what_was_chosen_for_it_or_for_the_bare_one(results):
+    assert chosen("fedperfix+topk@mine", results).origin.method == "fedperfix"
+    for text, share in (
+        ("fedperfix+topk@mine", 0.1),
+        ("fedperfix+topk@mine[topk_share=0.05]", 0.05),
+        ("fedperfix+float16+topk@mine", 0.1),
+    ):
+        assert {**BEST, "topk_share": share}.items() <= chosen(text, results).values.items()
+    wrapped = Fake("FedPerfix + top-k", np.full((2, 3), 0.6), knobs={**BEST, "topk_share": 0.2})
+    tuned(results, "both", {"fedperfix": fake(), "fedperfix+topk": wrapped})
+    found = chosen("fedperfix+topk@both", results)
+    assert (found.values["topk_share"], found.origin.method) == (0.2, "fedperfix+topk")
+    assert chosen("fedperfix@both", results).origin.method == "fedperfix"
+    assert "unknown method of mine 'fedavg'" in refused(chosen, "fedavg+topk@mine", results)
+
+
 def test_a_file_of_methods_may_name_it(tmp_path):
     path = tmp_path / "methods.yaml"
     path.write_text("- {method: fedperfix@mine, set: {prefix: zero}, title: No prefix}\n- fedavg\n")

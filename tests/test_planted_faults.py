@@ -12,7 +12,11 @@ from planted import FAULTS
 from pfltune.registry import available_methods
 
 TESTS = Path(__file__).parent
-REPLAYS = sorted(path.name for path in TESTS.glob("test_*.py") if "hand.check(" in path.read_text())
+REPLAYS = sorted(
+    path.name
+    for path in TESTS.glob("test_*.py")
+    if "hand.check(" in path.read_text() and path != Path(__file__)
+)
 OTHERWISE = {
     **dict.fromkeys(("fedala", "fedpac"), "test_feature_methods.py"),
     **dict.fromkeys(("fedvpt", "fedvpt_deep", "local_vpt", "personal_prompts"), "test_prompts.py"),

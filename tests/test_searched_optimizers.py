@@ -1,8 +1,11 @@
 """Optimizer and schedule of local training as settings that a search or a grid varies."""
 
+from types import SimpleNamespace
+
 import optuna
 import pytest
 import torch
+from comparisons import Fake, record_of
 from pydantic import ValidationError
 from trained import SMALL
 
@@ -22,15 +25,17 @@ from pfltune.federation.searched_settings import (
 from pfltune.federation.trial import FederatedTrial
 from pfltune.knobs import ABOVE_0, Knob
 from pfltune.optimizers import Optimizer, Schedule
+from pfltune.program import ENGINE, Program
 from pfltune.record import Record
-from pfltune.report.chosen import ChosenValues
+from pfltune.report.chosen import ChosenValues, chosen_values
 from pfltune.report.results import count_reused
-from pfltune.report.tuning.commands import differences
+from pfltune.report.tuning.commands import differences, ground, held
 from pfltune.scenario import load_scenario, overridden
 from pfltune.studies.comparison import plan_on
 from pfltune.studies.grid import plan_grid
 from pfltune.studies.spaces import space_options
 from pfltune.testing.federations import tiny_federation
+from pfltune.trials.spec import TrialSpec
 from pfltune.trials.training import configured_as
 
 OPTIMIZER, SCHEDULE = "protocol.optimizer", "protocol.schedule"
@@ -43,6 +48,10 @@ ALL = {
     f"{SCHEDULE}.every": (2, 3),
     f"{SCHEDULE}.factor": (0.1, 0.5),
 }
+DIGESTS = ("images", "labels", "clients", "clients without test", "start weights", "rules")
+PROGRAM = Program(
+    source={ENGINE: "1", "fedavg": "2"}, files={}, versions={"torch": "2"}, processor="abacus"
+)
 EVERYTHING = [f"{name}={','.join(str(v).lower() for v in of)}" for name, of in ALL.items()]
 
 
@@ -153,7 +162,7 @@ def test_a_search_over_a_part_of_them_fits_the_rest_of_the_scenario(overrides):
 
 def test_what_depends_on_a_setting_that_is_not_searched_is_held_against_the_scenarios():
     nesterov = f"{OPTIMIZER}.nesterov=true,false"
-    with pytest.raises(UserError, match=r"it needs protocol.optimizer.kind=sgd and .*momentum>0"):
+    with pytest.raises(UserError, match=r"kind=sgd and .*momentum>0: give -o .* -o .*momentum=…$"):
         space_of(nesterov)
     able = small(f"{OPTIMIZER}.momentum=0.5")
     assert f"{OPTIMIZER}.nesterov" in space_of(nesterov, scenario=able).searched
@@ -250,6 +259,24 @@ def test_a_command_for_what_was_found_can_be_typed_on_the_scenario():
     assert overridden(said, list(typed)).protocol == wanted.protocol
 
 
+def test_what_best_prints_and_what_trains_it_again_fit_the_scenario():
+    """The scenario has momentum 0.9, the search chose AdamW: its momentum is taken back."""
+    knobs = {"lr": 0.1, f"{OPTIMIZER}.kind": "adamw"}
+    begun = record_of({"fedavg": Fake("A", [[0.5]])}, "one")
+    record = begun.model_copy(update={"scenario": said("momentum=0.9", begun.scenario)})
+    method = SimpleNamespace(name="fedavg", choice=lambda: knobs)
+    found = chosen_values(SimpleNamespace(record=record), method)
+    assert found.values == {"lr": 0.1}
+    assert found.settings == {f"{OPTIMIZER}.kind": "adamw", f"{OPTIMIZER}.momentum": 0.0}
+    words = [word for word in ground(record, "digits", knobs) or [] if "optimizer" in word]
+    assert words == [f'{OPTIMIZER}.kind="adamw"'], "the scenario by that name has no momentum"
+    assert held(knobs) == ["--set", "lr=0.1"]
+
+
+def said(setting, scenario):
+    return overridden(scenario, [f"{OPTIMIZER}.{setting}"])
+
+
 # ------------------------------------------------------------------ trials, keys, reuse
 
 
@@ -271,6 +298,25 @@ def test_a_trial_descends_as_its_settings_say():
 
 def flat(tensors):
     return torch.cat([t.flatten() for t in tensors.values()])
+
+
+def test_a_trial_has_one_key_however_its_settings_were_said():
+    """As those of the scenario, as searched ones; what has no effect beside them is in none."""
+    begun = record_of(
+        {"fedavg": Fake("A", [[0.5]])}, "one", data=dict.fromkeys(DIGESTS, "d"), program=PROGRAM,
+        defaults={"fedavg": {"lr": 0.01}},
+    )  # fmt: skip
+
+    def key(knobs, *overrides):
+        scenario = overridden(begun.scenario, overrides)
+        record = begun.model_copy(update={"scenario": scenario})
+        return TrialSpec.of(record, "search", "fedavg", knobs, 3).key
+
+    momentum, kind = {f"{OPTIMIZER}.momentum": 0.9}, {f"{OPTIMIZER}.kind": "adamw"}
+    assert key(momentum) == key({}, f"{OPTIMIZER}.momentum=0.9") != key({})
+    assert key({f"{OPTIMIZER}.momentum": 0}) == key({})
+    assert key(kind, f"{OPTIMIZER}.momentum=0.9") == key({}, f"{OPTIMIZER}.kind=adamw")
+    assert len({key({}), key(momentum), key(kind), key({f"{SCHEDULE}.kind": "step"})}) == 4
 
 
 def test_every_section_and_setting_is_in_the_key_and_none_in_the_fingerprint():

@@ -1,6 +1,7 @@
 """The processors on which trials run, and the way there."""
 
 import platform
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,17 @@ def moved(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == "cpu":
         return tensor
     return _sent(tensor, device)
+
+
+def normals(sizes: Iterable[int], seed: int, like: Tensor) -> Iterator[Tensor]:
+    """Draws of N(0, 1), vectors of these sizes one after another, made where ``like`` is.
+
+    On a GPU they are others than on a CPU. For what would take too long to draw on the CPU: a
+    direction of the size of the model, again and again.
+    """
+    rng = torch.Generator(like.device).manual_seed(seed)
+    for size in sizes:
+        yield torch.randn(size, generator=rng, device=like.device, dtype=like.dtype)
 
 
 def processor_name(device: str) -> str:

@@ -28,7 +28,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from pfltune.devices import brought_over, moved
+from pfltune.devices import brought_over, moved, normals
 from pfltune.figures import Figure
 from pfltune.knobs import knob
 from pfltune.local_work import (
@@ -72,6 +72,7 @@ __all__ = [
     "found_under",
     "gradient",
     "moved",
+    "normals",
     "not_under",
     "put_under",
     "squared_distance",

@@ -13,7 +13,7 @@ from typing import Any
 from pfltune.errors import UserError, unknown
 from pfltune.federation.federation import Rounds
 from pfltune.federation.searched_settings import SECTION, is_setting, setting_knobs
-from pfltune.knobs import Knob, Value, knobs_of, written
+from pfltune.knobs import ABOVE_0, Knob, Value, knobs_of, written
 from pfltune.registry import all_held, find_method, make_method, short_name
 from pfltune.scenario import Scenario
 from pfltune.search.space import SearchSpace, check_space, load_space, narrowed, nearest
@@ -264,11 +264,12 @@ def _see_searched(asked: Asked, spaces: Mapping[str, SearchSpace]) -> None:
     if asked.knob in space.fixed:
         held = f"{asked.knob}={written(space.fixed[asked.knob])}"
         raise UserError(f"--search {asked.name}: {held} is held, so that it cannot be searched")
-    needs, flag = space.knobs[asked.knob].needs(), "-o" if is_setting(asked.knob) else "--set"
-    flags = " ".join(f"{flag} {each}" for each in needs.split(" and "))
+    knob, flag = space.knobs[asked.knob], "-o" if is_setting(asked.knob) else "--set"
+    values = {name: "…" if wanted == ABOVE_0 else wanted for name, wanted in knob.when.items()}
+    flags = " ".join(f"{flag} {name}={written(value)}" for name, value in values.items())
     raise UserError(
         f"--search {asked.name}: it has no effect beside what is held and searched; it needs "
-        f"{needs}: give {flags}"
+        f"{knob.needs()}: give {flags}"
     )
 
 

@@ -5,7 +5,7 @@ on with it does not need NAME any more.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,12 +157,16 @@ def _record(name: str, results: Path) -> Record:
 def _method_in(record: Record, known: Reference) -> str:
     """The method of a record that a reference means: the very same, or the only one of its kind.
 
+    One that was not wrapped there in any way is the method without wraps.
+
     Raises:
         UserError: there is none, or several.
     """
     exact = known.there.name
     names = {short_name(method): method for method in record.methods}
     alike = [name for name, method in names.items() if parsed(method).base_name == known.base_name]
+    if known.wraps and not alike:
+        return _method_in(record, replace(known, base=known.method))
     if exact not in names and not known.searched and len(alike) == 1:
         exact = alike[0]
     if exact in record.tuned:

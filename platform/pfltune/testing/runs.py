@@ -100,6 +100,7 @@ class Recording(NamedTuple):
             client in turn, then down to each that was evaluated.
         states: server and clients after each round.
         checkpoints: the checkpoint after each round.
+        moved: the tensors of the model, as graft() left it, that the run has written into.
     """
 
     metrics: list[Figures]
@@ -107,6 +108,7 @@ class Recording(NamedTuple):
     wires: list[list[Tensors]]
     states: list[Tensors]
     checkpoints: list[Memory]
+    moved: list[str]
 
 
 def trial_of(
@@ -130,7 +132,9 @@ def straight(subject: Subject) -> Recording:
     method, sent = tapped(subject.make())
     method, wires = tapped_wires(method)
     trial = FederatedTrial(method, small_federation(), 0)
-    recording = Recording([], [], [], [], [])
+    recording = Recording([], [], [], [], [], [])
+    model = trial._trainer.model
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for report in trial.run():
         checkpoint = Memory()
         Checkpoints(checkpoint).save(trial, [])
@@ -141,6 +145,7 @@ def straight(subject: Subject) -> Recording:
         recording.checkpoints.append(checkpoint)
         sent.clear()
         wires.clear()
+    recording.moved.extend(differing(before, model.state_dict()))
     return recording
 
 
