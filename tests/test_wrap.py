@@ -26,9 +26,10 @@ from pfltune.registry import (
 from pfltune.search.space import load_space
 from pfltune.studies.comparison import checked_references
 from pfltune.studies.spaces import asked_spaces, space_options
-from pfltune.testing import contract_of
+from pfltune.testing import Subject, contract_of
 from pfltune.testing.federations import small_federation
 from pfltune.testing.runs import run
+from pfltune.testing.transfers import keeps_to_the_device
 from pfltune.variants import parsed, wrapping
 
 ADDS = '''
@@ -481,3 +482,9 @@ def test_a_grid_and_a_tuning_go_over_the_knobs_of_a_wrap(tmp_path, clip):
     assert "clip.py is not the file that two began with" in refused(
         lambda: pfltune.tune(resume="two", **results)
     )
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("reference", ["fedavg+float16", "fedper+topk", "pfedpg+topk+float16"])
+def test_no_wrap_waits_for_a_gpu_or_mixes_it_with_the_cpu(reference):
+    keeps_to_the_device(Subject(find_method(reference), "wrapped"))

@@ -27,7 +27,7 @@ def normals(sizes: Iterable[int], seed: int, like: Tensor) -> Iterator[Tensor]:
     On a GPU they are others than on a CPU. For what would take too long to draw on the CPU: a
     direction of the size of the model, again and again.
     """
-    rng = _seeded(seed, like.device)
+    rng = torch.Generator(like.device).manual_seed(seed)
     for size in sizes:
         yield torch.randn(size, generator=rng, device=like.device, dtype=like.dtype)
 
@@ -54,10 +54,6 @@ def settle(device: torch.device) -> None:
     """Wait until a GPU has done what it was given, so that seconds tell of what took them."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _seeded(seed: int, device: torch.device) -> torch.Generator | None:
-    return torch.Generator(device).manual_seed(seed)
 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:

@@ -84,7 +84,10 @@ class Guard(TorchDispatchMode):
 
 @contextmanager
 def stand_in() -> Iterator[Transfers]:
-    """Inside the block ``Compute(device="meta")`` is a GPU, and what goes there and back counts."""
+    """Inside the block ``Compute(device="meta")`` is a GPU, and what goes there and back counts.
+
+    Every number that is brought over is 1, every truth value false.
+    """
     transfers = Transfers()
 
     def sent(tensor: Tensor, device: torch.device) -> Tensor:
@@ -93,13 +96,12 @@ def stand_in() -> Iterator[Transfers]:
 
     def received(tensor: Tensor) -> Any:
         transfers.received += 1
-        return torch.ones(tensor.shape, dtype=tensor.dtype).tolist()
+        return torch.full(tensor.shape, tensor.dtype != torch.bool, dtype=tensor.dtype).tolist()
 
     with (
         patch.object(devices, "_sent", sent),
         patch.object(devices, "_received", received),
         patch.object(torch, "Generator", _Generator),
-        patch.object(devices, "_seeded", lambda *_: None),  # it has no generators
     ):
         yield transfers
 
