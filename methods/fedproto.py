@@ -38,7 +38,6 @@ class FedProto(Method):
     """
 
     title = "FedProto"
-    family = "partial"
 
     lam: float = knob(1.0, low=0.0, high=10.0, doc="weight λ of the distance to the prototypes")
     predict: str = knob(

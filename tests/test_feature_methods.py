@@ -31,7 +31,6 @@ from pfltune.methods.fedrod import FedRoD
 from pfltune.methods.moon import MOON
 from pfltune.randomness import torch_rng
 from pfltune.testing.federations import CLASSES
-from pfltune.testing.runs import differing
 
 WEIGHT, BIAS = HEAD
 BODY = tuple(name for name in ALL if name not in HEAD)
@@ -226,7 +225,7 @@ def test_fedproto_predicts_the_nearest_prototype_and_never_one_that_is_not_there
 def test_fedproto_predicts_with_its_head_before_there_are_prototypes():
     down = {f"prototypes.{WEIGHT}": torch.zeros(4, 6), f"counts.{WEIGHT}": torch.zeros(4).int()}
     personal = {WEIGHT: torch.ones(4, 6), BIAS: torch.ones(4)}
-    assert not differing(FedProto().assemble(down, personal), personal)
+    assert_same(FedProto().assemble(down, personal), personal, atol=0)
 
 
 def test_a_class_that_nobody_has_keeps_its_centroid():
@@ -271,35 +270,44 @@ def test_moon_contrasts_with_the_global_and_the_clients_previous_model(hand):
     hand.check(MOON(lr=LR, mu=mu, tau=tau), local, hand.start, own, lambda _, c, w, v: w)
 
 
+def test_moon_without_the_contrast_is_fedavg(make_federation):
+    """Up to rounding: its loss is written with the logits of the batch."""
+    federation = well_conditioned(make_federation)
+    trials = [FederatedTrial(method, federation, SEED) for method in (MOON(mu=0.0), FedAvg())]
+    for trial in trials:
+        trial.step(), trial.step()
+    assert_same(trials[0].server, trials[1].server)
+
+
 class Aggregation:
     """FedALA (Zhang 2023) on plain tensors, with the two tensors of the head on top.
 
-    From its second round on a client begins at θ + (w − θ)·W in the head and at w below, θ its last
-    local model. Before that W ← clip(W − η·∇·(w − θ), 0, 1) for each batch of 80 % of its samples:
-    one epoch, but in its second round until ten losses in a row, each of an epoch's last batch,
-    have a standard deviation below 0.1.
+    From the second round on a client begins at θ + (w − θ)·W in the head and at w below, θ its last
+    local model. Before that W ← clip(W − η·∇·(w − θ), 0, 1) for each batch of 60 % of its samples:
+    one epoch, but the first time until the last ten of more than ten losses, each of an epoch's
+    last batch, have a standard deviation below 0.1.
     """
 
     def __init__(self, hand, eta, share):
         self.hand, self.eta, self.share = hand, eta, share
-        zero = torch.tensor(0, dtype=torch.int32)
         ones = {name: torch.ones_like(hand.start[name]) for name in HEAD}
-        self.start = self.kept(hand.start, ones, zero)
+        self.start = self.kept(hand.start, ones)
         self.epochs = []
 
-    def kept(self, theta, weights, times):
+    def kept(self, theta, weights):
         own = {f"fedala.own.{name}": theta[name] for name in HEAD}
-        return own | {f"fedala.weight.{n}": w for n, w in weights.items()} | {"fedala.times": times}
+        return own | {f"fedala.weight.{n}": w for n, w in weights.items()}
 
     def local(self, number, c, w, own):
-        times = own["fedala.times"]
         weights = {name: own[f"fedala.weight.{name}"] for name in HEAD}
-        if times > 0:
-            weights = self.learned(number, c, w, own, weights, until=times == 1)
+        first = {n: t for n, t in own.items() if n == "fedala.epochs"}
+        if number > 1:
+            weights = self.learned(number, c, w, own, weights, until=not first)
+            first = first or {"fedala.epochs": torch.tensor(self.epochs[-1], dtype=torch.int32)}
         theta = self.mixed(w, own, weights)
         for batch in self.hand.batches(number, c):
             theta = self.hand.step(theta, batch)
-        return theta, self.kept(theta, weights, times + 1)
+        return theta, self.kept(theta, weights) | first
 
     def learned(self, number, c, w, own, weights, until):
         mine = self.hand.federation.clients[c].train
@@ -573,12 +581,25 @@ def test_weights_of_heads_are_the_minimum_over_the_simplex(heads, width, seed, v
     means = torch.randn(heads, width, generator=rng, dtype=torch.float64)
     apart = means - means[0]
     form = apart @ apart.T + variance * torch.rand(heads, generator=rng).double().diag()
-    alpha = simplex_minimum(form)
+    alpha = simplex_minimum(form.unsqueeze(0))[0]
     assert alpha.min() >= 0
     assert abs(alpha.sum() - 1) < 1e-12
     best = tried(form)
     scale = form.diagonal().mean() + 1e-300
     assert (alpha @ form @ alpha - best @ form @ best) / scale < 1e-10
+
+
+def test_weights_of_many_heads_leave_no_duality_gap():
+    """αᵀPα − min(Pα) bounds how far αᵀPα is from the least."""
+    rng = torch.Generator().manual_seed(1)
+    means = torch.randn(40, 30, generator=rng).double()
+    apart = means.unsqueeze(1) - means
+    forms = apart @ apart.mT + 0.1 * torch.rand(40, generator=rng).double().diag()
+    alpha = simplex_minimum(forms)
+    slopes = (forms @ alpha.unsqueeze(2)).squeeze(2)
+    gap = (alpha * slopes).sum(dim=1) - slopes.min(dim=1).values
+    assert (gap / forms.diagonal(dim1=1, dim2=2).mean(dim=1)).max() < 1e-10
+    assert (alpha > 0).sum(dim=1).max() > 1
 
 
 @pytest.mark.parametrize("method", [FedRoD(), FedProto(), FedPAC()], ids=lambda m: m.title)

@@ -117,6 +117,15 @@ def test_it_trains_and_only_the_head_is_shared(beside):
     assert re.search(r"test accuracy \d+\.\d\d %", out)
 
 
+def test_its_wrap_has_a_name_and_makes_a_fourth_of_the_bytes(beside):
+    rows = beside(PFLTUNE, "payload", "--methods", "fedavg,fedavg+signs").splitlines()
+    (line,) = [row for row in rows if row.startswith("FedAvg + signs")]
+    assert 25 < float(line.split()[5]) < 25.2
+    out = beside(PFLTUNE, "run", "fedavg", "--wrap", "signs", *SHORT)
+    assert out.startswith("FedAvg + signs, seed 0: lr=0.01\n")
+    assert "test accuracy" in out
+
+
 GROUND = """
 title: A ground of somebody else's
 data: {name: stripes, samples: 240}
