@@ -29,8 +29,8 @@ class FedAMP(Method):
     The server keeps the last model w_j of every client. Client i receives its cloud model
     u_i = (1 − Σ_j ξ_ij)·w_i + Σ_j ξ_ij·w_j with ξ_ij = α·exp(−‖w_i − w_j‖²/σ)/σ over all other
     clients that have sent one, trains from there on f_i(w) + λ/(2α)·‖w − u_i‖², sends the result
-    and predicts with it. The paper takes α so small that no weight is negative; here, where the ξ
-    of a client add up to more than one, they are divided by their sum.
+    and predicts with it. Only with a small α are these weights of a mean; where the ξ of a client
+    add up to more than one, they are divided by their sum.
     """
 
     title = "FedAMP"

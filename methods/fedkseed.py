@@ -39,7 +39,7 @@ class FedKSeed(Method):
     title = "FedKSeed"
     family = "forward only"
     needs_float32 = True  # it lives on small differences of losses
-    published_payload = "below 18 kB both ways"
+    published_payload = "below 18 kB in all"
 
     lr: float = knob(1e-4, low=1e-8, high=0.1, log=True, doc="rate of a step along a seed")
     candidates: int = knob(1024, low=1, high=65536, log=True, doc="candidate seeds K")
