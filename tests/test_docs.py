@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import click
 import pytest
@@ -24,8 +24,9 @@ from pfltune.cli.app import root
 from pfltune.cli.options import key_values
 from pfltune.data.census import take_census
 from pfltune.federation.trial import FederatedTrial
+from pfltune.method import Family
 from pfltune.method_list import method_list
-from pfltune.registry import find_method, make_method
+from pfltune.registry import available_methods, by_family, find_method, make_method
 from pfltune.scenario import load_scenario
 from pfltune.search.plan import Plan
 from pfltune.search.space import load_space
@@ -341,3 +342,12 @@ def test_the_cluster_example_is_one_that_ray_accepts():
     config.setdefault("cluster_synced_files", [])
     validate_config(config)
     assert config["provider"]["worker_ips"] == ["192.0.2.11", "192.0.2.12"]
+
+
+def test_every_method_has_its_row_below_its_family():
+    """docs/methods.md: a table for each family, rows in the order of their names."""
+    _, *sections = (DOCS / "methods.md").read_text().split("\n## ")
+    found = {s.partition("\n")[0].lower(): re.findall(r"^\| `(\w+)` ", s, re.M) for s in sections}
+    shown = {family: names for family, names in found.items() if family in get_args(Family)}
+    built_in = (n for n, c in available_methods().items() if c.__module__.startswith("pfltune."))
+    assert shown == dict(by_family(built_in))
