@@ -72,7 +72,7 @@ class APFL(Method):
 
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """Both models together; a learned α is put back into [0, 1]."""
-        rate = {RATE: personal[ALPHA].new_tensor(work.rate)}
+        rate = {RATE: torch.full_like(personal[ALPHA], work.rate)}
         trained = work.fit({**down, **personal}, self.phases(), self.objective, context=rate)
         w, own = not_under(OWN, trained), {name: trained[name] for name in personal}
         own[ALPHA] = own[ALPHA].clamp(0.0, 1.0)

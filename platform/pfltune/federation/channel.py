@@ -27,14 +27,14 @@ class Channel:
         stays: names of the tensors that no client may send.
         wraps: what every upload passes, in this order; downloads those that are for them.
         seed: of the wraps' draws.
-        intact: of each payload whether finite numbers stayed so on the way, on the device.
+        lost: of each payload whether finite numbers became others on the way, on the device.
     """
 
     totals: Totals
     stays: Collection[str] = ()
     wraps: tuple[Wrap, ...] = ()
     seed: int = 0
-    intact: list[Tensor] = field(default_factory=list)
+    lost: list[Tensor] = field(default_factory=list)
 
     def to_train(self, payload: Tensors, client: int, round_number: int) -> Tensors:
         """From the server to a client that trains in this round."""
@@ -93,7 +93,7 @@ class Channel:
         Raises:
             Diverged: they have not.
         """
-        if self.intact and not brought_over([torch.stack(self.intact).all()])[0]:
+        if self.lost and brought_over([torch.stack(self.lost).any()])[0]:
             raise Diverged(
                 f"numbers of round {round_number} did not survive the channel: too large for what "
                 "wraps it (float16 ends at 65504)"
@@ -119,7 +119,7 @@ class Channel:
             received = wrap.receive(received, reference)
         if wraps and (before := _finite(payload)):
             arrived = _finite(received) or before
-            self.intact.append(torch.stack(arrived).all() | ~torch.stack(before).all())
+            self.lost.append(torch.stack(before).all() & ~torch.stack(arrived).all())
         return received
 
 
