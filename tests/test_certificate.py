@@ -259,6 +259,7 @@ def less_sent(content, trials):
     retabled(content)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("change", [raised_test, other_curve, other_score, less_sent])
 def test_a_forged_number_is_found_when_its_trial_is_drawn(forged, check, change):
     path = forged(change)

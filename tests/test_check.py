@@ -111,6 +111,7 @@ def test_each_line_fits_and_a_failure_is_exit_code_1(monkeypatch):
     assert not done.stderr
 
 
+@pytest.mark.thorough
 def test_a_method_that_keeps_all_is_exit_code_0():
     done = run("fedper", "local")
     assert done.exit_code == 0, done.output
@@ -164,6 +165,7 @@ def test_a_helper_that_is_called_is_none():
     assert not [each for cls in available_methods().values() for each in lookalikes(cls)]
 
 
+@pytest.mark.thorough
 def test_the_whole_contract_in_one_call():
     check_method("fedper")
     with pytest.raises(Broken, match=r"look at phases"):

@@ -97,6 +97,7 @@ def grouped(out):
     return found
 
 
+@pytest.mark.thorough
 def test_payload_and_methods_list_all_by_family_on_80_columns(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     known = available_methods()

@@ -148,6 +148,7 @@ def test_threads_logs_and_finalizers_print_no_secret(monkeypatch):
     assert logged[0] == "upload to http://***@host failed"
 
 
+@pytest.mark.thorough
 def test_a_stream_that_takes_ascii_only_ends_no_command():
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "100"}
     done = subprocess.run(
@@ -157,6 +158,7 @@ def test_a_stream_that_takes_ascii_only_ends_no_command():
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.thorough
 def test_a_reader_that_has_read_enough_ends_a_command_quietly():
     reader, writer = os.pipe()
     os.close(reader)

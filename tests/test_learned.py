@@ -249,6 +249,7 @@ def test_more_finalists_are_compared_by_tukeys_test_with_seeds_as_blocks():
     assert paired_p(table) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.thorough
 def test_of_equal_finalists_the_best_is_rarely_told_apart_from_any():
     rng = np.random.default_rng(1)
     rejected = 0

@@ -241,6 +241,7 @@ def test_what_only_building_can_know_is_refused_by_name_as_well(override, words)
         assert word in message
 
 
+@pytest.mark.thorough
 def test_more_clients_than_there_are_samples_for_are_refused():
     """1438 images cannot give 40 clients 40 each, whatever is drawn: 40·40 = 1600."""
     message = refusal("digits", "partition.clients=40", act=load_and_build)

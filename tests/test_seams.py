@@ -278,6 +278,7 @@ def test_classes_are_chosen_of_a_strangers_data(here):
 # Other processes
 
 
+@pytest.mark.thorough
 def test_code_from_a_file_travels_by_value(ground, here):
     """As to a Ray worker, on another machine maybe: the files are not there."""
     travelling = pickle.dumps((ground.backbone, ground.protocol))

@@ -67,6 +67,7 @@ def read(folder):
     return {name: (folder / name).read_text() for name in FILES}
 
 
+@pytest.mark.thorough
 def test_comparisons_on_one_ground_make_the_table_of_one(results):
     recorded(results, "one", {"fedrep": FEDREP, "local": LOCAL})
     recorded(results, "two", {"local": LOCAL, "fedavg": FEDAVG, VARIANT: PERFIX})
@@ -165,6 +166,7 @@ def test_one_that_runs_still_says_so(results):
 # ------------------------------------------------------------------ rows that are left out
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["fedavg", "FEDAVG"])
 def test_what_is_left_out_is_as_if_it_had_never_been_there(results, name):
     recorded(results, "all", ALL)

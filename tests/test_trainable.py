@@ -75,6 +75,7 @@ def test_whatever_a_method_raises_is_a_failed_trial_in_one_line(
     assert result["own_fault"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("hook", "raised"),
     [

@@ -327,6 +327,7 @@ def test_the_files_of_wraps_are_known_to_the_program(mine, clip):
 # a stranger's wrap
 
 
+@pytest.mark.thorough
 def test_a_strangers_wrap_on_a_strangers_method_keeps_the_contract(mine, clip):
     reference = f"{mine}+{clip}"
     for case in contract_of(find_method(reference), short_name(reference)):
@@ -377,6 +378,7 @@ def test_methods_lists_the_wraps(called):
     assert "float16" in out
 
 
+@pytest.mark.thorough
 def test_check_takes_a_wrapped_method(called, clip):
     code, out, _ = called("check", f"fedavg+{clip}", "--json")
     assert code == 0, out
