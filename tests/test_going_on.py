@@ -82,6 +82,7 @@ ABOUT = {
     "deterministic",
     "help",
     "debug",
+    "wrap",  # part of the methods' names; test_wrap.py sees that another one is refused
 }
 """Neither; ``--deterministic`` cannot be taken back."""
 
