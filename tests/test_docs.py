@@ -201,7 +201,7 @@ def test_every_method_file_in_the_docs_is_searched_as_its_page_says(block, besid
 
 
 def test_the_head_of_the_method_in_the_how_to_stays(beside, run_trial):
-    block = next(block for block in METHODS if block.page.stem == "add-a-method")
+    (block,) = [block for block in METHODS if block.title == "proximalhead.py"]
     trial = run_trial(make_method(reference_of(block, beside(block.page)), {})).trial
     assert set(trial.personal[0]) == {"head.weight", "head.bias"}
     assert not set(trial.server) & set(trial.personal[0])
@@ -209,7 +209,7 @@ def test_the_head_of_the_method_in_the_how_to_stays(beside, run_trial):
 
 def test_the_proximal_term_in_the_how_to_pulls(beside, run_trial):
     """A heavy μ keeps the server near its first state."""
-    block = next(block for block in METHODS if block.page.stem == "add-a-method")
+    (block,) = [block for block in METHODS if block.title == "proximalhead.py"]
     reference = reference_of(block, beside(block.page))
 
     def moved(mu: float) -> float:

@@ -46,6 +46,7 @@ DECIDING = {
     "methods": ["--methods", "fedavg,fedrep"],
     "method": ["fedrep"],
     "knobs": ["--set", "lr=0.1"],
+    "wrap": ["--wrap", "float16"],
     "scenario": ["--scenario", "fedperfix-cifar100"],
     "overrides": ["-o", "protocol.rounds=5"],
     "trials": ["--trials", "9"],
@@ -82,7 +83,6 @@ ABOUT = {
     "deterministic",
     "help",
     "debug",
-    "wrap",  # part of the methods' names; test_wrap.py sees that another one is refused
 }
 """Neither; ``--deterministic`` cannot be taken back."""
 
@@ -205,7 +205,12 @@ def test_what_decides_is_refused_if_it_is_another(call, capsys, command, name, a
     assert call(command, *first, *words, *again) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    others = {"scenario": "cifar100", "device": "no GPU", "start_from": "no file no.db"}
+    others = {
+        "scenario": "cifar100",
+        "device": "no GPU",
+        "start_from": "no file no.db",
+        "wrap": "which is not wrapped as --wrap says",
+    }
     wanted = others.get(name, "began with other settings")
     assert wanted in told
     assert Path("results", NAME, "comparison.json").read_bytes() == before
