@@ -6,6 +6,7 @@ import pytest
 
 from pfltune.federation.fingerprint import fingerprint
 from pfltune.federation.searched_settings import NAMES
+from pfltune.optimizers import Optimizer, Schedule
 
 
 def with_protocol(ground, **changes):
@@ -39,9 +40,15 @@ def test_where_weights_were_read_from_does_not(federation):
     assert fingerprint(replace(federation, backbone=elsewhere)) == fingerprint(federation)
 
 
+VARIED = {
+    **{name: (1, 2) for name in ("sampled_clients", "local_epochs", "batch_size")},
+    "optimizer": (Optimizer(), Optimizer(momentum=0.9)),
+    "schedule": (Schedule(), Schedule(kind="cosine")),
+}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_search_may_vary_does_not_since_each_trial_has_its_own(name, federation):
     """It stands in the key of a trial beside its knobs, see test_trial_spec.py."""
-    assert fingerprint(with_protocol(federation, **{name: 1})) == fingerprint(
-        with_protocol(federation, **{name: 2})
-    )
+    one, other = (with_protocol(federation, **{name: value}) for value in VARIED[name])
+    assert fingerprint(one) == fingerprint(other)
