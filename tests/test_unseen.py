@@ -11,7 +11,6 @@ from pfltune.federation.trial import FederatedTrial
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedbabu import FedBABU
 from pfltune.methods.fedper import FedPer
-from pfltune.registry import available_methods, make_method
 from pfltune.scenario import load_scenario
 from pfltune.storage import Folder
 
@@ -99,24 +98,6 @@ def test_a_resumed_trial_meets_them_as_it_would_have(
     fresh = FederatedTrial(method, ground, seed=0)
     Checkpoints(Folder(tmp_path)).load(fresh)
     assert reproducible(fresh.step().metrics) == reproducible(straight.metrics)
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("name", sorted(available_methods()))
-def test_meeting_them_changes_neither_server_nor_clients(name, ground, make_federation, state_of):
-    """The rounds themselves are those of a federation in which they are only never sampled."""
-
-    class Blind(FederatedTrial):
-        def _meet_unseen(self):
-            return {}
-
-    method = make_method(name, {})
-    states = []
-    for kind in (FederatedTrial, Blind):
-        trial = kind(method, ground, seed=0)
-        list(trial.run())
-        states.append(state_of(trial))
-    assert all(torch.equal(tensor, states[1][n]) for n, tensor in states[0].items())
 
 
 def test_more_rounds_of_personalisation_train_longer(ground):
