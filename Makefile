@@ -24,10 +24,10 @@ compare: $(READY) ## compare FedPerfix with its baselines on real images (under 
 	@$(BIN)/pfltune compare
 
 test: debian test-unit ## run every test
-	$(BIN)/python -m pytest -q -m 'thorough or slow' -n 3 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -m 'thorough or slow' -n 3 --dist loadgroup --no-loadscope-reorder
 
 test-unit: $(READY) ## run the quick tests, on two cores
-	$(BIN)/python -m pytest -q -m 'not slow and not thorough' -n 2 --dist loadscope
+	$(BIN)/python -m pytest -q -m 'not slow and not thorough' -n 2 --dist loadgroup
 
 debian: ## Chromium, LaTeX and PostgreSQL for tests that are skipped without them
 	@{ command -v chromedriver && command -v pdflatex && ls /usr/lib/postgresql/*/bin/initdb; } > /dev/null 2>&1 || \

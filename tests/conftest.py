@@ -38,12 +38,17 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Files that start whole commands come first, so that no worker begins one at the very end.
 
     Such a test has time enough on a machine that does much else: it may run several commands, each
-    of which has a generous end of its own.
+    of which has a generous end of its own. The tests of a file run in one process, unless they say
+    that smaller groups may part.
     """
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     slow = [item for item in items if item.get_closest_marker("slow")]
     for item in slow:
         item.add_marker(pytest.mark.timeout(SLOW_S))

@@ -39,7 +39,9 @@ def cases():
     for name, cls in available_methods().items():
         for case in contract_of(cls, name):
             slow = [pytest.mark.thorough] if is_slow(case) else []
-            yield pytest.param(case, id=str(case), marks=slow)
+            # Checks of one method share what they recorded, so they stay in one process.
+            marks = [pytest.mark.xdist_group(f"contract of {name}"), *slow]
+            yield pytest.param(case, id=str(case), marks=marks)
 
 
 def is_slow(case):
