@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -448,10 +448,23 @@ class Clock:
         return self.now
 
 
-def test_closing_does_not_give_up_while_something_is_written(store, undisturbed, monkeypatch):
-    """Every fifth write takes most of the patience and fails; together they take it many times."""
-    clock, patience, writes = Clock(), 100.0, count(1)
+@pytest.mark.parametrize("at_once", [1, 2, 9])
+@pytest.mark.parametrize("first", range(5))
+def test_closing_does_not_give_up_while_something_is_written(
+    store, undisturbed, monkeypatch, at_once, first
+):
+    """Every fifth write takes most of the patience and fails; together they take it many times.
+
+    The writer is told so many events each time it looks, so that no thread's luck decides.
+    """
+    clock, patience, writes, ready = Clock(), 100.0, count(first), threading.Event()
     monkeypatch.setattr(mirror_module, "time", clock)
+    untold = iter([*EVENTS, MethodEnded("fedavg", BEST)])
+
+    def tell_more():
+        ready.wait(PATIENCE)
+        for event in islice(untold, at_once):
+            mirror.put(event)
 
     def fault(number, name, done):
         reads = ("get_experiment_by_name", "search_runs")
@@ -460,10 +473,8 @@ def test_closing_does_not_give_up_while_something_is_written(store, undisturbed,
             raise OSError("now and then")
 
     began, store.client = clock.now, Faulty(store.client, fault)
-    mirror = mirror_in(store)
-    for event in EVENTS:
-        mirror.put(event)
-    mirror.put(MethodEnded("fedavg", BEST))
+    mirror = mirror_in(store, settle=tell_more)
+    ready.set()
     mirror.close(patience)
     assert clock.now - began > patience
     assert content(store) == undisturbed

@@ -202,14 +202,14 @@ class Mirror:
 
     def _write_trial(self, trial: _Trial) -> None:
         name = trial.started.trial
-        is_news = trial.ended is not None or trial.is_fresh
         rungs = self._rungs if trial.started.stage == "search" else ()
         self._runs.drop_other(trial.started, trial.ended)
         if self._runs.is_whole(name):
             if trial.ended:  # else its end may be another, and its rounds are wanted
                 trial.rounds.clear()
         else:
-            self._runs.start(trial.started)
+            if self._runs.start(trial.started):
+                self._progressed()
             while trial.rounds:
                 count, metrics = _batch(trial.rounds, rungs)
                 self._runs.log(name, metrics)
@@ -218,14 +218,14 @@ class Mirror:
                 self._progressed()
             if trial.ended:
                 self._runs.end(trial.ended)
+                self._progressed()
         if trial.best and not self._runs.is_whole(trial.started.method):
             self._runs.log(trial.started.method, trial.best)
         trial.written_at = time.monotonic()
-        if is_news:
-            self._progressed()
         if trial.ended:
             del self._trials[name]
             self._over.add(name)
+            self._progressed()
 
     def _progressed(self) -> None:
         """Something need not be written again."""

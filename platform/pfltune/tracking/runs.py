@@ -142,14 +142,15 @@ class Runs:
         if not is_same or not is_same_end:
             self._drop(name)
 
-    def start(self, event: TrialStarted) -> None:
-        """Open the run of a trial below its method's."""
+    def start(self, event: TrialStarted) -> bool:
+        """Open the run of a trial below its method's; whether it was not open."""
         if self._is_ready(event.trial):
-            return
+            return False
         tags = {**_place(event), PARENT_TAG: self._ids[event.method]}
         run = self._run(event.trial, tags, event.time)
         self._log(run, params=_params(_asked(event)))
         self._ready.add(event.trial)
+        return True
 
     def log(self, name: str, metrics: Sequence[Metric]) -> None:
         """Write points of an open trial or method, those that are not there yet."""
