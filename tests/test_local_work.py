@@ -1,5 +1,7 @@
 """What a method can ask of a client and of the server: data of a step, counts, outputs, draws."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -144,6 +146,10 @@ def test_the_server_is_told_round_and_clients():
 
     ended(Asks())
     assert told == [(1, 4), (2, 4)]
+    told.clear()
+    apart = replace(tiny_federation(rounds=1), unseen=frozenset({3}))
+    FederatedTrial(Asks(), apart, 0).step()
+    assert told == [(1, 3)], "who never trains is none of the N that SCAFFOLD and FedDyn divide by"
 
 
 def test_the_backbone_of_these_tests_has_a_linear_head():

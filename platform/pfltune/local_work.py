@@ -170,7 +170,7 @@ class ServerWork(Protocol):
 
     Attributes:
         round: number of the round, counted from 1.
-        clients: number of clients N of the federation.
+        clients: number of clients N that train in the rounds; the yet unseen are none of them.
     """
 
     @property

@@ -152,7 +152,7 @@ class FederatedTrial:
         channel = self._crew.channel(self.totals, self.roles.personal)
         updates = self._updates(clients, channel, health, told, evaluation)
         with noted(f"aggregation, round {self.round}"):
-            server_work = ServerRound(self.seed, self.round, len(self.personal))
+            server_work = ServerRound(self.seed, self.round, len(self.federation.seen))
             self.server = self.method.aggregate(self.server, updates, server_work)
         for _ in updates:  # a method may ignore uploads; the clients train all the same
             pass

@@ -221,7 +221,7 @@ class ServerRound:
     Attributes:
         seed: of the trial.
         round: counted from 1.
-        clients: of the federation.
+        clients: that train in the rounds.
     """
 
     seed: int
