@@ -24,7 +24,7 @@ from pfltune.method import (
 
 OWN, BASE, LAYER, MOMENTUM = "hypernetwork.", "base.", "layer.", "momentum."
 MOST = 2**28
-"""Numbers in the last layer; with its gradient and its momentum that is 3.2 GB in float32."""
+"""Numbers in the last layer; a step of the server holds some six of it, 6 GB in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Generated(Method):
     def aggregate(self, server: Tensors, uploads: Iterable[Update], work: ServerWork) -> Tensors:
         """One step of the network by the chain rule; the mean change on what is not generated."""
         common, network = _common(server), found_under(OWN, server)
-        leaves = {name: t.detach().clone().requires_grad_() for name, t in network.items()}
+        leaves = {name: t.detach().requires_grad_() for name, t in network.items()}
         weights: list[float] = []
         unchanged = {name: torch.zeros_like(t) for name, t in common.items()}
         mean = weighted_mean(_learned_from(uploads, leaves, weights), otherwise=unchanged)

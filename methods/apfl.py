@@ -57,7 +57,7 @@ class APFL(Method):
         return {ALPHA: alpha, **{OWN + n: t for n, t in floats.items()}}
 
     def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
-        """The mixed model v̄ predicts; v itself if it has been mixed already."""
+        """The mixed model v̄ predicts; with ``mixing=round`` v, the start model before training."""
         if self.mixing == "round":
             return {n: personal.get(OWN + n, w) for n, w in down.items()}
         return {n: self._mixed(w, personal, n) for n, w in down.items()}

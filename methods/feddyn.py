@@ -76,6 +76,8 @@ class FedDyn(Method):
     def aggregate(self, server: Tensors, uploads: Iterable[Update], work: ServerWork) -> Tensors:
         """h, and the mean of the models less h/α."""
         mean, count = mean_and_count(uploads, otherwise=not_under(SLOPE, server))
+        if not count:
+            return server
         share = count / work.clients
         h = {
             name: before - self.alpha * share * (mean[name] - server[name])

@@ -89,6 +89,7 @@ class FedPAC(Method):
         own = centroids_of(before, counts)
         trained = work.fit(start, self.phases(), self.objective, _targets(down, own))
         after = centroids_of(work.outputs(trained), counts)
+        after = torch.where((counts > 0).unsqueeze(1), after, down[f"{TOLD}centroids"])
         told = {"centroids": after, "counts": counts.int(), **_statistics(before, own, counts)}
         head = {name: trained[name] for name in found_under(HEAD, down)}
         body = {name: value for name, value in trained.items() if name not in head}
@@ -114,6 +115,8 @@ class FedPAC(Method):
                 yield replace(update, upload=not_under(TOLD, update.upload))
 
         new = {**server, **weighted_mean(passing(), otherwise=server)}
+        if not told:
+            return server
         known = (server[f"{TOLD}centroids"], server[f"{TOLD}counts"])
         centroids, counts = merged([(t["centroids"], t["counts"]) for t in told], *known)
         new |= put_under(TOLD, {"centroids": centroids, "counts": counts})
@@ -129,8 +132,9 @@ def combinations(h: list[Tensor], v: list[Tensor]) -> Tensor:
     Weights below a thousandth become zero, as in the public code.
     """
     means, variances = torch.stack(h).flatten(1).double(), torch.stack(v).double()
-    apart = means.unsqueeze(1) - means
-    alpha = simplex_minimum(apart @ apart.mT + variances.diag())
+    # One client at a time: all differences together are heads squared times the size of one.
+    spreads = torch.stack([(apart := own - means) @ apart.mT for own in means])
+    alpha = simplex_minimum(spreads + variances.diag())
     kept = torch.where(alpha > SMALLEST, alpha, 0.0)
     return kept / kept.sum(dim=1, keepdim=True)
 
@@ -154,4 +158,4 @@ def _statistics(said: Outputs, centroids: Tensor, counts: Tensor) -> Tensors:
     samples = counts.sum()
     h = centroids * (counts / samples).unsqueeze(1)
     spread = said.features.square().sum(dim=1).mean() - h.square().sum()
-    return {"h": h, "v": spread / samples}
+    return {"h": h, "v": spread.clamp_min(0) / samples}  # rounding may leave less, of one image

@@ -60,12 +60,20 @@ class FedProto(Method):
         return {PROTOTYPES + name: torch.zeros_like(head), COUNTS + name: counts}
 
     def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
-        """A head c·f − ‖c‖²/2, which is largest for the class whose prototype c is nearest to f."""
+        """A head c·f − ‖c‖²/2, which is largest for the class whose prototype c is nearest to f.
+
+        Less what it says to all classes alike, the head of their mean: half precision would round
+        the differences away beside it.
+        """
         prototypes, counts, name = _told(down)
         if self.predict == "head":
             return personal
-        bias = torch.where(counts > 0, -prototypes.square().sum(dim=1) / 2, NEVER)
-        nearest = {name: prototypes, name.removesuffix("weight") + "bias": bias}
+        known = (counts > 0).to(prototypes)
+        middle = (known @ prototypes) / known.sum().clamp_min(1)
+        apart = prototypes - middle
+        half = (apart * (prototypes + middle)).sum(dim=1) / 2
+        bias = torch.where(counts > 0, -half, NEVER)
+        nearest = {name: apart, name.removesuffix("weight") + "bias": bias}
         told = counts.any()
         return personal | {n: torch.where(told, t, personal[n]) for n, t in nearest.items()}
 
@@ -79,6 +87,7 @@ class FedProto(Method):
         context = {"prototypes": prototypes, "known": (counts > 0).to(prototypes)}
         trained = work.fit(personal, self.phases(), self.objective, context)
         own = centroids_of(work.outputs(trained), work.class_counts)
+        own = torch.where((work.class_counts > 0).unsqueeze(1), own, prototypes)
         upload = {PROTOTYPES + name: own, COUNTS + name: work.class_counts.int()}
         return Update(upload, trained, work.samples)
 
@@ -92,6 +101,8 @@ class FedProto(Method):
     def aggregate(self, server: Tensors, uploads: Iterable[Update], work: ServerWork) -> Tensors:
         """The mean prototype of each class; a class that nobody had keeps the one it has."""
         told = [_told(update.upload)[:2] for update in uploads]
+        if not told:
+            return server
         prototypes, counts, name = _told(server)
         prototypes, counts = merged(told, prototypes, counts)
         return {PROTOTYPES + name: prototypes, COUNTS + name: counts}

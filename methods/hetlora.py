@@ -17,6 +17,7 @@ from pfltune.method import (
     Tensors,
     Update,
     brought_over,
+    not_under,
     weighted_mean,
 )
 
@@ -57,7 +58,7 @@ class HetLoRA(LoRA):
 
     def download(self, server: Tensors, client: int) -> Tensors:
         """Adapters of the client's rank, and the head if it is shared."""
-        return _truncated(_without_ranks(server), int(server[RANKS][client]))
+        return _truncated(not_under(RANKS, server), int(server[RANKS][client]))
 
     def train(self, work: LocalWork, down: Tensors, personal: Tensors) -> Update:
         """The phases at the client's rank, and what is left of that rank afterwards."""
@@ -94,15 +95,11 @@ class HetLoRA(LoRA):
                 [norm] = brought_over([torch.stack(products).sum().sqrt()])
                 yield replace(update, upload=_padded(update.upload, self.rank), weight=norm)
 
-        return {**weighted_mean(weighed(), otherwise=_without_ranks(server)), RANKS: ranks}
+        return {**weighted_mean(weighed(), otherwise=not_under(RANKS, server)), RANKS: ranks}
 
     @property
     def _smallest(self) -> int:
         return max(1, round(self.least * self.rank))
-
-
-def _without_ranks(server: Tensors) -> Tensors:
-    return {name: value for name, value in server.items() if name != RANKS}
 
 
 def _rank(tensors: Tensors) -> int:

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from pfltune import parts
-from pfltune.knobs import knob
-from pfltune.method import Method
+from ._frozen import FrozenBackbone
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearProbe(Method):
+class LinearProbe(FrozenBackbone):
     """Linear probe, the head-tuning of Legate et al. (NeurIPS 2023, arXiv 2306.03937).
 
     The backbone stays as it was pretrained, and the head trains alone. By default the head is
@@ -21,14 +19,7 @@ class LinearProbe(Method):
     """
 
     title = "Linear probe"
-    family = "parameter-efficient"
 
-    head: str = knob("shared", choices=("shared", "personal"), doc="whether the head travels")
-
-    def graft(self, model: nn.Module) -> None:
-        """Freeze everything but the head."""
-        parts.freeze(model, but=parts.head(model))
-
-    def personal_part(self, model: nn.Module) -> Iterable[str]:
-        """The head, or nothing."""
-        return parts.head(model) if self.head == "personal" else ()
+    def _tuned(self, model: nn.Module) -> Iterable[str]:
+        """Nothing else."""
+        return ()

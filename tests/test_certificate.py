@@ -11,10 +11,12 @@ from trained import compare_small
 import pfltune
 from pfltune.audit.certificate import canonical, read_certificate
 from pfltune.audit.draw import drawn
+from pfltune.audit.issue import _without_folder
 from pfltune.audit.table import table_of
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.record import Change
+from pfltune.registry import short_name
 from pfltune.report.results import read_results
 from pfltune.seal import digest
 from pfltune.tracking.journal import JOURNAL
@@ -468,3 +470,8 @@ def test_the_command_line_says_it_line_by_line_and_by_its_exit_code(
     code, _, err = called("verify", str(tmp_path / "none.json"))
     assert code == 2
     assert err.count("\n") == 1
+
+
+def test_a_file_whose_name_has_a_plus_keeps_its_method_without_its_folder():
+    assert short_name(_without_folder("/x/fed+avg.py:Mine")) == short_name("/x/fed+avg.py:Mine")
+    assert _without_folder("/x/y.py:Mine") == "y.py:Mine"

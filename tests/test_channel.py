@@ -135,6 +135,15 @@ def test_error_feedback_loses_nothing(drawn):
     assert torch.equal(TopK(share=share).receive(wire, reference)["w"], before + sent)
 
 
+def test_what_is_left_of_a_tensor_that_is_not_sent_waits_and_of_another_shape_is_given_up():
+    left = {"away": torch.ones(3), "w": torch.ones(3, 4)}
+    payload, reference = {"w": torch.arange(8.0).view(2, 4)}, {"w": torch.zeros(2, 4)}
+    wire, kept = TopK(share=0.25).send(payload, reference, left, RNG)
+    assert torch.equal(kept["away"], left["away"])
+    assert wire["w"].tolist() == [6.0, 7.0]
+    assert kept["w"].shape == (2, 4)
+
+
 @given(st.lists(several, min_size=1, max_size=6), st.floats(0.05, 1.0))
 def test_what_has_arrived_and_what_is_left_are_all_changes(rounds, share):
     """Over many rounds, whatever the server sends between them."""

@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from byhand import HEAD, assert_same, flat, gradients, well_conditioned
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,13 +20,14 @@ from torch.func import functional_call
 
 from pfltune.errors import UserError
 from pfltune.federation.trial import FederatedTrial
-from pfltune.method import Phase
-from pfltune.methods._centroids import merged
+from pfltune.method import Outputs, Phase
+from pfltune.methods._centroids import centroids_of, merged
 from pfltune.methods._simplex import simplex_minimum
 from pfltune.methods.fedala import FedALA
 from pfltune.methods.fedamp import FedAMP
 from pfltune.methods.fedavg import FedAvg
-from pfltune.methods.fedpac import FedPAC
+from pfltune.methods.fedpac import FedPAC, _statistics
+from pfltune.methods.fedpac import combinations as head_weights
 from pfltune.methods.fedproto import FedProto
 from pfltune.methods.fedrod import FedRoD
 from pfltune.methods.moon import MOON
@@ -188,9 +190,11 @@ class Prototypes:
     def predict(self, number, c, server, own):
         if self.predicts == "head":
             return own
+        """The nearest prototype c: 2·⟨c − m, f⟩ − ‖c‖² + ‖m‖² is largest, m the mean of all c."""
         prototypes = server[self.NAMES[0]]
-        norms = torch.stack([sum(x * x for x in row) for row in prototypes])
-        return {**own, WEIGHT: prototypes, BIAS: -norms / 2}
+        middle = sum(prototypes) / len(prototypes)
+        norms = torch.stack([sum(x * x for x in row) for row in (*prototypes, middle)])
+        return {**own, WEIGHT: prototypes - middle, BIAS: (norms[-1] - norms[:-1]) / 2}
 
 
 @pytest.mark.parametrize("predicts", ["prototypes", "head"])
@@ -226,6 +230,29 @@ def test_fedproto_predicts_with_its_head_before_there_are_prototypes():
     down = {f"prototypes.{WEIGHT}": torch.zeros(4, 6), f"counts.{WEIGHT}": torch.zeros(4).int()}
     personal = {WEIGHT: torch.ones(4, 6), BIAS: torch.ones(4)}
     assert_same(FedProto().assemble(down, personal), personal, atol=0)
+
+
+def test_fedproto_tells_near_prototypes_apart_in_half_precision():
+    """Features far from zero: beside them the differences would be rounded away."""
+    rng = torch.Generator().manual_seed(1)
+    far, apart = 30 * torch.ones(6), torch.randn(4, 6, generator=rng)
+    down = {f"prototypes.{WEIGHT}": far + apart, f"counts.{WEIGHT}": torch.ones(4).int()}
+    head = FedProto().assemble(down, {WEIGHT: torch.zeros(4, 6), BIAS: torch.zeros(4)})
+    narrow = {name: tensor.bfloat16() for name, tensor in head.items()}
+    said = F.linear((far + apart).bfloat16(), narrow[WEIGHT], narrow[BIAS])
+    assert said.argmax(dim=1).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("rounding", [1.0, 1.0001])
+def test_fedpac_gives_a_client_of_one_image_its_own_head(rounding):
+    """Of one image ‖z‖² − ‖h‖² is rounding alone, on either side of zero."""
+    said = Outputs(torch.zeros(1, 2), torch.tensor([[0.1, 0.7, 1.3]]), torch.tensor([1]))
+    counts = torch.tensor([0, 1])
+    spread = _statistics(said, rounding * centroids_of(said, counts), counts)["v"]
+    assert spread >= 0
+    means = [torch.zeros(2, 3), torch.full((2, 3), 5.0)]
+    weights = head_weights(means, [spread, spread])
+    torch.testing.assert_close(weights, torch.eye(2, dtype=weights.dtype))
 
 
 def test_a_class_that_nobody_has_keeps_its_centroid():

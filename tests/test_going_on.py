@@ -477,3 +477,14 @@ def test_the_knobs_of_a_grid_may_be_named_in_another_order(call):
     again = call("grid", "fedrep", *two[2:], *two[:2], "--name", NAME)
     assert recorded(again) == recorded(first)
     assert again.cells == first.cells
+
+
+def test_an_extension_that_adds_nothing_forgets_no_file(call):
+    """Of a method's wraps and of what is plugged into the scenario."""
+    record = read_record(begin(call, "compare").folder)
+    files = {"fedavg": "1", "fedavg, wrap half": "2", "partition rare": "3"}
+    record = record.model_copy(
+        update={"program": record.program.model_copy(update={"files": files})}
+    )
+    again = record.extended(record, accept_new_code=False)
+    assert again.program.files == files

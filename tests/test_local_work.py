@@ -12,7 +12,7 @@ from pfltune.errors import UserError
 from pfltune.federation.compute import Compute
 from pfltune.federation.trial import FederatedTrial
 from pfltune.federation.work import ServerRound
-from pfltune.method import Method, Update
+from pfltune.method import Method, Update, gradient
 from pfltune.testing.federations import tiny_federation
 
 FEATURES = 16
@@ -154,3 +154,35 @@ def test_the_server_is_told_round_and_clients():
 
 def test_the_backbone_of_these_tests_has_a_linear_head():
     assert isinstance(tiny_federation().build_backbone(0).head, nn.Linear)
+
+
+class OwnLoop(Method):
+    """Steps of its own on the mean of the batch."""
+
+    def train(self, work, down, personal):
+        model = down
+        for loss in work.batches():
+            batch = loss.batch()
+
+            def value(tensors, batch=batch):
+                said = batch.outputs(tensors)
+                each = F.cross_entropy(said.logits, said.labels, reduction="none")
+                return batch.mean(each)
+
+            slope = gradient(value, model)
+            batch.mean(torch.ones(len(batch.labels)))  # asked for again: no second step
+            model = {name: t - 0.1 * slope[name] for name, t in model.items()}
+        STEPS.append(work.steps)
+        return Update(model, {}, work.samples)
+
+
+STEPS: list = []
+
+
+def test_a_loop_of_its_own_over_batches_counts_its_steps_and_has_a_loss():
+    STEPS.clear()
+    trial = FederatedTrial(OwnLoop(), tiny_federation(rounds=1, sampled_clients=4), 0)
+    report = trial.step()
+    assert [-(-len(c.train) // 8) for c in trial.federation.clients] == STEPS
+    assert report.metrics["train/total_steps"] == sum(STEPS)
+    assert report.metrics["train/loss"] > 0

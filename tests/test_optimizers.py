@@ -120,3 +120,13 @@ def test_schedules_are_factors_of_the_round():
 def test_what_does_not_fit_together_is_refused(wrong, words):
     with pytest.raises(ValidationError, match=words):
         Optimizer(**wrong)
+
+
+def test_adaptation_and_personalisation_begin_anew_at_the_whole_rate():
+    trial = FederatedTrial(Method(), tiny_federation(rounds=4), 0)
+    factors = {
+        purpose: trial._crew.work(0, purpose, 4).factor(Schedule(kind="cosine"))
+        for purpose in ("training", "adaptation", "personalisation/0")
+    }
+    assert factors.pop("training") < 0.2
+    assert set(factors.values()) == {1.0}

@@ -202,6 +202,22 @@ def test_of_one_method_and_with_a_start_point():
     assert space.start[0] == start
 
 
+def test_what_needs_plain_sgd_is_not_searched_over_other_optimizers():
+    """Else every trial with a momentum would fail, and the search would learn from that."""
+    name = f"{OPTIMIZER}.momentum"
+    methods = ["fedavg", "scaffold"]
+
+    def planned(search):
+        options = space_options({"search": [search], "space": None, "start": ()}, methods)
+        return plan_on(methods, Budget(trials=4), small(), {}, options)
+
+    with pytest.raises(UserError, match=f"scaffold reads gradients .* fedavg.{name}=…"):
+        planned(f"{name}=0,0.9")
+    _, spaces, _ = planned(f"fedavg.{name}=0,0.9")
+    assert name in spaces["fedavg"].searched
+    assert name not in spaces["scaffold"].searched
+
+
 # ------------------------------------------------------------------ grids, overrides
 
 

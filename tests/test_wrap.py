@@ -205,7 +205,7 @@ def test_a_wrap_that_is_not_what_its_author_thinks_is_refused(code, told, tmp_pa
 def test_a_knob_of_the_method_is_not_covered_by_one_of_a_wrap(tmp_path):
     code = METHOD.replace("slowness", "topk_share")
     (tmp_path / "mine.py").write_text(code)
-    assert "a knob topk_share of its own" in refused(
+    assert "topk_share, a knob of a wrap, is there already" in refused(
         find_method, f"{tmp_path / 'mine.py'}:Mine+topk"
     )
 
@@ -317,6 +317,13 @@ def test_the_code_of_a_wrap_is_part_of_the_methods(clip, tmp_path):
     assert method_digest(f"fedavg+{clip}") != before
     (tmp_path / "clip.py").write_text(ADDS)
     assert method_digest(f"fedavg+{clip}") == before
+
+
+def test_classes_of_one_file_that_differ_in_case_alone_are_not_one_wrap(tmp_path):
+    head = "@dataclass(frozen=True, kw_only=True)"
+    (tmp_path / "both.py").write_text(f"{ADDS}\n\n{head}\nclass CLIP(Clip):\n    pass\n")
+    one, other = (f"fedavg+{tmp_path / 'both.py'}:{name}" for name in ("Clip", "CLIP"))
+    assert method_digest(one) != method_digest(other)
 
 
 def test_the_files_of_wraps_are_known_to_the_program(mine, clip):

@@ -348,6 +348,9 @@ def _part_of(now: Record, before: Record) -> Record:
 
     program = now.program
     source = {name: d for name, d in program.source.items() if name in {*names, ENGINE}}
+    gone = {short_name(method) for method in now.methods} - names
+    # A method's wraps stand below its name; what belongs to none is the scenario's.
+    files = {n: d for n, d in program.files.items() if n.partition(", wrap ")[0] not in gone}
     update = {
         "command": before.command,
         "methods": tuple(method for method in now.methods if short_name(method) in names),
@@ -357,6 +360,6 @@ def _part_of(now: Record, before: Record) -> Record:
         "spaces": kept(now.spaces),
         "limits": kept(now.limits),
         "defaults": kept(now.defaults),
-        "program": program.model_copy(update={"source": source, "files": kept(program.files)}),
+        "program": program.model_copy(update={"source": source, "files": files}),
     }
     return now.model_copy(update=update)

@@ -23,7 +23,8 @@ def code_digest(cls: type) -> str:
 
     Libraries are left out.
     """
-    return digest({"class": cls.__qualname__.encode(), **_sources(cls)})
+    names = [cls.__qualname__, *(wrap.cls.__qualname__ for wrap in made_of(cls).wraps)]
+    return digest({"class": "+".join(names).encode(), **_sources(cls)})
 
 
 def digest(contents: Mapping[str, bytes]) -> str:

@@ -54,9 +54,12 @@ def wrapped(method: type[Method], wraps: tuple[Named, ...]) -> type[Method]:
     names = [wrap.short for wrap in wraps]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{method.__name__} is wrapped twice in {', '.join(twice)}")
-    known = {field.name for field in dataclasses.fields(method)}
-    if taken := sorted(known & {knob for wrap in wraps for knob in wrap.knobs}):
-        raise UserError(f"{method.__name__} has a knob {taken[0]} of its own, as its wrap has")
+    added = [knob for wrap in wraps for knob in wrap.knobs]
+    if taken := sorted(k for k in added if hasattr(method, k) or added.count(k) > 1):
+        raise UserError(
+            f"{method.__name__} cannot be wrapped in {', '.join(names)}: {taken[0]}, a knob of a "
+            "wrap, is there already; give the wrap or its knob another name"
+        )
 
     def of_instance(self: Method) -> tuple[Wrap, ...]:
         own = method.wraps(self)

@@ -14,7 +14,7 @@ from pfltune.report.results import ComparisonResult, ToldTrial
 from pfltune.text import plain
 from pfltune.trials.spec import complete_knobs
 from pfltune.trials.stored import StoredRound
-from pfltune.variants import parsed
+from pfltune.variants import WRAPPED, parsed
 
 CERTIFICATE = "certificate.json"
 """Its name in the folder of its comparison."""
@@ -64,7 +64,11 @@ def _without_folder(method: str) -> str:
 
 def _file_alone(reference: str) -> str:
     path = file_of(reference)
-    return reference if path is None else f"{path.name}:{reference.rpartition(':')[2]}"
+    if path is None:
+        return reference
+    # A name with + alone would be read as a method and its wrap.
+    here = "./" if WRAPPED in path.name else ""
+    return f"{here}{path.name}:{reference.rpartition(':')[2]}"
 
 
 def _certified(record: Record, trial: ToldTrial) -> CertifiedTrial:

@@ -1,5 +1,6 @@
 """Local optimizers at work: the steps of one phase, of one client or of several at once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -7,9 +8,11 @@ from torch import Tensor
 
 from pfltune.federation.federation import Rounds
 from pfltune.method import Phase
-from pfltune.optimizers import Optimizer
+from pfltune.optimizers import Optimizer, Schedule
 
 Gradients = tuple[Tensor, ...]
+Factor = Callable[[Schedule], float]
+"""What a schedule multiplies rates by in a round."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,10 @@ class Descent:
     stateful: torch.optim.Optimizer | None
 
     @classmethod
-    def of(
-        cls, leaves: list[Tensor], phase: Phase, protocol: Rounds, round_number: int
-    ) -> "Descent":
-        """That of a phase in a round."""
-        schedule, optimizer = (
-            phase.schedule or protocol.schedule,
-            phase.optimizer or protocol.optimizer,
-        )
-        lr = phase.lr * schedule.in_round(round_number, protocol.rounds)
+    def of(cls, leaves: list[Tensor], phase: Phase, protocol: Rounds, factor: Factor) -> "Descent":
+        """That of a phase; the scenario says what it leaves open, ``factor`` what a schedule is."""
+        optimizer = phase.optimizer or protocol.optimizer
+        lr = phase.lr * factor(phase.schedule or protocol.schedule)
         decay = optimizer.weight_decay if phase.weight_decay is None else phase.weight_decay
         plain = optimizer.is_plain or not leaves
         return cls(leaves, lr, decay, None if plain else _torchs(leaves, optimizer, lr, decay))

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pfltune.data.images import Images
 from pfltune.federation.compute import Compute
-from pfltune.federation.descent import Descent
+from pfltune.federation.descent import Descent, Factor
 from pfltune.federation.federation import Rounds
 from pfltune.federation.functional import FunctionalModel
 from pfltune.federation.roles import Roles, is_frozen
@@ -59,7 +59,7 @@ class LocalTrainer:
         batches: Callable[[Phase], Iterator[tuple[Tensor, ...]]],
         objective: Objective,
         context: Tensors,
-        round_number: int,
+        factor: Factor,
         on_step: Callable[[Tensor], None],
     ) -> Tensors:
         """Descend from ``start`` through ``phases``; the arguments are left as they are.
@@ -70,7 +70,7 @@ class LocalTrainer:
             batches: yields the sample indices of each of a phase's steps, one tensor a batch.
             objective: what each step descends.
             context: handed to the objective.
-            round_number: of the learning rate's schedule.
+            factor: what a schedule multiplies rates by.
             on_step: told the objective's value of each step, still on the device.
         """
         self.set_training(True)
@@ -78,7 +78,7 @@ class LocalTrainer:
         for phase in phases:
             moving = {n: tensors[n].requires_grad_() for n in self.moving(phase, tensors)}
             leaves = list(moving.values())
-            descent = self.descent(leaves, phase, round_number)
+            descent = self.descent(leaves, phase, factor)
             for chosen in batches(phase):
                 value = objective(self.loss_on(chosen, tensors), moving, context)
                 descent.step(torch.autograd.grad(value, leaves, materialize_grads=True))
@@ -87,9 +87,9 @@ class LocalTrainer:
                 tensor.requires_grad_(False)
         return tensors
 
-    def descent(self, leaves: list[Tensor], phase: Phase, round_number: int) -> Descent:
+    def descent(self, leaves: list[Tensor], phase: Phase, factor: Factor) -> Descent:
         """What moves ``leaves`` in a phase; the scenario says what the phase leaves open."""
-        return Descent.of(leaves, phase, self.protocol, round_number)
+        return Descent.of(leaves, phase, self.protocol, factor)
 
     def loss_on(self, batches: tuple[Tensor, ...], rest: Tensors) -> StepLoss:
         """The mean cross-entropy on ``batches``, read and augmented once, as a function of tensors.

@@ -50,7 +50,7 @@ def fit_together(fits: Sequence[Fit]) -> list[Tensors]:
         names = trainer.moving(phase, tensors)
         leaves = [tensors[name].requires_grad_() for name in names]
         objective = _objective_of(first, names)
-        descent = trainer.descent(leaves, phase, first.work.round)
+        descent = trainer.descent(leaves, phase, first.work.factor)
         for step in zip_longest(*(draw(phase) for draw in draws)):
             values = torch.vmap(objective)(tensors, context, _read(trainer, step, readers))
             grads = torch.autograd.grad(values.sum(), leaves, materialize_grads=True)

@@ -17,6 +17,7 @@ from pfltune.errors import noted
 from pfltune.federation.local import LocalTrainer
 from pfltune.federation.step_loss import StepLoss
 from pfltune.method import Batch, Loss, Objective, Outputs, Phase, Tensors
+from pfltune.optimizers import Schedule
 from pfltune.randomness import isolated, torch_rng
 
 Draw = Callable[[Phase], Iterator[tuple[Tensor, ...]]]
@@ -87,8 +88,13 @@ class ClientWork:
     @property
     def rate(self) -> float:
         """See :attr:`pfltune.method.LocalWork.rate`."""
-        protocol = self._trainer.protocol
-        return protocol.schedule.in_round(self.round, protocol.rounds)
+        return self.factor(self._trainer.protocol.schedule)
+
+    def factor(self, schedule: Schedule) -> float:
+        """What a schedule multiplies rates by; adaptation and personalisation begin anew, at 1."""
+        if self._purpose != "training":
+            return 1.0
+        return schedule.in_round(self.round, self._trainer.protocol.rounds)
 
     def fit(
         self,
@@ -186,7 +192,7 @@ class Fit:
         work = self.work
         todo = (self.start, self.phases, work.draw(), self.objective, self.context)
         with work.named(), work.isolated(), torch.enable_grad():
-            return self.trainer.fit(*todo, work.round, work.losses.append)
+            return self.trainer.fit(*todo, work.factor, work.losses.append)
 
 
 @dataclass(frozen=True)
@@ -204,14 +210,42 @@ class _Metered:
     before: int
 
     def __call__(self, tensors: Tensors, batch: int = 0) -> Tensor:
-        value = self.loss(tensors, batch)
+        return self.noted(self.loss(tensors, batch))
+
+    def batch(self, number: int = 0) -> Batch:
+        """The data itself, whose first mean is the step's too."""
+        return _MeteredBatch(self.loss.batch(number), self.noted)
+
+    def noted(self, value: Tensor) -> Tensor:
+        """The value; the first one is the step's."""
         if len(self.losses) == self.before:
             self.losses.append(value.detach())
         return value
 
-    def batch(self, number: int = 0) -> Batch:
-        """The data itself."""
-        return self.loss.batch(number)
+
+@dataclass(frozen=True)
+class _MeteredBatch:
+    """A step's batch, whose first mean is the step's loss.
+
+    Attributes:
+        of: the batch.
+        noted: told of means.
+    """
+
+    of: Batch
+    noted: Callable[[Tensor], Tensor]
+
+    @property
+    def labels(self) -> Tensor:
+        return self.of.labels
+
+    def outputs(self, tensors: Tensors) -> Outputs:
+        """See :meth:`pfltune.method.Batch.outputs`."""
+        return self.of.outputs(tensors)
+
+    def mean(self, per_image: Tensor) -> Tensor:
+        """See :meth:`pfltune.method.Batch.mean`."""
+        return self.noted(self.of.mean(per_image))
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ from typing import Any
 from pfltune.errors import UserError, unknown
 from pfltune.federation.searched_settings import (
     is_setting,
+    ruled,
     see_effect,
     setting_knobs,
     settings_in,
     without_settings,
 )
+from pfltune.federation.setup import check_optimizer
 from pfltune.knobs import Knob, Value, knobs_of, written
 from pfltune.method import Method
 from pfltune.record import Grid
@@ -184,6 +186,7 @@ def _points(
         point = dict(zip(over, values, strict=True))
         see_effect(plan.protocol, point)
         held = all_held(method, {**plan.fixed[method], **without_settings(point)})
+        check_optimizer(make_method(method, held), ruled(plan.protocol, point).optimizer)
         yield {**held, **settings_in(point)}
 
 

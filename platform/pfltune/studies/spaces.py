@@ -22,6 +22,9 @@ from pfltune.settings import read_yaml, validated
 from pfltune.space_file import Dimension, Point, SpaceFile, SpaceOptions
 from pfltune.variants import parsed
 
+OF_PLAIN_SGD = tuple(f"{SECTION}.optimizer.{name}" for name in ("kind", "momentum"))
+"""Settings of which plain SGD has one value."""
+
 BATCH_SIZE = f"{SECTION}.batch_size"
 
 
@@ -109,9 +112,25 @@ def asked_spaces(
         named = {e.knob: e for e in asked if _takes(method, e, held[method], settings)}
         over = [_over(method, each, settings) for each in named.values()]
         spaces[method] = space.over(over, settings).hold(held[method])
+        _see_plain(method, spaces[method])
     for each in asked:
         _see_searched(each, spaces)
     return _begun(spaces, options.start)
+
+
+def _see_plain(method: str, space: SearchSpace) -> None:
+    """See that the optimizer of a method is not searched that needs plain SGD.
+
+    Raises:
+        UserError: it is.
+    """
+    searched = [d.name for d in space.dimensions if d.name in OF_PLAIN_SGD]
+    if searched and find_method(method).needs_plain_sgd:
+        raise UserError(
+            f"{short_name(method)} reads gradients off the steps of plain SGD, so "
+            f"{searched[0]} cannot be searched for it; others search it by their names, as in "
+            f"fedavg.{searched[0]}=…"
+        )
 
 
 def lost_points(spaces: Mapping[str, SearchSpace], options: SpaceOptions) -> tuple[str, ...]:

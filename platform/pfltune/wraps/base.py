@@ -80,5 +80,6 @@ def check_wrap(cls: type[Wrap]) -> None:
                 f"{cls.__name__}: its knob {name} needs @dataclass(frozen=True, kw_only=True) "
                 "above the class, and an annotation"
             )
-    if not (cls.title.isprintable() and "+" not in cls.title):
+    title: object = cls.title
+    if not (isinstance(title, str) and title.isprintable() and "+" not in title):
         raise UserError(f"{cls.__name__}: its title {cls.title!r} must be printable, without a +")

@@ -36,14 +36,15 @@ class TopK(Wrap):
         self, payload: Tensors, reference: Tensors, state: Tensors, rng: torch.Generator
     ) -> tuple[Tensors, Tensors]:
         """The largest of change and rest, and the new rest."""
-        wire, rest = {}, {}
+        wire: Tensors = {}
+        rest = {name: left for name, left in state.items() if name not in payload}
         for name, value in payload.items():
             count = max(1, round(self.share * value.numel()))
             if not _changes(value, reference.get(name)) or count >= value.numel():
                 wire[name] = value
                 continue
             change = value.to(reference[name].dtype) - reference[name]
-            if name in state:
+            if name in state and state[name].shape == change.shape:
                 change = change + state[name]
             flat = change.flatten()
             index = flat.abs().topk(count, sorted=False).indices.sort().values
