@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from pfltune.errors import UserError
-from pfltune.settings import Settings
+from pfltune.racing.race import Decide
+from pfltune.settings import Settings, validated
 from pfltune.stages import Stage
 
 MOST_TRIALS = 100_000
@@ -34,6 +35,14 @@ class Budget(Settings):
     )
     finalist_seeds: int = Field(3, ge=1, description="fresh validation seeds of each finalist")
     seed: int = Field(0, ge=0, description="seed of the whole comparison")
+    decide: Decide | None = Field(
+        None,
+        description="what further seeds are added for: to decide which method is the best one, or "
+        "the order of all; without it every method has the same seeds",
+    )
+    max_seeds: int | None = Field(
+        None, ge=1, description="seeds that a method has at the most where something is decided"
+    )
 
     @property
     def trials(self) -> int:
@@ -41,7 +50,10 @@ class Budget(Settings):
         return sum(self.generations)
 
     def planned(self, searched: bool = True) -> dict[Stage, int]:
-        """Trials of a method by stage; of finalists fewer, where configurations fail or repeat.
+        """Trials of a method by stage, as many as there can be.
+
+        There are fewer of finalists, where configurations fail or repeat, and of confirmation seeds,
+        where what is to be decided is decided before, or cannot be.
 
         Args:
             searched: whether it has something to search. One configuration is not chosen among.
@@ -51,8 +63,13 @@ class Budget(Settings):
         return {
             "search": trials,
             "choose": finalists * self.finalist_seeds,
-            "confirm": self.seeds,
+            "confirm": self.most_seeds,
         }
+
+    @property
+    def most_seeds(self) -> int:
+        """Confirmation seeds of a method, as many as there can be."""
+        return self.max_seeds or self.seeds
 
     def grown(
         self,
@@ -61,6 +78,7 @@ class Budget(Settings):
         generation: int | tuple[int, ...] | None,
         finalists: int | None = None,
         finalist_seeds: int | None = None,
+        max_seeds: int | None = None,
     ) -> "Budget":
         """This budget with more seeds or finalists, or with whole generations after its own.
 
@@ -69,10 +87,10 @@ class Budget(Settings):
             trials: the same of search trials.
             generation: size of each new generation, if it is not the first one's; or the sizes of
                 all generations, those that are there included.
-            finalists, finalist_seeds: how many there shall be.
+            finalists, finalist_seeds, max_seeds: how many there shall be.
 
         Raises:
-            UserError: it would be less, or no whole generations.
+            UserError: it would be less, or no whole generations; or nothing is to be decided.
         """
         sizes = self.generations
         if isinstance(generation, tuple):
@@ -84,9 +102,14 @@ class Budget(Settings):
                 f"--generation {generation} says how large new generations are; say with --trials "
                 f"how many trials there shall be, more than {self.trials}"
             )
-        more = {"seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
+        more = {
+            "seeds": seeds,
+            "finalists": finalists,
+            "finalist_seeds": finalist_seeds,
+            "max_seeds": max_seeds,
+        }
         given = {name: number for name, number in more.items() if number is not None}
-        new = Budget(**{**self.model_dump(), "generations": sizes, **given})
+        new = validated(Budget, {**self.model_dump(), "generations": sizes, **given}, "budget")
         self.check_growth(new)
         return new
 
@@ -97,6 +120,7 @@ class Budget(Settings):
             UserError: something is; names it.
         """
         counted = ["seeds", "finalists"] + ["finalist_seeds"] * bool(self.finalists)
+        counted += ["max_seeds"] * bool(self.decide)
         for name in counted:
             before, after = getattr(self, name), getattr(now, name)
             if after < before:
@@ -117,6 +141,14 @@ class Budget(Settings):
                 f"{some} …; name the sizes of all with --generation for others"
             )
         return (size,) * (more // size)
+
+    @model_validator(mode="after")
+    def _enough_to_decide(self) -> "Budget":
+        if self.decide is None and self.max_seeds is not None:
+            raise ValueError(f"max_seeds={self.max_seeds} is for what is decided: say with decide")
+        if self.decide is not None and (self.max_seeds or 0) < self.seeds:
+            raise ValueError(f"max_seeds={self.max_seeds} must be at least seeds={self.seeds}")
+        return self
 
     @model_validator(mode="before")
     @classmethod

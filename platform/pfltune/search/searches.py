@@ -12,6 +12,7 @@ from pfltune.search.candidate import Candidate, confirmation_seed, validation_se
 from pfltune.search.choosing import Choosing
 from pfltune.search.halving import MakeHalving
 from pfltune.search.plan import Plan
+from pfltune.search.racing import Racing
 from pfltune.search.space import SearchSpace
 from pfltune.search.strategy import MakeStrategy, Strategy
 from pfltune.search.tpe import Tpe
@@ -30,6 +31,7 @@ class MethodSearch:
         space: the method's search space.
         strategy: proposes configurations.
         choosing: decides among the best configurations; None until the search is over.
+        seeds: confirmation seeds that may be dealt by now.
     """
 
     method: str
@@ -41,6 +43,10 @@ class MethodSearch:
     candidates: list[Candidate] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     choosing: Choosing | None = None
+    seeds: int = 0
+
+    def __post_init__(self) -> None:
+        self.seeds = self.plan.budget.seeds
 
     def next(self) -> Candidate | None:
         """The next trial, or None while it must wait or when there is none left."""
@@ -61,7 +67,7 @@ class MethodSearch:
         """Whether no trial will come any more, whatever the running ones give."""
         if self.choosing is None or not self.choosing.is_dealt:
             return False
-        return not self.choosing.finalists or self.confirmed >= self.plan.budget.seeds
+        return not self.choosing.finalists or self.confirmed >= self.seeds
 
     def complete(self, index: int, outcome: Outcome) -> None:
         """Take the result of a search trial; a whole generation is passed on."""
@@ -75,6 +81,13 @@ class MethodSearch:
             searched = (self.candidates, self.outcomes)
             self.choosing = Choosing.of(self.plan, self.method, *searched)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known what is tested, if anything."""
+        if self.choosing is None:
+            return False
+        return not self.choosing.finalists or self.choosing.chosen() is not None
+
     def best(self) -> Candidate | None:
         """The search trial of the chosen configuration.
 
@@ -85,7 +98,7 @@ class MethodSearch:
     def _confirm(self) -> Candidate | None:
         """The next test of the chosen configuration; None while there is none, or none is left."""
         best, index = self.best(), self.confirmed
-        if best is None or index >= self.plan.budget.seeds:
+        if best is None or index >= self.seeds:
             return None
         self.confirmed += 1
         seed = confirmation_seed(self.plan.budget.seed, index)
@@ -123,6 +136,7 @@ class ComparisonDealer:
         halving: MakeHalving = Bracket.of,
     ) -> None:
         self.brackets = Brackets(plan, halving)
+        self._racing = Racing(plan)
         self.searches = {
             method: MethodSearch(
                 method, plan, spaces[method], strategy(method, plan, spaces[method])
@@ -133,7 +147,8 @@ class ComparisonDealer:
     @property
     def exhausted(self) -> bool:
         """Whether no trial will come any more."""
-        return all(search.exhausted for search in self.searches.values())
+        exhausted = all(search.exhausted for search in self.searches.values())
+        return exhausted and self._racing.is_over
 
     def deal(self) -> Candidate | None:
         """The next trial, or None while generations are unfinished or when all is done."""
@@ -150,6 +165,16 @@ class ComparisonDealer:
             search.complete(candidate.index, outcome)
         elif candidate.stage == "choose" and search.choosing:
             search.choosing.complete(candidate.index, outcome)
+        self._race(candidate, outcome)
+
+    def _race(self, candidate: Candidate, outcome: Outcome) -> None:
+        """Pass a test to the race, which may want more of them."""
+        if candidate.stage == "confirm":
+            self._racing.hear(candidate, outcome)
+        if all(search.is_settled for search in self.searches.values()):
+            self._racing.begin([m for m, search in self.searches.items() if search.best()])
+        for method, search in self.searches.items():
+            search.seeds = self._racing.seeds(method)
 
     def best(self) -> dict[str, Mapping[str, Value] | None]:
         """The winning configuration of each method."""
