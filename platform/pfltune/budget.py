@@ -13,6 +13,8 @@ from pfltune.stages import Stage
 MOST_TRIALS = 100_000
 TRIALS, GENERATION = 8, 4
 """Search trials per method, and how many are suggested together, where nothing else is said."""
+MAX_SEEDS = 12
+"""Confirmation seeds at most where something is to be decided and nothing else is said."""
 
 
 class Budget(Settings):
@@ -52,8 +54,8 @@ class Budget(Settings):
     def planned(self, searched: bool = True) -> dict[Stage, int]:
         """Trials of a method by stage, as many as there can be.
 
-        There are fewer of finalists, where configurations fail or repeat, and of confirmation seeds,
-        where what is to be decided is decided before, or cannot be.
+        There are fewer of finalists, where configurations fail or repeat, and of confirmation
+        seeds, where what is to be decided is decided before, or cannot be.
 
         Args:
             searched: whether it has something to search. One configuration is not chosen among.
@@ -78,6 +80,7 @@ class Budget(Settings):
         generation: int | tuple[int, ...] | None,
         finalists: int | None = None,
         finalist_seeds: int | None = None,
+        decide: Decide | None = None,
         max_seeds: int | None = None,
     ) -> "Budget":
         """This budget with more seeds or finalists, or with whole generations after its own.
@@ -88,6 +91,7 @@ class Budget(Settings):
             generation: size of each new generation, if it is not the first one's; or the sizes of
                 all generations, those that are there included.
             finalists, finalist_seeds, max_seeds: how many there shall be.
+            decide: what further seeds are added for, if nothing was to be decided so far.
 
         Raises:
             UserError: it would be less, or no whole generations; or nothing is to be decided.
@@ -106,9 +110,10 @@ class Budget(Settings):
             "seeds": seeds,
             "finalists": finalists,
             "finalist_seeds": finalist_seeds,
+            "decide": decide,
             "max_seeds": max_seeds,
         }
-        given = {name: number for name, number in more.items() if number is not None}
+        given = {name: value for name, value in more.items() if value is not None}
         new = validated(Budget, {**self.model_dump(), "generations": sizes, **given}, "budget")
         self.check_growth(new)
         return new
@@ -121,6 +126,11 @@ class Budget(Settings):
         """
         counted = ["seeds", "finalists"] + ["finalist_seeds"] * bool(self.finalists)
         counted += ["max_seeds"] * bool(self.decide)
+        if self.decide and now.decide != self.decide:
+            raise UserError(
+                f"it is to be decided: {self.decide}; {now.decide} is another question: give the "
+                "compare command with another --name, what is known is not trained again"
+            )
         for name in counted:
             before, after = getattr(self, name), getattr(now, name)
             if after < before:
@@ -149,6 +159,13 @@ class Budget(Settings):
         if self.decide is not None and (self.max_seeds or 0) < self.seeds:
             raise ValueError(f"max_seeds={self.max_seeds} must be at least seeds={self.seeds}")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_most_seeds(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not values.get("decide") or values.get("max_seeds"):
+            return values
+        return {**values, "max_seeds": MAX_SEEDS}
 
     @model_validator(mode="before")
     @classmethod

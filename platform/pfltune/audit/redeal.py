@@ -10,6 +10,7 @@ import optuna
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.conditions import Conditions
+from pfltune.audit.kept import ROUND, TEST, VAL
 from pfltune.budget import Budget
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome
@@ -23,7 +24,7 @@ from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace
 from pfltune.studies.comparison import plan_on
-from pfltune.tracking.events import Event, TrialEnded, TrialStarted
+from pfltune.tracking.events import Event, Selected, TrialEnded, TrialStarted
 from pfltune.trials.spec import complete_knobs
 from pfltune.trials.stored import StoredRound, StoredTrial
 
@@ -95,10 +96,18 @@ class _Certified:
         scores = enumerate(trial.scores, start=1)
         rounds = tuple(StoredRound(number, score, {}) for number, score in scores)
         outcome = "reached" if trial.outcome == "stopped early" else trial.outcome
-        return StoredTrial(rounds, outcome)
+        return StoredTrial(rounds, outcome, selected=_tested(trial))
 
     def keep(self, candidate: Candidate, trial: StoredTrial) -> None:
         """Nothing."""
+
+
+def _tested(trial: CertifiedTrial) -> Selected | None:
+    """What a race hears of a test: of all clients, their mean."""
+    if TEST not in trial.figures:
+        return None
+    clients = {"val": [trial.figures[VAL]], "test": [trial.figures[TEST]]}
+    return Selected(round=int(trial.figures[ROUND]), **clients)
 
 
 def _spaces(certificate: Certificate, spaces: Mapping[str, SearchSpace]) -> Iterator[str]:

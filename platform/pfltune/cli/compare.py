@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         "pfltune compare --methods fedavg,local,my_method.py:MyMethod",
         "pfltune compare -o partition.alpha=0.1,0.5,1.0 --name over-alpha",
         "pfltune compare --methods 'fedperfix,fedperfix[prefix=zero]'",
+        "pfltune compare --methods fedperfix,fedavg,local --decide --max-seeds 12",
         "pfltune compare --search lr=1e-3:0.3 --search protocol.local_epochs=1,2,5",
         "pfltune compare --resume digits-30-rounds",
     )
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Fresh seeds of the confirmation.",
 )
+@options.decide
+@options.max_seeds("12")
 @options.scenario
 @options.finalists("compare")
 @options.pool

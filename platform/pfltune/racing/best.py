@@ -61,7 +61,7 @@ class BestOf:
         self._questions[method].settle("withdrawn")
 
     def settle(self, left: int) -> None:
-        """Drop who is beaten; see whether all but one can be dropped with the seeds that are left."""
+        """Drop who is beaten; see whether all but one can be dropped with what is left."""
         values = {method: self._wealth[method].value for method in self.left}
         for method, wanted in needed(values).items():
             self._questions[method].needed = wanted

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from pfltune.ranking import Outcome
 from pfltune.racing.race import Race, race
+from pfltune.ranking import Outcome
 from pfltune.search.candidate import Candidate
 from pfltune.search.plan import Plan
 
