@@ -106,8 +106,8 @@ def _tested(trial: CertifiedTrial) -> Selected | None:
     """What a race hears of a test: of all clients, their mean."""
     if TEST not in trial.figures:
         return None
-    clients = {"val": [trial.figures[VAL]], "test": [trial.figures[TEST]]}
-    return Selected(round=int(trial.figures[ROUND]), **clients)
+    number, val, test = (trial.figures[name] for name in (ROUND, VAL, TEST))
+    return Selected(round=int(number), val=[val], test=[test])
 
 
 def _spaces(certificate: Certificate, spaces: Mapping[str, SearchSpace]) -> Iterator[str]:

@@ -99,9 +99,12 @@ def show_found(
 def show_comparison(console: Console, results: Path, found: "Results") -> None:
     """The table, what has to be known of it, and where there is more."""
     from pfltune.cli.tables import print_table
+    from pfltune.report.racing import finding
     from pfltune.report.words import origin_note
 
     print_table(console, found.result)
+    if told := finding(found.result):
+        console.print(told, soft_wrap=True, highlight=False)
     if note := origin_note(found.result):
         console.print(note, soft_wrap=True, highlight=False)
     for method in found.result.methods:

@@ -48,7 +48,7 @@ class BestOf:
         opponents = {method: self._opponent(method, running) for method in running}
         for method, opponent in opponents.items():
             question = self._questions[method]
-            if opponent in figures and method in figures:
+            if opponent is not None and {opponent, method} <= figures.keys():
                 difference = 100 * settled(figures[opponent] - figures[method])
                 self._wealth[method] = self._wealth[method].after(difference)
                 question.differences.append(difference)

@@ -40,5 +40,9 @@ class Contest(Protocol):
         """Say of what stayed open how many seeds more it would take."""
 
     @property
+    def leader(self) -> str | None:
+        """Who leads by the seeds so far, of a contest for the best; None where nobody does."""
+
+    @property
     def is_decided(self) -> bool:
         """Whether the question has its whole answer."""

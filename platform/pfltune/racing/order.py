@@ -62,6 +62,10 @@ class OrderOf:
         asked = [question for question in self.questions if question.state != "withdrawn"]
         return bool(asked) and all(question.state == "decided" for question in asked)
 
+    @property
+    def leader(self) -> None:
+        """An order has none."""
+
     def runners(self) -> list[str]:
         """The methods of open pairs."""
         wanted = {method for pair in self._open() for method in pair}

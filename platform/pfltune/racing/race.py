@@ -11,7 +11,7 @@ from pfltune.racing.order import OrderOf
 from pfltune.racing.question import Question
 
 Decide = Literal["best", "order"]
-CONTESTS = {"best": BestOf, "order": OrderOf}
+CONTESTS: Mapping[Decide, type[BestOf] | type[OrderOf]] = {"best": BestOf, "order": OrderOf}
 MOST_FAILURES = 2
 """Failed trials after which a method leaves the race."""
 Figures = Mapping[str, Sequence[float | None]]
@@ -31,6 +31,7 @@ class Race:
         runners: the methods whose figure of the next seed is wanted; none where it is over.
         withdrawn: the methods that left it, each after so many seeds.
         is_decided: whether the question has its whole answer.
+        leader: who has the highest mean of those that may be the best; None of an order.
     """
 
     decide: Decide
@@ -41,6 +42,7 @@ class Race:
     runners: tuple[str, ...]
     withdrawn: Mapping[str, int]
     is_decided: bool
+    leader: str | None = None
 
     @property
     def is_over(self) -> bool:
@@ -86,6 +88,7 @@ def race(decide: Decide, most: int, figures: Figures) -> Race:
         tuple(contest.runners()) if seeds < most else (),
         withdrawn,
         contest.is_decided,
+        contest.leader,
     )
 
 

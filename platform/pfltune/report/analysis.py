@@ -1,5 +1,6 @@
 """What a report says beyond the figures in the store: computed once, shown in many forms."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pfltune import figures
@@ -11,6 +12,7 @@ from pfltune.report.communication import (
     pareto_front,
     reach,
 )
+from pfltune.report.racing import raced_difference, seed_interval
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.searching import Searching, search_of
 from pfltune.report.statistics import (
@@ -32,7 +34,8 @@ class Analysis:
         result: the comparison.
         reference: what the others are held against; None while no method is confirmed.
         chosen: whether the user named the reference.
-        intervals: of each confirmed method's test accuracy, over seeds and clients, 95 %.
+        intervals: of each confirmed method's test accuracy, over seeds and clients, 95 %; where
+            figures decided how many seeds there are, over seeds alone, and NaN without enough.
         differences: of each other confirmed method to the reference.
         target: validation accuracy in [0, 1] that methods are timed to.
         reached: when each confirmed method reached the target; None where it never did.
@@ -84,8 +87,8 @@ def analyse(
         result=result,
         reference=against,
         chosen=reference is not None,
-        intervals={method.name: bootstrap(method.clients()) for method in shown},
-        differences=compare(against, others) if against else {},
+        intervals={method.name: _interval(result, method) for method in shown},
+        differences=_differences(result, against, others) if against else {},
         target=aim,
         reached={method.name: reach(method, aim) for method in shown},
         front=pareto_front(shown),
@@ -96,6 +99,20 @@ def analyse(
             for m in result.methods
         },
     )
+
+
+def _interval(result: ComparisonResult, method: MethodResult) -> Interval:
+    return bootstrap(method.clients()) if result.budget.decide is None else seed_interval(method)
+
+
+def _differences(
+    result: ComparisonResult, reference: MethodResult, others: Sequence[MethodResult]
+) -> dict[str, Difference]:
+    """To the reference; where figures decided how many seeds there are, not tested."""
+    found = compare(reference, others)
+    if result.budget.decide is None:
+        return found
+    return {m.name: raced_difference(found[m.name], m, reference) for m in others}
 
 
 def named(result: ComparisonResult, wanted: str) -> MethodResult:

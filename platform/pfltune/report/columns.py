@@ -10,6 +10,7 @@ from pfltune import figures
 from pfltune.figures import MB_PER_CLIENT, Better, Figure, Measure
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
+from pfltune.report.racing import standing
 from pfltune.report.results import TEST, MethodResult
 from pfltune.text import count, plain
 from pfltune.ties import settled
@@ -167,7 +168,7 @@ def _measured(measure: Measure) -> Column:
 def _interval(analysis: Analysis) -> Column:
     def text(method: MethodResult) -> str:
         interval = analysis.intervals[method.name]
-        if method.clients().size < 2:
+        if method.clients().size < 2 or np.isnan(interval.low):
             return NO_FIGURE
         return f"{100 * interval.low:.2f} – {100 * interval.high:.2f}"
 
@@ -179,7 +180,7 @@ def _against_reference(analysis: Analysis) -> tuple[Column, ...]:
     if not is_compared(analysis):
         return ()
     verdict = Column("test, corrected", lambda m: _tested(analysis, m), lambda m: _p(analysis, m))
-    return (_difference_column(analysis), verdict)
+    return (_difference_column(analysis), _race_column(analysis) or verdict)
 
 
 def paper_columns(analysis: Analysis) -> tuple[Column, ...]:
@@ -187,7 +188,8 @@ def paper_columns(analysis: Analysis) -> tuple[Column, ...]:
     compared = (
         (
             _difference_column(analysis),
-            Column("p (Holm)", lambda m: _bare_p(analysis, m), lambda m: _p(analysis, m)),
+            _race_column(analysis)
+            or Column("p (Holm)", lambda m: _bare_p(analysis, m), lambda m: _p(analysis, m)),
         )
         if is_compared(analysis)
         else ()
@@ -201,6 +203,14 @@ def paper_columns(analysis: Analysis) -> tuple[Column, ...]:
         TOTAL_MB,
         PERSONAL,
     )
+
+
+def _race_column(analysis: Analysis) -> Column | None:
+    """What the race says of each method; None where there was none."""
+    race = analysis.result.race
+    if race is None:
+        return None
+    return Column("race", lambda m: standing(race, m.name), lambda _: float("nan"))
 
 
 def is_compared(analysis: Analysis) -> bool:
@@ -219,7 +229,7 @@ def _difference(analysis: Analysis, method: MethodResult) -> str:
     found = analysis.differences[method.name]
     if np.isnan(found.mean):
         return NO_FIGURE
-    if found.seeds * found.clients < 2:
+    if found.seeds * found.clients < 2 or np.isnan(found.interval.low):
         return signed(100 * found.mean)
     low, high = (signed(100 * each) for each in (found.interval.low, found.interval.high))
     return f"{signed(100 * found.mean)} ({low} to {high})"

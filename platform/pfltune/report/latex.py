@@ -13,7 +13,7 @@ from pfltune.report.columns import (
 )
 from pfltune.report.results import MethodResult
 from pfltune.report.statistics import ALPHA
-from pfltune.report.words import BOLD_NOTE, odds, seeds_of
+from pfltune.report.words import BOLD_NOTE, finding, odds, seeds_of, test_note
 from pfltune.text import plain
 
 WORSE, BETTER, DIFFERENT = r"$^{\downarrow}$", r"$^{\uparrow}$", r"$^{\ast}$"
@@ -146,7 +146,9 @@ def _note(analysis: Analysis) -> str:
     several = len(analysis.result.confirmed) > 1
     sentences = [spread, escaped(BOLD_NOTE) if several else ""]
     sentences += map(escaped, analysis.result.remarks)
-    if analysis.reference is not None and analysis.differences:
+    if analysis.differences and _is_raced(analysis):
+        sentences += [escaped(test_note(analysis)), escaped(finding(analysis))]
+    elif analysis.reference is not None and analysis.differences:
         untested = [m for m in analysis.result.confirmed if _is_untested(analysis, m)]
         titles = ", ".join(escaped(method.title) for method in untested)
         sentences += [
@@ -158,6 +160,11 @@ def _note(analysis: Analysis) -> str:
             escaped(odds(analysis)),
         ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _is_raced(analysis: Analysis) -> bool:
+    """Whether figures decided how many seeds there are."""
+    return analysis.result.budget.decide is not None
 
 
 def _is_untested(analysis: Analysis, method: MethodResult) -> bool:

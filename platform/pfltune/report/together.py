@@ -121,6 +121,7 @@ def _conditions(one: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
     assert isinstance(other.budget, Budget)
     yield "the seed", one.budget.seed, other.budget.seed
     yield "a number of confirmation seeds of", one.budget.seeds, other.budget.seeds
+    yield "decided with further seeds:", one.budget.decide, other.budget.decide
 
 
 def _check_equal(

@@ -64,7 +64,7 @@ class Racing:
 
 def _in_turn(tests: dict[int, float | None]) -> list[float | None]:
     """The figures of the seeds from the first on, up to one that has not ended."""
-    found = []
+    found: list[float | None] = []
     while len(found) in tests:
         found.append(tests[len(found)])
     return found
