@@ -126,6 +126,8 @@ def print_json(found: "Results") -> None:
 
 def content_of(folder: Path, result: "ComparisonResult") -> dict[str, Any]:
     """What a comparison found, for scripts: the rows of the table under MLflow's names."""
+    from pfltune.report.racing import rows as race_rows
+
     rows = [
         {
             "method": method.name,
@@ -143,6 +145,7 @@ def content_of(folder: Path, result: "ComparisonResult") -> dict[str, Any]:
         "id": result.id,
         "report": str(folder / "report" / "report.html"),
         "reused": result.reused,
+        **({"race": list(race_rows(result))} if result.race else {}),
         "methods": rows,
     }
 

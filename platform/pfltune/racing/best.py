@@ -69,9 +69,15 @@ class BestOf:
         for method in beaten[: len(values) - 1]:
             self._questions[method].settle("decided")
         if len(self.left) > 1 and not any(self._can_remain(m, left) for m in self.left):
-            self._is_hopeless = True
-            for method in self.left:
-                self._questions[method].settle("given up")
+            self._give_up(left)
+
+    def _give_up(self, left: int) -> None:
+        """End it; those that could not be told apart any more are who made it hopeless."""
+        self._is_hopeless = True
+        first = self.leader or self.left[0]
+        stuck = [m for m in self.left if m == first or not self._can_drop(m, first, left)]
+        for method in stuck:
+            self._questions[method].settle("given up")
 
     def look_ahead(self) -> None:
         """Of all that are left but the one that leads."""
@@ -90,23 +96,20 @@ class BestOf:
         )
 
     def _can_remain(self, last: str, left: int) -> bool:
-        """Whether all others could be dropped with so many seeds, if these went as they should.
+        """Whether all others could be dropped with so many seeds, if these went as they should."""
+        return all(self._can_drop(m, last, left) for m in self.left if m != last)
 
-        One of them needs twice the threshold less what the last one has then. Where they are the
-        only two, they bet against each other; otherwise both could win.
+    def _can_drop(self, method: str, last: str, left: int) -> bool:
+        """Whether one could be dropped so that another remains.
+
+        It needs twice the threshold less what the last one has then. Where they are the only two,
+        they bet against each other; otherwise both could win.
         """
-        if not left:
-            return False
-        others = [method for method in self.left if method != last]
-        own = self._wealth[last]
-        if len(others) == 1:
-            both = own.higher(self._wealth[others[0]])
-            return both.at_best(left) >= 2 * THRESHOLD
-        wealths = [self._wealth[method].at_best(left) for method in others]
-        return all(
-            wealth >= THRESHOLD and wealth + own.at_best(left) >= 2 * THRESHOLD
-            for wealth in wealths
-        )
+        own, other = self._wealth[method], self._wealth[last]
+        if len(self.left) == 2:
+            return bool(left) and own.higher(other).at_best(left) >= 2 * THRESHOLD
+        best = own.at_best(left)
+        return bool(left) and best >= THRESHOLD and best + other.at_best(left) >= 2 * THRESHOLD
 
     def _opponent(self, method: str, running: Sequence[str]) -> str | None:
         """Whom to bet on against a method, by the seeds before; None where nothing is known."""

@@ -1,5 +1,7 @@
 """The figure of a race: what has become of each bet, seed by seed."""
 
+from matplotlib.ticker import NullFormatter
+
 from pfltune.racing.closed import THRESHOLD
 from pfltune.racing.question import Question
 from pfltune.report.analysis import Analysis
@@ -25,7 +27,8 @@ def course_of_the_race(analysis: Analysis) -> Drawing | None:
             axes.plot(len(values) - 1, values[-1], "o", color=style["color"], markersize=5)
     axes.axhline(THRESHOLD, color="0.4", linewidth=0.8, linestyle=(0, (5, 3)))
     axes.set_yscale("log")
-    axes.set_ylim(bottom=LEAST)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     whole_numbers(axes.xaxis)
     legend(figure, axes)
     what = "that a method is the best" if race.decide == "best" else "that neither is better"

@@ -20,6 +20,11 @@ HEADS: Mapping[str, tuple[str, ...]] = {
     "order": ("pair", "verdict", "after", "e-value", "needed", "seeds more"),
 }
 
+RACE = (
+    *("of", "state", "better", "seeds", "e_value", "needed", "threshold", "seeds_more", "course"),
+)
+"""What is told of each hypothesis, see :func:`rows`."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -73,17 +78,24 @@ def finding(result: ComparisonResult) -> str:
     return " ".join(told)
 
 
-def note() -> str:
-    """What an e-value is, and why there is no p."""
-    return (
+def note(result: ComparisonResult) -> str:
+    """Why there is no p, and what there is instead."""
+    why = (
         "Seeds were added as long as something was open, so that figures decided on their number; "
-        "a p-value of a fixed number would be too small, and none is given. The unit is the seed: "
+        "a p-value of a fixed number would be too small, and none is given. "
+    )
+    if result.race is None:
+        return (
+            f"{why}Each race is in the report of its own comparison; these rows had none in common."
+        )
+    return why + (
+        "The unit is the seed: "
         "e-values are what has become of 1 that was bet, seed by seed, at odds that are fair if "
         "differences of mean test accuracy are symmetric about 0. Closed testing with their means "
         "needs 1/α and what the other open ones lack of it; a wrong claim anywhere, whenever one "
-        f"looks or stops, has a probability of at most {ALPHA:.0%}. Intervals are over seeds, 95 % "
-        "each by itself, and hold whenever one stops; fewer than six seeds give none. Seeds more: "
-        "if further ones are like those that were seen; an order of magnitude."
+        f"looks or stops, has a probability of at most {100 * ALPHA:g} %. Intervals are over "
+        "seeds, 95 % each by itself, and hold whenever one stops; fewer than six seeds give none. "
+        "Seeds more: if further ones are like those that were seen; an order of magnitude."
     )
 
 
@@ -128,7 +140,13 @@ def _best(race: Race, titles: Mapping[str, str]) -> str:
             f"Decided after {count(race.seeds, 'seed')}: {left[0]} is the best of "
             f"{count(len(race.methods), 'method')}."
         )
-    return f"{_stand(race)}: {_listed(left, 'or')} may be the best. {_more(race)}".strip()
+    if not race.is_over or len(race.methods) < 2:
+        return f"{_stand(race)}: {_listed(left, 'or')} may be the best."
+    stuck = [titles[q.of[0]] for q in race.questions if q.state == "given up"]
+    rest = [name for name in left if name not in stuck]
+    told = [f"{_stand(race)}: {_listed(stuck, 'and')} were not told apart."]
+    told += [f"{_listed(rest, 'and')} could have been excluded, and was not yet."] if rest else []
+    return " ".join([*told, _more(race)]).strip()
 
 
 def _order(race: Race, titles: Mapping[str, str]) -> str:
@@ -173,7 +191,7 @@ def _more(race: Race) -> str:
         return "How many seeds more it would take cannot be said."
     return (
         f"It would take some {max(sure)} seeds more, if they were like those that were seen: "
-        "pfltune extend NAME --max-seeds N goes on."
+        "pfltune extend --max-seeds goes on."
     )
 
 
@@ -212,7 +230,9 @@ def _verdict(race: Race, question: Question, titles: Mapping[str, str]) -> str:
         }[question.state]
     if question.state == "decided":
         return "not the best"
-    return "the best" if race.is_decided else "may be the best"
+    if race.is_decided:
+        return "the best"
+    return "not excluded yet" if race.is_over and question.is_open else "may be the best"
 
 
 def _listed(names: Sequence[str], last: str) -> str:
@@ -225,14 +245,9 @@ def rows(result: ComparisonResult) -> Iterator[dict[str, object]]:
     """Each hypothesis with all digits, for whoever computes on."""
     for line in lines(result):
         question = line.question
-        yield {
-            "of": " ".join(question.of),
-            "state": question.state,
-            "better": question.better,
-            "seeds": question.at or len(question.course),
-            "e_value": question.value,
-            "needed": question.needed,
-            "threshold": THRESHOLD,
-            "seeds_more": question.more,
-            "course": " ".join(repr(value) for value in question.course),
-        }
+        told = (
+            *(" ".join(question.of), question.state, question.better),
+            *(question.at or len(question.course), question.value, question.needed),
+            *(THRESHOLD, question.more, " ".join(map(repr, question.course))),
+        )
+        yield dict(zip(RACE, told, strict=True))

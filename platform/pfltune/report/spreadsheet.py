@@ -58,7 +58,7 @@ def csv_race(result: ComparisonResult) -> str:
     """One row per hypothesis of a race, with its e-value after each seed."""
     found = list(rows(result))
     heads = list(found[0]) if found else []
-    return text(heads, [[cell_text(row[head]) for head in heads] for row in found])
+    return text(heads, [[cell_text(row[h]) for h in heads] for row in found]) if found else ""
 
 
 def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -163,7 +163,7 @@ def _race_note(analysis: Analysis, reference: MethodResult) -> str:
     why = "named by the user" if analysis.chosen else "the method with the best validation accuracy"
     return (
         f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by seed, in "
-        f"percentage points. {racing.note()}"
+        f"percentage points. {racing.note(analysis.result)}"
     )
 
 
