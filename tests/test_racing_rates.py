@@ -123,7 +123,7 @@ def test_a_fixed_test_at_every_seed_would_be_wrong_far_more_often():
     rng = np.random.default_rng(1)
     differences = rng.standard_normal((2000, MOST))
     looks = [stats.ttest_1samp(differences[:, :n], 0, axis=1).pvalue for n in range(3, MOST + 1)]
-    assert (np.min(looks, axis=0) < 0.05).mean() > 0.12
+    assert (np.min(looks, axis=0) < 0.05).mean() > 0.15
 
 
 @pytest.mark.thorough
@@ -154,22 +154,13 @@ SHOWN = {
 }
 
 if __name__ == "__main__":
-    print(
-        "| methods | sd over seeds | best: wrong | decided | seeds | order: wrong | pairs | seeds |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    best, order = "best: wrong | decided | seeds", "order: wrong | pairs | seeds"
+    print(f"| methods | sd over seeds | {best} | {order} |")
+    print("| --- |" + " ---: |" * 7)
     for label, levels in SHOWN.items():
         for sd in (0.3, 0.6, 1.2):
             one, two = (rates(d, levels, sd, races=1000) for d in ("best", "order"))
-            most = MOST * len(levels)
-            cells = (
-                *(
-                    label,
-                    sd,
-                    f"{one.wrong:.1%}",
-                    f"{one.decided:.0%}",
-                    f"{one.seeds:.0f} of {most}",
-                ),
-                *(f"{two.wrong:.1%}", f"{two.claims:.0%}", f"{two.seeds:.0f} of {most}"),
-            )
+            of = f"of {MOST * len(levels)}"
+            cells = [label, sd, f"{one.wrong:.1%}", f"{one.decided:.0%}", f"{one.seeds:.0f} {of}"]
+            cells += [f"{two.wrong:.1%}", f"{two.claims:.0%}", f"{two.seeds:.0f} {of}"]
             print("|", " | ".join(map(str, cells)), "|", flush=True)
