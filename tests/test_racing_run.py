@@ -53,7 +53,9 @@ def test_a_race_that_is_killed_goes_on_to_the_table_of_one_that_is_not(tmp_path,
 
     more = pfltune.extend(NAME, max_seeds=8, results=results)
     assert more.record.budget.most_seeds == 8
-    assert list(more.race["state"]) == [q.state for q in more.result.race.questions]
+    states = {q.of[0]: (q.state, len(q.course)) for q in more.result.race.questions}
+    told = zip(more.race["of"], more.race["state"], more.race["seeds"], strict=True)
+    assert {of: (state, seeds) for of, state, seeds in told} == states
 
 
 def _leave_out_a_seed(path) -> None:
