@@ -13,7 +13,7 @@ from torch import Tensor
 from pfltune.devices import brought_over
 from pfltune.errors import Diverged
 from pfltune.federation.meter import Totals
-from pfltune.federation.payload import MB, payload_bytes
+from pfltune.federation.payload import payload_bytes
 from pfltune.method import Tensors, Update, Wrap, found_under, put_under
 from pfltune.randomness import torch_rng
 
@@ -121,11 +121,6 @@ class Channel:
             arrived = _finite(received) or before
             self.lost.append(torch.stack(before).all() & ~torch.stack(arrived).all())
         return received
-
-
-def broadcast_mb(payload: Tensors, clients: int) -> float:
-    """MB of what every client is sent once, before the first round."""
-    return payload_bytes(payload) * clients / MB
 
 
 def _reference(update: Update, down: Tensors) -> Tensors:

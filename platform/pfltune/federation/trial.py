@@ -12,14 +12,14 @@ from pfltune import figures
 from pfltune.data.images import Images
 from pfltune.devices import moved
 from pfltune.errors import UserError, noted
-from pfltune.federation.channel import Channel, broadcast_mb
+from pfltune.federation.channel import Channel
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.compute import Compute
 from pfltune.federation.crew import Crew
 from pfltune.federation.evaluating import Evaluator, RoundEvaluation
 from pfltune.federation.evaluation import Evaluation, Selection
 from pfltune.federation.federation import Federation
-from pfltune.federation.footprint import personal_parameters, sent_once
+from pfltune.federation.footprint import personal_parameters, setup_mb
 from pfltune.federation.health import Health
 from pfltune.federation.hindrance import Hindrance
 from pfltune.federation.local import LocalTrainer
@@ -194,12 +194,11 @@ class FederatedTrial:
             model = self.method.assemble(down, personal)
             stays = personal_parameters(self.method, self.roles, down, personal)
             sample = moved(self.federation.clients[0].train[:1], self.device)
-            bare = (self.method, self.federation, self.seed, self._trainer.model, self.roles)
             return {
                 figures.GFLOPS.name: self._trainer.forward_flops(model, sample) / 1e9,
                 figures.SHARED.name: float(_size(down)),
                 figures.PERSONAL.name: float(_size(stays)),
-                figures.SETUP.name: broadcast_mb(sent_once(*bare), len(self.personal)),
+                figures.SETUP.name: setup_mb(self.method, self.federation, self.seed),
             }
 
     def _contained(self) -> AbstractContextManager[None]:
