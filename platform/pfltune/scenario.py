@@ -22,7 +22,7 @@ from pfltune.data.split import ClientSplit, split_client, stratified_order
 from pfltune.errors import UserError, unknown
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.searched_settings import ruled
-from pfltune.federation.setup import check_optimizer, set_up
+from pfltune.federation.setup import set_up
 from pfltune.isolation import contained, in_a_line, on_threads
 from pfltune.knobs import Value
 from pfltune.method import Method, Tensors
@@ -198,7 +198,6 @@ class Scenario(Settings):
         for method in methods:
             cls = type(method)
             with contained(cls.__name__), in_a_line(cls.__name__, inspect.getfile(cls)):
-                check_optimizer(method, self.protocol.optimizer)
                 set_up(method, copy.deepcopy(bare), clients=1, seed=0, device=torch.device("cpu"))
 
     def _try_sampler(self, dataset: Dataset) -> None:

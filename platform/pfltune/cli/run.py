@@ -65,6 +65,7 @@ def command(
     at the round with the best validation accuracy. A trial that was trained before, here or in a
     comparison, is shown and not trained again.
     """
+    from pfltune.federation.setup import check_optimizer
     from pfltune.registry import canonical, make_method, reference_title
     from pfltune.running.hardware import choose_compute, pick_device, precision_for
     from pfltune.running.pool import this_machine
@@ -81,6 +82,7 @@ def command(
     store = TrialStore(results)
     store.check()
     chosen_scenario.check([chosen])
+    check_optimizer(chosen, chosen_scenario.protocol.optimizer)
     chosen_device = pick_device(device, this_machine().gpus)
     asked = precision_for([chosen], precision)
     compute = choose_compute(chosen_scenario, threads, chosen_device, asked, deterministic)

@@ -94,6 +94,7 @@ def _hold(watched: Watched, ran: Ran, stack: ExitStack) -> bool:
     job, begins = watched.job, False
     with ran.noting():
         job.scenario.check(job.firsts())
+        job.check_optimizers()
         begins = read_record(job.folder) is None
         stack.enter_context(locked(job.folder))
     return begins
