@@ -8,6 +8,7 @@ import torch
 
 from pfltune.errors import UserError
 from pfltune.knobs import knobs_of
+from pfltune.strays import see_spelling
 from pfltune.tensors import Tensors
 
 
@@ -70,6 +71,7 @@ def check_wrap(cls: type[Wrap]) -> None:
         arguments = list(inspect.signature(wanted).parameters)
         if not inspect.isfunction(found) or list(inspect.signature(found).parameters) != arguments:
             raise UserError(f"{cls.__name__}: write def {hook}({', '.join(arguments)})")
+    see_spelling(cls, Wrap, "wrap")
     knobs = knobs_of(cls)
     for field in dataclasses.fields(cls):
         if field.name not in knobs:
