@@ -87,15 +87,18 @@ class Channel:
                 left |= put_under(f"{number}/", own)
         return wire, left
 
-    def see_intact(self, round_number: int) -> None:
+    def see_intact(self, of: str) -> None:
         """See that finite numbers have arrived as such.
+
+        Args:
+            of: whose they are, in words.
 
         Raises:
             Diverged: they have not.
         """
         if self.lost and brought_over([torch.stack(self.lost).any()])[0]:
             raise Diverged(
-                f"numbers of round {round_number} did not survive the channel: too large for what "
+                f"numbers of {of} did not survive the channel: too large for what "
                 "wraps it (float16 ends at 65504)"
             )
 

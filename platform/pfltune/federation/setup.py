@@ -8,6 +8,7 @@ from torch import nn
 
 from pfltune.errors import UserError
 from pfltune.federation.roles import Roles, roles_of, tensors_of
+from pfltune.federation.states import see_names
 from pfltune.method import Method, Optimizer, Start, Tensors
 from pfltune.randomness import isolated, torch_rng
 
@@ -35,7 +36,8 @@ def set_up(
     """Graft ``model``, in place, and make the first states.
 
     Raises:
-        UserError: the method does not fit the backbone, or trains a part without parameters.
+        UserError: the method does not fit the backbone, trains a part without parameters, or keeps
+            something under a name of the channel's.
     """
     with isolated(seed, "graft"):
         method.graft(model)
@@ -52,7 +54,9 @@ def set_up(
 
     def first_state(client: int) -> Tensors:
         own = replace(start, rng=torch_rng(seed, "client", client))
-        return method.init_client(own, client)
+        made = method.init_client(own, client)
+        see_names(made)
+        return made
 
     _check_phases(method, roles, first_state(0))
     return Setup(model, roles, method.init_server(start), first_state)

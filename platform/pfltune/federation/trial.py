@@ -29,10 +29,10 @@ from pfltune.federation.meter import Totals
 from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
 from pfltune.federation.setup import check_optimizer, set_up
-from pfltune.federation.states import CHANNEL, PersonalStates
+from pfltune.federation.states import PersonalStates, whole_state
 from pfltune.federation.work import ServerRound
 from pfltune.isolation import contained
-from pfltune.method import Method, Tensors, Update, put_under
+from pfltune.method import Method, Tensors, Update
 from pfltune.randomness import derive
 
 
@@ -156,8 +156,8 @@ class FederatedTrial:
             self.server = self.method.aggregate(self.server, updates, server_work)
         for _ in updates:  # a method may ignore uploads; the clients train all the same
             pass
-        channel.see_intact(self.round)
-        loss = health.mean_loss(self.round)
+        channel.see_intact(f"round {self.round}")
+        loss = health.mean_loss(f"round {self.round}")
         seconds = time.perf_counter() - began - (evaluation.seconds if evaluation else 0)
         self.totals.seconds += seconds
         metrics = self.totals.since(before) | {
@@ -220,15 +220,15 @@ class FederatedTrial:
             for work, trained in cohort:
                 health.add(work.losses, trained.update)
             if evaluation is not None:
-                channel.see_intact(self.round)
-                health.mean_loss(self.round)  # who has diverged is not tested
+                channel.see_intact(f"round {self.round}")
+                health.mean_loss(f"round {self.round}")  # who has diverged is not tested
                 evaluation.trained(cohort)
             while cohort:
                 work, (down, update) = cohort.pop(0)
                 kept = self.personal.of_channel(work.client)
                 with work.named():
                     received, kept = channel.to_server(update, down, kept, work.client, work.round)
-                self.personal[work.client] = {**update.personal, **put_under(CHANNEL, kept)}
+                self.personal[work.client] = whole_state(update.personal, kept)
                 self.trained[work.client] = self.round
                 self.totals.steps += work.steps
                 with work.named():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -56,6 +57,16 @@ class Wrap:
 def title_of(cls: type[Wrap]) -> str:
     """How a wrap is written behind a method's title."""
     return cls.title or cls.__name__
+
+
+def see_free(payload: Tensors, own: Callable[[str], bool], cls: type[Wrap]) -> None:
+    """See that no name in a payload is one that a wrap gives to what it adds.
+
+    Raises:
+        UserError: one is.
+    """
+    if taken := next(filter(own, payload), None):
+        raise UserError(f"{cls.__name__} cannot send {taken!r}: it names what it adds like this")
 
 
 def check_wrap(cls: type[Wrap]) -> None:
