@@ -1,5 +1,6 @@
 """What of a method stays on a client, and what a client must be sent once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -81,6 +82,27 @@ def setup_mb(method: Method, federation: Federation, seed: int) -> float:
     first = len(federation.sampled_clients(1, seed))
     others = len(federation.clients) - first
     return (first * payload_bytes(sent.first) + others * payload_bytes(sent.later)) / MB
+
+
+def server_mb(server_of: Callable[[int], Tensors], clients: int) -> float:
+    """MB of the server's first state with many clients, which is not made.
+
+    It is read off those with one, two and three clients, from which it follows if nothing in it
+    grows faster than the number of pairs of clients.
+
+    Args:
+        server_of: see :class:`Setup`.
+        clients: their number.
+    """
+    one, two = (_nbytes(server_of(number)) for number in (1, 2))
+    if one == two or clients == 1:
+        return one / MB
+    slope, bend = two - one, _nbytes(server_of(3)) - 2 * two + one
+    return (one + (clients - 1) * slope + (clients - 1) * (clients - 2) // 2 * bend) / MB
+
+
+def _nbytes(tensors: Tensors) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 def _set_up(method: Method, federation: Federation, seed: int) -> Setup:

@@ -21,12 +21,14 @@ class Setup:
         model: the grafted backbone on the device.
         roles: its division into shared, personal and frozen.
         server: the server's first state.
+        server_of: the same with so many clients.
         first_state: makes the first personal state of a client, the same at every call.
     """
 
     model: nn.Module
     roles: Roles
     server: Tensors
+    server_of: Callable[[int], Tensors]
     first_state: Callable[[int], Tensors]
 
 
@@ -52,6 +54,10 @@ def set_up(
         model=model,
     )
 
+    def server_of(number: int) -> Tensors:
+        own = replace(start, clients=number, rng=torch_rng(seed, "server"))
+        return method.init_server(own)
+
     def first_state(client: int) -> Tensors:
         own = replace(start, rng=torch_rng(seed, "client", client))
         made = method.init_client(own, client)
@@ -59,7 +65,7 @@ def set_up(
         return made
 
     _check_phases(method, roles, first_state(0))
-    return Setup(model, roles, method.init_server(start), first_state)
+    return Setup(model, roles, server_of(clients), server_of, first_state)
 
 
 def check_optimizer(method: Method, scenarios: Optimizer) -> None:
