@@ -13,6 +13,7 @@ from pfltune.strays import Stray, strays
 
 HOOKS = tuple(name for name in vars(Method) if not name.startswith("_") and name != "lr")
 FUNCTIONS = tuple(name for name in HOOKS if inspect.isfunction(vars(Method)[name]))
+NEEDS = tuple(name for name in HOOKS if isinstance(vars(Method)[name], property))
 
 
 def check_interface(cls: type[Method]) -> None:
@@ -42,6 +43,11 @@ def faults(cls: type[Method]) -> Iterator[str]:
         if field.init and field.default is field.default_factory is dataclasses.MISSING:
             yield f"its field {field.name} has no default"
     yield from _uncallable(cls)
+    for name in NEEDS:
+        found = inspect.getattr_static(cls, name)
+        if not isinstance(found, bool | property):
+            kind = type(found).__name__
+            yield f"its {name} is a {kind}; write {name} = True, or a property"
     knobs_of(cls)
     yield from _own_figures(cls)
     for stray in strays(cls, Method):

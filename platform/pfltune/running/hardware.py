@@ -83,7 +83,7 @@ class Hardware:
         """Fill in what was left open: a GPU per trial, room for workers, the faster precision.
 
         Raises:
-            UserError: more GPU than there is, or a precision that a method cannot do with.
+            UserError: more GPU than there is.
         """
         gpus = machines.gpus if device == "cuda" else 0
         asked = gpus_per_trial if isinstance(gpus_per_trial, float) else float(gpus > 0)
@@ -93,14 +93,12 @@ class Hardware:
                 f"run on {device} with {gpus} GPUs; possible: 0 to {gpus}"
             )
         cores = max(1, machines.cores // threads)
-        chosen = list(methods)
-        asked_of = precision_for(chosen, precision)
         compute = choose_compute(
-            scenario, threads, device, asked_of, deterministic, workers or cores, machines
+            scenario, threads, device, precision, deterministic, workers or cores, machines
         )
         share = asked
         if gpus and gpus_per_trial == "auto":
-            share = gpu_share(chosen, scenario.without_clients(), compute)
+            share = gpu_share(list(methods), scenario.without_clients(), compute)
         room = min(cores, int(gpus / share)) if share else cores
         return cls(workers or room, threads, share, compute, machines.address)
 
@@ -149,12 +147,14 @@ def precision_for(methods: Iterable[Method], asked: Asked) -> Asked:
     Raises:
         UserError: bfloat16 was asked for, and a method says that it needs float32.
     """
-    needing = [title_of(type(method)) for method in methods if method.needs_float32]
-    if needing and asked == "bfloat16":
-        raise UserError(
-            f"--precision bfloat16: {needing[0]} needs float32; choose from: auto, float32"
-        )
-    return "float32" if needing else asked
+    needing = next((method for method in methods if method.needs_float32), None)
+    if needing is None or asked == "float32":
+        return asked
+    if asked == "bfloat16":
+        always = type(needing)().needs_float32
+        title = title_of(type(needing)) + ("" if always else " with these knobs")
+        raise UserError(f"--precision bfloat16: {title} needs float32; choose from: auto, float32")
+    return "float32"
 
 
 def choose_compute(
