@@ -202,14 +202,10 @@ def _against_reference(analysis: Analysis) -> tuple[Column, ...]:
 
 def paper_columns(analysis: Analysis) -> tuple[Column, ...]:
     """Of the result table in a paper: what was found, and what it took."""
-    compared = (
-        (
-            _difference_column(analysis),
-            Column(P_HEAD, lambda m: _bare_p(analysis, m), lambda m: _p(analysis, m)),
-        )
-        if is_compared(analysis)
-        else ()
-    )
+    p = Column(P_HEAD, lambda m: _bare_p(analysis, m), lambda m: _p(analysis, m))
+    compared = (_difference_column(analysis),) if is_compared(analysis) else ()
+    if analysis.is_tested:
+        compared = (*compared, p)
     return (
         _tested_accuracy(analysis),
         _interval(analysis),
@@ -228,7 +224,9 @@ def is_compared(analysis: Analysis) -> bool:
 
 def _difference_column(analysis: Analysis) -> Column:
     to = analysis.reference.title if analysis.reference else ""
-    title = f"difference to {to} (95 %, all pairs together)"
+    title = f"difference to {to}"
+    if analysis.is_tested:
+        title += " (95 %, all pairs together)"
     return Column(title, lambda m: _difference(analysis, m), lambda m: _mean(analysis, m))
 
 

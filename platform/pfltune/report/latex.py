@@ -13,7 +13,7 @@ from pfltune.report.columns import (
 )
 from pfltune.report.results import MethodResult
 from pfltune.report.statistics import ALPHA
-from pfltune.report.words import BOLD_NOTE, scope, seeds_of, together
+from pfltune.report.words import BOLD_NOTE, scope, seeds_of, together, untested
 from pfltune.text import plain
 
 WORSE, BETTER = r"$^{\downarrow}$", r"$^{\uparrow}$"
@@ -148,8 +148,6 @@ def _note(analysis: Analysis) -> str:
     sentences = [spread, escaped(BOLD_NOTE) if several else ""]
     sentences += map(escaped, analysis.result.remarks)
     if analysis.reference is not None and analysis.differences:
-        untested = [m for m in analysis.result.confirmed if _is_untested(analysis, m)]
-        titles = ", ".join(escaped(method.title) for method in untested)
         sentences += [
             f"Differences in percentage points. {escaped(together(analysis))}",
             escaped(scope(analysis)),
@@ -157,11 +155,6 @@ def _note(analysis: Analysis) -> str:
             f"($p<{ALPHA}$); without a mark no difference was found."
             if analysis.is_tested
             else "",
-            *([f"Not tested: {titles}."] if titles else []),
+            *map(escaped, untested(analysis)),
         ]
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def _is_untested(analysis: Analysis, method: MethodResult) -> bool:
-    found = analysis.differences.get(method.name)
-    return found is not None and bool(found.untested)

@@ -118,8 +118,8 @@ class Results(Told):
         ``memory/peak_mb``; ``difference`` to the ``reference`` with its interval and
         ``p_all_pairs``, which hold for all pairs of methods together and ``generalises_over`` what
         is named there, ``p`` of this pair by itself, ``effect_size`` (the difference in standard
-        deviations of the paired differences of single clients and seeds), ``verdict``; ``rounds_to_target`` and ``mb_to_target``.
-        What a method has no figure of is NaN.
+        deviations of the paired differences of single clients and seeds), ``verdict``;
+        ``rounds_to_target`` and ``mb_to_target``. What a method has no figure of is NaN.
         """
         return table_frame(self.analysis)
 

@@ -176,6 +176,15 @@ def scope(analysis: Analysis) -> str:
     return sentence
 
 
+def untested(analysis: Analysis) -> list[str]:
+    """A sentence for each reason why methods were not tested."""
+    reasons: dict[str, list[str]] = {}
+    for method in _others(analysis):
+        if reason := analysis.differences[method.name].untested:
+            reasons.setdefault(reason, []).append(method.title)
+    return [f"Not tested: {', '.join(titles)} ({why})." for why, titles in reasons.items()]
+
+
 def few_seeds(analysis: Analysis) -> str:
     """That seeds are so few that only large differences can be told apart; empty if not."""
     tested = [each for each in analysis.differences.values() if not each.untested]
