@@ -149,7 +149,8 @@ def _note(analysis: Analysis) -> str:
     sentences += map(escaped, analysis.result.remarks)
     if analysis.reference is not None and analysis.differences:
         sentences += [
-            f"Differences in percentage points. {escaped(together(analysis))}",
+            "Differences in percentage points.",
+            escaped(together(analysis)),
             escaped(scope(analysis)),
             f"{WORSE}/{BETTER}: worse/better than {escaped(analysis.reference.title)} "
             f"($p<{ALPHA}$); without a mark no difference was found."

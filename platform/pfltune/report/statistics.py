@@ -15,7 +15,7 @@ from math import comb, nan
 import numpy as np
 
 from pfltune.report.crossed import Crossed, Factor, crossed
-from pfltune.report.results import VAL, MethodResult
+from pfltune.report.results import VAL, MethodResult, ranked
 from pfltune.ties import settled
 
 ALPHA = 0.05
@@ -154,11 +154,11 @@ def not_told_apart(methods: Sequence[MethodResult]) -> frozenset[str]:
     """Short names of the one with the best mean test accuracy, and of all not told apart from it.
 
     Args:
-        methods: all methods of a comparison that have a figure, the best first.
+        methods: all methods of a comparison that have a figure.
     """
     if not methods:
         return frozenset()
-    best, *others = methods
+    best, *others = ranked(methods)
     differences = compare(best, others)
     alike = {name for name, found in differences.items() if not found.is_significant}
     return frozenset({best.name, *alike})
