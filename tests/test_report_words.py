@@ -9,11 +9,14 @@ import comparisons
 import html5lib
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from rich.console import Console
 
 from pfltune.cli.tables import comparison_table, fitting_columns, print_table
+from pfltune.errors import UserError
 from pfltune.report import figures, words
 from pfltune.report.analysis import analyse
+from pfltune.report.canvas import TEXT_SIZE
 from pfltune.report.columns import ACCURACY, CLIENT_STD, paper_columns, result_columns, signed
 from pfltune.report.curves import learning_curves
 from pfltune.report.latex import result_table
@@ -285,3 +288,27 @@ def test_the_changes_of_a_scenario_are_those_that_differ():
     now = {"a": 1, "b": {"c": 1, "d": 3}, "p": {"kind": "dirichlet", "alpha": 0.1}}
     assert list(differences(base, now)) == ["b.d=3", 'p={"kind": "dirichlet", "alpha": 0.1}']
     assert list(differences(base, base)) == []
+
+
+@pytest.mark.thorough
+def test_all_text_of_all_figures_has_one_size_and_rounds_are_whole():
+    rng = np.random.default_rng(0)
+    methods = [
+        method(name, *(spread(level) + rng.normal(0, 0.02, (3, CLIENTS))), trials=12, knobs=2)
+        for name, level in (("local", 0.5), ("fedavg", 0.6), ("mine", 0.55))
+    ]
+    analysis = analyse(result(*methods, seeds=3))
+    sizes, drawn = set(), 0
+    for name in figures.MAKERS:
+        try:
+            figure = figures.draw(name, analysis).figure
+        except UserError:  # nothing to show
+            continue
+        drawn += 1
+        figure.draw_without_rendering()
+        sizes |= {text.get_fontsize() for text in figure.findobj(Text) if text.get_text()}
+        for axes in figure.axes:
+            if axes.get_xlabel() == "round":
+                assert all(float(tick).is_integer() for tick in axes.get_xticks()), name
+    assert sizes == {TEXT_SIZE}
+    assert drawn > 6
