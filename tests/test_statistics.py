@@ -260,3 +260,29 @@ def test_two_scenarios_or_two_methods_are_ranked_and_not_tested():
     assert two.ranks.tolist() == pytest.approx([7 / 6, 11 / 6])
     assert not two.is_tested
     assert not rank({}).is_tested
+
+
+def test_pairs_of_ranks_are_tested_from_five_scenarios_on():
+    rng = np.random.default_rng(0)
+    table = {name: 0.1 * k + rng.normal(0, 0.01, 5) for k, name in enumerate("abc")}
+    four = rank({name: row[:4] for name, row in table.items()})
+    assert (four.is_tested, four.has_pairs) == (True, False)
+    five = rank(table)
+    assert five.has_pairs
+    assert five.critical_difference == critical_difference(3, 5)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("methods", [3, 5, 10])
+def test_nemenyis_difference_is_too_wide_for_few_scenarios_and_right_from_five_on(methods):
+    """As ranks.FEWEST_FOR_PAIRS says."""
+    rng = np.random.default_rng(0)
+
+    def error(scenarios):
+        ranks = rng.random((10_000, scenarios, methods)).argsort(-1).mean(1)
+        spread = ranks.max(1) - ranks.min(1)
+        return (spread > critical_difference(methods, scenarios)).mean()
+
+    assert error(3) < 0.035
+    for scenarios in (5, 8, 12):
+        assert 0.02 < error(scenarios) < 0.062

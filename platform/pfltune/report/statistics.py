@@ -142,7 +142,8 @@ def compare(reference: MethodResult, others: Sequence[MethodResult]) -> dict[str
             these and the reference together.
     """
     pairs = pairs_of(len(others) + 1)
-    return {method.name: _difference(paired_tables(method, reference), pairs) for method in others}
+    tables = {method.name: paired_tables(method, reference) for method in others}
+    return {name: difference_of(each, pairs) for name, each in tables.items()}
 
 
 def pairs_of(methods: int) -> int:
@@ -170,7 +171,13 @@ def _around(found: Crossed, alpha: float) -> tuple[float, float]:
     return found.mean - margin, found.mean + margin
 
 
-def _difference(tables: Sequence[np.ndarray], pairs: int) -> Difference:
+def difference_of(tables: Sequence[np.ndarray], pairs: int) -> Difference:
+    """Of paired differences, as :func:`pfltune.report.crossed.crossed` takes them.
+
+    Args:
+        tables: (searches, seeds, clients), one per draw of the clients.
+        pairs: that intervals and p-values are to hold for together.
+    """
     found = crossed(tables)
     # Of every client its mean over seeds and searches, of every seed its mean over all else.
     clients = settled(np.concatenate([each.mean((0, 1)) for each in tables] or [np.empty(0)]))
