@@ -12,16 +12,17 @@ from pfltune.report.communication import (
     pareto_front,
     reach,
 )
-from pfltune.report.racing import raced_difference, seed_interval
+from pfltune.report.crossed import Factor
+from pfltune.report.racing import beaten, raced_difference, seed_interval
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.searching import Searching, search_of
 from pfltune.report.statistics import (
-    ALPHA,
     Difference,
     Interval,
-    bootstrap,
     compare,
     default_reference,
+    interval_of,
+    not_told_apart,
 )
 from pfltune.report.styles import Style, styles_of
 
@@ -37,6 +38,7 @@ class Analysis:
         intervals: of each confirmed method's test accuracy, over seeds and clients, 95 %; where
             figures decided how many seeds there are, over seeds alone, and NaN without enough.
         differences: of each other confirmed method to the reference.
+        leaders: the best test accuracy, and all that are not told apart from it.
         target: validation accuracy in [0, 1] that methods are timed to.
         reached: when each confirmed method reached the target; None where it never did.
         front: confirmed methods that no other beats for as many MB or fewer, by MB.
@@ -50,6 +52,7 @@ class Analysis:
     chosen: bool
     intervals: dict[str, Interval]
     differences: dict[str, Difference]
+    leaders: frozenset[str]
     target: float
     reached: dict[str, Reached | None]
     front: tuple[MethodResult, ...]
@@ -58,10 +61,15 @@ class Analysis:
     searches: dict[str, Searching]
 
     @property
-    def is_too_small(self) -> bool:
-        """Whether no method could be told from the reference, however large the difference."""
-        most = max((each.clients for each in self.differences.values()), default=0)
-        return len(self.differences) * 2.0 ** (1 - most) > ALPHA
+    def is_tested(self) -> bool:
+        """Whether any difference could be tested."""
+        return any(not each.untested for each in self.differences.values())
+
+    @property
+    def over(self) -> tuple[Factor, ...]:
+        """What intervals and p-values of differences generalise over; empty if there are none."""
+        tested = [each for each in self.differences.values() if not each.untested]
+        return tuple(dict.fromkeys(factor for each in tested for factor in each.over))
 
 
 def analyse(
@@ -89,6 +97,7 @@ def analyse(
         chosen=reference is not None,
         intervals={method.name: _interval(result, method) for method in shown},
         differences=_differences(result, against, others) if against else {},
+        leaders=_leaders(result),
         target=aim,
         reached={method.name: reach(method, aim) for method in shown},
         front=pareto_front(shown),
@@ -102,7 +111,7 @@ def analyse(
 
 
 def _interval(result: ComparisonResult, method: MethodResult) -> Interval:
-    return bootstrap(method.clients()) if result.budget.decide is None else seed_interval(method)
+    return interval_of(method) if result.budget.decide is None else seed_interval(method)
 
 
 def _differences(
@@ -113,6 +122,12 @@ def _differences(
     if result.budget.decide is None:
         return found
     return {m.name: raced_difference(found[m.name], m, reference) for m in others}
+
+
+def _leaders(result: ComparisonResult) -> frozenset[str]:
+    if result.budget.decide is None:
+        return not_told_apart(result.confirmed)
+    return frozenset(m.name for m in result.confirmed) - beaten(result.race)
 
 
 def named(result: ComparisonResult, wanted: str) -> MethodResult:

@@ -56,6 +56,14 @@ def raced_difference(found: Difference, method: MethodResult, other: MethodResul
     return replace(found, interval=ends, p=none, raw_p=none, untested=UNTESTED)
 
 
+def beaten(race: Race | None) -> frozenset[str]:
+    """The methods to which another one was found to be better."""
+    decided = [q for q in race.questions if q.state == "decided"] if race else []
+    return frozenset(
+        name for question in decided for name in question.of if name != question.better
+    )
+
+
 def _ends(values: Sequence[float]) -> Interval:
     low, high = interval(values)
     if not np.isfinite(low):
