@@ -151,22 +151,24 @@ def test_latex_has_the_differences_their_intervals_and_p_corrected_alike():
         for name, level, each in zip(("one", "two", "three"), (0.3, 0.6, 0.6), noise, strict=True)
     )
     tex = result_table(analyse(result(one, two, three, seeds=5), "two"))
-    heads = "difference to Two (95 \\%, all pairs together) & p (all pairs together)"
+    heads = "difference to Two (95 \\%) & p &"
     assert heads in tex
     assert re.search(r"One & 33[^&]*downarrow[^&]*&[^&]*& \$-\$30\.\d\d \(\$-\$31", tex)
     assert re.search(r"Three & [^&]*&[^&]*& \$-\$0\.30 \(\$-\$1\.22 to \+0\.62\) & 1\.000", tex)
+    (caption,) = re.findall(r"\\caption.*", tex)
+    assert "Intervals of differences and p for all 3 pairs of methods together (Bonf" in caption
     assert "hold for all 3 pairs of methods together (Bonferroni)" in tex
     assert re.search(r"Two & \\textbf\{6", tex)
     assert re.search(r"Three & \\textbf\{6", tex), "not told apart from the best"
     assert r"One & \textbf" not in tex
-    assert "p (all" not in result_table(analyse(result(one)))
+    assert " & p &" not in result_table(analyse(result(one)))
 
 
 def test_what_is_not_tested_has_neither_interval_nor_p_and_the_reason_is_told():
     tex = result_table(analyse(result(ONE, TWO)))
     assert re.search(r"One & 53\.50 &[^&]*& \$-\$10\.00 & 2\.29 &", tex), "the difference alone"
     assert "Not tested: One (one seed does not tell what a seed does to all clients)." in tex
-    assert "pairs together) &" not in tex
+    assert " & p &" not in tex
     assert "Bonferroni" not in tex
 
 

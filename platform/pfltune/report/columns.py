@@ -18,7 +18,6 @@ from pfltune.ties import settled
 MINUS = "−"
 PLUS_MINUS = " ± "
 NO_FIGURE = "–"
-P_HEAD = "p (all pairs together)"
 
 
 @dataclass(frozen=True)
@@ -198,16 +197,17 @@ def _against_reference(analysis: Analysis) -> tuple[Column, ...]:
     effect = Column(
         "effect size", lambda m: _effect_text(analysis, m), lambda m: _effect(analysis, m)
     )
-    return (_difference_column(analysis), _race_column(analysis) or verdict, effect)
+    difference = _difference_column(analysis, "95 %, all pairs together")
+    return (difference, _race_column(analysis) or verdict, effect)
 
 
 def paper_columns(analysis: Analysis) -> tuple[Column, ...]:
     """Of the result table in a paper: what was found, and what it took."""
-    p = Column(P_HEAD, lambda m: _bare_p(analysis, m), lambda m: _p(analysis, m))
+    p = Column("p", lambda m: _bare_p(analysis, m), lambda m: _p(analysis, m))
     race = _race_column(analysis)
     compared: list[Column] = []
     if is_compared(analysis):
-        compared = [_difference_column(analysis), *([race] if race else [])]
+        compared = [_difference_column(analysis, "95 %"), *([race] if race else [])]
     if analysis.is_tested:
         compared.append(p)
     return (
@@ -234,11 +234,11 @@ def is_compared(analysis: Analysis) -> bool:
     return analysis.reference is not None and bool(analysis.differences)
 
 
-def _difference_column(analysis: Analysis) -> Column:
+def _difference_column(analysis: Analysis, of_interval: str) -> Column:
     to = analysis.reference.title if analysis.reference else ""
     title = f"difference to {to}"
     if analysis.is_tested:
-        title += " (95 %, all pairs together)"
+        title += f" ({of_interval})"
     elif analysis.result.budget.decide is not None:
         title += " (95 % each)"
     return Column(title, lambda m: _difference(analysis, m), lambda m: _mean(analysis, m))

@@ -12,7 +12,7 @@ from pfltune.report.columns import (
     resource_columns,
 )
 from pfltune.report.results import MethodResult
-from pfltune.report.statistics import ALPHA
+from pfltune.report.statistics import ALPHA, pairs_of
 from pfltune.report.words import (
     BOLD_NOTE,
     finding,
@@ -91,6 +91,9 @@ def result_table(analysis: Analysis) -> str:
         row[1] += _mark(analysis, method)
     scenario = escaped(result.scenario)
     caption = f"Test accuracy and communication on {scenario}."
+    if analysis.is_tested:
+        pairs = pairs_of(len(analysis.differences) + 1)
+        caption += f" Intervals of differences and p for {_all(pairs)}."
     return str(Tabular(_heads(columns), rows, caption, _note(analysis), label(result.name)))
 
 
@@ -142,6 +145,14 @@ def _heads(columns: Iterable[Column]) -> list[str]:
 def _mark(analysis: Analysis, method: MethodResult) -> str:
     found = analysis.differences.get(method.name)
     return MARKS.get(found.verdict, "") if found else ""
+
+
+def _all(pairs: int) -> str:
+    return (
+        f"all {pairs} pairs of methods together (Bonferroni)"
+        if pairs > 1
+        else "the only pair of methods"
+    )
 
 
 def _note(analysis: Analysis) -> str:
