@@ -1,5 +1,7 @@
 """Which trials of a comparison go on, by the halving of each generation."""
 
+from collections.abc import Mapping
+
 from pfltune.search.bracket import Bracket
 from pfltune.search.candidate import Candidate
 from pfltune.search.halving import Halving, MakeHalving, Verdict
@@ -7,7 +9,7 @@ from pfltune.search.plan import Plan
 
 
 class Brackets:
-    """The halving of every generation of every method; what is not searched is never halved.
+    """The halving of every generation of every search; what is not searched is never halved.
 
     Args:
         plan: the generations.
@@ -17,7 +19,9 @@ class Brackets:
     def __init__(self, plan: Plan, halving: MakeHalving = Bracket.of) -> None:
         self._plan = plan
         self._make = halving
-        self._made: dict[tuple[str, int], Halving] = {}
+        self._made: dict[tuple[str, int, int], Halving] = {}
+        self._rungs = frozenset(plan.all_rungs())
+        self._scores: dict[str, dict[int, float]] = {}
 
     def enter(self, candidate: Candidate) -> None:
         """A trial exists."""
@@ -28,6 +32,8 @@ class Brackets:
         """A trial has done a round and has this score."""
         if candidate.stage == "search":
             self._bracket(candidate).reach(candidate.index, round_number, score)
+            if round_number in self._rungs:
+                self._scores.setdefault(candidate.name, {})[round_number] = score
 
     def leave(self, candidate: Candidate) -> None:
         """A trial has ended, in whatever way."""
@@ -40,8 +46,12 @@ class Brackets:
             return "go on"
         return self._bracket(candidate).verdict(candidate.index)
 
+    def scores(self, candidate: Candidate) -> Mapping[int, float]:
+        """The score of a trial at each rung that it has come to, by round."""
+        return self._scores.get(candidate.name, {})
+
     def _bracket(self, candidate: Candidate) -> Halving:
-        key = (candidate.method, candidate.generation)
+        key = (candidate.method, candidate.study, candidate.generation)
         if key not in self._made:
             generation = self._plan.generations(candidate.method)[candidate.generation]
             self._made[key] = self._make(self._plan, generation)
