@@ -445,13 +445,16 @@ class Simulation:
         self.hear("error", trial)
 
     def _assert_earlier_generations_have_ended(self, dealt: Candidate, dealt_to: str) -> None:
+        if dealt.stage == "control":
+            return  # of nothing that is searched
         now = (STAGES.index(dealt.stage), dealt.generation)
         running = [
             trial.key
             for trial in self.trials
             if not trial.ended
             and sitting_of(trial) == dealt_to
-            and trial.candidate.method == dealt.method
+            and (trial.candidate.method, trial.candidate.study) == (dealt.method, dealt.study)
+            and trial.candidate.stage != "control"
             and (STAGES.index(trial.candidate.stage), trial.candidate.generation) < now
         ]
         assert not running, f"{dealt} was dealt while {running} had not ended"
