@@ -184,7 +184,9 @@ def test_events_of_earlier_versions_have_no_study():
     assert from_json(to_json(replace(started, study=2))).study == 2
     over = MethodEnded("m", {"lr": 0.1}, 5, [{"lr": 0.1}, None])
     assert from_json(to_json(over)) == over
-    assert from_json('{"event": "MethodEnded", "method": "m", "best": null, "time": 5}').chosen == []
+    assert (
+        from_json('{"event": "MethodEnded", "method": "m", "best": null, "time": 5}').chosen == []
+    )
 
 
 def test_a_budget_grows_in_studies_and_never_shrinks():

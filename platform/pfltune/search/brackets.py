@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from pfltune.ranking import Standing
 from pfltune.search.bracket import Bracket
 from pfltune.search.candidate import Candidate
 from pfltune.search.halving import Halving, MakeHalving, Verdict
@@ -20,20 +21,19 @@ class Brackets:
         self._plan = plan
         self._make = halving
         self._made: dict[tuple[str, int, int], Halving] = {}
-        self._rungs = frozenset(plan.all_rungs())
-        self._scores: dict[str, dict[int, float]] = {}
+        self._rungs = plan.all_rungs()
+        self._there: dict[str, dict[int, Standing]] = {}
 
     def enter(self, candidate: Candidate) -> None:
         """A trial exists."""
         if candidate.stage == "search":
             self._bracket(candidate).add(candidate.index)
 
-    def reach(self, candidate: Candidate, round_number: int, score: float) -> None:
-        """A trial has done a round and has this score."""
+    def reach(self, candidate: Candidate, standing: Standing) -> None:
+        """A trial has done a round and stands so."""
         if candidate.stage == "search":
-            self._bracket(candidate).reach(candidate.index, round_number, score)
-            if round_number in self._rungs:
-                self._scores.setdefault(candidate.name, {})[round_number] = score
+            self._bracket(candidate).reach(candidate.index, standing)
+            self._note(candidate.name, standing)
 
     def leave(self, candidate: Candidate) -> None:
         """A trial has ended, in whatever way."""
@@ -47,8 +47,16 @@ class Brackets:
         return self._bracket(candidate).verdict(candidate.index)
 
     def scores(self, candidate: Candidate) -> Mapping[int, float]:
-        """The score of a trial at each rung that it has come to, by round."""
-        return self._scores.get(candidate.name, {})
+        """The score of a trial at each rung that it has come to."""
+        there = self._there.get(candidate.name, {})
+        return {rung: standing.score for rung, standing in sorted(there.items())}
+
+    def _note(self, trial: str, standing: Standing) -> None:
+        for rung in self._rungs:
+            if standing.ahead > rung:
+                there = self._there.setdefault(trial, {})
+                first = min(there.get(rung, standing), standing, key=lambda each: each.round)
+                there[rung] = first
 
     def _bracket(self, candidate: Candidate) -> Halving:
         key = (candidate.method, candidate.study, candidate.generation)

@@ -55,15 +55,10 @@ class Sampled:
     def hear(self, index: int, outcome: Outcome, rungs: Mapping[int, float]) -> None:
         """Learn how a trial went."""
         trial = self._asked.pop(index)
-        if outcome.round == self._rounds:
-            self._report(trial, rungs)
-            self.study.tell(trial, outcome.value)
-            return
         if outcome.round:
-            self._report(trial, {**rungs, outcome.round: outcome.value})
-        self.study.tell(trial, state=TrialState.PRUNED)
-
-    @staticmethod
-    def _report(trial: Trial, scores: Mapping[int, float]) -> None:
-        for round_number, score in sorted(scores.items()):
-            trial.report(score, round_number)
+            for rung, score in (rungs or {outcome.round: outcome.value}).items():
+                trial.report(score, rung)
+        if outcome.round == self._rounds:
+            self.study.tell(trial, outcome.value)
+        else:
+            self.study.tell(trial, state=TrialState.PRUNED)

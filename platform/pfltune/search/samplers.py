@@ -1,5 +1,6 @@
 """Optuna's samplers: what each can search, and what it learns from."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -45,9 +46,11 @@ def _random(seed: int, _: int) -> Any:
 
 
 def _qmc(seed: int, _: int) -> Any:
+    from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import QMCSampler
 
-    return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+        return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
 
 
 def _gp(seed: int, startup: int) -> Any:

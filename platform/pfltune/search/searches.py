@@ -76,7 +76,7 @@ class MethodSearch:
         Args:
             index: of the trial.
             outcome: how it ended.
-            rungs: its score at each rung that it came to, by round.
+            rungs: its score at each rung that it came to.
         """
         self.outcomes[index] = outcome
         self._rungs[index] = rungs or {}

@@ -26,7 +26,7 @@ class Strategy(Protocol):
         Args:
             index: of the trial.
             outcome: how it ended.
-            rungs: its score at each rung that it came to, by round.
+            rungs: its score at each rung that it came to.
         """
 
 
