@@ -58,6 +58,7 @@ class ConfirmedRun:
         clients: indices of these clients in the partition; empty stands for all, in their order.
         measured: what the scenario's metrics gave for each of them.
         study: which of several independent searches chose what it trains.
+        knobs: its configuration.
     """
 
     seed: int
@@ -68,6 +69,7 @@ class ConfirmedRun:
     clients: tuple[int, ...] = ()
     measured: tuple[MeasuredDict, ...] = ()
     study: int = 0
+    knobs: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -215,16 +217,23 @@ class MethodResult:
         """What one of several studies did, as if there were no others."""
         if not self.chosen:
             return self
+        trials = tuple(trial for trial in self.trials if trial.started.study == study)
         return replace(
             self,
             best=dict(self.chosen[study] or {}),
             runs=tuple(run for run in self.runs if run.study == study),
             searched=tuple(run for run in self.searched if run.study == study),
             finalists=tuple(each for each in self.finalists if each.study == study),
-            trials=tuple(trial for trial in self.trials if trial.started.study == study),
+            trials=trials,
             search_trials=sum(run.study == study for run in self.searched),
+            search_steps=_search_steps(trials),
+            failed_trials=sum(trial.outcome == "failed" for trial in trials),
             chosen=(),
         )
+
+    def each_study(self) -> "tuple[MethodResult, ...]":
+        """What each of its studies did; of one search, itself."""
+        return tuple(map(self.of_study, range(len(self.chosen)))) or (self,)
 
     @property
     def leading(self) -> int:
@@ -526,11 +535,7 @@ def _method(
         runs=tuple(_confirmed(found[cell]) for cell in balanced(found)),
         search_trials=len(searched),
         failed_trials=len(failed),
-        search_steps=sum(
-            trial.metrics.get(figures.STEPS.name, 0.0)
-            for trial in trials
-            if not sees_test(trial.started.stage)
-        ),
+        search_steps=_search_steps(trials),
         failures=tuple(sorted({plain(ended.failure) or "unknown" for ended in failed})),
         searched=tuple(map(_searched, searched)),
         finalists=_all_finalists(searched, [t for t in trials if t.started.stage == "choose"]),
@@ -539,6 +544,15 @@ def _method(
         trials=tuple(trials),
         chosen=tuple(ending.chosen if ending else _chosen_so_far(confirmed)),
         controls=tuple(map(_confirmed, controls)),
+    )
+
+
+def _search_steps(trials: "Iterable[ToldTrial]") -> float:
+    """Local steps of the search and its finalists."""
+    return sum(
+        trial.metrics.get(figures.STEPS.name, 0.0)
+        for trial in trials
+        if not sees_test(trial.started.stage)
     )
 
 
@@ -560,6 +574,7 @@ def _confirmed(trial: ToldTrial) -> ConfirmedRun:
         clients=tuple(selected.get("clients", ())) if selected else (),
         measured=tuple(selected.get("metrics", ())) if selected else (),
         study=trial.started.study,
+        knobs=trial.started.knobs,
     )
 
 

@@ -14,12 +14,13 @@ from pfltune.report.columns import Column, accuracy, cells
 from pfltune.report.figures import written
 from pfltune.report.latex import Tabular, escaped, table_rows
 from pfltune.report.markdown import markdown
-from pfltune.report.page import grid, pictures, rendered
+from pfltune.report.page import grid, pictures, plain_grid, rendered
 from pfltune.report.ranks import Ranking, critical_difference_diagram, rank
 from pfltune.report.results import TEST, MethodResult
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.statistics import ALPHA
 from pfltune.report.styles import COLOURS, MARKERS, Style, styles_of
+from pfltune.report.tuning.versus import sampler_lines, sampler_note
 from pfltune.ties import settled
 
 SPREAD = 0.32  # of a row, in which scenarios stand one above the other
@@ -215,6 +216,8 @@ def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> st
         results=grid(scenario_columns(scenarios), scenarios.methods, scenarios.styles),
         accuracy_note=f"{words.accuracy_note(results)} {words.BOLD_NOTE}",
         rank_note=rank_note(scenarios.ranking),
+        samplers=plain_grid(sampler_lines(scenarios.analyses), {}),
+        sampler_note=sampler_note(scenarios.analyses),
         figures=pictures(folder, drawings),
         findings=[
             (name, analysis.result.record.scenario.title, words.finding(analysis))

@@ -7,7 +7,7 @@ from pfltune.budget import Budget, SamplerName
 from pfltune.knobs import Value
 from pfltune.record import Tuned
 from pfltune.report.choosing import Fall, fall_of
-from pfltune.report.columns import NO_FIGURE, signed
+from pfltune.report.columns import NO_FIGURE
 from pfltune.report.results import ComparisonResult, MethodResult, SearchedRun
 from pfltune.report.searching import Searching
 from pfltune.text import count, plain
@@ -157,11 +157,6 @@ def first_value(search: Searching) -> str:
 def winner_value(winner: SearchedRun | None) -> str:
     """The winner's score at its end."""
     return NO_FIGURE if winner is None else percent(winner.value)
-
-
-def gain(search: Searching) -> str:
-    """What the search gained over its first trial, in points."""
-    return NO_FIGURE if math.isnan(search.gain) else signed(search.gain)
 
 
 def percent(share: float) -> str:
