@@ -12,7 +12,7 @@ from pfltune.report.communication import (
     reach,
 )
 from pfltune.report.expected_best import ExpectedBest, expected_best
-from pfltune.report.gains import Gain, tested_gain
+from pfltune.report.gains import Gain, control_gain
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.searching import Searching, search_of
 from pfltune.report.statistics import (
@@ -106,7 +106,7 @@ def analyse(
     efforts = {
         m.name: expected_best(m, sampled[m.name], starts.get(m.name, 0)) for m in result.methods
     }
-    gains = {m.name: tested_gain(m) for m in shown}
+    gains = {m.name: control_gain(m) for m in shown}
     return Analysis(
         result=result,
         reference=against,

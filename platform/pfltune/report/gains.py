@@ -60,7 +60,7 @@ class Gain:
         return int((settled(self.differences) > 0).sum())
 
 
-def tested_gain(method: MethodResult) -> Gain | None:
+def control_gain(method: MethodResult) -> Gain | None:
     """That of all studies together, by tests with the same fresh seeds.
 
     None without a control, or before a seed of it has ended.
@@ -78,7 +78,7 @@ def tested_gain(method: MethodResult) -> Gain | None:
 
 def gain_of(search: Searching) -> Gain | None:
     """That of one study on the best footing that there is; None where there is none."""
-    found = tested_gain(search.method)
+    found = control_gain(search.method)
     if found is not None or search.winner is None or search.first is None:
         return found
     return _validated(search.method, search.first) or _searched(search.winner, search.first)

@@ -59,10 +59,18 @@ def gain_note(analysis: Analysis) -> str:
 
 def gained(analysis: Analysis) -> list[str]:
     """The same as lines of text."""
-    return [
-        f"{title}: {gain} points over its start values ({start} %), over {over}, ahead in {ahead}"
-        for title, start, _, gain, over, ahead in gain_lines(analysis)[1:]
-    ]
+    found = [(method, analysis.gains.get(method.name)) for method in analysis.result.methods]
+    return [f"{method.title}: {_told(gain)}." for method, gain in found if gain is not None]
+
+
+def _told(gain: Gain) -> str:
+    if gain.is_start:
+        return "the start values were chosen"
+    return f"{points(gain)} points over its start values, {_where(gain)}"
+
+
+def _where(gain: Gain) -> str:
+    return f"over {seeds_of(gain)}, ahead in {gain.above} of {gain.seeds * gain.studies}"
 
 
 def no_footing(searches: Iterable[Searching]) -> str:
@@ -83,12 +91,11 @@ def _row(method: MethodResult, gain: Gain) -> list[str]:
         if run.seed in method.seeds
     ]
     start = sum(shared) / len(shared)
-    same = " (the start values were chosen)" if gain.is_start else ""
     return [
         method.title,
         f"{start:.2f}",
         f"{start + 100 * gain.mean:.2f}",
-        points(gain) + same,
+        "start values chosen" if gain.is_start else points(gain),
         seeds_of(gain),
         f"{gain.above} of {gain.seeds * gain.studies}",
     ]

@@ -69,7 +69,7 @@ def _knob(name: str, chosen: Sequence[dict[str, Value]], search: Searching) -> s
     if dimension.is_number and len(numbers) == len(chosen) and len(set(numbers)) > 1:
         low, high = min(numbers), max(numbers)
         share = dimension.place(high) - dimension.place(low)
-        return f"{name} {shown(low)} to {shown(high)} ({share:.0%} of its range)"
+        return f"{name} {shown(low)} to {shown(high)} ({100 * share:.0f} % of its range)"
     most = max(values, key=values.count)
     return f"{name} {shown(most)} in {values.count(most)} of {len(chosen)}"
 

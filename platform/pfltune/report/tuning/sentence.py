@@ -9,7 +9,7 @@ from pfltune import figures
 from pfltune.knobs import Value
 from pfltune.report.columns import PLUS_MINUS, accuracy
 from pfltune.report.dimensions import Dimension
-from pfltune.report.gains import tested_gain
+from pfltune.report.gains import control_gain
 from pfltune.report.learned import Equal, KnobRange, Tried
 from pfltune.report.results import VAL
 from pfltune.report.tuning.entries import Entry, sorted_entries, stood
@@ -77,7 +77,7 @@ def repeated(tuned: Tuned) -> str:
 
 def gain(tuned: Tuned) -> str:
     """How far it is above the published values, where both were trained equally far."""
-    tested = tested_gain(tuned.method)
+    tested = control_gain(tuned.method)
     if tested and tuned.method.best:
         began = "the published values" if tuned.starts_published else "the start values"
         if tested.is_start:
