@@ -407,6 +407,7 @@ pool = stacked(
     click.option(
         "--control",
         is_flag=True,
+        default=DEFAULTS["control"],
         help="Also test each method's first start values, published ones where there are, with "
         "the seeds of the confirmation: what the search gained over them on one footing.",
     ),
