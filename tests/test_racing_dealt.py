@@ -5,6 +5,9 @@ Ray is not started; tests/test_search.py stands in for its controller.
 
 import itertools
 import json
+import math
+from collections import defaultdict
+from statistics import fmean
 
 import pytest
 import test_search
@@ -49,17 +52,22 @@ def plan_of(decide, methods=METHODS, seeds=2, most=12, **more):
 
 
 def confirmed(simulation) -> dict[str, list[float | None]]:
-    """The test accuracy of each method by the number of its seed."""
-    found: dict[str, list] = {method: [] for method in simulation.plan.methods}
-    started = {e.trial: e for e in simulation.lines if isinstance(e, TrialStarted)}
+    """The test accuracy of each method by the number of its seed, mean over studies."""
+    found: dict[str, dict[int, list]] = {m: defaultdict(list) for m in simulation.plan.methods}
     ended = {e.trial: e for e in simulation.lines if isinstance(e, TrialEnded)}
-    for event in sorted(started.values(), key=lambda e: e.index):
+    for event in {e.trial: e for e in simulation.lines if isinstance(e, TrialStarted)}.values():
         if event.stage == "confirm":
-            assert len(found[event.method]) == event.index
             assert event.seed == confirmation_seed(0, event.index)
             selected = ended[event.trial].selected
-            found[event.method].append(sum(selected["test"]) / 2 if selected else None)
-    return found
+            test = sum(selected["test"]) / 2 if selected else math.nan
+            found[event.method][event.index].append(test)
+    for tests in found.values():
+        assert sorted(tests) == list(range(len(tests)))
+        assert len({len(each) for each in tests.values()}) <= 1, "as many studies each"
+    return {
+        m: [None if math.isnan(sum(tests[n])) else fmean(tests[n]) for n in range(len(tests))]
+        for m, tests in found.items()
+    }
 
 
 @pytest.mark.parametrize("decide", ["best", "order"])
@@ -100,14 +108,16 @@ def test_workers_and_delays_change_nothing(decide, workers):
     first=st.integers(1, 4),
     most=st.integers(7, 9),
     finalists=st.integers(0, 2),
+    studies=st.integers(1, 2),
     broken=st.dictionaries(
         st.tuples(st.sampled_from(METHODS), st.integers(0, 5)), st.sampled_from([CRASH, DIVERGE])
     ),
 )
 def test_no_race_depends_on_workers_delays_or_failures(
-    decide, workers, seed, first, most, finalists, broken
+    decide, workers, seed, first, most, finalists, studies, broken
 ):
-    plan = plan_of(decide, seeds=first, most=most, finalists=finalists, finalist_seeds=1)
+    more = {"finalists": finalists, "finalist_seeds": 1, "studies": studies}
+    plan = plan_of(decide, seeds=first, most=most, **more)
     failures = {(method, "confirm", index): how for (method, index), how in broken.items()}
     runs = [Simulation(plan, w, s, failures).run() for w, s in ((1, 0), (workers, seed))]
     assert runs[0].outcome() == runs[1].outcome()

@@ -1,7 +1,7 @@
 """What each method of a comparison may spend."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +16,10 @@ TRIALS, GENERATION = 8, 4
 MAX_SEEDS = 12
 """Confirmation seeds at most where something is to be decided and nothing else is said."""
 
+SamplerName = Literal["tpe", "random", "qmc", "gp", "cmaes"]
+SAMPLER_NAMES: tuple[SamplerName, ...] = get_args(SamplerName)
+"""What can suggest configurations, see :mod:`pfltune.search.samplers`."""
+
 
 class Budget(Settings):
     """The tuning budget of each method, its finalists, and the seeds of its confirmation.
@@ -28,7 +32,13 @@ class Budget(Settings):
         min_length=1, description="search trials per method that are suggested together, in turn"
     )
     eta: int = Field(3, ge=2, description="one of eta trials goes on at each rung")
+    halving: bool = Field(True, description="whether trials are stopped at rungs at all")
+    sampler: SamplerName = Field("tpe", description="what suggests configurations")
+    studies: int = Field(1, ge=1, description="independent searches of each method")
     seeds: int = Field(3, ge=0, description="fresh seeds of the confirmation")
+    control: bool = Field(
+        False, description="whether the first start values are tested with the same seeds, too"
+    )
     finalists: int = Field(
         0,
         ge=0,
@@ -60,6 +70,12 @@ class Budget(Settings):
         Args:
             searched: whether it has something to search. One configuration is not chosen among.
         """
+        each = self.planned_each(searched)
+        controls: dict[Stage, int] = {"control": self.seeds} if self.control else {}
+        return {stage: self.studies * number for stage, number in each.items()} | controls
+
+    def planned_each(self, searched: bool = True) -> dict[Stage, int]:
+        """The same of each of its studies; what they share is not among it."""
         trials = self.trials if searched else 1
         finalists = min(self.finalists, trials) if trials > 1 else 0
         return {
@@ -80,6 +96,8 @@ class Budget(Settings):
         generation: int | tuple[int, ...] | None,
         finalists: int | None = None,
         finalist_seeds: int | None = None,
+        studies: int | None = None,
+        control: bool | None = None,
         decide: Decide | None = None,
         max_seeds: int | None = None,
     ) -> "Budget":
@@ -90,7 +108,8 @@ class Budget(Settings):
             trials: the same of search trials.
             generation: size of each new generation, if it is not the first one's; or the sizes of
                 all generations, those that are there included.
-            finalists, finalist_seeds, max_seeds: how many there shall be.
+            finalists, finalist_seeds, studies, max_seeds: how many there shall be.
+            control: whether there shall be one.
             decide: what further seeds are added for, if nothing was to be decided so far.
 
         Raises:
@@ -110,6 +129,8 @@ class Budget(Settings):
             "seeds": seeds,
             "finalists": finalists,
             "finalist_seeds": finalist_seeds,
+            "studies": studies,
+            "control": control,
             "decide": decide,
             "max_seeds": max_seeds,
         }
@@ -124,7 +145,7 @@ class Budget(Settings):
         Raises:
             UserError: something is; names it.
         """
-        counted = ["seeds", "finalists"] + ["finalist_seeds"] * bool(self.finalists)
+        counted = ["seeds", "finalists", "studies"] + ["finalist_seeds"] * bool(self.finalists)
         counted += ["max_seeds"] * bool(self.decide)
         if self.decide and now.decide != self.decide:
             raise UserError(
@@ -136,6 +157,8 @@ class Budget(Settings):
             if after < before:
                 words = name.replace("_", " ")
                 raise UserError(f"there are {before} {words}; {after} would be fewer")
+        if self.control and not now.control:
+            raise UserError("there is a control of the start values; without it would be fewer")
         if now.generations[: len(self.generations)] != self.generations:
             old, new = (", ".join(map(str, each.generations)) for each in (self, now))
             raise UserError(f"there are generations of {old}; {new} would not begin with them")

@@ -17,9 +17,11 @@ from pfltune.report.results import ComparisonResult, ToldTrial
 from pfltune.report.sensitivity import NAMES, Cells
 from pfltune.report.spreadsheet import summary_row
 from pfltune.report.sweep import SweepResult
+from pfltune.report.tuning.effort import EFFORT_HEADS, effort_rows
+from pfltune.report.tuning.repeated import study_rows
 from pfltune.tracking.events import Selected
 
-TRIAL = ("trial", "method", "stage", "index", "seed")
+TRIAL = ("trial", "method", "stage", "study", "index", "seed")
 
 
 def table_frame(analysis: Analysis) -> pd.DataFrame:
@@ -42,6 +44,21 @@ def race_frame(result: ComparisonResult) -> pd.DataFrame:
         {**row, "course": tuple(map(float, str(row["course"]).split()))} for row in rows(result)
     ]
     return pd.DataFrame(found, columns=RACE)
+
+
+def studies_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per method and study: what it chose, and what that is worth; as ``studies.csv``."""
+    rows = [
+        row
+        for method in analysis.result.methods
+        for row in study_rows(method, analysis.studies[method.name])
+    ]
+    return pd.DataFrame(rows)
+
+
+def efforts_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per method and number of trials, as ``best-after.csv``."""
+    return pd.DataFrame(effort_rows(analysis), columns=list(EFFORT_HEADS))
 
 
 def sweep_frame(found: SweepResult) -> pd.DataFrame:

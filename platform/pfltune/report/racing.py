@@ -1,6 +1,6 @@
 """What a report says of a race: who is better, since which seed, and what is open."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from pfltune.racing.contest import MOST_SAID
 from pfltune.racing.interval import interval
 from pfltune.racing.question import Question
 from pfltune.racing.race import MOST_FAILURES, Race
-from pfltune.report.results import TEST, ComparisonResult, MethodResult
+from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.statistics import Difference, Interval, common_seeds
 from pfltune.text import count, plain
 
@@ -41,7 +41,7 @@ class Line:
 
 def seed_interval(method: MethodResult) -> Interval:
     """The 95 % interval of a method's test accuracy over seeds, whenever one stops."""
-    return _ends([100 * value for value in method.values(TEST)])
+    return _ends(100 * method.clients().mean(1))
 
 
 def raced_difference(found: Difference, method: MethodResult, other: MethodResult) -> Difference:
@@ -49,9 +49,8 @@ def raced_difference(found: Difference, method: MethodResult, other: MethodResul
 
     Its interval is over the common seeds and holds whenever one stops.
     """
-    mine, theirs = (dict(zip(m.seeds, m.values(TEST), strict=True)) for m in (method, other))
     seeds = common_seeds(method, other)
-    ends = _ends([100 * (mine[seed] - theirs[seed]) for seed in seeds])
+    ends = _ends(100 * (method.clients(seeds) - other.clients(seeds)).mean(1) if seeds else ())
     none = float("nan")
     return replace(found, interval=ends, p=none, raw_p=none, untested=UNTESTED)
 
@@ -64,8 +63,8 @@ def beaten(race: Race | None) -> frozenset[str]:
     )
 
 
-def _ends(values: Sequence[float]) -> Interval:
-    low, high = interval(values)
+def _ends(values: Iterable[float]) -> Interval:
+    low, high = interval(list(map(float, values)))
     if not np.isfinite(low):
         return Interval(float("nan"), float("nan"))
     return Interval(low / 100, high / 100)

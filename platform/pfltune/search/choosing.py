@@ -34,10 +34,11 @@ class Choosing:
         cls, plan: Plan, method: str, searched: Sequence[Candidate], outcomes: Mapping[int, Outcome]
     ) -> "Choosing":
         """That of a search which is over."""
-        planned, each = plan.planned(method)["choose"], plan.budget.finalist_seeds
+        own = plan.budget.planned_each(method not in plan.unsearched)
+        planned, each = own["choose"], plan.budget.finalist_seeds
         best = different(searched, outcomes)[: max(1, planned // each)]
         turns = range(1, each + 1) if planned else ()
-        seeds = [validation_seed(plan.budget.seed, turn) for turn in turns]
+        seeds = [validation_seed(plan.seed, turn) for turn in turns]
         return cls(best, seeds, plan.protocol.rounds)
 
     @property
@@ -58,7 +59,7 @@ class Choosing:
         turn, place = divmod(index, len(self.finalists))
         self.dealt += 1
         best, seed = self.finalists[place], self.seeds[turn]
-        return Candidate(best.method, "choose", index, -1, seed, best.knobs)
+        return Candidate(best.method, "choose", index, -1, seed, best.knobs, best.study)
 
     def complete(self, index: int, outcome: Outcome) -> None:
         """Hear how one of its trials ended."""

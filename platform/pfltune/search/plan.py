@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from pfltune.budget import Budget
 from pfltune.federation.federation import Rounds
 from pfltune.knobs import Value
+from pfltune.search.candidate import study_seed
 from pfltune.stages import Stage
 
 
@@ -34,6 +35,7 @@ class Plan:
         protocol: rounds and evaluations.
         fixed: knobs that the user holds at one value, by method.
         unsearched: methods without a free knob; all their search trials would be the same one.
+        study: of which of the independent searches it is.
     """
 
     methods: tuple[str, ...]
@@ -41,6 +43,16 @@ class Plan:
     protocol: Rounds
     fixed: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     unsearched: frozenset[str] = frozenset()
+    study: int = 0
+
+    def of_study(self, study: int) -> "Plan":
+        """The schedule of one of the independent searches."""
+        return replace(self, study=study)
+
+    @property
+    def seed(self) -> int:
+        """What the seeds of its study are derived from; those of confirmations are not."""
+        return study_seed(self.budget.seed, self.study)
 
     def trials(self, method: str | None = None) -> int:
         """Search trials of a method; of one that has something to search if none is named."""
@@ -56,8 +68,10 @@ class Plan:
         """The rounds after which a generation of ``size`` trials is halved, ascending.
 
         R·η⁻ᵏ for as many k as leave a survivor (Jamieson & Talwalkar 2016, arXiv 1502.07943),
-        moved up to the next evaluated round.
+        moved up to the next evaluated round. None without halving.
         """
+        if not self.budget.halving:
+            return []
         rounds, every = self.protocol.rounds, self.protocol.evaluate_every
         found = set()
         for level in range(1, int(math.log(size, self.budget.eta) + 1e-9) + 1):
@@ -76,7 +90,7 @@ class Plan:
         return max(1, running // self.budget.eta)
 
     def search_rounds(self, method: str | None = None) -> int:
-        """Rounds that the search of a method takes if no trial fails."""
+        """Rounds that one search of a method takes if no trial fails."""
         total = 0
         for generation in self.generations(method):
             running, reached = generation.size, 0
@@ -99,5 +113,6 @@ class Plan:
 
     def _rounds(self, method: str) -> int:
         planned = self.planned(method)
-        whole = planned["choose"] + planned["confirm"]
-        return self.search_rounds(method) + whole * self.protocol.rounds
+        whole = sum(planned.values()) - planned["search"]
+        searches = self.budget.studies * self.search_rounds(method)
+        return searches + whole * self.protocol.rounds

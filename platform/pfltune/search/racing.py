@@ -1,7 +1,9 @@
 """How many confirmation seeds each method may have by now."""
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping
+from statistics import fmean
 
 from pfltune.racing.race import Race, race
 from pfltune.ranking import Outcome
@@ -22,8 +24,10 @@ class Racing:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._entrants: Sequence[str] | None = None
-        self._tests: dict[str, dict[int, float | None]] = {method: {} for method in plan.methods}
+        self._entrants: Mapping[str, int] | None = None
+        self._tests: dict[str, dict[int, list[float]]] = {
+            method: defaultdict(list) for method in plan.methods
+        }
         self._race: Race | None = None
 
     @property
@@ -33,15 +37,14 @@ class Racing:
 
     def hear(self, candidate: Candidate, outcome: Outcome) -> None:
         """A test has ended."""
-        test = None if math.isnan(outcome.test) else outcome.test
-        self._tests[candidate.method][candidate.index] = test
+        self._tests[candidate.method][candidate.index].append(outcome.test)
         self._see()
 
-    def begin(self, entrants: Sequence[str]) -> None:
+    def begin(self, entrants: Mapping[str, int]) -> None:
         """It is known of every method whether there is something to test.
 
         Args:
-            entrants: those of which there is.
+            entrants: those of which there is, and in how many studies.
         """
         if self._entrants is None:
             self._entrants = entrants
@@ -58,13 +61,20 @@ class Racing:
         budget = self._plan.budget
         if budget.decide is None or self._entrants is None:
             return
-        figures = {method: _in_turn(self._tests[method]) for method in self._entrants}
+        figures = {
+            method: _in_turn(self._tests[method], self._entrants[method])
+            for method in self._plan.methods
+            if method in self._entrants
+        }
         self._race = race(budget.decide, budget.most_seeds, figures)
 
 
-def _in_turn(tests: dict[int, float | None]) -> list[float | None]:
-    """The figures of the seeds from the first on, up to one that has not ended."""
+def _in_turn(tests: Mapping[int, list[float]], studies: int) -> list[float | None]:
+    """The figures of the seeds from the first on, up to one that has not ended.
+
+    The figure of a seed is the mean over a method's studies; None where one of them failed.
+    """
     found: list[float | None] = []
-    while len(found) in tests:
-        found.append(tests[len(found)])
+    while len(ended := tests.get(len(found), [])) == studies:
+        found.append(None if any(map(math.isnan, ended)) else fmean(ended))
     return found

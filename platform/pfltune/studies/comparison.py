@@ -18,6 +18,7 @@ from pfltune.registry import canonical, make_method, reference_title, short_name
 from pfltune.running.job import Job
 from pfltune.scenario import Scenario
 from pfltune.search.plan import Plan
+from pfltune.search.samplers import check_sampler
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace
 from pfltune.space_file import AS_METHODS_SAY, SpaceOptions
@@ -127,7 +128,9 @@ def plan_methods(
     held = {each: held_of(each, fixed.get(short_name(each), {})) for each in references}
     spaces = asked_spaces(held, protocol, options, clients)
     unsearched = frozenset(m for m, space in spaces.items() if not space.dimensions)
-    return Plan(references, budget, protocol, held, unsearched), spaces
+    plan = Plan(references, budget, protocol, held, unsearched)
+    check_sampler(plan, spaces)
+    return plan, spaces
 
 
 def plan_on(
@@ -191,14 +194,17 @@ def methods_at_ends(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
 
 def _spent(plan: Plan, method: str | None) -> str:
     """What a method is given, in words; each one of several if none is named."""
-    planned = plan.planned(method)
+    planned = plan.budget.planned_each(method not in plan.unsearched)
     parts = [count(planned["search"], "search trial")]
     if planned["choose"]:
         each = plan.budget.finalist_seeds
         finalists = count(planned["choose"] // each, "finalist")
         parts.append(f"{finalists} with {count(each, 'validation seed')}")
     parts.append(_confirmed(plan.budget))
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+    told = f"{', '.join(parts[:-1])} and {parts[-1]}"
+    if plan.budget.studies > 1:
+        told = f"{plan.budget.studies} studies of {told}"
+    return told + (", and a control of the start values" if plan.budget.control else "")
 
 
 def _confirmed(budget: Budget) -> str:
