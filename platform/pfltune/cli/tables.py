@@ -22,8 +22,8 @@ from pfltune.report.columns import (
     cells,
 )
 from pfltune.report.draws import DrawsResult
-from pfltune.report.draws_table import columns as draw_columns
 from pfltune.report.draws_table import rows as draw_rows
+from pfltune.report.draws_table import terminal_columns as draw_columns
 from pfltune.report.grid import GridResult
 from pfltune.report.grid_table import GridColumn, best_first, columns
 from pfltune.report.results import ComparisonResult
@@ -132,7 +132,7 @@ def print_draws(console: Console, found: DrawsResult) -> None:
 
 def _fitting_draws(found: DrawsResult, width: int) -> tuple[list[Column], list[Column]]:
     """The columns that fit and those that do not: the draws are the first to go."""
-    shown = list(draw_columns(found, short=True))
+    shown = list(draw_columns(found))
     order = [*reversed(shown[1:])]
     left: list[Column] = []
     endless = Console(width=sys.maxsize, markup=False)

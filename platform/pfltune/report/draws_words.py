@@ -7,6 +7,7 @@ from pfltune.report.draws import Drawn, DrawsResult
 from pfltune.report.statistics import ALPHA
 from pfltune.report.words import BOLD_NOTE, status
 from pfltune.text import count, plain
+from pfltune.ties import settled
 
 REFERENCE = "reference"
 
@@ -144,7 +145,8 @@ def statuses(found: DrawsResult) -> Iterator[tuple[str, str]]:
 
 def _order(methods: Sequence[Drawn], place: int) -> list[str]:
     """Short names by accuracy on one draw, the best first."""
-    return [m.name for m in sorted(methods, key=lambda m: (-m.means()[place], m.name))]
+    ordered = sorted(methods, key=lambda m: (-settled(m.means()[place]), m.name))
+    return [method.name for method in ordered]
 
 
 def _titles(found: DrawsResult, verdict: str) -> list[str]:
