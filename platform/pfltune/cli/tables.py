@@ -124,7 +124,8 @@ def print_draws(console: Console, found: DrawsResult) -> None:
     if left:
         names = ", ".join(column.title.removesuffix(" %") for column in left)
         wide.print(f"no room here for {names}: see the report", highlight=False)
-    for line in filter(None, (draws_words.finding(found), draws_words.setting(found))):
+    told = (draws_words.in_short(found), draws_words.finding(found), draws_words.setting(found))
+    for line in filter(None, told):
         wide.print(line, highlight=False)
     for name, told in draws_words.statuses(found):
         wide.print(f"{name} {told}", highlight=False, soft_wrap=True)
@@ -144,7 +145,7 @@ def _fitting_draws(found: DrawsResult, width: int) -> tuple[list[Column], list[C
 
 
 def _draws_table(found: DrawsResult, shown: Sequence[Column]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("method", no_wrap=True)
     for column in shown:
         head = column.title.removesuffix(" %").replace(" ", "\n")

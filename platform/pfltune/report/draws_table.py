@@ -28,7 +28,7 @@ from pfltune.text import plain
 from pfltune.ties import settled
 
 ACCURACY, OVER_DRAWS, OVER_SEEDS = "test accuracy %", "± draws", "± seeds"
-WON, TESTED = "won", "test, corrected"
+TESTED = "test, corrected"
 
 
 def rows(found: DrawsResult) -> tuple[MethodResult, ...]:
@@ -51,10 +51,11 @@ def paper_columns(found: DrawsResult) -> tuple[Column, ...]:
 
 def terminal_columns(found: DrawsResult) -> tuple[Column, ...]:
     """The same in few characters: means without intervals and spreads."""
+    first, *others = _together(found)
     compared = (_mean_column(found), _p_column(found)) if found.against else ()
     draws = zip(_draws(found, _percent), found.seeds, strict=True)
     each = (replace(column, title=f"draw {seed}") for column, seed in draws)
-    return (*_together(found), *compared, *each)
+    return (replace(first, title="mean %"), *others, *compared, *each)
 
 
 def _together(found: DrawsResult) -> tuple[Column, ...]:
@@ -92,9 +93,14 @@ def _spread(title: str, value: Any) -> Column:
 
 def _won(found: DrawsResult) -> Column:
     def text_of(method: MethodResult) -> str:
-        return f"{found.by_name[method.name].wins} of {len(found.seeds)}"
+        return str(found.by_name[method.name].wins)
 
-    return Column(WON, text_of, lambda method: float(found.by_name[method.name].wins), "high")
+    return Column(
+        f"won of {len(found.seeds)}",
+        text_of,
+        lambda method: float(found.by_name[method.name].wins),
+        "high",
+    )
 
 
 def _difference_column(found: DrawsResult) -> Column:
