@@ -1,7 +1,7 @@
 """What each method of a comparison may spend."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +12,10 @@ from pfltune.stages import Stage
 MOST_TRIALS = 100_000
 TRIALS, GENERATION = 8, 4
 """Search trials per method, and how many are suggested together, where nothing else is said."""
+
+SamplerName = Literal["tpe", "random", "qmc", "gp", "cmaes"]
+SAMPLER_NAMES: tuple[SamplerName, ...] = get_args(SamplerName)
+"""What can suggest configurations, see :mod:`pfltune.search.samplers`."""
 
 
 class Budget(Settings):
@@ -25,7 +29,13 @@ class Budget(Settings):
         min_length=1, description="search trials per method that are suggested together, in turn"
     )
     eta: int = Field(3, ge=2, description="one of eta trials goes on at each rung")
+    halving: bool = Field(True, description="whether trials are stopped at rungs at all")
+    sampler: SamplerName = Field("tpe", description="what suggests configurations")
+    studies: int = Field(1, ge=1, description="independent searches of each method")
     seeds: int = Field(3, ge=0, description="fresh seeds of the confirmation")
+    control: bool = Field(
+        False, description="whether the first start values are tested with the same seeds, too"
+    )
     finalists: int = Field(
         0,
         ge=0,
@@ -47,6 +57,12 @@ class Budget(Settings):
             searched: whether it has something to search. One configuration is not chosen among.
             chosen: whether its configuration was chosen before, so that it is tested at once.
         """
+        each = self.planned_each(searched, chosen)
+        controls: dict[Stage, int] = {"control": self.seeds} if self.control else {}
+        return {stage: self.studies * number for stage, number in each.items()} | controls
+
+    def planned_each(self, searched: bool = True, chosen: bool = False) -> dict[Stage, int]:
+        """The same of each of its studies; what they share is not among it."""
         if chosen:
             return {"search": 0, "choose": 0, "confirm": self.seeds}
         trials = self.trials if searched else 1
@@ -64,6 +80,8 @@ class Budget(Settings):
         generation: int | tuple[int, ...] | None,
         finalists: int | None = None,
         finalist_seeds: int | None = None,
+        studies: int | None = None,
+        control: bool | None = None,
     ) -> "Budget":
         """This budget with more seeds or finalists, or with whole generations after its own.
 
@@ -72,7 +90,8 @@ class Budget(Settings):
             trials: the same of search trials.
             generation: size of each new generation, if it is not the first one's; or the sizes of
                 all generations, those that are there included.
-            finalists, finalist_seeds: how many there shall be.
+            finalists, finalist_seeds, studies: how many there shall be.
+            control: whether there shall be one.
 
         Raises:
             UserError: it would be less, or no whole generations.
@@ -87,7 +106,13 @@ class Budget(Settings):
                 f"--generation {generation} says how large new generations are; say with --trials "
                 f"how many trials there shall be, more than {self.trials}"
             )
-        more = {"seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
+        more = {
+            "seeds": seeds,
+            "finalists": finalists,
+            "finalist_seeds": finalist_seeds,
+            "studies": studies,
+            "control": control,
+        }
         given = {name: number for name, number in more.items() if number is not None}
         new = Budget(**{**self.model_dump(), "generations": sizes, **given})
         self.check_growth(new)
@@ -99,12 +124,14 @@ class Budget(Settings):
         Raises:
             UserError: something is; names it.
         """
-        counted = ["seeds", "finalists"] + ["finalist_seeds"] * bool(self.finalists)
+        counted = ["seeds", "finalists", "studies"] + ["finalist_seeds"] * bool(self.finalists)
         for name in counted:
             before, after = getattr(self, name), getattr(now, name)
             if after < before:
                 words = name.replace("_", " ")
                 raise UserError(f"there are {before} {words}; {after} would be fewer")
+        if self.control and not now.control:
+            raise UserError("there is a control of the start values; without it would be fewer")
         if now.generations[: len(self.generations)] != self.generations:
             old, new = (", ".join(map(str, each.generations)) for each in (self, now))
             raise UserError(f"there are generations of {old}; {new} would not begin with them")

@@ -23,6 +23,7 @@ from pfltune.search.candidate import Candidate
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace
+from pfltune.stages import trial_name
 from pfltune.studies.comparison import plan_on
 from pfltune.tracking.events import Event, TrialEnded, TrialStarted
 from pfltune.trials.spec import complete_knobs
@@ -58,13 +59,13 @@ def _as_certified(trials: Mapping[str, CertifiedTrial]) -> type:
 
     class AsCertified:
         def __init__(self, method: str, plan: Plan, space: SearchSpace) -> None:
-            self._name = short_name(method)
+            self._name, self._study = short_name(method), plan.study
 
         def propose(self, index: int) -> Mapping[str, Value]:
-            trial = trials.get(f"{self._name}-search-{index}")
+            trial = trials.get(trial_name(self._name, "search", index, self._study))
             return trial.knobs if trial else {}
 
-        def hear(self, index: int, outcome: Outcome) -> None:
+        def hear(self, index: int, outcome: Outcome, rungs: Mapping[int, float]) -> None:
             pass
 
     return AsCertified

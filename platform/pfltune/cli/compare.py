@@ -121,6 +121,8 @@ def show_found(
 def show_comparison(console: Console, results: Path, found: "Results") -> None:
     """The table, what has to be known of it, and where there is more."""
     from pfltune.cli.tables import print_table
+    from pfltune.report.tuning.gained import gained
+    from pfltune.report.tuning.repeated import repeated
     from pfltune.report.words import origin_note
 
     print_table(console, found.result)
@@ -131,6 +133,8 @@ def show_comparison(console: Console, results: Path, found: "Results") -> None:
             console.print(
                 f"{method.title}: failed trials: {reason}", soft_wrap=True, highlight=False
             )
+    for line in (*repeated(found.analysis), *gained(found.analysis)):
+        console.print(line, soft_wrap=True, highlight=False)
     show_where(console, found, results)
 
 
@@ -150,6 +154,7 @@ def content_of(folder: Path, result: "ComparisonResult") -> dict[str, Any]:
             "method": method.name,
             "title": method.title,
             "best": method.best,
+            **({"chosen": list(method.chosen)} if method.chosen else {}),
             "failures": list(method.failures),
             "reused": method.reused,
             **method.summary(),

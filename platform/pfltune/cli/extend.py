@@ -17,6 +17,7 @@ from pfltune.studies.options import MOST_PARTITIONS
         "pfltune extend digits-20261121-064956 --methods apfl,ditto",
         "pfltune extend my-run --seeds 10",
         "pfltune extend my-run --trials 16",
+        "pfltune extend my-run --studies 3",
         "pfltune extend my-run --generation 4,4,8",
         "pfltune extend my-search --trials 24 --finalist-seeds 5",
         "pfltune extend five-draws --partitions 8 --seeds 5",
@@ -45,7 +46,21 @@ from pfltune.studies.options import MOST_PARTITIONS
     "those that are there included, e.g. 4,4,8.",
 )
 @click.option(
+    "--studies",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Independent searches of each method that there shall be.",
+)
+@click.option(
+    "--control",
+    is_flag=True,
+    default=None,
+    help="Also test each method's first start values with the seeds of the confirmation.",
+)
+@click.option(
     "--finalists",
+    "--revalidate",
+    "finalists",
     type=click.IntRange(min=0),
     default=None,
     help="Finalists per method that there shall be, see `pfltune tune --help`.",

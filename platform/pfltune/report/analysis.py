@@ -12,6 +12,8 @@ from pfltune.report.communication import (
     reach,
 )
 from pfltune.report.crossed import Factor
+from pfltune.report.expected_best import ExpectedBest, expected_best
+from pfltune.report.gains import Gain, control_gain
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.searching import Searching, search_of
 from pfltune.report.statistics import (
@@ -41,7 +43,11 @@ class Analysis:
         front: confirmed methods that no other beats for as many MB or fewer, by MB.
         local: the best-validating of the methods that upload nothing; None if there is none.
         styles: of all methods.
-        searches: what each method's search learned.
+        searches: what each method's search learned; of several studies that which chose best.
+        studies: what each of its studies learned.
+        efforts: the best validation accuracy of each method after n search trials.
+        gains: of each method over its start values, tested with the same seeds; of those that have
+            such a control.
     """
 
     result: ComparisonResult
@@ -56,6 +62,14 @@ class Analysis:
     local: MethodResult | None
     styles: dict[str, Style]
     searches: dict[str, Searching]
+    studies: dict[str, tuple[Searching, ...]]
+    efforts: dict[str, ExpectedBest]
+    gains: dict[str, Gain]
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """How each method is written."""
+        return {method.name: method.title for method in self.result.methods}
 
     @property
     def is_tested(self) -> bool:
@@ -88,6 +102,19 @@ def analyse(
     against = named(result, reference) if reference else default_reference(shown)
     others = [method for method in shown if against and method.name != against.name]
     aim = default_target(shown) if target is None else checked_target(target)
+    studies = {
+        m.name: tuple(
+            search_of(each, spaces.get(m.name, {}), limits.get(m.name, {}))
+            for each in m.each_study()
+        )
+        for m in result.methods
+    }
+    sampled = {m.name: result.budget_of(m.name).sampler for m in result.methods}
+    starts = {name: len(space.get("start", ())) for name, space in spaces.items()}
+    efforts = {
+        m.name: expected_best(m, sampled[m.name], starts.get(m.name, 0)) for m in result.methods
+    }
+    gains = {m.name: control_gain(m) for m in shown}
     return Analysis(
         result=result,
         reference=against,
@@ -100,10 +127,10 @@ def analyse(
         front=pareto_front(shown),
         local=default_reference(method for method in shown if not method.mean(figures.UP.name)),
         styles=styles_of(method.name for method in result.methods),
-        searches={
-            m.name: search_of(m, spaces.get(m.name, {}), limits.get(m.name, {}))
-            for m in result.methods
-        },
+        searches={m.name: studies[m.name][m.leading] for m in result.methods},
+        studies=studies,
+        efforts={name: each for name, each in efforts.items() if each is not None},
+        gains={name: each for name, each in gains.items() if each is not None},
     )
 
 

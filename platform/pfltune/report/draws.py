@@ -83,9 +83,20 @@ class Drawn:
             [std**2 for std in own if not np.isnan(std)], lambda squares: sqrt(fmean(squares))
         )
 
-    def clients(self, seeds: tuple[int, ...]) -> list[np.ndarray]:
-        """Test accuracies on each draw, float64 (seeds, clients of the draw)."""
-        return [method.clients(seeds) for method in self.shown]
+    def tables(self, seeds: tuple[int, ...], searched_each: bool) -> list[np.ndarray]:
+        """Test accuracies on each draw, float64 (searches, seeds, clients of the draw).
+
+        Args:
+            seeds: those wanted.
+            searched_each: whether draws have searches of their own: then the mean over these, whose
+                scatter is in that of the draws; otherwise those that have a figure on every draw.
+        """
+        tables = [method.crossed(seeds) for method in self.shown]
+        if searched_each:
+            return [table.mean(0, keepdims=True) for table in tables]
+        common = set.intersection(*(set(method.studies) for method in self.shown))
+        kept = [[s in common for s in method.studies] for method in self.shown]
+        return [table[keep] for table, keep in zip(tables, kept, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -134,8 +145,9 @@ class DrawsResult:
         return pairs_of(sum(method.is_whole for method in self.methods))
 
     def _against(self, other: Drawn) -> dict[str, Against]:
+        each = self.draws.tune_each
         return {
-            method.name: against(paired(method, other), self.pairs, self.draws.tune_each)
+            method.name: against(paired(method, other, each), self.pairs, each)
             for method in self.methods
             if method.is_whole and method is not other
         }
@@ -171,11 +183,19 @@ class DrawsResult:
         return {method.name: method for method in self.methods}
 
 
-def paired(method: Drawn, other: Drawn) -> list[np.ndarray]:
-    """Differences of test accuracy, method minus other, on each draw (common seeds, clients)."""
+def paired(method: Drawn, other: Drawn, searched_each: bool = False) -> list[np.ndarray]:
+    """Differences of test accuracy, method minus other, on each draw.
+
+    Args:
+        method, other: with a figure on every draw.
+        searched_each: see :meth:`Drawn.tables`.
+
+    Returns:
+        (searches, common seeds, clients of the draw); as many searches as both have.
+    """
     seeds = tuple(seed for seed in method.seeds if seed in other.seeds)
-    pairs = zip(method.clients(seeds), other.clients(seeds), strict=True)
-    return [settled(own - theirs) for own, theirs in pairs]
+    pairs = zip(*(each.tables(seeds, searched_each) for each in (method, other)), strict=True)
+    return [settled(own[: len(their)] - their[: len(own)]) for own, their in pairs]
 
 
 def read_draws_result(

@@ -56,12 +56,11 @@ def against(tables: Sequence[np.ndarray], pairs: int, searched_each: bool) -> Ag
     """What paired differences say.
 
     Args:
-        tables: of each draw, float64 (seeds, clients of the draw).
+        tables: of each draw, float64 (searches, seeds, clients of the draw).
         pairs: of methods, for which interval and p hold together.
         searched_each: whether each draw has searches of its own.
     """
-    # One search of each method: a table is (searches, seeds, clients).
-    found = crossed([table[None] for table in tables], searched_each=searched_each)
+    found = crossed(tables, searched_each=searched_each)
     margin = nan if found.untested else found.margin(ALPHA / pairs)
     return Against(
         mean=found.mean,
@@ -72,5 +71,5 @@ def against(tables: Sequence[np.ndarray], pairs: int, searched_each: bool) -> Ag
         over=found.over,
         untested=found.untested,
         of_draws=tuple(settled(float(t.mean())) if t.size else nan for t in tables),
-        seeds=min((len(table) for table in tables), default=0),
+        seeds=min((table.shape[1] for table in tables), default=0),
     )

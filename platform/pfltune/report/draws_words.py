@@ -117,8 +117,11 @@ def _generalised(found: DrawsResult) -> str:
     if not tested:
         return ""
     over = {factor for each in tested for factor in each.over}
-    names = {"seeds": "seeds", "draws": "draws of clients", "clients": "clients like those of it"}
+    names = {"searches": "searches", "seeds": "seeds", "draws": "draws of clients"}
+    names["clients"] = "clients like those of the only draw"
     told = " and ".join(name for factor, name in names.items() if factor in over)
+    if "searches" in over:
+        return f"They generalise over {told}."
     if found.draws.tune_each and len(found.seeds) > 1:
         return f"They generalise over {told}, and over searches: each draw has its own."
     return (

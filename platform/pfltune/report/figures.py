@@ -15,6 +15,7 @@ from pfltune.report.curves import (
     learning_curves,
     to_target,
 )
+from pfltune.report.tuning.effort import best_after
 from pfltune.report.tuning.of_methods import best_so_far, knob_contour, knob_slices
 from pfltune.text import plain
 
@@ -29,6 +30,7 @@ FIGURES = (
     gain_over_local,
     paired_clients,
     best_so_far,
+    best_after,
     knob_slices,
     knob_contour,
 )

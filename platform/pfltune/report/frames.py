@@ -16,9 +16,11 @@ from pfltune.report.results import ToldTrial
 from pfltune.report.sensitivity import NAMES, Cells
 from pfltune.report.spreadsheet import summary_row
 from pfltune.report.sweep import SweepResult
+from pfltune.report.tuning.effort import EFFORT_HEADS, effort_rows
+from pfltune.report.tuning.repeated import study_rows
 from pfltune.tracking.events import Selected
 
-TRIAL = ("trial", "method", "stage", "index", "seed")
+TRIAL = ("trial", "method", "stage", "study", "index", "seed")
 
 
 def table_frame(analysis: Analysis) -> pd.DataFrame:
@@ -33,6 +35,21 @@ def table_frame(analysis: Analysis) -> pd.DataFrame:
     ]
     numbers = [{k: float("nan") if v is None else v for k, v in row.items()} for row in rows]
     return pd.DataFrame(numbers).set_index("method")
+
+
+def studies_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per method and study: what it chose, and what that is worth; as ``studies.csv``."""
+    rows = [
+        row
+        for method in analysis.result.methods
+        for row in study_rows(method, analysis.studies[method.name])
+    ]
+    return pd.DataFrame(rows)
+
+
+def efforts_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per method and number of trials, as ``best-after.csv``."""
+    return pd.DataFrame(effort_rows(analysis), columns=list(EFFORT_HEADS))
 
 
 def sweep_frame(found: SweepResult) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from pfltune.report.columns import NO_FIGURE, Column, accuracy, cells
 from pfltune.report.figures import written
 from pfltune.report.latex import Tabular, escaped, table_rows
 from pfltune.report.markdown import markdown
-from pfltune.report.page import grid, pictures, rendered
+from pfltune.report.page import grid, pictures, plain_grid, rendered
 from pfltune.report.ranks import (
     FEWEST_FOR_PAIRS,
     Ranking,
@@ -27,6 +27,7 @@ from pfltune.report.spreadsheet import digits
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.statistics import ALPHA
 from pfltune.report.styles import COLOURS, MARKERS, Style, styles_of
+from pfltune.report.tuning.versus import sampler_lines, sampler_note
 from pfltune.text import count
 from pfltune.ties import settled
 
@@ -317,6 +318,8 @@ def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> st
         rank_note=rank_note(scenarios.ranking),
         together=grid(aggregate_columns(scenarios), scenarios.methods, scenarios.styles),
         together_note=aggregate_note(scenarios),
+        samplers=plain_grid(sampler_lines(scenarios.analyses), {}),
+        sampler_note=sampler_note(scenarios.analyses),
         figures=pictures(folder, drawings),
         findings=[
             (name, analysis.result.record.scenario.title, words.finding(analysis))

@@ -71,6 +71,8 @@ def accuracy_note(results: Sequence[ComparisonResult]) -> str:
         return "No confirmation trial has ended, so that there is no test accuracy."
     many = max(len(method.runs) for method in methods) > 1
     spread = "± the sample standard deviation over" if many else "with"
+    if max(len(method.studies) for method in methods) > 1:
+        spread = "± the standard deviation of a run of another search with another seed, from"
     note = (
         "Test accuracy is the mean over clients at the round with the best validation accuracy, "
         f"{spread} {seeds_of(methods)} that the search never used."
@@ -84,24 +86,34 @@ def accuracy_note(results: Sequence[ComparisonResult]) -> str:
 
 
 def planned_seeds(result: ComparisonResult) -> int:
-    """Confirmation seeds of each method, if none fails."""
-    return result.budget.seeds
+    """Confirmation trials of each method, if none fails."""
+    return result.budget.planned()["confirm"]
 
 
 def seeds_of(methods: Sequence[MethodResult]) -> str:
-    """Over how many seeds figures are: ``3 seeds``, or ``1 to 3 seeds`` where some have failed."""
-    numbers = [len(method.runs) for method in methods]
+    """Over how many seeds figures are: ``3 seeds``, or ``1 to 3 seeds`` where some have failed.
+
+    Of several studies: ``3 studies × 3 seeds``.
+    """
+    seeds = _from_to([len(method.seeds) for method in methods], "seed")
+    studies = [len(method.studies) for method in methods]
+    return f"{_from_to(studies, 'study')} × {seeds}" if max(studies, default=0) > 1 else seeds
+
+
+def _from_to(numbers: Sequence[int], noun: str) -> str:
     if not numbers:
-        return "no seed"
+        return f"no {noun}"
     fewest, most = min(numbers), max(numbers)
-    return count(most, "seed") if fewest == most else f"{fewest} to {count(most, 'seed')}"
+    return count(most, noun) if fewest == most else f"{fewest} to {count(most, noun)}"
 
 
 def mean_over(analysis: Analysis, first: str = "") -> str:
     """``, mean over seeds`` where there are several; with what is averaged before, if anything."""
-    many = any(len(method.runs) > 1 for method in analysis.result.confirmed)
-    over = [each for each in (first, "seeds" if many else "") if each]
-    return f", mean over {' and '.join(over)}" if over else ""
+    shown = analysis.result.confirmed
+    seeds = "seeds" if any(len(method.seeds) > 1 for method in shown) else ""
+    studies = "studies" if any(len(method.studies) > 1 for method in shown) else ""
+    *most, last = [each for each in (first, studies, seeds) if each] or [""]
+    return f", mean over {' and '.join(filter(None, (', '.join(most), last)))}" if last else ""
 
 
 def spread_note(result: ComparisonResult) -> str:
@@ -109,8 +121,13 @@ def spread_note(result: ComparisonResult) -> str:
     if not result.confirmed:
         return ""
     one = max(len(method.runs) for method in result.confirmed) == 1
-    over = "clients; of other seeds one seed says nothing" if one else "seeds and clients"
-    both = "" if one else "; both are means over seeds"
+    several = max(len(method.studies) for method in result.confirmed) > 1
+    over = (
+        "clients; of other seeds one seed says nothing"
+        if one
+        else f"{'studies, ' * several}seeds and clients"
+    )
+    both = "" if one else f"; both are means over {'studies and ' * several}seeds"
     return (
         f"The interval is a 95 % interval of this accuracy by itself, over {over}. Client std is "
         "the standard deviation over clients, the worst decile the mean of the lowest tenth of "

@@ -135,9 +135,10 @@ class Sittings:
         self._late.remove(late)
         with late.ran.noting():
             first = self.opened.get(late.after.first)
-            if first is None:
+            choice = first.dealer.choices() if first else None
+            if first is None or choice is None:
                 raise UserError(f"it waits for {late.after.first}, which could not run")
-            job = late.after.made(first.record, first.dealer.best())
+            job = late.after.made(first.record, choice)
             late.ran.job = job
             sitting = self._open(replace(late.watched, job=job), late.ran, late.federation)
             sitting.say_what_is_left(late.watched.voice)
@@ -154,7 +155,7 @@ class Sittings:
 
     def _can_begin(self, after: After) -> bool:
         first = self.opened.get(after.first)
-        return first is None or first.dealer.has_chosen
+        return first is None or first.dealer.choices() is not None
 
     def _open(self, watched: Watched, ran: Ran, federation: Federation) -> Sitting:
         """A sitting whose known trials have been told."""

@@ -28,8 +28,14 @@ from pfltune.studies.tuned import all_chosen, warnings
 from pfltune.tracking.store import writable_folder
 from pfltune.variants import parsed
 
-OF_BUDGET = ("eta", "seeds", "seed", "finalists", "finalist_seeds")
-GROWING = ("seeds", "trials", "generation", "finalists", "finalist_seeds")
+OF_BUDGET = (
+    *("eta", "halving", "sampler", "studies", "seeds", "control", "seed"),
+    *("finalists", "finalist_seeds"),
+)
+GROWING = (
+    *("seeds", "studies", "trials", "generation", "control"),
+    *("finalists", "finalist_seeds"),
+)
 """Options of a budget that may be given anew to have more."""
 
 
@@ -158,6 +164,8 @@ def budget_of(given: Mapping[str, Any], options: Mapping[str, Any]) -> Budget:
         wanted["generation"] = wanted["generation"][0]
     budget = validated(Budget, wanted, "budget")
     _see_finalists(given, budget)
+    if "eta" in given and not budget.halving:
+        raise UserError(f"--eta {given['eta']}: there is no halving, which it would be of")
     return budget
 
 

@@ -17,6 +17,7 @@ from pfltune.registry import canonical, make_method, reference_title, short_name
 from pfltune.running.job import Choice, Job
 from pfltune.scenario import Scenario
 from pfltune.search.plan import Plan
+from pfltune.search.samplers import check_sampler
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace
 from pfltune.space_file import AS_METHODS_SAY, SpaceOptions
@@ -48,7 +49,7 @@ class Comparison(Job):
             "titles": {short_name(m): title_in(self.titles, m) for m in self.plan.methods},
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
             "tuned": self.tuned,
-            "chosen": {short_name(m): dict(v) for m, v in self.plan.chosen.items()},
+            "chosen": {short_name(m): tuple(each) for m, each in self.plan.chosen.items()},
             "budget": self.plan.budget,
             "spaces": {short_name(m): space.recorded() for m, space in self._searched.items()},
             "space_options": self.space_options,
@@ -92,14 +93,14 @@ class Comparison(Job):
         A method for which nothing was chosen is left out.
 
         Args:
-            chosen: the configuration of each method, by short name.
+            chosen: what each search of each method chose, by short name.
             tuned: whose search chose it, by short name.
 
         Raises:
             UserError: there is none at all.
         """
-        knobs = {m: chosen.get(short_name(m)) for m in self.plan.methods}
-        held = {method: values for method, values in knobs.items() if values is not None}
+        knobs = {m: chosen.get(short_name(m), ()) for m in self.plan.methods}
+        held = {method: each for method, each in knobs.items() if any(v is not None for v in each)}
         if not held:
             raise UserError("no method has a configuration to be tested: every trial failed")
         plan = replace(self.plan, methods=tuple(held), chosen=held)
@@ -145,7 +146,9 @@ def plan_methods(
     held = {each: held_of(each, fixed.get(short_name(each), {})) for each in references}
     spaces = asked_spaces(held, protocol, options, clients)
     unsearched = frozenset(m for m, space in spaces.items() if not space.dimensions)
-    return Plan(references, budget, protocol, held, unsearched), spaces
+    plan = Plan(references, budget, protocol, held, unsearched)
+    check_sampler(plan, spaces)
+    return plan, spaces
 
 
 def plan_on(
@@ -209,14 +212,17 @@ def methods_at_ends(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
 
 def _spent(plan: Plan, method: str | None) -> str:
     """What a method is given, in words; each one of several if none is named."""
-    planned = plan.planned(method)
+    planned = plan.planned_each(method)
     parts = [count(planned["search"], "search trial")] if planned["search"] else []
     if planned["choose"]:
         each = plan.budget.finalist_seeds
         finalists = count(planned["choose"] // each, "finalist")
         parts.append(f"{finalists} with {count(each, 'validation seed')}")
     parts.append(count(planned["confirm"], "confirmation seed"))
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if parts[1:] else parts[0]
+    told = f"{', '.join(parts[:-1])} and {parts[-1]}" if parts[1:] else parts[0]
+    if plan.budget.studies > 1:
+        told = f"{plan.budget.studies} studies of {told}"
+    return told + (", and a control of the start values" if plan.budget.control else "")
 
 
 def _check_once(references: Iterable[str]) -> None:

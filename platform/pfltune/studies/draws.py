@@ -12,7 +12,6 @@ from typing import Any, get_type_hints
 
 from pfltune.draws import SETTING, Draws, draws_with, read_draws
 from pfltune.errors import UserError
-from pfltune.knobs import Value
 from pfltune.record import Record, Tuned, read_record
 from pfltune.registry import short_name
 from pfltune.running.folder_lock import checked_name
@@ -114,7 +113,7 @@ def followers(draws: Draws, first: Comparison) -> list[tuple[Comparison, After |
         if draws.tune_each:
             found.append((job, None))
             continue
-        nothing: dict[str, dict[str, Value]] = {method: {} for method in job.plan.methods}
+        nothing = dict.fromkeys(job.plan.methods, (None,) * job.plan.budget.studies)
         waiting = replace(job, plan=replace(job.plan, chosen=nothing))
         found.append((waiting, After(first.name, partial(_testing, job))))
     return found
@@ -142,7 +141,7 @@ def _testing(job: Comparison, first: Record, chosen: Choice) -> Job:
             name=first.name,
             id=first.id,
             method=short_name(method),
-            trials=job.plan.trials(method),
+            trials=job.plan.planned(method)["search"],
             differs=differs,
         )
         for method in job.plan.methods

@@ -103,7 +103,11 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
         generation: trials suggested together, which are halved among themselves; one size, or the
             size of each generation.
         eta: one of eta goes on at each rung.
+        halving: whether trials are stopped at rungs at all.
+        sampler: what suggests configurations: ``tpe``, ``random``, ``qmc``, ``gp`` or ``cmaes``.
+        studies: independent searches of each method, each of which chooses its own configuration.
         seeds: fresh seeds of the confirmation.
+        control: test each method's first start values with the same seeds, too.
         finalists: best configurations that are trained again before one is chosen; with 0 the
             search alone chooses.
         finalist_seeds: fresh validation seeds of each finalist.
@@ -116,7 +120,11 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
     trials: int
     generation: int | tuple[int, ...]
     eta: int
+    halving: bool
+    sampler: Literal["tpe", "random", "qmc", "gp", "cmaes"]
+    studies: Number
     seeds: Number
+    control: bool
     finalists: Finalists
     finalist_seeds: Number
     search: Mapping[str, Any] | Sequence[str]
@@ -157,7 +165,9 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
         trials: search trials per method that there shall be.
         generation: size of each added generation, by default that of the first one; or the sizes of
             all, those that are there included.
+        studies: independent searches of each method that there shall be.
         seeds: confirmation seeds that there shall be.
+        control: test each method's first start values with the same seeds, too.
         finalists: configurations trained again before one is chosen that there shall be.
         finalist_seeds: validation seeds of each of them that there shall be.
         partitions: draws of clients that there shall be, of a comparison over several.
@@ -165,7 +175,9 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
 
     trials: int
     generation: int | tuple[int, ...]
+    studies: Number
     seeds: Number
+    control: bool
     finalists: Finalists
     finalist_seeds: Number
     partitions: Partitions
@@ -226,6 +238,10 @@ DEFAULTS: Mapping[str, Any] = {
     "trials": 8,
     "generation": 4,
     "eta": 3,
+    "halving": True,
+    "sampler": "tpe",
+    "studies": 1,
+    "control": False,
     "finalist_seeds": 3,
     "lr": 0.03,
 }
@@ -237,7 +253,10 @@ OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
     "tune": {"method": None, "knobs": {}, "seeds": 1, "finalists": 3},
     "extend": dict.fromkeys(
-        ("trials", "generation", "seeds", "finalists", "finalist_seeds", "partitions")
+        (
+            *("trials", "generation", "studies", "seeds", "control"),
+            *("finalists", "finalist_seeds", "partitions"),
+        )
     ),
     "grid": {"methods": None, "over": {}, "knobs": {}, "seeds": 3, "test": False},
     "sensitivity": {"seeds": 1},

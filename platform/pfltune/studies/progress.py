@@ -113,10 +113,11 @@ class ComparisonLines(Lines):
         progress.begun[event.stage] += 1
         knobs = {name: value for name, value in event.knobs.items() if name not in held}
         if event.stage == "search":
-            progress.knobs[event.index] = knobs
+            progress.knobs[event.study, event.index] = knobs
         elif event.stage == "confirm" and progress.chosen is None:
             progress.chosen = knobs
-            self._rounds_saved += progress.settle("choose") * self._plan.protocol.rounds
+            if self._plan.budget.studies == 1:
+                self._rounds_saved += progress.settle("choose") * self._plan.protocol.rounds
 
     def _count_round(self, event: RoundDone) -> None:
         progress = self._of(event.trial)
@@ -126,7 +127,7 @@ class ComparisonLines(Lines):
             self.clock.tick(self.rounds_done)
         trial = self._trials[event.trial]
         if trial.stage == "search":
-            progress.searched[trial.index] = Outcome(event.round, event.score)
+            progress.searched[trial.study, trial.index] = Outcome(event.round, event.score)
             progress.bests.append(progress.best)
 
     def _count_end(self, event: TrialEnded) -> None:
@@ -137,7 +138,7 @@ class ComparisonLines(Lines):
         if failed:
             self._rounds_saved += self._plan.protocol.rounds - event.round
         if failed and trial.stage == "search":
-            progress.searched.pop(trial.index, None)
+            progress.searched.pop((trial.study, trial.index), None)
         progress.ended[trial.stage] += 1
         progress.stopped += event.outcome == "stopped early"
 
