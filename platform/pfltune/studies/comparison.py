@@ -100,7 +100,7 @@ class Comparison(Job):
             UserError: there is none at all.
         """
         knobs = {m: chosen.get(short_name(m), ()) for m in self.plan.methods}
-        held = {method: each for method, each in knobs.items() if any(v is not None for v in each)}
+        held = {m: tuple(each) for m, each in knobs.items() if any(v is not None for v in each)}
         if not held:
             raise UserError("no method has a configuration to be tested: every trial failed")
         plan = replace(self.plan, methods=tuple(held), chosen=held)
