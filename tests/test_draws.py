@@ -409,9 +409,10 @@ def test_figures_are_those_of_draws_and_seeds(found):
     assert against.keys() == {"fedavg"}, "means over other draws are not compared"
     assert against["fedavg"].mean == pytest.approx(fmean(t.mean() for t in tables))
     assert against["fedavg"].of_draws == pytest.approx([t.mean() for t in tables])
-    assert against["fedavg"].agreeing == 3
-    assert against["fedavg"].low < against["fedavg"].mean < against["fedavg"].high
-    assert (against["fedavg"].high < 0) == (against["fedavg"].raw_p < 0.05)
+    assert against["fedavg"].draws_agreeing == 3
+    interval = against["fedavg"].interval
+    assert interval.low < against["fedavg"].mean < interval.high
+    assert (interval.high < 0) == (against["fedavg"].p < 0.05)
 
 
 def test_all_files_say_the_same_and_writing_again_changes_nothing(found):

@@ -17,10 +17,9 @@ import numpy as np
 from pfltune.draws import Draws, label
 from pfltune.errors import UserError, unknown
 from pfltune.report.analysis import Analysis, analyse
-from pfltune.report.draws_against import Against, against
 from pfltune.report.results import TEST, VAL, ComparisonResult, MethodResult, read_results
 from pfltune.report.side_by_side import Scenarios, side_by_side
-from pfltune.report.statistics import ALPHA, pairs_of
+from pfltune.report.statistics import Difference, difference_of, pairs_of
 from pfltune.report.styles import Style
 from pfltune.ties import settled
 
@@ -100,6 +99,22 @@ class Drawn:
 
 
 @dataclass(frozen=True)
+class Against(Difference):
+    """A method minus another one over draws, paired by draw, seed and client.
+
+    Attributes:
+        of_draws: the mean of each draw.
+    """
+
+    of_draws: tuple[float, ...]
+
+    @property
+    def draws_agreeing(self) -> int:
+        """Draws on which the difference has the direction of the mean."""
+        return sum(each * self.mean > 0 for each in self.of_draws)
+
+
+@dataclass(frozen=True)
 class DrawsResult:
     """The draws that have begun, and why the others have not.
 
@@ -137,7 +152,8 @@ class DrawsResult:
         if not first.is_whole:
             return frozenset()
         told = self._against(first)
-        return frozenset({first.name, *(name for name, each in told.items() if not each.p < ALPHA)})
+        alike = {name for name, each in told.items() if not each.is_significant}
+        return frozenset({first.name, *alike})
 
     @property
     def pairs(self) -> int:
@@ -145,12 +161,15 @@ class DrawsResult:
         return pairs_of(sum(method.is_whole for method in self.methods))
 
     def _against(self, other: Drawn) -> dict[str, Against]:
-        each = self.draws.tune_each
-        return {
-            method.name: against(paired(method, other, each), self.pairs, each)
-            for method in self.methods
-            if method.is_whole and method is not other
-        }
+        others = [method for method in self.methods if method.is_whole and method is not other]
+        return {method.name: self._minus(method, other) for method in others}
+
+    def _minus(self, method: Drawn, other: Drawn) -> Against:
+        searched_each = self.draws.tune_each
+        tables = paired(method, other, searched_each)
+        found = difference_of(tables, self.pairs, searched_each)
+        of_draws = tuple(settled(float(t.mean())) if t.size else NOTHING for t in tables)
+        return Against(**vars(found), of_draws=of_draws)
 
     @property
     def analyses(self) -> tuple[Analysis, ...]:
