@@ -20,9 +20,10 @@ from pfltune.errors import UserError
 from pfltune.ranking import Outcome
 from pfltune.record import Record
 from pfltune.report import draws_words
-from pfltune.report.draws import paired, read_draws_result
+from pfltune.report.draws import Drawn, paired, read_draws_result
 from pfltune.report.draws_figures import accuracies, differences
 from pfltune.report.draws_writer import write_draws
+from pfltune.report.results import TEST, ConfirmedRun, MethodResult
 from pfltune.running.job import After, Watched
 from pfltune.running.ray_search import DealtSearch
 from pfltune.running.sittings import Late, Ran, Sittings
@@ -93,6 +94,17 @@ class TestDealing:
         assert held.planned("local")["search"] == 0
         assert held.planned("fedavg") == held.planned() == self.plan.planned("fedavg")
         assert held.total_trials() == 2 + 3 + 3
+
+    def test_of_several_studies_each_is_tested_and_one_that_failed_is_not(self):
+        budget = Budget(**BUDGET, studies=3)
+        knobs = ({"lr": 0.1}, None, {"lr": 0.3})
+        chosen = {"fedavg": knobs, "local": ({}, {}, {})}
+        held = Plan(self.plan.methods, budget, self.plan.protocol, chosen=chosen)
+        found = [each for each in self.confirmed(held) if each.method == "fedavg"]
+        assert {(each.study, each.knobs["lr"]) for each in found} == {(0, 0.1), (2, 0.3)}
+        seeds = [{each.seed for each in found if each.study == study} for study in (0, 2)]
+        assert seeds[0] == seeds[1] == {each.seed for each in self.confirmed(self.plan)}
+        assert held.total_trials() == 2 * 3 * 3, "as many as there can be"
 
 
 class Trials:
@@ -277,6 +289,7 @@ def test_other_draws_are_like_the_first_and_test_what_it_chose(tmp_path):
         assert job.plan.total_trials() == 2 * BUDGET["seeds"], "as many as are sure to come"
         assert job.scenario.model_copy(update={"data_seed": 0}) == first.scenario
         assert after.first == first.name
+        assert job.plan.budget == first.plan.budget, "the same seeds"
         assert job.tags == {"pfltune.draws": "d", "pfltune.data_seed": job.name[-1]}
     before = record_of(first)
     job = found[1][1].made(before, {"fedavg": [{"lr": 0.5}], "local": [None]})
@@ -365,6 +378,28 @@ def test_a_held_draw_can_be_resumed_by_itself(tmp_path):
     job = comparison("compare", {"results": tmp_path, "resume": held.name})
     assert record_of(job, id=before.id).model_dump() == before.model_dump()
     assert job.plan == held.plan
+
+
+def studied(tables: dict[int, np.ndarray]) -> MethodResult:
+    """A method on one draw: by study, accuracies (seeds, clients)."""
+    runs = [
+        ConfirmedRun(seed, {TEST: float(row.mean())}, {}, test=tuple(row), study=study)
+        for study, table in tables.items()
+        for seed, row in enumerate(table)
+    ]
+    return MethodResult("a", "A", {}, tuple(runs), 0, 0, 0.0, ())
+
+
+def test_studies_are_the_same_on_every_draw_unless_each_has_its_own():
+    first, second = {0: shifted(0, 4), 1: shifted(0, 4)}, {1: shifted(0, 5), 2: shifted(0, 5)}
+    method = Drawn("a", "A", (studied(first), studied(second)), 0)
+    one, two = method.tables(method.seeds, searched_each=False)
+    assert one == pytest.approx(first[1][None])
+    assert two == pytest.approx(second[1][None]), "only study 1 has figures on both"
+    one, two = method.tables(method.seeds, searched_each=True)
+    assert one[0] == pytest.approx((first[0] + first[1]) / 2)
+    assert two.shape == (1, 3, 5)
+    assert all(np.abs(t).max() == 0 for t in paired(method, method))
 
 
 RNG = np.random.default_rng(5)

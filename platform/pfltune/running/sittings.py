@@ -75,6 +75,11 @@ class Late:
     federation: Federation
 
 
+def in_vain(after: After) -> UserError:
+    """That a job waits for one that could not run."""
+    return UserError(f"it waits for {after.first}, which could not run")
+
+
 class Sittings:
     """All jobs of a session, each opened as soon as it can begin.
 
@@ -137,7 +142,7 @@ class Sittings:
             first = self.opened.get(late.after.first)
             choice = first.dealer.choices() if first else None
             if first is None or choice is None:
-                raise UserError(f"it waits for {late.after.first}, which could not run")
+                raise in_vain(late.after)
             job = late.after.made(first.record, choice)
             late.ran.job = job
             sitting = self._open(replace(late.watched, job=job), late.ran, late.federation)
