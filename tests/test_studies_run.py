@@ -1,4 +1,4 @@
-"""Several studies with a control, as a user asks for them: one worker or two, killed and extended."""
+"""Several studies with a control, as a user asks for them: by one worker or two, and killed."""
 
 from pathlib import Path
 

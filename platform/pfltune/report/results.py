@@ -197,15 +197,18 @@ class MethodResult:
         """Those with confirmation trials."""
         return tuple(dict.fromkeys(run.study for run in self.runs))
 
-    def crossed(self, seeds: Sequence[int] | None = None) -> np.ndarray:
+    def crossed(
+        self, seeds: Sequence[int] | None = None, studies: Sequence[int] | None = None
+    ) -> np.ndarray:
         """Test accuracy of every client in the chosen round, float64 (studies, seeds, clients).
 
         Args:
-            seeds: those wanted, in the order wanted; default: all.
+            seeds, studies: those wanted, in the order wanted; default: all.
         """
         found = {(run.study, run.seed): run.test for run in self.runs}
         wanted = self.seeds if seeds is None else seeds
-        rows = [[found[study, seed] for seed in wanted] for study in self.studies]
+        searches = self.studies if studies is None else studies
+        rows = [[found[study, seed] for seed in wanted] for study in searches]
         return np.array(rows, dtype=np.float64)
 
     def clients(self, seeds: Sequence[int] | None = None) -> np.ndarray:

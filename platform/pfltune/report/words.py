@@ -122,11 +122,8 @@ def spread_note(result: ComparisonResult) -> str:
         return ""
     one = max(len(method.runs) for method in result.confirmed) == 1
     several = max(len(method.studies) for method in result.confirmed) > 1
-    over = (
-        "clients; of other seeds one seed says nothing"
-        if one
-        else f"{'studies, ' * several}seeds and clients"
-    )
+    repeated = f"{'studies, ' * several}seeds and clients"
+    over = "clients; of other seeds one seed says nothing" if one else repeated
     both = "" if one else f"; both are means over {'studies and ' * several}seeds"
     return (
         f"The interval is a 95 % interval of this accuracy by itself, over {over}. Client std is "

@@ -87,8 +87,5 @@ def _gain(method: MethodResult, other: MethodResult) -> Gain | None:
     studies = [study for study in method.studies if study in other.studies]
     if not seeds or not studies:
         return None
-    mine, theirs = (
-        each.crossed(seeds)[[each.studies.index(study) for study in studies]].mean(2)
-        for each in (method, other)
-    )
+    mine, theirs = (each.crossed(seeds, studies).mean(2) for each in (method, other))
     return Gain(np.asarray(mine - theirs), "test", method.best == other.best)
