@@ -1,7 +1,7 @@
 """What a comparison will run: the same for every method, known before the first trial starts."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
@@ -35,6 +35,8 @@ class Plan:
         protocol: rounds and evaluations.
         fixed: knobs that the user holds at one value, by method.
         unsearched: methods without a free knob; all their search trials would be the same one.
+        chosen: configurations that are tested without a search, by method: those that the searches
+            of another comparison have chosen, one for each study; None where every trial failed.
         study: of which of the independent searches it is.
     """
 
@@ -43,6 +45,7 @@ class Plan:
     protocol: Rounds
     fixed: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     unsearched: frozenset[str] = frozenset()
+    chosen: Mapping[str, Sequence[Mapping[str, Value] | None]] = field(default_factory=dict)
     study: int = 0
 
     def of_study(self, study: int) -> "Plan":
@@ -56,10 +59,12 @@ class Plan:
 
     def trials(self, method: str | None = None) -> int:
         """Search trials of a method; of one that has something to search if none is named."""
+        if self._is_chosen(method):
+            return 0
         return 1 if method in self.unsearched else self.budget.trials
 
     def generations(self, method: str | None = None) -> list[Generation]:
-        """The generations of a method, in turn."""
+        """The generations of a method that is searched, in turn."""
         sizes = (1,) if method in self.unsearched else self.budget.generations
         firsts = accumulate(sizes, initial=0)
         return [Generation(first, size) for first, size in zip(firsts, sizes, strict=False)]
@@ -92,7 +97,7 @@ class Plan:
     def search_rounds(self, method: str | None = None) -> int:
         """Rounds that one search of a method takes if no trial fails."""
         total = 0
-        for generation in self.generations(method):
+        for generation in [] if self._is_chosen(method) else self.generations(method):
             running, reached = generation.size, 0
             for rung in [*self.rungs(generation.size), self.protocol.rounds]:
                 total += running * (rung - reached)
@@ -101,7 +106,11 @@ class Plan:
 
     def planned(self, method: str | None = None) -> dict[Stage, int]:
         """Trials of a method by stage, as many as there can be."""
-        return self.budget.planned(method not in self.unsearched)
+        return self.budget.planned(method not in self.unsearched, self._is_chosen(method))
+
+    def planned_each(self, method: str | None = None) -> dict[Stage, int]:
+        """The same of each of its studies; what they share is not among it."""
+        return self.budget.planned_each(method not in self.unsearched, self._is_chosen(method))
 
     def total_rounds(self) -> int:
         """Rounds of all methods and stages, as many as there can be if no trial fails."""
@@ -110,6 +119,10 @@ class Plan:
     def total_trials(self) -> int:
         """Trials of all methods and stages, as many as there can be."""
         return sum(sum(self.planned(method).values()) for method in self.methods)
+
+    def _is_chosen(self, method: str | None) -> bool:
+        """Whether a method is not searched but tested at once; all of them if none is named."""
+        return self.chosen.keys() >= ({method} if method else set(self.methods))
 
     def _rounds(self, method: str) -> int:
         planned = self.planned(method)

@@ -15,12 +15,14 @@ from typing_extensions import TypedDict
 from pfltune.racing.race import Decide
 
 MOST_THREADS = 1024
+MOST_PARTITIONS = 100
 RESULTS = "PFLTUNE_RESULTS"
 """The environment variable that names the results folder where no option does."""
 
 Seed = Annotated[int, Ge(0)]
 Number = Annotated[int, Ge(1)]
 Finalists = Annotated[int, Ge(0)]
+Partitions = Annotated[int, Ge(1), Le(MOST_PARTITIONS)]
 AtOnce = Annotated[int, Ge(1), Le(MOST_THREADS)]
 Share = Annotated[float, Ge(0)]
 Seconds = Annotated[float, Ge(0)]
@@ -139,10 +141,15 @@ class CompareOptions(SearchOptions, total=False):
         decide: add confirmation seeds until it is decided which method is the ``best``, or the
             ``order`` of all; every method has ``seeds`` of them in any case.
         max_seeds: that a method has at the most then; default: 12.
+        partitions: draws of clients that it is made on, each with the next ``data_seed``.
+        tune_each: tune methods on each draw; default: on the first alone, whose configurations are
+            tested on the others.
     """
 
     decide: Decide
     max_seeds: Number
+    partitions: Partitions
+    tune_each: bool
 
 
 class TuneOptions(SearchOptions, total=False):
@@ -172,6 +179,7 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
         finalist_seeds: validation seeds of each of them that there shall be.
         decide: what further seeds are added for, if nothing was to be decided so far.
         max_seeds: confirmation seeds that there shall be at the most, where something is.
+        partitions: draws of clients that there shall be, of a comparison over several.
     """
 
     trials: int
@@ -183,6 +191,7 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
     finalist_seeds: Number
     decide: Decide
     max_seeds: Number
+    partitions: Partitions
 
 
 class GridOptions(JobOptions, MethodOptions, total=False):
@@ -249,12 +258,15 @@ DEFAULTS: Mapping[str, Any] = {
 }
 """Of the options that have one and the same in all commands; of the others it is None."""
 OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "compare": {"methods": METHODS, "seeds": 3, "finalists": 0},
+    "compare": {
+        **{"methods": METHODS, "seeds": 3, "finalists": 0},
+        **{"partitions": 1, "tune_each": False},
+    },
     "tune": {"method": None, "knobs": {}, "seeds": 1, "finalists": 3},
     "extend": dict.fromkeys(
         (
             *("trials", "generation", "studies", "seeds", "control", "finalists"),
-            *("finalist_seeds", "decide", "max_seeds"),
+            *("finalist_seeds", "decide", "max_seeds", "partitions"),
         )
     ),
     "grid": {"methods": None, "over": {}, "knobs": {}, "seeds": 3, "test": False},
