@@ -92,6 +92,7 @@ ABOUT = {
     "deterministic",
     "help",
     "debug",
+    *("partitions", "tune_each"),  # of several comparisons, see test_draws.py
 }
 """Neither; ``--deterministic`` cannot be taken back."""
 
