@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pfltune.data.census import Census
 from pfltune.federation.federation import Federation
-from pfltune.knobs import Knob, defaults_of
+from pfltune.knobs import Knob, Value, defaults_of
 from pfltune.method import Method
 from pfltune.record import Asked
 from pfltune.registry import find_method, short_name
@@ -95,6 +95,10 @@ class Job(ABC):
     @abstractmethod
     def firsts(self) -> Iterable[Method]:
         """Methods to check the scenario with before anything begins."""
+
+    @abstractmethod
+    def first_trials(self) -> Mapping[str, Mapping[str, Value]]:
+        """The knobs of each method's first trial, by its reference."""
 
     @abstractmethod
     def federations(self, federation: Federation) -> Mapping[Stage, Federation]:

@@ -9,6 +9,7 @@ from pfltune.data.dataset import Dataset
 from pfltune.errors import TrackingError, UserError
 from pfltune.federation.federation import Federation
 from pfltune.record import Record, read_record
+from pfltune.running.affordable import see_affordable
 from pfltune.running.finished import TrialStore
 from pfltune.running.folder_lock import locked
 from pfltune.running.job import DrawPartition, Job, Watched
@@ -16,6 +17,7 @@ from pfltune.running.pool import worker_pool
 from pfltune.running.ray_trials import run_trials
 from pfltune.running.sitting import Sitting, open_sitting, way_back
 from pfltune.running.stopping import Stopping, stopping_by_signals
+from pfltune.trials.training import configured_as
 
 STOPPING = "\nStopping after the rounds that run now; Ctrl-C again stops at once"
 PATIENCE_S = 120.0
@@ -138,6 +140,9 @@ def _opened(
         UserError: it cannot begin, or is not as it began.
     """
     federation = _federation(watched, datasets)
+    firsts = watched.job.first_trials()
+    configured = {m: configured_as(m, knobs, federation) for m, knobs in firsts.items()}
+    see_affordable(configured, federation.protocol)
     with ExitStack() as own:
         opened = open_sitting(watched, federation, house.draw, house.store, house.accept_new_code)
         sitting = own.enter_context(opened)

@@ -8,6 +8,7 @@ from itertools import accumulate
 from pfltune.budget import Budget
 from pfltune.federation.federation import Rounds
 from pfltune.knobs import Value
+from pfltune.ranking import Course, share
 from pfltune.stages import Stage
 
 
@@ -52,35 +53,50 @@ class Plan:
         firsts = accumulate(sizes, initial=0)
         return [Generation(first, size) for first, size in zip(firsts, sizes, strict=False)]
 
-    def rungs(self, size: int) -> list[int]:
-        """The rounds after which a generation of ``size`` trials is halved, ascending.
+    @property
+    def course(self) -> Course:
+        """What a trial runs through."""
+        return course_of(self.protocol, self.budget.eta)
 
-        R·η⁻ᵏ for as many k as leave a survivor (Jamieson & Talwalkar 2016, arXiv 1502.07943),
-        moved up to the next evaluated round.
+    def rungs(self, size: int) -> list[float]:
+        """Where a generation of ``size`` trials is halved, ascending: see :attr:`Standing.ahead`.
+
+        R·η⁻ᵏ for as many k as leave a survivor (Jamieson & Talwalkar 2016, arXiv 1502.07943), R
+        the rounds, moved up to the next evaluated one. Of trials with a budget R is 1, the whole
+        of it, and they are halved after the first evaluation from there on.
         """
         rounds, every = self.protocol.rounds, self.protocol.evaluate_every
+        levels = range(1, int(math.log(size, self.budget.eta) + 1e-9) + 1)
+        if self.protocol.budget is not None:
+            return sorted(share(self.budget.eta, level) for level in levels)
         found = set()
-        for level in range(1, int(math.log(size, self.budget.eta) + 1e-9) + 1):
+        for level in levels:
             rung = math.ceil(rounds / self.budget.eta**level / every) * every
             if rung < rounds:
                 found.add(rung)
         return sorted(found)
 
     def all_rungs(self) -> tuple[int, ...]:
-        """The rungs of all generations, ascending; whatever does not fail reaches the first."""
+        """The rounds in which any generation is halved, ascending; what does not fail reaches one.
+
+        None of trials with a budget, which are halved in different rounds.
+        """
+        if self.protocol.budget is not None:
+            return ()
         sizes = set(self.budget.generations)
-        return tuple(sorted({rung for size in sizes for rung in self.rungs(size)}))
+        return tuple(sorted({int(rung) for size in sizes for rung in self.rungs(size)}))
 
     def survivors(self, running: int) -> int:
         """How many of ``running`` trials go on beyond a rung."""
         return max(1, running // self.budget.eta)
 
-    def search_rounds(self, method: str | None = None) -> int:
-        """Rounds that the search of a method takes if no trial fails."""
-        total = 0
+    def search_rounds(self, method: str | None = None) -> float:
+        """Rounds that the search of a method takes if no trial fails; or budgets of a trial."""
+        total: float = 0
         for generation in self.generations(method):
-            running, reached = generation.size, 0
-            for rung in [*self.rungs(generation.size), self.protocol.rounds]:
+            running = generation.size
+            reached: float = 0
+            for rung in [*self.rungs(generation.size), self.course.whole]:
                 total += running * (rung - reached)
                 running, reached = self.survivors(running), rung
         return total
@@ -89,15 +105,20 @@ class Plan:
         """Trials of a method by stage, as many as there can be."""
         return self.budget.planned(method not in self.unsearched)
 
-    def total_rounds(self) -> int:
-        """Rounds of all methods and stages, as many as there can be if no trial fails."""
+    def total_rounds(self) -> float:
+        """Rounds of all methods and stages, as many as there can be; or budgets of a trial."""
         return sum(self._rounds(method) for method in self.methods)
 
     def total_trials(self) -> int:
         """Trials of all methods and stages, as many as there can be."""
         return sum(sum(self.planned(method).values()) for method in self.methods)
 
-    def _rounds(self, method: str) -> int:
+    def _rounds(self, method: str) -> float:
         planned = self.planned(method)
         whole = planned["choose"] + planned["confirm"]
-        return self.search_rounds(method) + whole * self.protocol.rounds
+        return self.search_rounds(method) + whole * self.course.whole
+
+
+def course_of(protocol: Rounds, eta: int) -> Course:
+    """What the trials of a comparison run through, of which one of ``eta`` goes on at a rung."""
+    return Course(protocol.rounds) if protocol.budget is None else Course(1.0, eta)

@@ -35,7 +35,7 @@ class Tpe:
             n_startup_trials=min(plan.generations(method)[0].size, 10),
             constant_liar=True,
         )
-        self._rounds = plan.protocol.rounds
+        self._course = plan.course
         self._space = space
         self._asked: dict[int, Trial] = {}
         self.study = optuna.create_study(
@@ -53,9 +53,9 @@ class Tpe:
     def hear(self, index: int, outcome: Outcome) -> None:
         """Learn how a trial went."""
         trial = self._asked.pop(index)
-        if outcome.round == self._rounds:
+        if self._course.is_over(outcome):
             self.study.tell(trial, outcome.value)
             return
         if outcome.round:
-            trial.report(outcome.value, outcome.round)
+            trial.report(outcome.value, self._course.reached(outcome))
         self.study.tell(trial, state=TrialState.PRUNED)

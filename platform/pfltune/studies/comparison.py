@@ -9,7 +9,7 @@ from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.searched_settings import without_settings
-from pfltune.knobs import Knob
+from pfltune.knobs import Knob, Value
 from pfltune.method import Method
 from pfltune.plugins import absolute
 from pfltune.record import Tuned
@@ -77,6 +77,11 @@ class Comparison(Job):
         for method, space in self.spaces.items():
             for point in space.extremes():
                 yield make_method(method, point)
+
+    def first_trials(self) -> dict[str, dict[str, Value]]:
+        """At the first start point of each search space."""
+        firsts = {method: next(iter(space.start), {}) for method, space in self.spaces.items()}
+        return {method: {**firsts[method], **self.spaces[method].fixed} for method in firsts}
 
     def federations(self, federation: Federation) -> dict[Stage, Federation]:
         """What sees no test lacks its indices."""
