@@ -19,7 +19,9 @@ from pfltune.method import Tensors
 from pfltune.metrics import Metric
 from pfltune.optimizers import Optimizer, Schedule
 from pfltune.randomness import numpy_rng
+from pfltune.ranking import Course
 from pfltune.settings import Settings
+from pfltune.text import count
 
 
 class Rounds(Settings):
@@ -51,6 +53,20 @@ class Rounds(Settings):
         """Whether clients are evaluated after this round (counted from 1); the last one always."""
         is_last = round_number == self.rounds and self.budget is None
         return round_number % self.evaluate_every == 0 or is_last
+
+    @property
+    def told(self) -> str:
+        """How long a trial is: ``15 rounds``, or ``200MB a trial``."""
+        return self.told_rounds if self.budget is None else f"{self.budget} a trial"
+
+    @property
+    def told_rounds(self) -> str:
+        """``15 rounds``."""
+        return count(self.rounds, "round")
+
+    def course(self, eta: int) -> Course:
+        """What a trial runs through, where one of ``eta`` goes on at a rung."""
+        return Course(self.rounds) if self.budget is None else Course(1.0, eta)
 
     @property
     def repeats(self) -> bool:

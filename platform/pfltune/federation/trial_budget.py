@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, ValidationError, model_serializer, model_validator
 
 from pfltune import figures
+from pfltune.errors import UserError
 from pfltune.figures import Figure
 from pfltune.settings import Settings
 
@@ -33,6 +34,8 @@ UNITS: Mapping[str, tuple[Kind, float]] = {
 }
 """What each unit is of, and how many of it; of one kind the smallest first."""
 SPELLING = re.compile(r"\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([A-Za-z]+)\s*")
+IN_FIGURE: Mapping[Kind, float] = {"bytes": 1e6, "steps": 1, "operations": 1e15, "seconds": 1}
+"""How many of a kind the unit of its figure is."""
 FIGURES: Mapping[Kind, Figure] = {
     "bytes": figures.TOTAL,
     "steps": figures.STEPS,
@@ -87,12 +90,40 @@ class TrialBudget(Settings):
 
     def told(self, amount: float) -> str:
         """An amount of the same kind for people, in four digits."""
-        units = self._units()
-        name, factor = next((u for u in reversed(units) if amount >= u[1]), units[0])
-        return f"{amount / factor:,.4g} {name}"
+        return told(self.kind, amount)
 
     def _units(self) -> list[tuple[str, float]]:
-        return [(name, factor) for name, (kind, factor) in UNITS.items() if kind == self.kind]
+        return units_of(self.kind)
+
+
+def budget_of(text: str) -> TrialBudget:
+    """A budget as it is written.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return TrialBudget.model_validate(text)
+    except ValidationError as error:
+        raise UserError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+
+def units_of(kind: Kind) -> list[tuple[str, float]]:
+    """The units that a kind is written in and how many of it each is, the smallest first."""
+    return [(name, factor) for name, (own, factor) in UNITS.items() if own == kind]
+
+
+def unit_for(kind: Kind, amount: float) -> tuple[str, float]:
+    """The largest unit of which an amount is one at least, or else the smallest."""
+    units = units_of(kind)
+    return next((unit for unit in reversed(units) if amount >= unit[1]), units[0])
+
+
+def told(kind: Kind, amount: float) -> str:
+    """An amount for people, in four digits: ``6.486 MB``."""
+    name, factor = unit_for(kind, amount)
+    number = amount / factor
+    return f"{number:,.0f} {name}" if number >= 1000 else f"{number:.4g} {name}"
 
 
 @dataclass(frozen=True)

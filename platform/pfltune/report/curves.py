@@ -12,6 +12,7 @@ from pfltune.report.canvas import (
     dress,
     label_rows,
     legend,
+    outside_legend,
     panels,
     rows_height,
     scale_mb,
@@ -19,10 +20,20 @@ from pfltune.report.canvas import (
 )
 from pfltune.report.communication import accuracy_by_mb
 from pfltune.report.results import TEST, ConfirmedRun, MethodResult
+from pfltune.report.spending import SPENT, axis_of, curve
 from pfltune.report.words import mean_over
 
 BAND = 0.12
 MARKS = 8  # markers on a curve
+
+
+NOUNS = {
+    figures.TOTAL: "up and down, all sampled clients",
+    figures.STEPS: "local steps",
+    figures.PFLOP: "operations of local training",
+    figures.SECONDS: "local training and aggregation",
+}
+"""What is spent, as it stands below an axis."""
 
 
 def learning_curves(analysis: Analysis) -> Drawing:
@@ -60,6 +71,36 @@ def accuracy_over_bytes(analysis: Analysis) -> Drawing:
         f"line is the target, {100 * analysis.target:.2f} %."
     )
     return Drawing("accuracy-by-bytes", caption, figure)
+
+
+def accuracy_within(analysis: Analysis) -> Drawing:
+    """Test accuracy within a budget of MB, local steps, operations and seconds."""
+    shown = analysis.result.confirmed
+    figure, grid = panels(2, 2, (7.2, 5.6), sharey=True)
+    for axes, spent in zip(grid.flat, SPENT, strict=True):
+        unit, factor = axis_of(spent, max((m.mean(spent.name) for m in shown), default=0.0))
+        dress(axes, f"{NOUNS[spent]}, {unit}" if unit != "steps" else NOUNS[spent])
+        for method in shown:
+            points = np.array(curve(method, spent)).reshape(-1, 2)
+            style = analysis.styles[method.name].curve
+            axes.plot(
+                factor * points[:, 0],
+                100 * points[:, 1],
+                label=method.title,
+                drawstyle="steps-post",
+                **style,
+                **_marks(len(points)),
+            )
+        if spent is figures.TOTAL:
+            scale_mb(axes, _most(shown))
+    for row in grid:
+        row[0].set_ylabel("test accuracy, %")
+    outside_legend(figure, grid.flat)
+    caption = (
+        f"Test accuracy within a budget of each kind{mean_over(analysis)}: of the rounds that it "
+        "holds, that with the best validation accuracy."
+    )
+    return Drawing("accuracy-within", caption, figure)
 
 
 def accuracy_vs_communication(analysis: Analysis) -> Drawing | None:

@@ -18,10 +18,12 @@ from pfltune.report.columns import (
     cells,
     resource_columns,
     result_columns,
+    within_columns,
 )
 from pfltune.report.latex import result_table
 from pfltune.report.results import TEST, VAL, MethodResult
 from pfltune.report.searching import Searching
+from pfltune.report.spending import SPENT
 from pfltune.report.styles import Style
 from pfltune.report.tuning import words as search_words
 
@@ -105,6 +107,9 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         bold_note="" if alone else words.BOLD_NOTE,
         tuning_note=search_words.TUNING_NOTE,
         communication_note=words.communication_note(analysis),
+        trial_budget_note=words.trial_budget_note(result),
+        spendings=spendings(analysis),
+        within_note=words.within_note(analysis),
         figures=pictures(folder, drawings),
         searches=[_search(each) for each in searches],
         latex=result_table(analysis),
@@ -138,6 +143,13 @@ def grid(
         for method in methods
     ]
     return Grid(["method", *(column.title for column in columns)], rows)
+
+
+def spendings(analysis: Analysis) -> list[Grid]:
+    """Test accuracy within budgets of each kind, a table of each that anybody spent."""
+    found = [within_columns(analysis, figure) for figure in SPENT]
+    methods = analysis.result.confirmed
+    return [grid(columns, methods, analysis.styles) for columns in found if columns]
 
 
 def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:

@@ -12,7 +12,7 @@ from pfltune.report.latex import resource_table, result_table
 from pfltune.report.markdown import markdown_table
 from pfltune.report.page import comparison_page
 from pfltune.report.results import ComparisonResult, read_results
-from pfltune.report.spreadsheet import csv_clients, csv_summary, csv_table
+from pfltune.report.spreadsheet import csv_clients, csv_summary, csv_table, csv_within
 from pfltune.report.together import without
 from pfltune.report.tuning.figures import write_figures as tuning_figures
 from pfltune.report.tuning.markdown import markdown_of
@@ -94,6 +94,7 @@ def _tables(analysis: Analysis) -> dict[str, str]:
         "table.csv": csv_table(analysis.result),
         "clients.csv": csv_clients(analysis.result),
         "summary.csv": csv_summary(analysis),
+        "within.csv": csv_within(analysis.result),
     }
 
 

@@ -56,7 +56,7 @@ class Plan:
     @property
     def course(self) -> Course:
         """What a trial runs through."""
-        return course_of(self.protocol, self.budget.eta)
+        return self.protocol.course(self.budget.eta)
 
     def rungs(self, size: int) -> list[float]:
         """Where a generation of ``size`` trials is halved, ascending: see :attr:`Standing.ahead`.
@@ -117,8 +117,3 @@ class Plan:
         planned = self.planned(method)
         whole = planned["choose"] + planned["confirm"]
         return self.search_rounds(method) + whole * self.course.whole
-
-
-def course_of(protocol: Rounds, eta: int) -> Course:
-    """What the trials of a comparison run through, of which one of ``eta`` goes on at a rung."""
-    return Course(protocol.rounds) if protocol.budget is None else Course(1.0, eta)

@@ -67,7 +67,7 @@ class Comparison(Job):
         at_once = count(self.hardware.workers, "trial")
         return (
             f"{subject}: {spent}{' each' if several else ''}, "
-            f"{count(self.plan.protocol.rounds, 'round')}, {at_once} side by side in "
+            f"{self.plan.protocol.told}, {at_once} side by side in "
             f"{self.hardware.compute.precision}"
         )
 
