@@ -19,7 +19,7 @@ from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
 KINDS = {figure: kind for kind, figure in FIGURES.items()}
 SPENT = tuple(KINDS)
 """The figures that add up what a trial spends."""
-SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
+SHARES = (0.1, 0.2, 0.5, 1.0)
 """Of the largest budget that a table tells of."""
 
 
@@ -56,7 +56,7 @@ def within(method: MethodResult, figure: Figure, budget: float) -> Within:
 def budgets(result: ComparisonResult, figure: Figure) -> tuple[float, ...]:
     """The budgets of a figure that a table tells of, ascending; none where nobody spent any.
 
-    Shares of what each trial could spend; or else of the most that a method spent, in two digits.
+    Shares of what each trial could spend; or else of the most that a trial spent; in two digits.
     """
     given = result.record.scenario.protocol.budget
     if given is not None and given.figure == figure:
@@ -64,7 +64,11 @@ def budgets(result: ComparisonResult, figure: Figure) -> tuple[float, ...]:
     else:
         spent = [run.metrics.get(figure.name, 0.0) for m in result.confirmed for run in m.runs]
         most = _rounded_up(max(spent, default=0.0))
-    return tuple(share * most for share in SHARES) if most else ()
+    if not most:
+        return ()
+    smaller = (float(f"{share * most:.2g}") for share in SHARES[:-1])
+    whole = figure == figures.STEPS
+    return (*(float(math.ceil(each)) if whole else each for each in smaller), most)
 
 
 def in_figure(budget: TrialBudget) -> float:

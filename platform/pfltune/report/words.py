@@ -101,11 +101,11 @@ def within_note(analysis: Analysis) -> str:
     """What an accuracy within a budget is."""
     return (
         f"Test accuracy within a budget, in %{mean_over(analysis)}: of the rounds that it holds, "
-        "the one with the best validation accuracy. A star: all rounds were within it, and more "
-        "of them could have been paid for; a dash: not every seed has an evaluated round within "
-        "it. PFLOP are 10¹⁵ operations of local training, forward and backward, as torch counts "
-        "them; evaluations, adapting before them and the server's work are in none of the budgets. "
-        "Seconds depend on the machine and on what else ran on it."
+        "the one with the best validation accuracy. A star: all its rounds are within it; a dash: "
+        "not every seed has an evaluated round within it. PFLOP are 10¹⁵ operations of local "
+        "training, forward and backward, as torch counts them; evaluations, adapting before them "
+        "and the server's work are in none of the budgets. Seconds depend on the machine and on "
+        "what else ran on it."
     )
 
 
