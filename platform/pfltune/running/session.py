@@ -95,7 +95,8 @@ def _hold(watched: Watched, ran: Ran, stack: ExitStack) -> bool:
     """Check a job and hold its folder; whether it has not begun before."""
     job, begins = watched.job, False
     with ran.noting():
-        job.scenario.check(job.firsts())
+        job.hardware.see_room(job.scenario.check(job.firsts()))
+        job.check_optimizers()
         begins = read_record(job.folder) is None
         stack.enter_context(locked(job.folder))
     return begins
@@ -140,9 +141,10 @@ def _opened(
         UserError: it cannot begin, or is not as it began.
     """
     federation = _federation(watched, datasets)
-    firsts = watched.job.first_trials()
-    configured = {m: configured_as(m, knobs, federation) for m, knobs in firsts.items()}
-    see_affordable(configured, federation.protocol)
+    if federation.protocol.budget is not None:
+        firsts = watched.job.first_trials()
+        configured = {m: configured_as(m, knobs, federation) for m, knobs in firsts.items()}
+        see_affordable(configured, federation.protocol)
     with ExitStack() as own:
         opened = open_sitting(watched, federation, house.draw, house.store, house.accept_new_code)
         sitting = own.enter_context(opened)

@@ -73,10 +73,7 @@ class Comparison(Job):
 
     def firsts(self) -> Iterator[Method]:
         """Each method with the knobs of its first trial, and at the ends of what is searched."""
-        yield from first_methods(self.spaces)
-        for method, space in self.spaces.items():
-            for point in space.extremes():
-                yield make_method(method, point)
+        return methods_at_ends(self.spaces)
 
     def first_trials(self) -> dict[str, dict[str, Value]]:
         """At the first start point of each search space."""
@@ -175,6 +172,14 @@ def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
     for method, space in spaces.items():
         first = without_settings(space.start[0]) if space.start else {}
         yield make_method(method, {**first, **space.fixed})
+
+
+def methods_at_ends(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
+    """The same, and each method at the ends of what is searched."""
+    yield from first_methods(spaces)
+    for method, space in spaces.items():
+        for point in space.extremes():
+            yield make_method(method, point)
 
 
 def _spent(plan: Plan, method: str | None) -> str:
