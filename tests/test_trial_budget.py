@@ -438,3 +438,17 @@ def test_what_the_clock_ends_is_not_certified(compared):
 def test_an_amount_must_be_above_zero():
     with pytest.raises(ValidationError):
         TrialBudget(kind="bytes", amount=0)
+
+
+def test_the_last_round_is_evaluated_at_the_moment_that_the_scenario_says():
+    """Right after training: bytes that clients download to be tested show which moment it was."""
+    downloads = {}
+    for moment in ("after_aggregation", "after_training"):
+        federation = ground(
+            "protocol.budget=150steps", "protocol.evaluate_every=50", f"protocol.evaluate={moment}"
+        )
+        rounds = told(FederatedTrial(make_method("fedper", {}), federation, seed=5))
+        assert ["val/accuracy" in metrics for _, metrics in rounds].count(True) == 1
+        assert "val/accuracy" in rounds[-1][1]
+        downloads[moment] = rounds[-1][1]["val/accuracy"]
+    assert downloads["after_aggregation"] != downloads["after_training"]

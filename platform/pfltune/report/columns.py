@@ -108,7 +108,7 @@ STEPS = Column(
 SECONDS = _column(figures.SECONDS)
 PEAK = _column(figures.PEAK)
 GFLOPS = _column(figures.GFLOPS)
-PFLOP = _column(figures.PFLOP)
+OPERATIONS = Column("operations", lambda m: _operations(m), lambda m: _pflop(m))
 ROUNDS = Column(
     "rounds",
     lambda method: figures.ROUNDS.text(method.mean(figures.ROUNDS.name)),
@@ -144,10 +144,20 @@ def resource_columns(analysis: Analysis) -> tuple[Column, ...]:
         GFLOPS,
         *_spending(analysis),
         STEPS,
-        PFLOP,
+        OPERATIONS,
         SECONDS,
         PEAK,
     )
+
+
+def _pflop(method: MethodResult) -> float:
+    return method.summary().get(figures.PFLOP.name, float("nan"))
+
+
+def _operations(method: MethodResult) -> str:
+    """Those of local training, in the unit that suits each."""
+    number = _pflop(method)
+    return NO_FIGURE if np.isnan(number) else in_words(figures.PFLOP, number)
 
 
 def within_columns(analysis: Analysis, figure: Figure) -> tuple[Column, ...]:

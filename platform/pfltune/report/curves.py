@@ -20,20 +20,11 @@ from pfltune.report.canvas import (
 )
 from pfltune.report.communication import accuracy_by_mb
 from pfltune.report.results import TEST, ConfirmedRun, MethodResult
-from pfltune.report.spending import SPENT, axis_of, curve
+from pfltune.report.spending import NOUNS, SPENT, axis_of, curve
 from pfltune.report.words import mean_over
 
 BAND = 0.12
 MARKS = 8  # markers on a curve
-
-
-NOUNS = {
-    figures.TOTAL: "up and down, all sampled clients",
-    figures.STEPS: "local steps",
-    figures.PFLOP: "operations of local training",
-    figures.SECONDS: "local training and aggregation",
-}
-"""What is spent, as it stands below an axis."""
 
 
 def learning_curves(analysis: Analysis) -> Drawing:
@@ -78,10 +69,13 @@ def accuracy_within(analysis: Analysis) -> Drawing:
     shown = analysis.result.confirmed
     figure, grid = panels(2, 2, (7.2, 5.6), sharey=True)
     for axes, spent in zip(grid.flat, SPENT, strict=True):
-        unit, factor = axis_of(spent, max((m.mean(spent.name) for m in shown), default=0.0))
+        most = max((place for m in shown for place, _ in curve(m, spent)), default=0.0)
+        unit, factor = axis_of(spent, most)
         dress(axes, f"{NOUNS[spent]}, {unit}" if unit != "steps" else NOUNS[spent])
         for method in shown:
-            points = np.array(curve(method, spent)).reshape(-1, 2)
+            found = curve(method, spent)
+            held = [(most, found[-1][1])] if found else []  # what has ended stays as it is
+            points = np.array([*found, *held]).reshape(-1, 2)
             style = analysis.styles[method.name].curve
             axes.plot(
                 factor * points[:, 0],
@@ -89,7 +83,7 @@ def accuracy_within(analysis: Analysis) -> Drawing:
                 label=method.title,
                 drawstyle="steps-post",
                 **style,
-                **_marks(len(points)),
+                **{**_marks(len(points)), "markevery": slice(0, len(found))},
             )
         if spent is figures.TOTAL:
             scale_mb(axes, _most(shown))

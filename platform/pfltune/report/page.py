@@ -23,7 +23,7 @@ from pfltune.report.columns import (
 from pfltune.report.latex import result_table
 from pfltune.report.results import TEST, VAL, MethodResult
 from pfltune.report.searching import Searching
-from pfltune.report.spending import SPENT
+from pfltune.report.spending import NOUNS, SPENT
 from pfltune.report.styles import Style
 from pfltune.report.tuning import words as search_words
 
@@ -145,11 +145,11 @@ def grid(
     return Grid(["method", *(column.title for column in columns)], rows)
 
 
-def spendings(analysis: Analysis) -> list[Grid]:
-    """Test accuracy within budgets of each kind, a table of each that anybody spent."""
-    found = [within_columns(analysis, figure) for figure in SPENT]
+def spendings(analysis: Analysis) -> list[tuple[str, Grid]]:
+    """Test accuracy within budgets of each kind that anybody spent: what it is of, and a table."""
+    found = {NOUNS[figure]: within_columns(analysis, figure) for figure in SPENT}
     methods = analysis.result.confirmed
-    return [grid(columns, methods, analysis.styles) for columns in found if columns]
+    return [(of, grid(own, methods, analysis.styles)) for of, own in found.items() if own]
 
 
 def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:

@@ -19,6 +19,13 @@ from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
 KINDS = {figure: kind for kind, figure in FIGURES.items()}
 SPENT = tuple(KINDS)
 """The figures that add up what a trial spends."""
+NOUNS = {
+    figures.TOTAL: "bytes up and down, all sampled clients",
+    figures.STEPS: "local steps",
+    figures.PFLOP: "operations of local training",
+    figures.SECONDS: "local training and aggregation",
+}
+"""What is spent, as it stands above a table and below an axis."""
 SHARES = (0.1, 0.2, 0.5, 1.0)
 """Of the largest budget that a table tells of."""
 
