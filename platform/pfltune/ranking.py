@@ -1,8 +1,10 @@
 """Which search trial won, and which cell."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, nan
+from typing import TypeVar
 
 from pfltune import figures
 from pfltune.ties import exact_mean, settled
@@ -85,6 +87,12 @@ class Course:
             return outcome.round == self.whole
         return outcome.ahead > self.whole
 
+    def step(self, rung: float) -> int:
+        """What :meth:`reached` gives of a trial that came to a rung and no further."""
+        if self.eta is None:
+            return int(rung)
+        return DEEPEST - round(-math.log(rung, self.eta))
+
     def reached(self, outcome: Outcome) -> int:
         """How far a trial came, to be compared with others: its round, or how many rungs.
 
@@ -107,7 +115,13 @@ def share(eta: int, level: int) -> float:
     return float(eta) ** -level
 
 
-def best_first(outcomes: Iterable[tuple[int, Outcome]], course: Course = BY_ROUNDS) -> list[int]:
+Place = TypeVar("Place", int, tuple[int, int])
+"""Where a trial is found: its index, or its study and index."""
+
+
+def best_first(
+    outcomes: Iterable[tuple[Place, Outcome]], course: Course = BY_ROUNDS
+) -> list[Place]:
     """The trials that came furthest first, then those with the best score, then the lowest index.
 
     How far comes first: a trial that was stopped early lost against its own generation. Failed
@@ -117,7 +131,9 @@ def best_first(outcomes: Iterable[tuple[int, Outcome]], course: Course = BY_ROUN
     return [index for _, _, index in sorted(ran)]
 
 
-def best_index(outcomes: Iterable[tuple[int, Outcome]], course: Course = BY_ROUNDS) -> int | None:
+def best_index(
+    outcomes: Iterable[tuple[Place, Outcome]], course: Course = BY_ROUNDS
+) -> Place | None:
     """The first of them; None if every trial failed."""
     return next(iter(best_first(outcomes, course)), None)
 

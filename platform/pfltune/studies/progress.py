@@ -38,18 +38,20 @@ class Clock:
         if self._first is None:
             self._first = (time.monotonic(), done)
 
-    def text(self, done: float, total: float, budgets: bool = False) -> str:
+    def text(self, done: float, total: float, at_most: bool = False, budgets: bool = False) -> str:
         """``1:15 elapsed, 1:26 left, 207 of 444 rounds``.
 
         Args:
             done, total: in rounds, or in what trials may spend.
-            budgets: whether it is that, of which ``3.25 of 12 trial budgets`` is told.
+            at_most: whether there may be fewer than ``total``; then both are told as bounds.
+            budgets: whether they are budgets, of which ``3.25 of 12 trial budgets`` is told.
         """
         now = time.monotonic()
         left = self._left(now, done, total)
-        rest = "" if left is None else f"{_minutes(left)} left, "
-        of = f"{done:.2f} of {total:.4g} trial budgets"
-        told = of if budgets else f"{done:.0f} of {count(round(total), 'round')}"
+        up_to = "up to " if at_most else ""
+        rest = "" if left is None else f"{up_to}{_minutes(left)} left, "
+        of = f"{done:.2f} of {up_to}{total:.4g} trial budgets"
+        told = of if budgets else f"{done:.0f} of {up_to}{count(round(total), 'round')}"
         return f"{_minutes(now - self._began)} elapsed, {rest}{told}"
 
     def _left(self, now: float, done: float, total: float) -> float | None:
@@ -126,10 +128,11 @@ class ComparisonLines(Lines):
         progress.begun[event.stage] += 1
         knobs = {name: value for name, value in event.knobs.items() if name not in held}
         if event.stage == "search":
-            progress.knobs[event.index] = knobs
+            progress.knobs[event.study, event.index] = knobs
         elif event.stage == "confirm" and progress.chosen is None:
             progress.chosen = knobs
-            self._rounds_saved += progress.settle("choose") * self._plan.course.whole
+            if self._plan.budget.studies == 1:
+                self._rounds_saved += progress.settle("choose") * self._plan.course.whole
 
     def _count_round(self, event: RoundDone) -> None:
         progress = self._of(event.trial)
@@ -143,7 +146,7 @@ class ComparisonLines(Lines):
         trial = self._trials[event.trial]
         if trial.stage == "search":
             standing = Standing.of(event.round, event.score, event.metrics)
-            progress.searched[trial.index] = Outcome.of(standing)
+            progress.searched[trial.study, trial.index] = Outcome.of(standing)
             progress.bests.append(progress.best)
 
     def _count_end(self, event: TrialEnded) -> None:
@@ -158,7 +161,7 @@ class ComparisonLines(Lines):
             # It failed, or what is left of its budget is too little for a round.
             self._rounds_saved += self._plan.course.whole - spent
         if failed and trial.stage == "search":
-            progress.searched.pop(trial.index, None)
+            progress.searched.pop((trial.study, trial.index), None)
         progress.ended[trial.stage] += 1
         progress.stopped += event.outcome == "stopped early"
 
@@ -179,7 +182,12 @@ class ComparisonLines(Lines):
         return f"{self._clock()} | " + " | ".join(states)
 
     def _clock(self) -> str:
-        return self.clock.text(self.rounds_done, self.rounds, self.budgets)
+        return self.clock.text(self.rounds_done, self.rounds, self.is_open, self.budgets)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be fewer rounds, since it is not known when something is decided."""
+        return self._plan.budget.decide is not None
 
     @property
     def budgets(self) -> bool:
@@ -278,7 +286,8 @@ class SweepLines(Lines):
     def time(self) -> str:
         """The clock, for all cells together."""
         budgets = all(cell.lines.budgets for cell in self.cells.values())
-        return self.clock.text(*self._rounds(), budgets)
+        is_open = any(plan.budget.decide is not None for plan in self._plans.values())
+        return self.clock.text(*self._rounds(), is_open, budgets)
 
     def _show(self) -> None:
         shown = [f"{label} {trials}" for label, trials in self.trials().items()]
@@ -347,7 +356,7 @@ class CellLines:
         trial = self._trials[event.trial]
         cell = " ".join(f"{name}={written(trial.knobs[name])}" for name in self._told)
         of = f"{trial.method} " if self._several else ""
-        time = self._clock.text(self._done, self._rounds, self._budgets)
+        time = self._clock.text(self._done, self._rounds, budgets=self._budgets)
         return f"{self._ended:3d} of {self._total}  {of}{cell:24} {self._outcome(event)} | {time}"
 
     def _outcome(self, event: TrialEnded) -> str:
