@@ -109,6 +109,10 @@ class Job(ABC):
             check_optimizer(method, self.scenario.protocol.optimizer)
 
     @abstractmethod
+    def first_trials(self) -> Mapping[str, Mapping[str, Value]]:
+        """The knobs of each method's first trial, by its reference."""
+
+    @abstractmethod
     def federations(self, federation: Federation) -> Mapping[Stage, Federation]:
         """What the trials of each stage are given."""
 

@@ -67,6 +67,8 @@ class JobOptions(FreeOptions, total=False):
     Attributes:
         overrides: changes of the scenario, ``["protocol.rounds=20"]`` or ``{"protocol.rounds":
             20}``.
+        budget: what each trial may spend, ``"200MB"``, ``"20000steps"``, ``"5PFLOP"`` or ``"2h"``;
+            the same as an override of ``protocol.budget``.
         name: of the folder in the results and of MLflow's experiment; one that is there goes on.
         resume: the name of what is to go on; options that are not given are those it began with.
         seed: of everything.
@@ -77,6 +79,7 @@ class JobOptions(FreeOptions, total=False):
     """
 
     overrides: Mapping[str, Any] | Sequence[str]
+    budget: str
     name: str
     resume: str
     seed: Seed
@@ -296,7 +299,18 @@ def checked(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     model = create_model(f"{command} options", __base__=Settings, **fields)
     given = {name: value for name, value in options.items() if value is not None}
     found = validated(model, given, command)
-    return {name: getattr(found, name) for name in found.model_fields_set}
+    return with_budget({name: getattr(found, name) for name in found.model_fields_set})
+
+
+def with_budget(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the budget of a trial among the changes of the scenario."""
+    rest = {name: value for name, value in given.items() if name != "budget"}
+    if "budget" not in given:
+        return rest
+    key, before = "protocol.budget", given.get("overrides", ())
+    if isinstance(before, Mapping):
+        return {**rest, "overrides": {**before, key: given["budget"]}}
+    return {**rest, "overrides": [*before, f"{key}={given['budget']}"]}
 
 
 def results_folder(given: Mapping[str, Any]) -> Path:

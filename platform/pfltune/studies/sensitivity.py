@@ -50,7 +50,7 @@ class Study(CellsJob):
         """What is about to happen, in a line."""
         return (
             f"{len(PERSONAL)} personal parts, {self.budget.seeds} seeds each, "
-            f"{self.scenario.protocol.rounds} rounds, {self.hardware.workers} trials side by side "
+            f"{self.scenario.protocol.told}, {self.hardware.workers} trials side by side "
             f"in {self.hardware.compute.precision}"
         )
 
