@@ -21,7 +21,7 @@ from pfltune.report.columns import Column, accuracy, cells, p_value
 from pfltune.report.figures import written
 from pfltune.report.latex import Tabular, escaped, table_rows
 from pfltune.report.markdown import markdown
-from pfltune.report.page import grid, pictures, rendered
+from pfltune.report.page import grid, pictures, plain_grid, rendered
 from pfltune.report.ranks import (
     FEWEST_FOR_PAIRS,
     Ranking,
@@ -33,6 +33,7 @@ from pfltune.report.spreadsheet import digits
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.statistics import ALPHA
 from pfltune.report.styles import COLOURS, MARKERS, Style, styles_of
+from pfltune.report.tuning.versus import sampler_lines, sampler_note
 from pfltune.ties import settled
 
 SPREAD = 0.32  # of a row, in which scenarios stand one above the other
@@ -274,6 +275,8 @@ def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> st
         results=grid(scenario_columns(scenarios), scenarios.methods, scenarios.styles),
         accuracy_note=f"{words.accuracy_note(results)} {words.BOLD_NOTE}",
         rank_note=rank_note(scenarios.ranking),
+        samplers=plain_grid(sampler_lines(scenarios.analyses), {}),
+        sampler_note=sampler_note(scenarios.analyses),
         together=grid(
             aggregate_columns(scenarios.aggregates, scenarios.titles),
             scenarios.methods,

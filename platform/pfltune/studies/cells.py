@@ -104,6 +104,14 @@ class CellsDealer:
         """The best cell of each method on validation data, see :func:`best_place`."""
         return {short_name(method): self._best(method) for method in self._cells}
 
+    def chosen(self) -> dict[str, list[Mapping[str, Value] | None]]:
+        """Nothing: cells are no search."""
+        return {}
+
+    def choices(self) -> dict[str, list[Mapping[str, Value] | None]]:
+        """Nothing, for the same reason."""
+        return {}
+
     def _best(self, method: str) -> Mapping[str, Value] | None:
         cells = self._cells[method]
         place = best_place([self._scores[method, place] for place in range(len(cells))])
