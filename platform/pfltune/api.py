@@ -53,9 +53,9 @@ from pfltune.studies.cells import CellsJob
 from pfltune.studies.comparison import Comparison
 from pfltune.studies.options import (
     OPTIONS,
+    CompareOptions,
     ExtendOptions,
     GridOptions,
-    SearchOptions,
     SensitivityOptions,
     TuneOptions,
     checked,
@@ -145,7 +145,7 @@ def compare(
     *,
     scenario: ScenarioLike | None = None,
     progress: bool | View = False,
-    **options: Unpack[SearchOptions],
+    **options: Unpack[CompareOptions],
 ) -> Results:
     """Compare methods on one scenario: equal search, fresh seeds, one table.
 
@@ -334,7 +334,7 @@ def sweep(
     *,
     scenario: str | Path | Sequence[str | Path] | None = None,
     progress: bool | View = False,
-    **options: Unpack[SearchOptions],
+    **options: Unpack[CompareOptions],
 ) -> SweepResults:
     """Compare methods in each of several settings: one pool of workers, one report.
 

@@ -441,6 +441,28 @@ def finalists(command: str) -> Callable[[Any], Any]:
     )
 
 
+decide = click.option(
+    "--decide",
+    type=click.Choice(["best", "order"]),
+    is_flag=False,
+    flag_value="best",
+    default=None,
+    help="Add confirmation seeds until it is decided, by tests that hold whenever one looks, which "
+    "method is the best (the default of a bare --decide) or the order of all; --seeds are given to "
+    "every method in any case, further ones to those that are still in question.",
+)
+
+
+def max_seeds(default: str) -> Callable[[Any], Any]:
+    """How many seeds a race may take."""
+    return click.option(
+        "--max-seeds",
+        type=click.IntRange(min=1),
+        default=None,
+        help=f"Confirmation seeds of a method at the most, with --decide.  [default: {default}]",
+    )
+
+
 def key_values(texts: Sequence[str]) -> dict[str, str]:
     """``["lr=0.1"]`` as ``{"lr": "0.1"}``."""
     pairs = {}

@@ -15,6 +15,7 @@ from pfltune.report.curves import (
     learning_curves,
     to_target,
 )
+from pfltune.report.race_figure import course_of_the_race
 from pfltune.report.tuning.effort import best_after
 from pfltune.report.tuning.of_methods import best_so_far, knob_contour, knob_slices
 from pfltune.text import plain
@@ -33,6 +34,7 @@ FIGURES = (
     best_after,
     knob_slices,
     knob_contour,
+    course_of_the_race,
 )
 
 

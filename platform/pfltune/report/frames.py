@@ -12,7 +12,8 @@ from pfltune import figures
 from pfltune.report.analysis import Analysis
 from pfltune.report.grid import GridResult
 from pfltune.report.grid_table import summary_rows
-from pfltune.report.results import ToldTrial
+from pfltune.report.racing import RACE, rows
+from pfltune.report.results import ComparisonResult, ToldTrial
 from pfltune.report.sensitivity import NAMES, Cells
 from pfltune.report.spreadsheet import summary_row
 from pfltune.report.sweep import SweepResult
@@ -35,6 +36,14 @@ def table_frame(analysis: Analysis) -> pd.DataFrame:
     ]
     numbers = [{k: float("nan") if v is None else v for k, v in row.items()} for row in rows]
     return pd.DataFrame(numbers).set_index("method")
+
+
+def race_frame(result: ComparisonResult) -> pd.DataFrame:
+    """A row per hypothesis of a race, of which ``course`` is a tuple; none without a race."""
+    found = [
+        {**row, "course": tuple(map(float, str(row["course"]).split()))} for row in rows(result)
+    ]
+    return pd.DataFrame(found, columns=RACE)
 
 
 def studies_frame(analysis: Analysis) -> pd.DataFrame:

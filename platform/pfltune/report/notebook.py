@@ -20,6 +20,7 @@ from pfltune.report.frames import (
     clients_frame,
     curves_frame,
     efforts_frame,
+    race_frame,
     studies_frame,
     sweep_frame,
     table_frame,
@@ -147,6 +148,18 @@ class Results(OfJob[ComparisonResult]):
         ``rounds_to_target`` and ``mb_to_target``. What a method has no figure of is NaN.
         """
         return table_frame(self.analysis)
+
+    @property
+    def race(self) -> "pd.DataFrame":
+        """A row per hypothesis of a race; none where nothing was to be decided.
+
+        Columns: ``of``, a method that may be the best, or two that may be equal; ``state``, see
+        :class:`pfltune.racing.question.Question`; who is ``better``, of a pair that is decided;
+        ``seeds`` after which it was settled, or that were weighed; its ``e_value``, what was
+        ``needed``, the ``threshold``; ``seeds_more`` that it would take, NaN where that cannot be
+        said; ``course`` of the e-value, a number after each seed.
+        """
+        return race_frame(self.result)
 
     @property
     def studies(self) -> "pd.DataFrame":

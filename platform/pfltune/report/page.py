@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pfltune.report import words
+from pfltune.report import racing, words
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing
 from pfltune.report.columns import (
@@ -111,6 +111,8 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         accuracy_note=f"{words.accuracy_note([result])} {words.spread_note(result)}",
         test_note=words.test_note(analysis),
         bold_note="" if alone else words.BOLD_NOTE,
+        race_heads=racing.HEADS[result.race.decide] if result.race else (),
+        race_rows=[line.cells for line in racing.lines(result)],
         tuning_note=" ".join(filter(None, (search_words.TUNING_NOTE, no_footing(searches)))),
         agreements=repeated(analysis),
         gains=plain_grid(gain_lines(analysis), colours),

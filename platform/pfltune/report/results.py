@@ -1,9 +1,10 @@
 """What a comparison found, read from its record and its journal and nothing else."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from pfltune.errors import UserError, unknown
 from pfltune.figures import Figure, Measure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
+from pfltune.racing.race import Race, race
 from pfltune.ranking import Outcome, best_first
 from pfltune.record import RECORD, Change, Record, read_record
 from pfltune.registry import short_name
@@ -310,6 +312,8 @@ class ComparisonResult:
         budgets: what methods could spend that were given another budget than the record's, by
             short name.
         remarks: sentences on where its rows come from, or that some are left out.
+        race: how it stands with what was to be decided, among all its methods; None where nothing
+            was, or where rows come from several comparisons.
     """
 
     name: str
@@ -322,6 +326,7 @@ class ComparisonResult:
     measures: tuple[Measure, ...] = ()
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    race: Race | None = None
 
     @property
     def confirmed(self) -> tuple[MethodResult, ...]:
@@ -416,7 +421,35 @@ def read_results(results: Path, name: str) -> ComparisonResult:
         record.changes,
         journal.damage or "",
         record.measures,
+        race=_race(record.budget, methods),
     )
+
+
+def _race(budget: Budget, methods: Sequence[MethodResult]) -> Race | None:
+    """What the tests that have ended decide; methods whose search found nothing take no part."""
+    if budget.decide is None:
+        return None
+    figures = {method.name: list(_tests(method)) for method in methods}
+    entered = {name: found for name, found in figures.items() if found}
+    waiting: dict[str, list[float | None]] = {
+        method.name: [] for method in methods if not method.is_over
+    }
+    return race(budget.decide, budget.most_seeds, {**waiting, **entered})
+
+
+def _tests(method: MethodResult) -> Iterator[float | None]:
+    """Test accuracy of each seed from the first on, up to one that has not ended.
+
+    Mean over studies; None where one of them failed.
+    """
+    tests = [trial for trial in method.trials if trial.started.stage == "confirm"]
+    studies = len({trial.started.study for trial in tests})
+    for index in range(max((trial.started.index for trial in tests), default=-1) + 1):
+        ended = [trial for trial in tests if trial.started.index == index and trial.ended]
+        if len(ended) < studies:
+            return
+        found = [trial.metrics[TEST] for trial in ended if trial.outcome == "finished"]
+        yield fmean(found) if len(found) == studies else None
 
 
 def begun_journal(folder: Path, record: Record) -> Journal:

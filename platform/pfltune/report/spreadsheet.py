@@ -10,6 +10,7 @@ from pfltune import figures
 from pfltune.figures import PARTS
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
+from pfltune.report.racing import rows
 from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -63,6 +64,13 @@ def csv_summary(analysis: Analysis) -> str:
     rows = [summary_row(analysis, method) for method in analysis.result.confirmed]
     heads = list(dict.fromkeys(name for row in rows for name in row))
     return text(heads, [[cell_text(row.get(n)) for n in heads] for row in rows]) if rows else ""
+
+
+def csv_race(result: ComparisonResult) -> str:
+    """One row per hypothesis of a race, with its e-value after each seed."""
+    found = list(rows(result))
+    heads = list(found[0]) if found else []
+    return text(heads, [[cell_text(row[h]) for h in heads] for row in found]) if found else ""
 
 
 def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -12,6 +12,7 @@ from pfltune.federation.searched_settings import without_settings
 from pfltune.knobs import Knob
 from pfltune.method import Method
 from pfltune.plugins import absolute
+from pfltune.racing.race import fewest_seeds
 from pfltune.record import Tuned
 from pfltune.registry import canonical, make_method, reference_title, short_name
 from pfltune.running.job import Job
@@ -69,7 +70,18 @@ class Comparison(Job):
         return (
             f"{subject}: {spent}{' each' if several else ''}, "
             f"{count(self.plan.protocol.rounds, 'round')}, {at_once} side by side in "
-            f"{self.hardware.compute.precision}"
+            f"{self.hardware.compute.precision}{self._race()}"
+        )
+
+    def _race(self) -> str:
+        """What seeds are added for; empty where they are not."""
+        budget, methods = self.plan.budget, len(self.plan.methods)
+        if budget.decide is None:
+            return ""
+        what = "which method is the best" if budget.decide == "best" else "the order of all methods"
+        fewest = fewest_seeds(budget.decide, methods)
+        return (
+            f". Seeds are added until it is decided, or cannot be, {what}; {fewest} that agree can"
         )
 
     def firsts(self) -> Iterator[Method]:
@@ -188,11 +200,16 @@ def _spent(plan: Plan, method: str | None) -> str:
         each = plan.budget.finalist_seeds
         finalists = count(planned["choose"] // each, "finalist")
         parts.append(f"{finalists} with {count(each, 'validation seed')}")
-    parts.append(count(planned["confirm"], "confirmation seed"))
+    parts.append(_confirmed(plan.budget))
     told = f"{', '.join(parts[:-1])} and {parts[-1]}"
     if plan.budget.studies > 1:
         told = f"{plan.budget.studies} studies of {told}"
     return told + (", and a control of the start values" if plan.budget.control else "")
+
+
+def _confirmed(budget: Budget) -> str:
+    seeds = count(budget.most_seeds, "confirmation seed")
+    return seeds if budget.decide is None else f"{budget.seeds} to {seeds}"
 
 
 def _check_once(references: Iterable[str]) -> None:

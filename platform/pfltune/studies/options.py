@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 from annotated_types import Ge, Gt, Le
 from typing_extensions import TypedDict
 
+from pfltune.racing.race import Decide
+
 MOST_THREADS = 1024
 RESULTS = "PFLTUNE_RESULTS"
 """The environment variable that names the results folder where no option does."""
@@ -130,6 +132,19 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
     start: Sequence[Mapping[str, Any]]
 
 
+class CompareOptions(SearchOptions, total=False):
+    """What a comparison of several methods can be told besides.
+
+    Attributes:
+        decide: add confirmation seeds until it is decided which method is the ``best``, or the
+            ``order`` of all; every method has ``seeds`` of them in any case.
+        max_seeds: that a method has at the most then; default: 12.
+    """
+
+    decide: Decide
+    max_seeds: Number
+
+
 class TuneOptions(SearchOptions, total=False):
     """What the search of one method can be told besides.
 
@@ -155,6 +170,8 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
         control: test each method's first start values with the same seeds, too.
         finalists: configurations trained again before one is chosen that there shall be.
         finalist_seeds: validation seeds of each of them that there shall be.
+        decide: what further seeds are added for, if nothing was to be decided so far.
+        max_seeds: confirmation seeds that there shall be at the most, where something is.
     """
 
     trials: int
@@ -164,6 +181,8 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
     control: bool
     finalists: Finalists
     finalist_seeds: Number
+    decide: Decide
+    max_seeds: Number
 
 
 class GridOptions(JobOptions, MethodOptions, total=False):
@@ -196,7 +215,7 @@ class SensitivityOptions(JobOptions, total=False):
 
 
 OPTIONS: Mapping[str, type] = {
-    "compare": SearchOptions,
+    "compare": CompareOptions,
     "tune": TuneOptions,
     "extend": ExtendOptions,
     "grid": GridOptions,
@@ -233,7 +252,10 @@ OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "compare": {"methods": METHODS, "seeds": 3, "finalists": 0},
     "tune": {"method": None, "knobs": {}, "seeds": 1, "finalists": 3},
     "extend": dict.fromkeys(
-        ("trials", "generation", "studies", "seeds", "control", "finalists", "finalist_seeds")
+        (
+            *("trials", "generation", "studies", "seeds", "control", "finalists"),
+            *("finalist_seeds", "decide", "max_seeds"),
+        )
     ),
     "grid": {"methods": None, "over": {}, "knobs": {}, "seeds": 3, "test": False},
     "sensitivity": {"seeds": 1},
