@@ -13,6 +13,7 @@ from pfltune.errors import Halted, UserError
 
 if TYPE_CHECKING:
     from pfltune.draws import Draws
+    from pfltune.report.analysis import Analysis
     from pfltune.report.results import ComparisonResult
     from pfltune.sweeps import Sweep
 
@@ -136,7 +137,7 @@ def _report_one(
         print_tuned(Console(markup=False), found.tuned, results)
         _tell_status([result])
     else:
-        _show(result, [result])
+        _show(found.analysis, [result])
     if out is None:
         attach_report(
             results, found.analysis, results / name / "report", partial(click.echo, err=True)
@@ -214,10 +215,10 @@ def _report_several(
     owner = "the comparisons " + ", ".join(f"{each.name} ({each.id[:8]})" for each in found)
     apart = why_apart(found)
     if apart is None:
-        result = together(found)
+        whole = analyse(together(found), reference, target)
         with published(folder, owner, INSTEAD) as draft:
-            write_files(analyse(result, reference, target), draft)
-        _show(result, found)
+            write_files(whole, draft)
+        _show(whole, found)
         return folder
     scenarios = side_by_side([analyse(result, reference, target) for result in found])
     with published(folder, owner, INSTEAD) as draft:
@@ -231,15 +232,19 @@ def _report_several(
     return folder
 
 
-def _show(result: "ComparisonResult", read: Iterable["ComparisonResult"]) -> None:
+def _show(analysis: "Analysis", read: Iterable["ComparisonResult"]) -> None:
     """The table and what is to be known of it, and of those that it was read from."""
     from pfltune.cli.tables import print_table
+    from pfltune.report.tuning.gained import gained
+    from pfltune.report.tuning.repeated import repeated
     from pfltune.report.words import origin_note
 
-    print_table(Console(markup=False), result)
+    print_table(Console(markup=False), analysis.result)
     _tell_status(read)
-    if note := origin_note(result):
+    if note := origin_note(analysis.result):
         click.echo(note)
+    for line in (*repeated(analysis), *gained(analysis)):
+        click.echo(line)
 
 
 def _tell_status(read: Iterable["ComparisonResult"]) -> None:
