@@ -27,7 +27,11 @@ from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.method import Method
 from pfltune.record import Grid, Record, Sensitivity
 from pfltune.registry import reference_to
+from pfltune.replays import Replay, read_replay
 from pfltune.report.attachment import Attachment, attach, attach_grid, attach_report
+from pfltune.report.claims.notebook import ClaimResults
+from pfltune.report.claims.replayed import read_replayed
+from pfltune.report.claims.writer import write_replayed
 from pfltune.report.description import of_study
 from pfltune.report.grid import read_grid
 from pfltune.report.grid_results import GridResults
@@ -50,9 +54,11 @@ from pfltune.scenario import Scenario
 from pfltune.search.plan import Plan
 from pfltune.studies import begin
 from pfltune.studies.cells import CellsJob
+from pfltune.studies.claims import Planned, planned, replay_of
 from pfltune.studies.comparison import Comparison
 from pfltune.studies.options import (
     OPTIONS,
+    ClaimOptions,
     ExtendOptions,
     GridOptions,
     SearchOptions,
@@ -77,7 +83,7 @@ MethodLike = str | type[Method]
 """A name, ``path/to/file.py:Class``, or a class that is in a file."""
 ScenarioLike = str | Path | Scenario
 """A name, the path of a YAML file, or a scenario."""
-Found = Results | GridResults | SensitivityResults | SweepResults
+Found = Results | GridResults | SensitivityResults | SweepResults | ClaimResults
 
 
 OPTIONS_OF = {"sweep": "compare"}
@@ -303,11 +309,37 @@ def sensitivity(
         found = SensitivityResults(record, job.folder, study_trials(record, job.folder))
         write_sensitivity(record, found.cells, job.folder)
         view.show(found)
-        told = Attachment(of_study(job.name, found.cells), found.table.reset_index())
-        attach(job.results, job.name, record.id, told, found.report, view.voice.warn)
+        _attach_study(job, found, view)
     if not found.cells:
         raise Halted("no part has a figure: every trial failed")
     return found
+
+
+@_like_its_command
+def claim(
+    claim: str | Path | None = None,
+    *,
+    scenario: str | Path | None = None,
+    progress: bool | View = False,
+    **options: Unpack[ClaimOptions],
+) -> ClaimResults:
+    """Replay what a paper claims, and say which of its orderings hold, and on which footing.
+
+    Args:
+        claim: name of a claim, or the path of a YAML file.
+        scenario: name or path of a YAML file, in place of the scale's own.
+        progress: whether to print lines that say where it stands, or a view of one's own.
+        options: as of ``pfltune claim``.
+
+    Raises:
+        UserError: something of it is not possible, or no footing can run.
+        Halted: it cannot go on for now, or a footing could not run: the others are done.
+        TrackingError: it has ended, and MLflow could not be told.
+    """
+    named = None if scenario is None else str(scenario)
+    given = _given("claim", options, scenario=named)
+    replay = replay_of(claim, given)
+    return replayed(replay, given, _view(progress), named=claim is not None)
 
 
 def tuning(method: MethodLike | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -372,7 +404,7 @@ def load_results(
     reference: str | None = None,
     target: float | None = None,
 ) -> Found:
-    """What was found by a comparison, search, grid, study or sweep, also while it runs.
+    """What was found by a comparison, search, grid, study, sweep or claim, also while it runs.
 
     Args:
         name: of it.
@@ -389,6 +421,8 @@ def load_results(
     if name and (plan := read_sweep(place / name)) is not None:
         found = read_sweep_result(place, plan, reference=reference, target=target)
         return SweepResults(found, place / name)
+    if name and (replay := read_replay(place / name)) is not None:
+        return ClaimResults(read_replayed(place, replay), place / name)
     record = find_record(place, name)
     if isinstance(record.budget, Grid):
         return GridResults(read_grid(place, name), place / name)
@@ -548,18 +582,24 @@ def swept(plan: Sweep, given: Mapping[str, Any], view: View) -> SweepResults:
             raise UserError(f"no cell of {plan.name} can run: {next(iter(failures.values()))}")
         with locked(results / plan.name), resumable(plan.command, plan.name):
             plan.write(results / plan.name)
-            ran = run_sessions(_watched(plan, jobs, view), _house(results, given, view))
+            labels = {cell.name: cell.label for cell in plan.cells}
+            watched = _watched({labels[job.name]: job for job in jobs}, view)
+            ran = run_sessions(watched, _house(results, given, view))
     failures |= {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
     with _reporting(jobs[0], view):
         return _reported_sweep(plan, results, [r for r in ran if r.record], failures, view)
 
 
-def _watched(plan: Sweep, jobs: Sequence[Comparison], view: View) -> list[Watched]:
-    """The cells, each with its part of one progress and a voice that repeats nothing."""
-    labels = {cell.name: cell.label for cell in plan.cells}
-    progress = view.sweep_progress({labels[job.name]: job.plan for job in jobs})
+def _watched(jobs: Mapping[str, Job], view: View) -> list[Watched]:
+    """Jobs that run together, each with its part of one progress and a voice that repeats nothing.
+
+    Args:
+        jobs: by what they are called.
+        view: what is said and shown.
+    """
+    progress = view.sweep_progress({label: job.plan for label, job in jobs.items()})
     voice = Voice(once(view.voice.tell), view.voice.warn)
-    return [Watched(job, progress.cells[labels[job.name]], voice) for job in jobs]
+    return [Watched(job, progress.cells[label], voice) for label, job in jobs.items()]
 
 
 def _reported_sweep(
@@ -579,6 +619,69 @@ def _reported_sweep(
     if not all(cell.result.confirmed for cell in cells):
         raise Halted("a cell has no figure: every trial failed")
     return found
+
+
+def replayed(replay: Replay, given: Mapping[str, Any], view: View, named: bool) -> ClaimResults:
+    """Run or resume the replay of a claim, report it and each of its parts, and tell MLflow.
+
+    Args:
+        replay: which parts there are.
+        given: the options that were given.
+        view: what is said and shown.
+        named: whether the user named the claim, and with it whatever files it names.
+
+    Raises:
+        UserError, Halted, TrackingError: see :func:`claim`.
+    """
+    results = writable_folder(results_folder(given))
+    with released():
+        parts, failures = planned(replay, given, named)
+        if not parts:
+            raise UserError(f"no part of {replay.name} can run: {next(iter(failures.values()))}")
+        with locked(results / replay.name), resumable("claim", replay.name):
+            replay.write(results / replay.name)
+            ran = _run_parts(parts, _house(results, given, view), view)
+    failures |= {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
+    with _reporting(ran[0].job, view):
+        for each in ran:
+            if each.record is not None:
+                _report_part(each.job, each.record, view)
+        found = ClaimResults(read_replayed(results, replay, failures), results / replay.name)
+        write_replayed(found.found, results)
+        view.show(found)
+    lost = next((each.error for each in ran if isinstance(each.error, TrackingError)), None)
+    if lost is not None:
+        raise lost
+    if failures:
+        raise Halted(f"{len(failures)} of {count(len(replay.parts), 'part')} could not run")
+    return found
+
+
+def _run_parts(parts: Sequence[Planned], house: House, view: View) -> list[Ran]:
+    """All comparisons together, then studies one by one."""
+    jobs = {label: job for part in parts for label, job in part.jobs.items()}
+    together = {label: job for label, job in jobs.items() if isinstance(job, Comparison)}
+    alone = [job for job in jobs.values() if not isinstance(job, Comparison)]
+    ran = run_sessions(_watched(together, view), house) if together else []
+    for job in alone:
+        ran += run_sessions([Watched(job, view.progress(job), view.voice)], house)
+    return ran
+
+
+def _report_part(job: Job, record: Record, view: View) -> None:
+    """The report of a part of a claim by itself, written and told to MLflow."""
+    if isinstance(job, Comparison):
+        part = results_of(write_report(job.results, job.name), job.folder)
+        attach_report(job.results, part.analysis, part.report.parent, view.voice.warn)
+        return
+    study = SensitivityResults(record, job.folder, study_trials(record, job.folder))
+    write_sensitivity(record, study.cells, job.folder)
+    _attach_study(job, study, view)
+
+
+def _attach_study(job: Job, found: SensitivityResults, view: View) -> None:
+    told = Attachment(of_study(job.name, found.cells), found.table.reset_index())
+    attach(job.results, job.name, found.record.id, told, found.report, view.voice.warn)
 
 
 def _joined(scenarios: str | Path | Sequence[str | Path]) -> str:

@@ -16,6 +16,7 @@ from pfltune.ownership import see_inside
 from pfltune.ranking import Outcome, best_first
 from pfltune.record import RECORD, Change, Record, read_record
 from pfltune.registry import short_name
+from pfltune.replays import refuse_replay
 from pfltune.stages import sees_test
 from pfltune.sweeps import refuse_sweep
 from pfltune.text import plain
@@ -391,6 +392,7 @@ def find_record(results: Path, name: str) -> Record:
         raise UserError(f"{name!r} is no name of a comparison")
     see_inside(results / name, results)
     refuse_sweep(results / name)
+    refuse_replay(results / name)
     record = read_record(results / name)
     if record is not None:
         return record
@@ -478,7 +480,7 @@ def _method(
         name=name,
         title=plain(title),
         best=dict(best or {}),
-        runs=tuple(map(_confirmed, confirmed)),
+        runs=tuple(map(confirmed_run, confirmed)),
         search_trials=len(searched),
         failed_trials=len(failed),
         search_steps=sum(
@@ -495,7 +497,8 @@ def _method(
     )
 
 
-def _confirmed(trial: ToldTrial) -> ConfirmedRun:
+def confirmed_run(trial: ToldTrial) -> ConfirmedRun:
+    """A confirmation trial that ran to its end."""
     selected = trial.ended.selected if trial.ended else None
     val, test = (selected["val"], selected["test"]) if selected else ([], [])
     return ConfirmedRun(

@@ -34,6 +34,7 @@ class Job(ABC):
         asked: what touches no figure.
         results: the results folder.
         sweep: the name of the sweep of which it is a cell, which resumes it; empty if of none.
+        claim: the name of the claim's replay that it is a part of, which resumes it; likewise.
         extends: whether it may ask for more than what is there, whose record then asks for it too.
         notes: what the user should know of it, a line each.
     """
@@ -46,6 +47,7 @@ class Job(ABC):
     asked: Asked
     results: Path
     sweep: str = ""
+    claim: str = ""
     extends: bool = False
     notes: tuple[str, ...] = ()
 
@@ -62,6 +64,8 @@ class Job(ABC):
     @property
     def way_back(self) -> str:
         """The command that goes on with it, from the folder of its results."""
+        if self.claim:
+            return f"pfltune claim --resume {self.claim}"
         return f"pfltune {self.command} --resume {self.sweep or self.name}"
 
     def recorded(self) -> dict[str, Any]:
