@@ -97,16 +97,18 @@ def command(claim: str | None, show: bool, as_json: bool, **_: Any) -> None:
 def show_replayed(console: Console, found: "ClaimResults") -> None:
     """The verdicts, what they say in words, and where there is more."""
     from pfltune.cli.compare import show_report
+
+    print_replayed(console, found.found)
+    show_report(console, found.folder)
+
+
+def print_replayed(console: Console, found: "Replayed") -> None:
+    """The verdicts, and what they say in words."""
     from pfltune.report.claims import words
 
-    print_verdicts(console, found.found)
-    for line in [
-        *words.statuses(found.found),
-        *words.origins(found.found),
-        *words.findings(found.found),
-    ]:
+    print_verdicts(console, found)
+    for line in (*words.statuses(found), *words.origins(found), *words.findings(found)):
         console.print(line, soft_wrap=True, highlight=False)
-    show_report(console, found.folder)
 
 
 def print_verdicts(console: Console, found: "Replayed") -> None:

@@ -12,6 +12,7 @@ from pfltune.cli import options
 from pfltune.errors import Halted, UserError
 
 if TYPE_CHECKING:
+    from pfltune.replays import Replay
     from pfltune.report.results import ComparisonResult
     from pfltune.sweeps import Sweep
 
@@ -102,6 +103,7 @@ def _report_one(
 ) -> Path:
     from pfltune.cli.tuned import print_tuned
     from pfltune.record import Grid
+    from pfltune.replays import read_replay
     from pfltune.report.analysis import analyse
     from pfltune.report.attachment import attach_report
     from pfltune.report.results import find_record
@@ -115,6 +117,12 @@ def _report_one(
         if pair is not None:
             raise UserError(f"{name} is a sweep: --pair is for its cells, one by one")
         return _report_sweep(results, sweep, out, reference, target)
+    if (replay := read_replay(results / name)) is not None:
+        if reference or target or left_out or pair:
+            raise UserError(
+                f"{name} is a claim: --reference, --target, --without and --pair are for its parts"
+            )
+        return _report_claim(results, replay, out)
     if isinstance(find_record(results, name).budget, Grid):
         if reference or target or left_out or pair:
             raise UserError(
@@ -144,6 +152,17 @@ def _report_sweep(
     found = read_sweep_result(results, sweep, reference=reference, target=target)
     folder = write_sweep(found, results, out)
     print_sweep(Console(markup=False), found)
+    return folder
+
+
+def _report_claim(results: Path, replay: "Replay", out: Path | None) -> Path:
+    from pfltune.cli.claim import print_replayed
+    from pfltune.report.claims.replayed import read_replayed
+    from pfltune.report.claims.writer import write_replayed
+
+    found = read_replayed(results, replay)
+    folder = write_replayed(found, results, out)
+    print_replayed(Console(markup=False), found)
     return folder
 
 
