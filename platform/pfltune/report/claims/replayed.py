@@ -30,16 +30,15 @@ class Ground:
 
     Attributes:
         part: of the replay.
-        rows: the methods, or the kinds of layers, by what the claim calls them.
-        result: the comparison; None of a study or of what is missing.
+        draws: the methods, or the kinds of layers, on each draw of the clients.
+        results: the comparison on each draw; none of a study or of what is missing.
         ended, planned: trials.
         missing: why there is nothing; empty where there is something.
-        notes: on where its rows come from.
     """
 
     part: Part
-    rows: Rows = field(default_factory=dict)
-    result: ComparisonResult | None = None
+    draws: tuple[Rows, ...] = ()
+    results: tuple[ComparisonResult, ...] = ()
     ended: int = 0
     planned: int = 0
     missing: str = ""
@@ -113,7 +112,7 @@ def judged(pairs: Sequence[Ordering], grounds: Sequence[Ground]) -> Iterable[Ver
         told = (
             untested(footing, asked, ground.missing)
             if ground.missing
-            else verdicts(footing, ground.rows, asked)
+            else verdicts(footing, ground.draws, asked)
         )
         found |= {(verdict.pair, footing): verdict for verdict in told}
     for pair in pairs:
@@ -140,13 +139,18 @@ def _ground(results: Path, claim: Claim, part: Part, failures: Mapping[str, str]
     try:
         if part.footing == "sensitivity":
             return _study(results, part)
-        result = read_results(results, part.name)
+        return _compared(claim, part, [read_results(results, name) for name in part.comparisons])
     except UserError as error:
         return Ground(part, missing=plain(str(error)))
+
+
+def _compared(claim: Claim, part: Part, results: Sequence[ComparisonResult]) -> Ground:
+    """The methods on each draw of the clients."""
     names = {method: short_name(canonical(method)) for method in claim.methods}
-    there = {method.name: method for method in result.methods}
-    rows = {text: there[name] for text, name in names.items() if name in there}
-    return Ground(part, rows, result, result.ended, result.planned)
+    there = [{method.name: method for method in result.methods} for result in results]
+    draws = tuple({text: own[n] for text, n in names.items() if n in own} for own in there)
+    ended, planned = (sum(getattr(r, what) for r in results) for what in ("ended", "planned"))
+    return Ground(part, draws, tuple(results), ended, planned)
 
 
 def _study(results: Path, part: Part) -> Ground:
@@ -156,7 +160,7 @@ def _study(results: Path, part: Part) -> Ground:
     rows = {layer: _layer(layer, trials) for layer in LAYERS}
     ended = sum(trial.ended is not None for trial in trials)
     planned = record.budget.seeds * len(PERSONAL)
-    return Ground(part, rows, None, ended, planned)
+    return Ground(part, (rows,), (), ended, planned)
 
 
 def _layer(layer: str, trials: Iterable[ToldTrial]) -> MethodResult:
