@@ -40,12 +40,15 @@ class Budget(Settings):
         """Search trials per method."""
         return sum(self.generations)
 
-    def planned(self, searched: bool = True) -> dict[Stage, int]:
+    def planned(self, searched: bool = True, chosen: bool = False) -> dict[Stage, int]:
         """Trials of a method by stage; of finalists fewer, where configurations fail or repeat.
 
         Args:
             searched: whether it has something to search. One configuration is not chosen among.
+            chosen: whether its configuration was chosen before, so that it is tested at once.
         """
+        if chosen:
+            return {"search": 0, "choose": 0, "confirm": self.seeds}
         trials = self.trials if searched else 1
         finalists = min(self.finalists, trials) if trials > 1 else 0
         return {

@@ -5,6 +5,7 @@ scores alone. So from the certified scores the certified trials must follow, and
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import optuna
 
@@ -35,6 +36,10 @@ def redealt(certificate: Certificate, conditions: Conditions) -> list[str]:
     references = [conditions.references[short_name(method)] for method in record.methods]
     asked = (references, record.budget, record.scenario, record.fixed, record.space_options)
     plan, spaces, _ = plan_on(*asked)
+    chosen = {
+        m: record.chosen[name] for m in references if (name := short_name(m)) in record.chosen
+    }
+    plan = replace(plan, chosen=chosen)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trials = {trial.name: trial for trial in certificate.trials}
     strategy = {} if conditions.suggests else {"strategy": _as_certified(trials)}
@@ -44,7 +49,8 @@ def redealt(certificate: Certificate, conditions: Conditions) -> list[str]:
     waiting = []
     while (candidate := dealt.next()) is not None:
         waiting.append(candidate)
-    return [*_spaces(certificate, spaces), *_compared(certificate, told.events, waiting)]
+    searched = {method: space for method, space in spaces.items() if method not in chosen}
+    return [*_spaces(certificate, searched), *_compared(certificate, told.events, waiting)]
 
 
 def _as_certified(trials: Mapping[str, CertifiedTrial]) -> type:

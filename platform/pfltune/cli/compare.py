@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         "pfltune compare -o protocol.rounds=30 --name digits-30-rounds",
         "pfltune compare --methods fedavg,local,my_method.py:MyMethod",
         "pfltune compare -o partition.alpha=0.1,0.5,1.0 --name over-alpha",
+        "pfltune compare --methods fedperfix,fedavg,local --partitions 5 --name five-draws",
         "pfltune compare --methods 'fedperfix,fedperfix[prefix=zero]'",
         "pfltune compare --search lr=1e-3:0.3 --search protocol.local_epochs=1,2,5",
         "pfltune compare --resume digits-30-rounds",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 )
 @options.scenario
 @options.finalists("compare")
+@options.partitions
 @options.pool
 def command(results: Path, as_json: bool, **_: Any) -> None:
     """Compare methods on one scenario: equal search, fresh seeds, one table.
@@ -58,11 +60,17 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
     given = options.given()
     console = Console(markup=False, quiet=as_json)
     console.print("Loading torch and timm")
-    from pfltune.api import compare, swept
+    from pfltune.api import compare, drawn, swept
+    from pfltune.cli.draws import draws_json, show_draws
     from pfltune.cli.sweep import show_sweep, sweep_json
     from pfltune.cli.view import Terminal
+    from pfltune.studies.draws import draws_of
     from pfltune.studies.sweep import sweep_of
 
+    if (draws := draws_of(given)) is not None:
+        show_all = draws_json if as_json else partial(show_draws, console, results)
+        drawn(draws, given, Terminal(console, show_all))
+        return
     if (sweep := sweep_of("compare", given)) is not None:
         shown = sweep_json if as_json else partial(show_sweep, console)
         swept(sweep, given, Terminal(console, shown))

@@ -2,13 +2,18 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
 from pfltune.cli import options
 from pfltune.cli.compare import print_json, show_found
+from pfltune.studies.options import MOST_PARTITIONS
+
+if TYPE_CHECKING:
+    from pfltune.report.draws_notebook import DrawsResults
+    from pfltune.report.notebook import Results
 
 
 @click.command(
@@ -18,6 +23,7 @@ from pfltune.cli.compare import print_json, show_found
         "pfltune extend my-run --trials 16",
         "pfltune extend my-run --generation 4,4,8",
         "pfltune extend my-search --trials 24 --finalist-seeds 5",
+        "pfltune extend five-draws --partitions 8 --seeds 5",
         "pfltune extend my-search --methods 'fedperfix[prefix=zero]' --seeds 5",
     )
 )
@@ -54,6 +60,12 @@ from pfltune.cli.compare import print_json, show_found
     default=None,
     help="Validation seeds of each finalist that there shall be.",
 )
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, MOST_PARTITIONS),
+    default=None,
+    help="Draws of clients that there shall be, of what was begun with --partitions.",
+)
 @options.wrap
 @options.free
 @options.as_json
@@ -70,5 +82,27 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
     from pfltune.api import extend
     from pfltune.cli.view import Terminal
 
-    show = print_json if as_json else partial(show_found, console, results)
+    show = _print if as_json else partial(_show, console, results)
     extend(progress=Terminal(console, show), **given)
+
+
+def _show(console: Console, results: Path, found: "Results | DrawsResults") -> None:
+    """What there is now, of one draw of clients or of several."""
+    from pfltune.cli.draws import show_draws
+    from pfltune.report.draws_notebook import DrawsResults
+
+    if isinstance(found, DrawsResults):
+        show_draws(console, results, found)
+    else:
+        show_found(console, results, found)
+
+
+def _print(found: "Results | DrawsResults") -> None:
+    """The same as one JSON object."""
+    from pfltune.cli.draws import draws_json
+    from pfltune.report.draws_notebook import DrawsResults
+
+    if isinstance(found, DrawsResults):
+        draws_json(found)
+    else:
+        print_json(found)

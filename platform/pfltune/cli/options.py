@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from pfltune.errors import UserError
-from pfltune.studies.options import DEFAULTS, MOST_THREADS, OWN_DEFAULTS, RESULTS
+from pfltune.studies.options import DEFAULTS, MOST_PARTITIONS, MOST_THREADS, OWN_DEFAULTS, RESULTS
 
 METHODS_HELP = (
     "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
@@ -387,6 +387,23 @@ pool = stacked(
     search_space,
     hardware,
     as_json,
+)
+
+
+partitions = stacked(
+    click.option(
+        "--partitions",
+        type=click.IntRange(1, MOST_PARTITIONS),
+        default=OWN_DEFAULTS["compare"]["partitions"],
+        show_default=True,
+        help="Draws of clients that it is made on: data_seed, data_seed + 1 and so on. Methods are "
+        "tuned on the first, and what is chosen there is tested on each.",
+    ),
+    click.option(
+        "--tune-each",
+        is_flag=True,
+        help="Tune methods on each of the --partitions.",
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from pfltune.cli import options
 from pfltune.errors import Halted, UserError
 
 if TYPE_CHECKING:
+    from pfltune.draws import Draws
     from pfltune.replays import Replay
     from pfltune.report.results import ComparisonResult
     from pfltune.sweeps import Sweep
@@ -102,6 +103,7 @@ def _report_one(
     pair: tuple[str, str] | None,
 ) -> Path:
     from pfltune.cli.tuned import print_tuned
+    from pfltune.draws import read_draws
     from pfltune.record import Grid
     from pfltune.replays import read_replay
     from pfltune.report.analysis import analyse
@@ -111,6 +113,13 @@ def _report_one(
     from pfltune.report.writer import write_report
     from pfltune.sweeps import read_sweep
 
+    if (draws := read_draws(results / name)) is not None:
+        if left_out or pair is not None:
+            raise UserError(
+                f"{name} is a comparison over several partitions: --without and --pair are for its "
+                "draws, one by one"
+            )
+        return _report_draws(results, draws, out, reference, target)
     if (sweep := read_sweep(results / name)) is not None:
         if left_out:
             raise UserError(f"{name} is a sweep: --without is for its cells, one by one")
@@ -163,6 +172,19 @@ def _report_claim(results: Path, replay: "Replay", out: Path | None) -> Path:
     found = read_replayed(results, replay)
     folder = write_replayed(found, results, out)
     print_replayed(Console(markup=False), found)
+    return folder
+
+
+def _report_draws(
+    results: Path, draws: "Draws", out: Path | None, reference: str | None, target: float | None
+) -> Path:
+    from pfltune.cli.tables import print_draws
+    from pfltune.report.draws import read_draws_result
+    from pfltune.report.draws_writer import write_draws
+
+    found = read_draws_result(results, draws, reference=reference, target=target)
+    folder = write_draws(found, results, out)
+    print_draws(Console(markup=False), found)
     return folder
 
 

@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pfltune.report import draws_words
 from pfltune.report.columns import (
     ACCURACY,
     CLIENT_STD,
@@ -20,6 +21,9 @@ from pfltune.report.columns import (
     Column,
     cells,
 )
+from pfltune.report.draws import DrawsResult
+from pfltune.report.draws_table import columns as draw_columns
+from pfltune.report.draws_table import rows as draw_rows
 from pfltune.report.grid import GridResult
 from pfltune.report.grid_table import GridColumn, best_first, columns
 from pfltune.report.results import ComparisonResult
@@ -108,6 +112,45 @@ def _sweep_table(found: SweepResult, columns: Sequence[Column]) -> Table:
         table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
     for method in found.table.methods:
         table.add_row(plain(found.table.titles[method.name]), *cells(method, columns))
+    return table
+
+
+def print_draws(console: Console, found: DrawsResult) -> None:
+    """Print the table over all draws, as many of its columns as fit, and what it says."""
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
+    shown, left = _fitting_draws(found, width)
+    wide = Console(file=console.file, width=width, markup=False, quiet=console.quiet)
+    wide.print(_draws_table(found, shown))
+    if left:
+        names = ", ".join(column.title.removesuffix(" %") for column in left)
+        wide.print(f"no room here for {names}: see the report", highlight=False)
+    for line in filter(None, (draws_words.finding(found), draws_words.setting(found))):
+        wide.print(line, highlight=False)
+    for name, told in draws_words.statuses(found):
+        wide.print(f"{name} {told}", highlight=False, soft_wrap=True)
+
+
+def _fitting_draws(found: DrawsResult, width: int) -> tuple[list[Column], list[Column]]:
+    """The columns that fit and those that do not: the draws are the first to go."""
+    shown = list(draw_columns(found, short=True))
+    order = [*reversed(shown[1:])]
+    left: list[Column] = []
+    endless = Console(width=sys.maxsize, markup=False)
+    while len(shown) > 1 and endless.measure(_draws_table(found, shown)).maximum > width:
+        last = order.pop(0)
+        shown.remove(last)
+        left.insert(0, last)
+    return shown, left
+
+
+def _draws_table(found: DrawsResult, shown: Sequence[Column]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    for column in shown:
+        head = column.title.removesuffix(" %").replace(" ", "\n")
+        table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
+    for method in draw_rows(found):
+        table.add_row(plain(found.by_name[method.name].title), *cells(method, shown))
     return table
 
 

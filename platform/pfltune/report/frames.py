@@ -4,7 +4,7 @@ Accuracies are in [0, 1], MB are 10^6 bytes; names of figures are those of MLflo
 files beside the report.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -44,6 +44,11 @@ def sweep_frame(found: SweepResult) -> pd.DataFrame:
             frame.insert(place, key, value)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def draws_frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """A row per method of a comparison over draws; NaN where it has no figure."""
+    return pd.DataFrame(list(rows)).set_index("method")
 
 
 def trials_frame(trials: Iterable[ToldTrial]) -> pd.DataFrame:

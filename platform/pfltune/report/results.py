@@ -9,6 +9,7 @@ import numpy as np
 
 from pfltune import figures
 from pfltune.budget import Budget
+from pfltune.draws import refuse_several
 from pfltune.errors import UserError, unknown
 from pfltune.figures import Figure, Measure
 from pfltune.knobs import Value
@@ -18,7 +19,6 @@ from pfltune.record import RECORD, Change, Record, read_record
 from pfltune.registry import short_name
 from pfltune.replays import refuse_replay
 from pfltune.stages import sees_test
-from pfltune.sweeps import refuse_sweep
 from pfltune.text import plain
 from pfltune.ties import settled
 from pfltune.tracking.endings import final_figures
@@ -328,6 +328,8 @@ class ComparisonResult:
     def _planned(self, method: MethodResult) -> int:
         if method.is_over:
             return method.ended
+        if method.name in self.record.chosen:
+            return sum(self.budget_of(method.name).planned(chosen=True).values())
         is_searched = self.record.spaces.get(method.name, {}).get("search", True)
         return sum(self.budget_of(method.name).planned(bool(is_searched)).values())
 
@@ -391,7 +393,7 @@ def find_record(results: Path, name: str) -> Record:
     if name in ("", ".", "..") or "/" in name:
         raise UserError(f"{name!r} is no name of a comparison")
     see_inside(results / name, results)
-    refuse_sweep(results / name)
+    refuse_several(results / name)
     refuse_replay(results / name)
     record = read_record(results / name)
     if record is not None:

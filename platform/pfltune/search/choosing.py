@@ -40,6 +40,15 @@ class Choosing:
         seeds = [validation_seed(plan.budget.seed, turn) for turn in turns]
         return cls(best, seeds, plan.protocol.rounds)
 
+    @classmethod
+    def made(cls, plan: Plan, method: str) -> "Choosing | None":
+        """A choice that the plan says was made before; None where the method is to be searched."""
+        knobs = plan.chosen.get(method)
+        if knobs is None:
+            return None
+        seed = validation_seed(plan.budget.seed, 0)
+        return cls((Candidate(method, "search", 0, 0, seed, knobs),), (), plan.protocol.rounds)
+
     @property
     def trials(self) -> int:
         """How many there are in all."""
@@ -49,6 +58,11 @@ class Choosing:
     def is_dealt(self) -> bool:
         """Whether no trial will come any more."""
         return self.dealt == self.trials
+
+    @property
+    def is_made(self) -> bool:
+        """Whether all have ended, so that the choice is what it will be."""
+        return len(self.outcomes) == self.trials
 
     def next(self) -> Candidate | None:
         """The next trial, all finalists with one seed after the other; None if none is left."""
@@ -66,7 +80,7 @@ class Choosing:
 
     def chosen(self) -> Candidate | None:
         """The search trial of what is chosen; None until all have ended, or if there is nothing."""
-        if len(self.outcomes) < self.trials or not self.finalists:
+        if not self.is_made or not self.finalists:
             return None
         scores = [self._scores(place) for place in range(len(self.finalists))]
         return self.finalists[choice(scores)]

@@ -20,6 +20,10 @@ class Dealer(Protocol):
     def exhausted(self) -> bool:
         """Whether no trial will come any more."""
 
+    @property
+    def has_chosen(self) -> bool:
+        """Whether :meth:`best` is what it will be."""
+
     def deal(self) -> Candidate | None:
         """The next trial; None while others must end first, or when there is none left."""
 

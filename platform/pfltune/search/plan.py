@@ -34,6 +34,7 @@ class Plan:
         protocol: rounds and evaluations.
         fixed: knobs that the user holds at one value, by method.
         unsearched: methods without a free knob; all their search trials would be the same one.
+        chosen: configurations that another search has chosen, by method; they are tested at once.
     """
 
     methods: tuple[str, ...]
@@ -41,13 +42,18 @@ class Plan:
     protocol: Rounds
     fixed: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     unsearched: frozenset[str] = frozenset()
+    chosen: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
     def trials(self, method: str | None = None) -> int:
         """Search trials of a method; of one that has something to search if none is named."""
+        if self._is_chosen(method):
+            return 0
         return 1 if method in self.unsearched else self.budget.trials
 
     def generations(self, method: str | None = None) -> list[Generation]:
         """The generations of a method, in turn."""
+        if self._is_chosen(method):
+            return []
         sizes = (1,) if method in self.unsearched else self.budget.generations
         firsts = accumulate(sizes, initial=0)
         return [Generation(first, size) for first, size in zip(firsts, sizes, strict=False)]
@@ -87,7 +93,7 @@ class Plan:
 
     def planned(self, method: str | None = None) -> dict[Stage, int]:
         """Trials of a method by stage, as many as there can be."""
-        return self.budget.planned(method not in self.unsearched)
+        return self.budget.planned(method not in self.unsearched, self._is_chosen(method))
 
     def total_rounds(self) -> int:
         """Rounds of all methods and stages, as many as there can be if no trial fails."""
@@ -96,6 +102,10 @@ class Plan:
     def total_trials(self) -> int:
         """Trials of all methods and stages, as many as there can be."""
         return sum(sum(self.planned(method).values()) for method in self.methods)
+
+    def _is_chosen(self, method: str | None) -> bool:
+        """Whether a method is not searched but tested at once; all of them if none is named."""
+        return self.chosen.keys() >= ({method} if method else set(self.methods))
 
     def _rounds(self, method: str) -> int:
         planned = self.planned(method)

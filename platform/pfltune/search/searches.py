@@ -29,7 +29,8 @@ class MethodSearch:
         plan: trials, generations, finalists, seeds.
         space: the method's search space.
         strategy: proposes configurations.
-        choosing: decides among the best configurations; None until the search is over.
+        choosing: decides among the best configurations; None until the search is over. One that
+            was chosen before the search began leaves nothing to search.
     """
 
     method: str
@@ -55,6 +56,11 @@ class MethodSearch:
     def trials(self) -> int:
         """Its search trials."""
         return self.plan.trials(self.method)
+
+    @property
+    def has_chosen(self) -> bool:
+        """Whether :meth:`best` is what it will be."""
+        return self.choosing is not None and self.choosing.is_made
 
     @property
     def exhausted(self) -> bool:
@@ -125,7 +131,11 @@ class ComparisonDealer:
         self.brackets = Brackets(plan, halving)
         self.searches = {
             method: MethodSearch(
-                method, plan, spaces[method], strategy(method, plan, spaces[method])
+                method,
+                plan,
+                spaces[method],
+                strategy(method, plan, spaces[method]),
+                choosing=Choosing.made(plan, method),
             )
             for method in plan.methods
         }
@@ -134,6 +144,11 @@ class ComparisonDealer:
     def exhausted(self) -> bool:
         """Whether no trial will come any more."""
         return all(search.exhausted for search in self.searches.values())
+
+    @property
+    def has_chosen(self) -> bool:
+        """Whether :meth:`best` is what it will be."""
+        return all(search.has_chosen for search in self.searches.values())
 
     def deal(self) -> Candidate | None:
         """The next trial, or None while generations are unfinished or when all is done."""

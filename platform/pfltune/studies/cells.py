@@ -82,6 +82,7 @@ class CellsDealer:
     ) -> None:
         self.brackets = Brackets(plan)
         self._cells = cells
+        self._running = 0
         self._left = deque(_candidates(stage, cells, seeds))
         self._scores: dict[tuple[str, int], list[float]] = defaultdict(list)
 
@@ -90,12 +91,21 @@ class CellsDealer:
         """Whether all have been dealt."""
         return not self._left
 
+    @property
+    def has_chosen(self) -> bool:
+        """Whether the best cells are what they will be."""
+        return not self._left and not self._running
+
     def deal(self) -> Candidate | None:
         """The next trial."""
-        return self._left.popleft() if self._left else None
+        if not self._left:
+            return None
+        self._running += 1
+        return self._left.popleft()
 
     def complete(self, candidate: Candidate, outcome: Outcome) -> None:
         """Note the score of a trial that has not failed."""
+        self._running -= 1
         if outcome.round:
             place = candidate.index % len(self._cells[candidate.method])
             self._scores[candidate.method, place].append(outcome.value)

@@ -5,17 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from pfltune.claim import FOOTINGS, TITLES, Claim, Footing, Scale, load_claim
+from pfltune.draws import Draws, read_draws, refuse_several
 from pfltune.errors import UserError, unknown
 from pfltune.record import read_record
 from pfltune.registry import canonical
 from pfltune.replays import Part, Replay, read_replay
 from pfltune.running.folder_lock import checked_name
-from pfltune.running.job import Job
-from pfltune.scenario import load_scenario
+from pfltune.running.job import After, Job
 from pfltune.studies import begin
+from pfltune.studies.draws import draws_of, first_of, followers
 from pfltune.studies.options import (
     OPTIONS,
     FreeOptions,
@@ -25,13 +26,26 @@ from pfltune.studies.options import (
     override_texts,
     results_folder,
 )
-from pfltune.studies.sweep import jobs_of as cells_of_sweep
-from pfltune.studies.sweep import sweep_of
-from pfltune.sweeps import Sweep, refuse_sweep
 from pfltune.variants import split
 
+AnyJob = TypeVar("AnyJob", bound=Job)
 OF_THE_REPLAY = ("name", "resume", "results", "scenario", "overrides", "scale", "footings")
 """Options that each part has its own of, or that say which parts there are."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A job of a replay.
+
+    Attributes:
+        label: what it is called while it runs.
+        job: what to run.
+        after: what it waits for; None if it can begin at once.
+    """
+
+    label: str
+    job: Job
+    after: After | None = None
 
 
 @dataclass(frozen=True)
@@ -40,13 +54,13 @@ class Planned:
 
     Attributes:
         part: of the replay.
-        jobs: what it runs, by what they are called.
-        sweep: that the jobs are cells of, if they are.
+        steps: its jobs.
+        draws: that these are on, if there are several.
     """
 
     part: Part
-    jobs: Mapping[str, Job]
-    sweep: Sweep | None = None
+    steps: tuple[Step, ...]
+    draws: Draws | None = None
 
 
 def replay_of(claim: str | Path | None, given: Mapping[str, Any]) -> Replay:
@@ -117,7 +131,7 @@ def footings_in(texts: str | Sequence[str]) -> tuple[Footing, ...]:
 
 
 def _new(wanted: Replay | None, resumed: str | None, folder: Path) -> Replay:
-    refuse_sweep(folder)
+    refuse_several(folder)
     if read_record(folder) is not None:
         raise UserError(f"{folder.name} is a comparison and no claim; choose another --name")
     if wanted is None or resumed is not None:
@@ -200,34 +214,31 @@ def _options(
     known = get_type_hints(SearchOptions).keys() - get_type_hints(JobOptions).keys()
     asked = {key: value for key, value in given.items() if key in known}
     methods = {"methods": [text for method in claim.methods for text in split(method)]}
-    return ground | methods | search | asked | common | _equal(footing, scale, ground)
+    return ground | methods | search | asked | common | _equal(footing, scale)
 
 
-def _equal(footing: Footing, scale: Scale, ground: Mapping[str, Any]) -> dict[str, Any]:
+def _equal(footing: Footing, scale: Scale) -> dict[str, Any]:
     """What makes a comparison one of this footing."""
     if footing == "draws":
-        first = load_scenario(str(ground["scenario"]), ground["overrides"]).data_seed
-        seeds = ",".join(str(first + draw) for draw in range(scale.footings.draws or 0))
-        return {"overrides": [*ground["overrides"], f"data_seed={seeds}"]}
+        return {"partitions": scale.footings.draws}
     return {}
 
 
 def _planned(replay: Replay, part: Part, given: Mapping[str, Any], named: bool) -> Planned:
-    options = _sitting(part, given, named)
+    options, label = _sitting(part, given, named), TITLES[part.footing]
     if part.command == "sensitivity":
-        return Planned(part, {TITLES[part.footing]: _of(replay, begin.study(options))})
-    sweep = sweep_of("compare", options)
-    if sweep is None:
+        return Planned(part, (Step(label, _of(replay, begin.study(options))),))
+    draws = draws_of(options)
+    if draws is None:
         job = begin.comparison("compare", options)
-        return Planned(part, {TITLES[part.footing]: _of(replay, job)})
-    jobs, failures = cells_of_sweep(sweep, options)
-    if failures:
-        raise UserError(next(iter(failures.values())))
-    labels = {cell.name: cell.label for cell in sweep.cells}
-    return Planned(part, {labels[job.name]: _of(replay, job) for job in jobs}, sweep)
+        return Planned(part, (Step(label, _of(replay, job)),))
+    first = _of(replay, first_of(draws, options))
+    jobs = [(first, None), *followers(draws, first)]
+    steps = (Step(f"draw {n}", job, after) for n, (job, after) in enumerate(jobs, start=1))
+    return Planned(part, tuple(steps), draws)
 
 
-def _of(replay: Replay, job: Job) -> Job:
+def _of(replay: Replay, job: AnyJob) -> AnyJob:
     """A job that the replay resumes."""
     return replace(job, claim=replay.name)
 
@@ -235,8 +246,8 @@ def _of(replay: Replay, job: Job) -> Job:
 def _sitting(part: Part, given: Mapping[str, Any], named: bool) -> dict[str, Any]:
     """The options of a part in this sitting."""
     free = {key: value for key, value in given.items() if key in get_type_hints(FreeOptions)}
-    begun = read_record(results_folder(given) / part.name) is not None
-    if not named and begun:
+    folder = results_folder(given) / part.name
+    if not named and (read_record(folder) or read_draws(folder)):
         return {**free, "resume": part.name}
     if not named and part.names_files:
         raise UserError(

@@ -13,12 +13,14 @@ from annotated_types import Ge, Gt, Le
 from typing_extensions import TypedDict
 
 MOST_THREADS = 1024
+MOST_PARTITIONS = 100
 RESULTS = "PFLTUNE_RESULTS"
 """The environment variable that names the results folder where no option does."""
 
 Seed = Annotated[int, Ge(0)]
 Number = Annotated[int, Ge(1)]
 Finalists = Annotated[int, Ge(0)]
+Partitions = Annotated[int, Ge(1), Le(MOST_PARTITIONS)]
 AtOnce = Annotated[int, Ge(1), Le(MOST_THREADS)]
 Share = Annotated[float, Ge(0)]
 Seconds = Annotated[float, Ge(0)]
@@ -122,6 +124,19 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
     start: Sequence[Mapping[str, Any]]
 
 
+class CompareOptions(SearchOptions, total=False):
+    """What a comparison can be told besides.
+
+    Attributes:
+        partitions: draws of clients that it is made on, each with the next ``data_seed``.
+        tune_each: tune methods on each draw; default: on the first alone, whose configurations are
+            tested on the others.
+    """
+
+    partitions: Partitions
+    tune_each: bool
+
+
 class TuneOptions(SearchOptions, total=False):
     """What the search of one method can be told besides.
 
@@ -145,6 +160,7 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
         seeds: confirmation seeds that there shall be.
         finalists: configurations trained again before one is chosen that there shall be.
         finalist_seeds: validation seeds of each of them that there shall be.
+        partitions: draws of clients that there shall be, of a comparison over several.
     """
 
     trials: int
@@ -152,6 +168,7 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
     seeds: Number
     finalists: Finalists
     finalist_seeds: Number
+    partitions: Partitions
 
 
 class GridOptions(JobOptions, MethodOptions, total=False):
@@ -204,7 +221,7 @@ class ClaimOptions(JobOptions, total=False):
 
 
 OPTIONS: Mapping[str, type] = {
-    "compare": SearchOptions,
+    "compare": CompareOptions,
     "tune": TuneOptions,
     "extend": ExtendOptions,
     "grid": GridOptions,
@@ -235,9 +252,14 @@ DEFAULTS: Mapping[str, Any] = {
 }
 """Of the options that have one and the same in all commands; of the others it is None."""
 OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "compare": {"methods": METHODS, "seeds": 3, "finalists": 0},
+    "compare": {
+        **{"methods": METHODS, "seeds": 3, "finalists": 0},
+        **{"partitions": 1, "tune_each": False},
+    },
     "tune": {"method": None, "knobs": {}, "seeds": 1, "finalists": 3},
-    "extend": dict.fromkeys(("trials", "generation", "seeds", "finalists", "finalist_seeds")),
+    "extend": dict.fromkeys(
+        ("trials", "generation", "seeds", "finalists", "finalist_seeds", "partitions")
+    ),
     "grid": {"methods": None, "over": {}, "knobs": {}, "seeds": 3, "test": False},
     "sensitivity": {"seeds": 1},
     "claim": {

@@ -46,20 +46,23 @@ class ClaimResults:
         ``figure``; ``footing``; ``verdict`` (``holds``, ``reversed``, ``not told apart`` or ``not
         tested``); ``paper``, the paper's own difference in points; ``difference``, first minus
         second, with the ends ``low`` and ``high`` of its 95 % interval; ``p_holm`` after the
-        correction for the orderings of the footing; ``seeds``, ``seeds_agreeing``, ``clients``;
-        ``reason`` why nothing was tested.
+        correction for the orderings of the footing; ``draws``, ``seeds`` and ``clients`` that it
+        was taken over, ``agreeing`` of the draws, or of a single one of the seeds; ``reason`` why
+        nothing was tested.
         """
         import pandas as pd
 
         return pd.DataFrame(list(records(self.found)))
 
     @property
-    def parts(self) -> dict[str, Results]:
-        """The comparison on each footing that has one, by the footing."""
+    def parts(self) -> dict[str, tuple[Results, ...]]:
+        """The comparisons on each footing, one for each draw of the clients, by the footing."""
         return {
-            ground.part.footing: Results(ground.result, self.folder.parent / ground.part.name)
+            ground.part.footing: tuple(
+                Results(result, self.folder.parent / result.name) for result in ground.results
+            )
             for ground in self.found.grounds
-            if ground.result is not None
+            if ground.results
         }
 
     @property

@@ -1,10 +1,11 @@
 """What the replay of a claim has found so far: its parts read, and the verdicts on them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pfltune.claim import Claim, Footing
+from pfltune.draws import read_draws
 from pfltune.errors import UserError
 from pfltune.layers import LAYERS, PERSONAL
 from pfltune.orderings import Ordering, Subject
@@ -139,7 +140,9 @@ def _ground(results: Path, claim: Claim, part: Part, failures: Mapping[str, str]
     try:
         if part.footing == "sensitivity":
             return _study(results, part)
-        return _compared(claim, part, [read_results(results, name) for name in part.comparisons])
+        draws = read_draws(results / part.name)
+        names = draws.names if draws else (part.name,)
+        return _compared(claim, part, [read_results(results, name) for name in names])
     except UserError as error:
         return Ground(part, missing=plain(str(error)))
 

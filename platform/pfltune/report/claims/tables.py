@@ -1,17 +1,18 @@
 """The tables of a claim's replay, as lines of texts with the headings first."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
+from statistics import fmean, stdev
 from typing import Any, get_args
 
 from pfltune import figures
-from pfltune.claim import TITLES, Claim
+from pfltune.claim import TITLES
 from pfltune.orderings import Subject
 from pfltune.report.claims.replayed import Ground, Replayed
 from pfltune.report.claims.verdicts import Verdict
 from pfltune.report.claims.words import figure_of, in_full, interval_of, over, paper, title
-from pfltune.report.columns import NO_FIGURE, accuracy, bare_p
-from pfltune.report.results import MethodResult
+from pfltune.report.columns import NO_FIGURE, PLUS_MINUS, accuracy, bare_p
+from pfltune.report.results import TEST, MethodResult
 
 Lines = list[list[str]]
 SUBJECTS: tuple[Subject, ...] = get_args(Subject)
@@ -59,34 +60,39 @@ def details(found: Replayed) -> Lines:
 
 def accuracies(found: Replayed) -> Lines:
     """A row for each method: what the paper prints, and test accuracy on each footing."""
-    shown = [ground for ground in found.grounds if ground.part.footing != "sensitivity"]
+    shown = _compared(found)
     heads = ["method", "paper %", *(f"{TITLES[g.part.footing]} %" for g in shown)]
-    return [heads, *_rows(found.claim, shown, accuracy)]
-
-
-def spent(found: Replayed) -> Lines:
-    """A row for each method: MB and local steps of a trial on each footing."""
-    shown = [ground for ground in found.grounds if ground.part.footing != "sensitivity"]
-    kinds = (figures.TOTAL, figures.STEPS)
-    heads = ["method"]
-    heads += [f"{TITLES[g.part.footing]}: {kind.heading}" for g in shown for kind in kinds]
     rows = [
-        [_title(shown, text)]
-        + [_figure(ground.rows.get(text), kind) for ground in shown for kind in kinds]
+        [
+            _title(shown, text),
+            _percent(found.claim.published.accuracy.get(text)),
+            *(_accuracy(ground, text) for ground in shown),
+        ]
         for text in found.claim.methods
     ]
     return [heads, *rows]
 
 
+def spent(found: Replayed) -> Lines:
+    """A row for each method: MB and local steps of a trial on each footing."""
+    shown, kinds = _compared(found), (figures.TOTAL, figures.STEPS)
+    heads = [f"{TITLES[g.part.footing]}: {kind.heading}" for g in shown for kind in kinds]
+    rows = [
+        [_title(shown, text), *(_figure(g, text, kind) for g in shown for kind in kinds)]
+        for text in found.claim.methods
+    ]
+    return [["method", *heads], *rows]
+
+
 def layers(found: Replayed) -> Lines:
     """A row for each kind of layer that was personal; none where nothing was studied."""
     study = next((g for g in found.grounds if g.part.footing == "sensitivity"), None)
-    if study is None or not study.rows:
+    if study is None or not study.draws:
         return []
     printed = found.claim.published.layers
     rows = [
-        [row.title, _percent(printed.get(layer)), accuracy(row) if row.runs else NO_FIGURE]
-        for layer, row in study.rows.items()
+        [row.title, _percent(printed.get(layer)), _accuracy(study, layer)]
+        for layer, row in study.draws[0].items()
     ]
     return [["personal layer", "paper %", "test accuracy %"], *rows]
 
@@ -114,9 +120,10 @@ def records(found: Replayed) -> Iterator[dict[str, Any]]:
 
 def _counts(verdict: Verdict) -> dict[str, int]:
     return {
+        "draws": verdict.draws,
         "seeds": verdict.seeds,
-        "seeds_agreeing": verdict.agreeing,
         "clients": verdict.clients,
+        "agreeing": verdict.agreeing,
     }
 
 
@@ -124,20 +131,35 @@ def _known(number: float | None) -> float | None:
     return None if number is None or isnan(number) else number
 
 
-def _rows(claim: Claim, shown: list[Ground], text_of: Any) -> Iterator[list[str]]:
-    for text in claim.methods:
-        found = (ground.rows.get(text) for ground in shown)
-        values = [text_of(row) if row is not None and row.runs else NO_FIGURE for row in found]
-        yield [_title(shown, text), _percent(claim.published.accuracy.get(text)), *values]
+def _compared(found: Replayed) -> list[Ground]:
+    """The footings on which methods were compared."""
+    return [ground for ground in found.grounds if ground.part.footing != "sensitivity"]
 
 
-def _title(shown: list[Ground], text: str) -> str:
+def _title(shown: Sequence[Ground], text: str) -> str:
     """How a method is written; as the claim names it while nothing is known of it."""
-    return next((ground.rows[text].title for ground in shown if text in ground.rows), text)
+    known = (rows[text].title for ground in shown for rows in ground.draws if text in rows)
+    return next(known, text)
 
 
-def _figure(row: MethodResult | None, kind: figures.Figure) -> str:
-    return NO_FIGURE if row is None or not row.runs else kind.text(row.mean(kind.name))
+def _accuracy(ground: Ground, text: str) -> str:
+    """Mean ± sample standard deviation: over seeds, or over several draws their means."""
+    rows = _found(ground, text)
+    if len(rows) == 1:
+        return accuracy(rows[0])
+    means = [100 * row.mean(TEST) for row in rows]
+    return f"{fmean(means):.2f}{PLUS_MINUS}{stdev(means):.2f}" if means else NO_FIGURE
+
+
+def _figure(ground: Ground, text: str, kind: figures.Figure) -> str:
+    values = [row.mean(kind.name) for row in _found(ground, text)]
+    return kind.text(fmean(values)) if values else NO_FIGURE
+
+
+def _found(ground: Ground, text: str) -> list[MethodResult]:
+    """A method on each draw; none if it lacks a figure on one."""
+    rows = [draw[text] for draw in ground.draws if text in draw and draw[text].runs]
+    return rows if len(rows) == len(ground.draws) else []
 
 
 def _percent(number: float | None) -> str:

@@ -77,8 +77,11 @@ def over(verdict: Verdict) -> str:
     """Over what a difference was taken, and how much of that agrees."""
     if not verdict.seeds:
         return NO_FIGURE
+    several = verdict.draws > 1
+    units = count(verdict.draws, "draw") if several else count(verdict.seeds, "seed")
+    seeds = f", {count(verdict.seeds, 'seed')}" if several else ""
     clients = f", {count(verdict.clients, 'client')}" if verdict.clients else ""
-    return f"{verdict.agreeing} of {count(verdict.seeds, 'seed')}{clients}"
+    return f"{verdict.agreeing} of {units}{seeds}{clients}"
 
 
 def paper(found: Replayed, pair: Ordering) -> str:
@@ -113,7 +116,8 @@ def statuses(found: Replayed) -> list[str]:
 
 def origins(found: Replayed) -> list[str]:
     """That a part is not of one program, or damaged."""
-    told = ((g.part.name, words.origin_note(g.result)) for g in found.grounds if g.result)
+    results = (result for ground in found.grounds for result in ground.results)
+    told = ((result.name, words.origin_note(result)) for result in results)
     return [f"{name}: {note}" for name, note in told if note]
 
 

@@ -76,10 +76,11 @@ def markdown_of(found: Replayed) -> str:
 
 
 def _part(ground: Ground) -> dict[str, Any]:
-    rows = {
-        text: row.summary() | {"best": row.best} for text, row in ground.rows.items() if row.runs
-    }
-    return {"name": ground.part.name, "missing": ground.missing, "rows": rows}
+    draws = [
+        {text: row.summary() | {"best": row.best} for text, row in rows.items() if row.runs}
+        for rows in ground.draws
+    ]
+    return {"name": ground.part.name, "missing": ground.missing, "draws": draws}
 
 
 def _csv(found: Replayed) -> str:
@@ -93,7 +94,7 @@ def _csv(found: Replayed) -> str:
 
 
 def _page(found: Replayed, folder: Path, drawings: Sequence[Drawing]) -> str:
-    results = [ground.result for ground in found.grounds if ground.result]
+    results = [result for ground in found.grounds for result in ground.results]
     return rendered(
         "claim.html.j2",
         title=found.replay.name,

@@ -1,0 +1,156 @@
+"""What the report of a comparison over draws says in sentences."""
+
+from collections.abc import Iterator, Sequence
+
+from pfltune.draws import label
+from pfltune.report.draws import Drawn, DrawsResult
+from pfltune.report.statistics import ALPHA
+from pfltune.report.words import BOLD_NOTE, status
+from pfltune.text import count, plain
+
+REFERENCE = "reference"
+
+
+def notes(found: DrawsResult) -> list[str]:
+    """All that the table needs to be understood."""
+    told = (accuracy_note(found), differ_note(found), test_note(found), BOLD_NOTE)
+    return [sentence for sentence in told if sentence]
+
+
+def setting(found: DrawsResult) -> str:
+    """What was done on the draws, and what differs between them."""
+    draws = found.draws
+    first = label(draws.first)
+    tuned = (
+        "Methods were tuned on each draw by itself"
+        if draws.tune_each
+        else f"Methods were tuned on {first} alone; the other draws test the configurations that "
+        "were chosen there, with the same seeds"
+    )
+    return f"A comparison over {count(draws.partitions, 'draw')} of clients. {tuned}."
+
+
+def differ_note(found: DrawsResult) -> str:
+    """What a draw changes, and what it leaves as it is."""
+    weights = found.results[0].record.scenario.backbone.weights
+    start = (
+        " Start weights differ too: each draw trains its own on images that none of its clients "
+        "holds."
+        if weights == "warm-start"
+        else ""
+    )
+    return (
+        "Draws differ in who holds which images and in what of them trains, validates and tests."
+        f"{start} The seeds of trials are the same on every draw."
+    )
+
+
+def accuracy_note(found: DrawsResult) -> str:
+    """What an accuracy is and what the two spreads are."""
+    if not found.confirmed:
+        return "No confirmation trial has ended, so that there is no test accuracy."
+    numbers = [len(m.runs) for method in found.confirmed for m in method.shown]
+    fewest, most = min(numbers), max(numbers)
+    seeds = count(most, "seed") if fewest == most else f"{fewest} to {count(most, 'seed')}"
+    drawn = count(len(found.seeds), "draw")
+    sentences = [
+        f"Test accuracy is the mean over {drawn} of clients, {seeds} and the clients of a draw, at "
+        "the round with the best validation accuracy; each draw counts alike."
+    ]
+    if len(found.seeds) > 1:
+        sentences.append(
+            "± draws is the sample standard deviation over draws of their means, in which seeds "
+            "have a share."
+        )
+    if most > 1:
+        sentences.append(
+            "± seeds is the one over the seeds of a draw, the root mean square of all draws."
+        )
+    sentences.append(
+        "Won counts the draws on which no method has a higher test accuracy; the columns of draws "
+        "have means over seeds" + (" ± their standard deviation." if most > 1 else ".")
+    )
+    if parts := [method.title for method in found.confirmed if not method.is_whole]:
+        sentences.append(f"Without a figure on some draw, and so not compared: {', '.join(parts)}.")
+    return " ".join(sentences)
+
+
+def test_note(found: DrawsResult) -> str:
+    """What was tested, against whom; empty where there is nobody to compare with."""
+    if found.reference is None or not found.against:
+        return ""
+    why = (
+        "named by the user" if found.chosen else "the method with the best mean validation accuracy"
+    )
+    drawn = (
+        "draws and seeds, each with as many degrees of freedom as it has levels"
+        if len(found.seeds) > 1
+        else "clients and seeds of the only draw"
+    )
+    searched = (
+        " Each draw has its own search, so that what a search does is in the scatter of the draws."
+        if found.draws.tune_each
+        else " All draws test the configurations of one search: of other searches p says nothing."
+    )
+    return (
+        f"Reference: {found.reference.title}, {why}. Differences of test accuracy are paired by "
+        "draw, seed and client, in percentage points; interval and p are of their mean over "
+        f"{drawn}. The interval of each is 95 %, by itself; p-values are after Holm's correction "
+        f"for {count(len(found.against), 'comparison')}. That no difference was found does not say "
+        f"that there is none.{searched}"
+    )
+
+
+def finding(found: DrawsResult) -> str:
+    """What came out, in a sentence or two; empty if nothing was compared."""
+    if found.reference is None or not found.against:
+        return ""
+    name = found.reference.title
+    groups = {
+        f"Worse than {name} (p < {ALPHA}): ": _titles(found, "worse"),
+        f"Better than {name} (p < {ALPHA}): ": _titles(found, "better"),
+        f"No difference from {name} was found: ": _titles(found, "no difference was found"),
+        f"Not tested against {name}: ": _titles(found, ""),
+    }
+    told = [f"{head}{', '.join(titles)}." for head, titles in groups.items() if titles]
+    return " ".join([*told, order(found)]).strip()
+
+
+def order(found: DrawsResult) -> str:
+    """Whether the order of the methods is the same on every draw; empty where there is none."""
+    whole = [method for method in found.methods if method.is_whole]
+    if len(whole) < 2 or len(found.seeds) < 2:
+        return ""
+    orders = {tuple(_order(whole, place)) for place in range(len(found.seeds))}
+    drawn = count(len(found.seeds), "draw")
+    if len(orders) == 1:
+        return f"The order of the methods is the same on all {drawn}."
+    first = {each[0] for each in orders}
+    by_name = {method.name: method.title for method in whole}
+    if len(first) == 1:
+        return f"{by_name[first.pop()]} is ahead on all {drawn}; the order below it changes."
+    ahead = [f"{m.title} ({m.wins})" for m in sorted(whole, key=lambda m: -m.wins) if m.wins]
+    return f"Who is ahead changes with the draw: {', '.join(ahead)} of {drawn}."
+
+
+def statuses(found: DrawsResult) -> Iterator[tuple[str, str]]:
+    """Each draw that has not ended, and each that is missing, with what is to be said of it."""
+    for result in found.results:
+        if told := status(result):
+            yield result.name, f"is {told}"
+    for name, reason in found.missing.items():
+        yield name, f"is missing: {plain(reason)}"
+
+
+def _order(methods: Sequence[Drawn], place: int) -> list[str]:
+    """Short names by accuracy on one draw, the best first."""
+    return [m.name for m in sorted(methods, key=lambda m: (-m.means()[place], m.name))]
+
+
+def _titles(found: DrawsResult, verdict: str) -> list[str]:
+    """The methods of which a test says so; an empty verdict stands for no test."""
+    return [
+        found.by_name[name].title
+        for name, against in found.against.items()
+        if (against.verdict == verdict if verdict else bool(against.untested))
+    ]
