@@ -2,18 +2,14 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.compare import print_json, show_found
+from pfltune.cli.compare import print_any, show_any
 from pfltune.studies.options import MOST_PARTITIONS
-
-if TYPE_CHECKING:
-    from pfltune.report.draws_notebook import DrawsResults
-    from pfltune.report.notebook import Results
 
 
 @click.command(
@@ -82,27 +78,5 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
     from pfltune.api import extend
     from pfltune.cli.view import Terminal
 
-    show = _print if as_json else partial(_show, console, results)
+    show = print_any if as_json else partial(show_any, console, results)
     extend(progress=Terminal(console, show), **given)
-
-
-def _show(console: Console, results: Path, found: "Results | DrawsResults") -> None:
-    """What there is now, of one draw of clients or of several."""
-    from pfltune.cli.draws import show_draws
-    from pfltune.report.draws_notebook import DrawsResults
-
-    if isinstance(found, DrawsResults):
-        show_draws(console, results, found)
-    else:
-        show_found(console, results, found)
-
-
-def _print(found: "Results | DrawsResults") -> None:
-    """The same as one JSON object."""
-    from pfltune.cli.draws import draws_json
-    from pfltune.report.draws_notebook import DrawsResults
-
-    if isinstance(found, DrawsResults):
-        draws_json(found)
-    else:
-        print_json(found)

@@ -51,9 +51,7 @@ class Plan:
         return 1 if method in self.unsearched else self.budget.trials
 
     def generations(self, method: str | None = None) -> list[Generation]:
-        """The generations of a method, in turn."""
-        if self._is_chosen(method):
-            return []
+        """The generations of a method that is searched, in turn."""
         sizes = (1,) if method in self.unsearched else self.budget.generations
         firsts = accumulate(sizes, initial=0)
         return [Generation(first, size) for first, size in zip(firsts, sizes, strict=False)]
@@ -84,7 +82,7 @@ class Plan:
     def search_rounds(self, method: str | None = None) -> int:
         """Rounds that the search of a method takes if no trial fails."""
         total = 0
-        for generation in self.generations(method):
+        for generation in [] if self._is_chosen(method) else self.generations(method):
             running, reached = generation.size, 0
             for rung in [*self.rungs(generation.size), self.protocol.rounds]:
                 total += running * (rung - reached)
