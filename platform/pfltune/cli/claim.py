@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from pfltune.orderings import Subject
     from pfltune.report.claims.notebook import ClaimResults
     from pfltune.report.claims.replayed import Replayed
+    from pfltune.report.claims.verdicts import Verdict
 
 COLOURS = {"holds": "green", "reversed": "red"}
 SHOWN = {"not told apart": "not told", "not tested": "untested"}
 """Verdicts where there is little room."""
+MOST_WIDE = 2
+"""Footings whose figures have room in one line."""
 
 
 @click.command(
@@ -138,15 +141,21 @@ def _verdicts(found: "Replayed", of: "Subject") -> Table:
     table.add_column("paper", justify="right", no_wrap=True)
     for footing in found.footings(of):
         table.add_column(TITLES[footing].replace(" ", "\n"), vertical="bottom", no_wrap=True)
+    narrow = len(found.footings(of)) > MOST_WIDE
     for pair in found.pairs(of):
-        cells = [_cell(*words.in_short(found.verdict(pair, f))) for f in found.footings(of)]
+        cells = [_cell(found.verdict(pair, f), narrow) for f in found.footings(of)]
         table.add_row(words.title(pair), words.paper(found, pair), *cells)
     return table
 
 
-def _cell(word: str, figures: str) -> Text:
+def _cell(verdict: "Verdict | None", narrow: bool) -> Text:
+    """The word, and below it its figures, in one line or, where that is too wide, in two."""
+    from pfltune.report.claims.words import in_short
+
+    word, *figures = in_short(verdict)
     text = Text(SHOWN.get(word, word), style=COLOURS.get(word, ""))
-    return text.append(f"\n{figures}", style="") if figures else text
+    below = ("\n" if narrow else " ").join(filter(None, figures))
+    return text.append(f"\n{below}", style="default") if below else text
 
 
 def _print_json(found: "ClaimResults") -> None:

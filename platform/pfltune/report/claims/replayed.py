@@ -135,13 +135,14 @@ def speaks_of(footing: Footing, pair: Ordering) -> bool:
 
 
 def _ground(results: Path, claim: Claim, part: Part, failures: Mapping[str, str]) -> Ground:
-    if part.name in failures:
-        return Ground(part, missing=plain(failures[part.name]))
     try:
-        if part.footing == "sensitivity":
-            return _study(results, part)
         draws = read_draws(results / part.name)
         names = draws.names if draws else (part.name,)
+        for name in (part.name, *names):
+            if name in failures:
+                return Ground(part, missing=plain(failures[name]))
+        if part.footing == "sensitivity":
+            return _study(results, part)
         return _compared(claim, part, [read_results(results, name) for name in names])
     except UserError as error:
         return Ground(part, missing=plain(str(error)))

@@ -56,12 +56,11 @@ def interval_of(verdict: Verdict) -> str:
     return "" if isnan(low) else f"[{signed(100 * low)}, {signed(100 * high)}]"
 
 
-def in_short(verdict: Verdict | None) -> tuple[str, str]:
-    """The word of a verdict, and its figures in few characters."""
+def in_short(verdict: Verdict | None) -> tuple[str, str, str]:
+    """The word of a verdict, its difference and its p-value."""
     if verdict is None:
-        return NO_FIGURE, ""
-    p = "" if isnan(verdict.p) else p_value(verdict.p)
-    return verdict.word, " ".join(filter(None, (figure_of(verdict), p)))
+        return NO_FIGURE, "", ""
+    return verdict.word, figure_of(verdict), "" if isnan(verdict.p) else p_value(verdict.p)
 
 
 def in_full(verdict: Verdict | None) -> str:
@@ -116,9 +115,9 @@ def statuses(found: Replayed) -> list[str]:
 
 def origins(found: Replayed) -> list[str]:
     """That a part is not of one program, or damaged."""
-    results = (result for ground in found.grounds for result in ground.results)
-    told = ((result.name, words.origin_note(result)) for result in results)
-    return [f"{name}: {note}" for name, note in told if note]
+    results = [result for ground in found.grounds for result in ground.results]
+    doubtful = [result for result in results if result.changes or result.damage]
+    return [f"{result.name}: {words.origin_note(result)}" for result in doubtful]
 
 
 def _finding(found: Replayed, ground: Ground) -> str:
