@@ -141,11 +141,30 @@ def test_bold_is_for_who_is_ahead_at_the_precision_that_is_shown():
     assert ACCURACY.winners([a, two, c]) == {"a", "d"}, "whatever stands after the ±"
 
 
-def test_latex_has_the_differences_their_intervals_and_p():
+def test_latex_has_the_differences_their_intervals_and_p_corrected_alike():
+    """Of means 0.01, 0, −0.01 over seeds: 3 ± t(4, 1 − 0.05/2)·√(…) by hand in test_crossed."""
+    noise = np.random.default_rng(0).normal(0, 0.01, (3, 5, CLIENTS))
+    one, two, three = (
+        method(name, *(spread(level) + each))
+        for name, level, each in zip(("one", "two", "three"), (0.3, 0.6, 0.6), noise, strict=True)
+    )
+    tex = result_table(analyse(result(one, two, three, seeds=5), "two"))
+    heads = "difference to Two (95 \\%, all pairs together) & p (all pairs together)"
+    assert heads in tex
+    assert re.search(r"One & 33[^&]*downarrow[^&]*&[^&]*& \$-\$\d\d\.\d\d \(\$-", tex)
+    assert "hold for all 3 pairs of methods together (Bonferroni)" in tex
+    assert re.search(r"Two & \\textbf\{6", tex)
+    assert re.search(r"Three & \\textbf\{6", tex), "not told apart from the best"
+    assert re.search(r"One & 3", tex)
+    assert "p (all" not in result_table(analyse(result(one)))
+
+
+def test_what_is_not_tested_has_neither_interval_nor_p_and_the_reason_is_told():
     tex = result_table(analyse(result(ONE, TWO)))
-    assert "difference to Two (95 \\% each) & p (Holm)" in tex
-    assert re.search(r"\$-\$10\.00 \(\$-\$10\.00 to \$-\$10\.00\) & 0\.008 ", tex)
-    assert "p (Holm)" not in result_table(analyse(result(ONE)))
+    assert re.search(r"One .*& \$-\$10\.00 & 0\.", tex), "the difference alone"
+    assert "Not tested: One (one seed does not tell what a seed does to all clients)." in tex
+    assert "pairs together) &" not in tex
+    assert "Bonferroni" not in tex
 
 
 def test_a_client_keeps_its_own_number():

@@ -22,8 +22,8 @@ from pfltune.report.columns import (
     cells,
 )
 from pfltune.report.draws import DrawsResult
-from pfltune.report.draws_table import columns as draw_columns
 from pfltune.report.draws_table import rows as draw_rows
+from pfltune.report.draws_table import terminal_columns as draw_columns
 from pfltune.report.grid import GridResult
 from pfltune.report.grid_table import GridColumn, best_first, columns
 from pfltune.report.results import ComparisonResult
@@ -124,7 +124,8 @@ def print_draws(console: Console, found: DrawsResult) -> None:
     if left:
         names = ", ".join(column.title.removesuffix(" %") for column in left)
         wide.print(f"no room here for {names}: see the report", highlight=False)
-    for line in filter(None, (draws_words.finding(found), draws_words.setting(found))):
+    told = (draws_words.in_short(found), draws_words.finding(found), draws_words.setting(found))
+    for line in filter(None, told):
         wide.print(line, highlight=False)
     for name, told in draws_words.statuses(found):
         wide.print(f"{name} {told}", highlight=False, soft_wrap=True)
@@ -132,7 +133,7 @@ def print_draws(console: Console, found: DrawsResult) -> None:
 
 def _fitting_draws(found: DrawsResult, width: int) -> tuple[list[Column], list[Column]]:
     """The columns that fit and those that do not: the draws are the first to go."""
-    shown = list(draw_columns(found, short=True))
+    shown = list(draw_columns(found))
     order = [*reversed(shown[1:])]
     left: list[Column] = []
     endless = Console(width=sys.maxsize, markup=False)
@@ -144,7 +145,7 @@ def _fitting_draws(found: DrawsResult, width: int) -> tuple[list[Column], list[C
 
 
 def _draws_table(found: DrawsResult, shown: Sequence[Column]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("method", no_wrap=True)
     for column in shown:
         head = column.title.removesuffix(" %").replace(" ", "\n")

@@ -132,9 +132,9 @@ def crossed(tables: Sequence[np.ndarray], *, searched_each: bool = False) -> Cro
     factors: tuple[Factor, ...] = ("searches", "seeds", units)
     nested = searched_each and len(whole) > 1
     parts = tuple(
-        _part(cube, way, factor)
-        for way, factor in enumerate(factors)
-        if cube.shape[way] > 1 and not (nested and factor == "searches")
+        Part(factor, float(variance), freedom)
+        for factor, (variance, freedom) in zip(factors, margins(cube), strict=True)
+        if freedom and not (nested and factor == "searches")
     )
     mean = settled(float(cube.mean()))
     return Crossed(mean, parts, _obstacle(cube, units, parts))
@@ -181,12 +181,26 @@ def _cube(tables: Sequence[np.ndarray]) -> np.ndarray:
     return settled(np.stack([table.mean(-1) for table in tables], axis=-1))
 
 
-def _part(cube: np.ndarray, way: int, factor: Factor) -> Part:
-    levels = cube.shape[way]
-    rest = tuple(axis for axis in range(3) if axis != way)
-    # A difference that is none on paper has a variance of 0, not of 1e-33.
-    deviation = settled(float(cube.mean(rest).std(ddof=1)))
-    return Part(factor, deviation**2 / levels, levels - 1)
+def margins(cubes: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    """What searches, seeds and units each add to the variance of the mean of whole tables.
+
+    Args:
+        cubes: (…, searches, seeds, units).
+
+    Returns:
+        Of each of the three, the variances (…), 0 for a single level, and degrees of freedom.
+    """
+    found = []
+    for way in (-3, -2, -1):
+        levels = cubes.shape[way]
+        if levels == 1:
+            found.append((np.zeros(cubes.shape[:-3]), 0))
+            continue
+        rest = tuple(axis for axis in (-3, -2, -1) if axis != way)
+        # A difference that is none on paper has a variance of 0, not of 1e-33.
+        deviations = settled(np.asarray(cubes.mean(rest).std(-1, ddof=1)))
+        found.append((deviations**2 / levels, levels - 1))
+    return found
 
 
 def _obstacle(cube: np.ndarray, units: Factor, parts: Sequence[Part]) -> str:

@@ -1,6 +1,7 @@
 """The one table of a comparison over draws: its columns, and the formats it is written in."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,7 @@ from pfltune.text import plain
 from pfltune.ties import settled
 
 ACCURACY, OVER_DRAWS, OVER_SEEDS = "test accuracy %", "± draws", "± seeds"
-WON, TESTED = "won", "test, corrected"
-LEAST_WANTED = ("p", OVER_SEEDS)
+TESTED = "test, corrected"
 
 
 def rows(found: DrawsResult) -> tuple[MethodResult, ...]:
@@ -37,15 +37,29 @@ def rows(found: DrawsResult) -> tuple[MethodResult, ...]:
     return tuple(by_name[method.name] for method in found.methods)
 
 
-def columns(found: DrawsResult, short: bool = False) -> tuple[Column, ...]:
-    """Accuracy over draws and seeds, differences to the reference, then each draw.
+def columns(found: DrawsResult) -> tuple[Column, ...]:
+    """Accuracy over draws and seeds, differences to the reference in words, then each draw."""
+    compared = (_difference_column(found), _verdict_column(found)) if found.against else ()
+    return (*_together(found), *compared, *_draws(found, accuracy))
 
-    Args:
-        found: what the draws found.
-        short: with the bare p in place of a verdict in words.
-    """
-    together = (_accuracy(found), _over_draws(found), _over_seeds(found), _won(found))
-    return (*together, *_against(found, short), *_draws(found))
+
+def paper_columns(found: DrawsResult) -> tuple[Column, ...]:
+    """The same with the bare p."""
+    compared = (_difference_column(found), _p_column(found)) if found.against else ()
+    return (*_together(found), *compared, *_draws(found, accuracy))
+
+
+def terminal_columns(found: DrawsResult) -> tuple[Column, ...]:
+    """The same in few characters: means without intervals and spreads."""
+    first, *others = _together(found)
+    compared = (_mean_column(found), _p_column(found)) if found.against else ()
+    draws = zip(_draws(found, _percent), found.seeds, strict=True)
+    each = (replace(column, title=f"draw {seed}") for column, seed in draws)
+    return (replace(first, title="mean %"), *others, *compared, *each)
+
+
+def _together(found: DrawsResult) -> tuple[Column, ...]:
+    return (_accuracy(found), _over_draws(found), _over_seeds(found), _won(found))
 
 
 def _accuracy(found: DrawsResult) -> Column:
@@ -79,20 +93,38 @@ def _spread(title: str, value: Any) -> Column:
 
 def _won(found: DrawsResult) -> Column:
     def text_of(method: MethodResult) -> str:
-        return f"{found.by_name[method.name].wins} of {len(found.seeds)}"
+        return str(found.by_name[method.name].wins)
 
-    return Column(WON, text_of, lambda method: float(found.by_name[method.name].wins), "high")
+    return Column(
+        f"won of {len(found.seeds)}",
+        text_of,
+        lambda method: float(found.by_name[method.name].wins),
+        "high",
+    )
 
 
-def _against(found: DrawsResult, short: bool) -> tuple[Column, ...]:
-    """Nothing where there is nobody to compare with."""
-    if found.reference is None or not found.against:
-        return ()
-    title = f"difference to {found.reference.title} (95 %)"
-    difference = Column(title, lambda m: _difference(found, m), lambda m: _mean(found, m))
-    if short:
-        return (difference, Column("p", lambda m: _p(found, m), lambda m: _number(found, m)))
-    return (difference, Column(TESTED, lambda m: _tested(found, m), lambda m: _number(found, m)))
+def _difference_column(found: DrawsResult) -> Column:
+    title = f"difference to {_title(found)} (95 % each)"
+    return Column(title, lambda m: _difference(found, m), lambda m: _mean(found, m))
+
+
+def _mean_column(found: DrawsResult) -> Column:
+    def text_of(method: MethodResult) -> str:
+        return NO_FIGURE if np.isnan(_mean(found, method)) else signed(100 * _mean(found, method))
+
+    return Column(f"minus {_title(found)}", text_of, lambda method: _mean(found, method))
+
+
+def _verdict_column(found: DrawsResult) -> Column:
+    return Column(TESTED, lambda m: _tested(found, m), lambda m: _number(found, m))
+
+
+def _p_column(found: DrawsResult) -> Column:
+    return Column("p (Holm)", lambda m: _p(found, m), lambda m: _number(found, m))
+
+
+def _title(found: DrawsResult) -> str:
+    return found.reference.title if found.reference else ""
 
 
 def _difference(found: DrawsResult, method: MethodResult) -> str:
@@ -109,7 +141,9 @@ def _difference(found: DrawsResult, method: MethodResult) -> str:
 
 def _mean(found: DrawsResult, method: MethodResult) -> float:
     against = found.against.get(method.name)
-    return against.mean if against else 0.0
+    if against is None:
+        return 0.0 if method.name == _reference(found) else np.nan
+    return against.mean
 
 
 def _tested(found: DrawsResult, method: MethodResult) -> str:
@@ -135,18 +169,24 @@ def _reference(found: DrawsResult) -> str:
     return found.reference.name if found.reference else ""
 
 
-def _draws(found: DrawsResult) -> Iterator[Column]:
+def _percent(method: MethodResult) -> str:
+    return f"{100 * method.mean(TEST):.2f}"
+
+
+def _draws(found: DrawsResult, shown: Callable[[MethodResult], str]) -> Iterator[Column]:
     for place, name in enumerate(found.labels):
-        yield _draw(found, place, name)
+        yield _draw(found, place, name, shown)
 
 
-def _draw(found: DrawsResult, place: int, name: str) -> Column:
+def _draw(
+    found: DrawsResult, place: int, name: str, shown: Callable[[MethodResult], str]
+) -> Column:
     def there(method: MethodResult) -> MethodResult | None:
         return found.by_name[method.name].found[place]
 
     def text_of(method: MethodResult) -> str:
         own = there(method)
-        return accuracy(own) if own else NO_FIGURE
+        return shown(own) if own else NO_FIGURE
 
     def value(method: MethodResult) -> float:
         own = there(method)
@@ -165,7 +205,7 @@ def markdown_table(found: DrawsResult) -> str:
 
 def latex_table(found: DrawsResult) -> str:
     """The table for a paper."""
-    shown = columns(found, short=True)
+    shown = paper_columns(found)
     heads = ["method", *(escaped(column.title) for column in shown)]
     scenario = escaped(found.results[0].scenario)
     caption = f"Test accuracy on {scenario} over {len(found.seeds)} draws of clients."

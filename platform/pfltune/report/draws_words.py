@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from pfltune.draws import label
 from pfltune.report.draws import Drawn, DrawsResult
 from pfltune.report.statistics import ALPHA
-from pfltune.report.words import BOLD_NOTE, status
+from pfltune.report.words import BOLD_NOTE, seeds_of, status
 from pfltune.text import count, plain
+from pfltune.ties import settled
 
 REFERENCE = "reference"
 
@@ -30,6 +31,19 @@ def setting(found: DrawsResult) -> str:
     return f"A comparison over {count(draws.partitions, 'draw')} of clients. {tuned}."
 
 
+def in_short(found: DrawsResult) -> str:
+    """What an accuracy is, in a line; empty without any."""
+    if not found.confirmed:
+        return ""
+    return f"test accuracy: mean over clients, {_over(found)}, at the round chosen on validation"
+
+
+def _over(found: DrawsResult) -> str:
+    """``3 draws and 2 seeds``."""
+    methods = [m for method in found.confirmed for m in method.shown]
+    return f"{count(len(found.seeds), 'draw')} and {seeds_of(methods)}"
+
+
 def differ_note(found: DrawsResult) -> str:
     """What a draw changes, and what it leaves as it is."""
     weights = found.results[0].record.scenario.backbone.weights
@@ -49,13 +63,10 @@ def accuracy_note(found: DrawsResult) -> str:
     """What an accuracy is and what the two spreads are."""
     if not found.confirmed:
         return "No confirmation trial has ended, so that there is no test accuracy."
-    numbers = [len(m.runs) for method in found.confirmed for m in method.shown]
-    fewest, most = min(numbers), max(numbers)
-    seeds = count(most, "seed") if fewest == most else f"{fewest} to {count(most, 'seed')}"
-    drawn = count(len(found.seeds), "draw")
+    most = max(len(m.runs) for method in found.confirmed for m in method.shown)
     sentences = [
-        f"Test accuracy is the mean over {drawn} of clients, {seeds} and the clients of a draw, at "
-        "the round with the best validation accuracy; each draw counts alike."
+        f"Test accuracy is the mean over the clients of a draw, {_over(found)}, at the round "
+        "with the best validation accuracy; each draw counts alike."
     ]
     if len(found.seeds) > 1:
         sentences.append(
@@ -144,7 +155,8 @@ def statuses(found: DrawsResult) -> Iterator[tuple[str, str]]:
 
 def _order(methods: Sequence[Drawn], place: int) -> list[str]:
     """Short names by accuracy on one draw, the best first."""
-    return [m.name for m in sorted(methods, key=lambda m: (-m.means()[place], m.name))]
+    ordered = sorted(methods, key=lambda m: (-settled(m.means()[place]), m.name))
+    return [method.name for method in ordered]
 
 
 def _titles(found: DrawsResult, verdict: str) -> list[str]:

@@ -31,7 +31,7 @@ CLASS_BUBBLE, DOMAIN_BUBBLE = 1.4, 0.95  # largest diameters in cells; few of a 
 MOST_INK = 0.5  # share of the grid that bubbles may cover
 SMALLEST_BUBBLE = 0.8  # points²: one sample among thousands must still be seen
 BUBBLE = {"color": "0.25", "edgecolors": "white"}
-PARTS = {"train": COLOURS[0], "val": COLOURS[4], "test": COLOURS[2]}
+PARTS = {"train": COLOURS[0], "val": COLOURS[5], "test": COLOURS[3]}
 SMALL = 7
 
 
