@@ -214,14 +214,15 @@ def _options(
     known = get_type_hints(SearchOptions).keys() - get_type_hints(JobOptions).keys()
     asked = {key: value for key, value in given.items() if key in known}
     methods = {"methods": [text for method in claim.methods for text in split(method)]}
-    return ground | methods | search | asked | common | _equal(footing, scale)
+    return ground | methods | search | asked | common | _equal(footing, scale, overrides)
 
 
-def _equal(footing: Footing, scale: Scale) -> dict[str, Any]:
+def _equal(footing: Footing, scale: Scale, overrides: Sequence[str]) -> dict[str, Any]:
     """What makes a comparison one of this footing."""
     if footing == "draws":
         return {"partitions": scale.footings.draws}
-    return {}
+    spent = {"bytes": scale.footings.bytes, "steps": scale.footings.steps}.get(footing)
+    return {"overrides": [*overrides, f"protocol.budget={spent}"]} if spent else {}
 
 
 def _planned(replay: Replay, part: Part, given: Mapping[str, Any], named: bool) -> Planned:
