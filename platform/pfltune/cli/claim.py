@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from pfltune.cli import options
-from pfltune.cli.tables import WIDE
 
 if TYPE_CHECKING:
     from pfltune.claim import Claim
@@ -116,6 +115,7 @@ def print_replayed(console: Console, found: "Replayed") -> None:
 
 def print_verdicts(console: Console, found: "Replayed") -> None:
     """A row for each ordering, a column for each footing: methods, then layers."""
+    from pfltune.cli.tables import WIDE
     from pfltune.report.claims import words
     from pfltune.report.claims.tables import SUBJECTS
 
@@ -126,7 +126,8 @@ def print_verdicts(console: Console, found: "Replayed") -> None:
         if found.pairs(of) and found.footings(of):
             wide.print(_verdicts(found, of))
     wide.print(
-        "differences of test accuracy in points, first minus second; p after Holm's correction",
+        "differences of test accuracy in points, first minus second; p for all orderings of a "
+        "footing together",
         highlight=False,
     )
 

@@ -45,8 +45,8 @@ class ClaimResults:
         Columns: ``ordering``; ``of`` (``methods`` or ``layers``), ``first``, ``second``,
         ``figure``; ``footing``; ``verdict`` (``holds``, ``reversed``, ``not told apart`` or ``not
         tested``); ``paper``, the paper's own difference in points; ``difference``, first minus
-        second, with the ends ``low`` and ``high`` of its 95 % interval; ``p_holm`` after the
-        correction for the orderings of the footing; ``draws``, ``seeds`` and ``clients`` that it
+        second, with the ends ``low`` and ``high`` of its 95 % interval, and ``p``, both for all
+        orderings of the footing together; ``draws``, ``seeds`` and ``clients`` that it
         was taken over, ``agreeing`` of the draws, or of a single one of the seeds; ``reason`` why
         nothing was tested.
         """

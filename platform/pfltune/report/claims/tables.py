@@ -40,7 +40,7 @@ def _summary(found: Replayed, of: Subject) -> Lines:
 
 def details(found: Replayed) -> Lines:
     """A row for each verdict, with all that it rests on."""
-    heads = ["ordering", "footing", "verdict", "paper", "difference", "95 % interval", "p (Holm)"]
+    heads = ["ordering", "footing", "verdict", "paper", "difference", "95 % interval", "p"]
     rows = [
         [
             title(v.pair),
@@ -112,7 +112,7 @@ def records(found: Replayed) -> Iterator[dict[str, Any]]:
             "difference": _known(v.difference),
             "low": _known(v.interval.low),
             "high": _known(v.interval.high),
-            "p_holm": _known(v.p),
+            "p": _known(v.p),
             **_counts(v),
             "reason": v.reason,
         }

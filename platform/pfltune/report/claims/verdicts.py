@@ -2,10 +2,11 @@
 
 A footing gives one table of methods, or one for each draw of the clients. An ordering of test
 accuracies is decided by the paired analysis of every report (:mod:`pfltune.report.crossed`),
-two-sided, its p-value corrected by Holm for all orderings of the footing together. It *holds* where
-the difference is told from 0 and has the direction that is claimed, and is *reversed* where it has
-the other one. Everything else is *not told apart*, which is no equality, or *not tested*, with the
-reason.
+two-sided. Interval and p-value hold for all orderings of the footing together, by Bonferroni;
+these are as many as the claim has, and not as there are pairs, since the paper chose them. An
+ordering *holds* where the difference is told from 0 and has the direction that is claimed, and is
+*reversed* where it has the other one. Everything else is *not told apart*, which is no equality, or
+*not tested*, with the reason.
 
 Another figure, such as bytes or memory, has one value for each seed. There the direction must be
 the same in every seed; nothing is tested.
@@ -13,7 +14,7 @@ the same in every seed; nothing is tested.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isnan, nan
+from math import nan
 from typing import Literal
 
 import numpy as np
@@ -23,14 +24,13 @@ from pfltune.figures import TEST
 from pfltune.orderings import Ordering
 from pfltune.report.crossed import Crossed, crossed
 from pfltune.report.results import MethodResult
-from pfltune.report.statistics import ALPHA, Interval, common_seeds, holm, paired
+from pfltune.report.statistics import ALPHA, NOWHERE, Interval, common_seeds, paired_tables
 from pfltune.text import count
 from pfltune.ties import settled
 
 Word = Literal["holds", "reversed", "not told apart", "not tested"]
 Rows = Mapping[str, MethodResult]
 """What was found on one draw of the clients, by what a claim calls it."""
-NOWHERE = Interval(nan, nan)
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,9 @@ class Verdict:
         word: the verdict.
         difference: the first one's figure minus the second one's, accuracies in [0, 1]; NaN where
             there is none.
-        interval: of the difference, 95 %, by itself; NaN where there is none.
-        p: two-sided, after the correction for all orderings of the footing; NaN without a test.
+        interval: of the difference, 95 % for all orderings of the footing together; NaN without a
+            test.
+        p: two-sided, for all of them together; NaN without a test.
         draws, seeds, clients: over which the difference was taken; clients are those of all draws,
             and 0 for figures that clients do not have.
         agreeing: draws, or of a single draw seeds, whose own difference has the direction of
@@ -75,13 +76,8 @@ def verdicts(
         draws: the methods, or the kinds of layers, on each draw of the clients.
         pairs: the orderings.
     """
-    found = [verdict(footing, draws, pair) for pair in pairs]
-    places = [place for place, each in enumerate(found) if each.pair.figure == TEST.name]
-    # What could not be tested counts as a comparison all the same.
-    corrected = holm([1.0 if isnan(found[place].p) else found[place].p for place in places])
-    for place, p in zip(places, corrected, strict=True):
-        found[place] = _corrected(found[place], p)
-    return tuple(found)
+    together = sum(pair.figure == TEST.name for pair in pairs)
+    return tuple(verdict(footing, draws, pair, together) for pair in pairs)
 
 
 def untested(footing: Footing, pairs: Sequence[Ordering], reason: str) -> tuple[Verdict, ...]:
@@ -89,63 +85,65 @@ def untested(footing: Footing, pairs: Sequence[Ordering], reason: str) -> tuple[
     return tuple(Verdict(pair, footing, "not tested", reason=reason) for pair in pairs)
 
 
-def verdict(footing: Footing, draws: Sequence[Rows], pair: Ordering) -> Verdict:
-    """The verdict on one ordering by itself: ``p`` is not corrected for others."""
+def verdict(footing: Footing, draws: Sequence[Rows], pair: Ordering, together: int = 1) -> Verdict:
+    """The verdict on one ordering.
+
+    Args:
+        footing: on which.
+        draws: as of :func:`verdicts`.
+        pair: the ordering.
+        together: orderings of accuracies for which interval and p-value hold.
+    """
+    nothing = Verdict(pair, footing, "not tested")
     for name in (pair.first, pair.second):
         if not all(name in rows and rows[name].runs for rows in draws):
-            return Verdict(pair, footing, "not tested", reason=f"{name} has no figure")
+            return replace(nothing, reason=f"{name} has no figure")
     both = [(rows[pair.first], rows[pair.second]) for rows in draws]
     if pair.figure != TEST.name:
-        return _counted(Verdict(pair, footing, "not tested"), *both[0])
-    tables = [paired(first, second) for first, second in both]
-    if not all(len(table) for table in tables):
-        return Verdict(pair, footing, "not tested", reason="no seed in common yet")
-    fewest = min(len(table) for table in tables)  # of draws that are not all tested yet
-    same = [table[:fewest] for table in tables]
-    found = crossed([table[None] for table in same])
-    return _worded(
-        Verdict(
-            pair=pair,
-            footing=footing,
-            word="not tested",
-            difference=found.mean,
-            interval=_interval(found),
-            p=found.p,
-            draws=len(same),
-            seeds=fewest,
-            clients=sum(table.shape[1] for table in same),
-            agreeing=_agreeing(same, found.mean),
-            reason=found.untested,
-        )
+        return _counted(nothing, *both[0])
+    tables = [table for first, second in both for table in paired_tables(first, second)]
+    if len(tables) < len(draws):
+        return replace(nothing, reason="no seed in common yet")
+    return _tested(nothing, _same_seeds(tables), together)
+
+
+def _tested(verdict: Verdict, tables: Sequence[np.ndarray], together: int) -> Verdict:
+    """The verdict on differences (searches, seeds, clients), one table for each draw."""
+    found = crossed(tables)
+    told = replace(
+        verdict,
+        difference=found.mean,
+        draws=len(tables),
+        seeds=tables[0].shape[1],
+        clients=sum(table.shape[2] for table in tables),
+        agreeing=_agreeing(tables, found.mean),
+        reason=found.untested,
     )
+    if found.untested:
+        return told
+    p = min(1.0, found.p * together)
+    told = replace(told, p=p, interval=_interval(found, ALPHA / together))
+    return replace(told, word=_direction(told) if p < ALPHA else "not told apart")
 
 
-def _worded(verdict: Verdict) -> Verdict:
-    """The word of what was tested."""
-    if isnan(verdict.p):
-        return verdict
-    word: Word = "not told apart"
-    if verdict.p < ALPHA:
-        word = _direction(verdict)
-    return replace(verdict, word=word)
-
-
-def _corrected(verdict: Verdict, p: float) -> Verdict:
-    return verdict if isnan(verdict.p) else _worded(replace(verdict, p=p))
+def _same_seeds(tables: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """While a comparison runs, a draw may have fewer seeds than another."""
+    fewest = min(table.shape[1] for table in tables)
+    return [table[:, :fewest] for table in tables]
 
 
 def _direction(verdict: Verdict) -> Word:
     return "holds" if verdict.difference * verdict.pair.direction > 0 else "reversed"
 
 
-def _interval(found: Crossed) -> Interval:
-    margin = found.margin(ALPHA)
+def _interval(found: Crossed, alpha: float) -> Interval:
+    margin = found.margin(alpha)
     return Interval(found.mean - margin, found.mean + margin)
 
 
 def _agreeing(tables: Sequence[np.ndarray], mean: float) -> int:
     """Draws, or of a single one seeds, that have the direction of the mean."""
-    own = [t.mean() for t in tables] if len(tables) > 1 else tables[0].mean(1)
+    own = [table.mean() for table in tables] if len(tables) > 1 else tables[0].mean((0, 2))
     return int((settled(np.asarray(own)) * mean > 0).sum())
 
 

@@ -17,9 +17,10 @@ from pfltune.text import count, plain
 SHOWN: tuple[Word, ...] = ("holds", "reversed", "not told apart", "not tested")
 NOTE = (
     "An ordering holds where the difference of test accuracies, first minus second, is told from 0 "
-    f"(p < {ALPHA}, two-sided, after Holm's correction for all orderings of the footing) and has "
-    "the direction that is claimed; it is reversed where it has the other one. Not told apart is "
-    "not equal. The interval is a 95 % one, of the difference by itself."
+    f"(p < {ALPHA}, two-sided) and has the direction that is claimed; it is reversed where it has "
+    "the other one. Not told apart is not equal. 95 % intervals and p-values hold for all "
+    "orderings of a footing together, by Bonferroni, with crossed effects of seeds and clients, or "
+    "of seeds and draws."
 )
 MEANING: dict[Footing, str] = {
     "trials": "each method has as many search trials, of as many rounds",

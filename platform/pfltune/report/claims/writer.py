@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pfltune.claim import TITLES
+from pfltune.figures import STEPS, TOTAL, Figure
 from pfltune.ownership import published, see_inside
 from pfltune.report.canvas import Drawing
 from pfltune.report.claims import words
@@ -15,6 +16,7 @@ from pfltune.report.claims.tables import accuracies, details, layers, records, s
 from pfltune.report.figures import written
 from pfltune.report.markdown import escaped, markdown
 from pfltune.report.page import pictures, rendered
+from pfltune.report.results import TEST, MethodResult
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.words import accuracy_note
 from pfltune.report.writer import INSTEAD
@@ -76,11 +78,19 @@ def markdown_of(found: Replayed) -> str:
 
 
 def _part(ground: Ground) -> dict[str, Any]:
-    draws = [
-        {text: row.summary() | {"best": row.best} for text, row in rows.items() if row.runs}
-        for rows in ground.draws
-    ]
+    draws = [{text: _row(row) for text, row in rows.items() if row.runs} for rows in ground.draws]
     return {"name": ground.part.name, "missing": ground.missing, "draws": draws}
+
+
+def _row(row: MethodResult) -> dict[str, Any]:
+    """Test accuracies in [0, 1], by seed, and what was chosen."""
+    tests = {str(run.seed): run.metrics[TEST] for run in row.runs}
+    spent = {figure.name: row.mean(figure.name) for figure in (TOTAL, STEPS) if _has(row, figure)}
+    return {"title": row.title, "best": row.best, "test": tests, **spent}
+
+
+def _has(row: MethodResult, figure: Figure) -> bool:
+    return all(figure.name in run.metrics for run in row.runs)
 
 
 def _csv(found: Replayed) -> str:
