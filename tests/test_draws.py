@@ -423,7 +423,7 @@ def test_all_files_say_the_same_and_writing_again_changes_nothing(found):
     with (folder / "summary.csv").open() as file:
         rows = {row["method"]: row for row in csv.DictReader(file)}
     assert float(rows["fedavg"]["test/accuracy"]) == result.by_name["fedavg"].mean()
-    assert float(rows["fedavg"]["p_holm"]) == result.against["fedavg"].p
+    assert float(rows["fedavg"]["p_all_pairs"]) == result.against["fedavg"].p
     assert rows["local"]["test/accuracy@data_seed=5"] == ""
     assert rows["local"]["partitions"] == "2"
     with (folder / "clients.csv").open() as file:

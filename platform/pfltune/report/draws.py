@@ -17,9 +17,10 @@ import numpy as np
 from pfltune.draws import Draws, label
 from pfltune.errors import UserError, unknown
 from pfltune.report.analysis import Analysis, analyse
-from pfltune.report.draws_against import Against, against_all
+from pfltune.report.draws_against import Against, against
 from pfltune.report.results import TEST, VAL, ComparisonResult, MethodResult, read_results
 from pfltune.report.side_by_side import Scenarios, side_by_side
+from pfltune.report.statistics import ALPHA, pairs_of
 from pfltune.report.styles import Style
 from pfltune.ties import settled
 
@@ -116,10 +117,28 @@ class DrawsResult:
         reference = self.reference
         if reference is None or not reference.is_whole:
             return {}
-        others = [m for m in self.methods if m.is_whole and m is not reference]
-        tables = [paired(method, reference) for method in others]
-        found = against_all(tables, self.draws.tune_each)
-        return {method.name: each for method, each in zip(others, found, strict=True)}
+        return self._against(reference)
+
+    @cached_property
+    def leaders(self) -> frozenset[str]:
+        """Short names of the best mean test accuracy, and of all not told apart from it."""
+        first = self.methods[0]
+        if not first.is_whole:
+            return frozenset()
+        told = self._against(first)
+        return frozenset({first.name, *(name for name, each in told.items() if not each.p < ALPHA)})
+
+    @property
+    def pairs(self) -> int:
+        """Of methods that are compared."""
+        return pairs_of(sum(method.is_whole for method in self.methods))
+
+    def _against(self, other: Drawn) -> dict[str, Against]:
+        return {
+            method.name: against(paired(method, other), self.pairs, self.draws.tune_each)
+            for method in self.methods
+            if method.is_whole and method is not other
+        }
 
     @property
     def analyses(self) -> tuple[Analysis, ...]:

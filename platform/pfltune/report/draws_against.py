@@ -1,26 +1,27 @@
-"""Methods against a reference over draws of clients, paired by draw, seed and client."""
+"""Methods against one another over draws of clients, paired by draw, seed and client."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import nan
 
 import numpy as np
 
-from pfltune.report.crossed import Crossed, crossed
-from pfltune.report.statistics import ALPHA, holm
+from pfltune.report.crossed import Factor, crossed
+from pfltune.report.statistics import ALPHA
 from pfltune.ties import settled
 
 
 @dataclass(frozen=True)
 class Against:
-    """A method minus the reference. Accuracies are in [0, 1].
+    """A method minus another one. Accuracies are in [0, 1].
 
     Attributes:
         mean: over draws, their common seeds and clients, each draw counting alike; NaN without any.
-        low, high: 95 % interval of the mean, by itself: not corrected as ``p`` is; NaN where
-            nothing could be tested.
-        p: after Holm's correction; NaN where nothing could be tested.
-        raw_p: before it.
+        low, high: ends of the 95 % interval of the mean, for all pairs of methods together; NaN
+            where nothing could be tested.
+        p: for all pairs together; NaN where nothing could be tested.
+        raw_p: of this pair by itself.
+        over: what interval and p generalise over.
         untested: why nothing could be tested; empty otherwise.
         of_draws: the mean of each draw.
         seeds: that both have on every draw.
@@ -31,6 +32,7 @@ class Against:
     high: float
     p: float
     raw_p: float
+    over: tuple[Factor, ...]
     untested: str
     of_draws: tuple[float, ...]
     seeds: int
@@ -50,30 +52,25 @@ class Against:
         return "better" if self.mean > 0 else "worse"
 
 
-def against_all(tables: Sequence[Sequence[np.ndarray]], searched_each: bool) -> tuple[Against, ...]:
-    """Several methods against one reference; p-values hold for all of them together.
+def against(tables: Sequence[np.ndarray], pairs: int, searched_each: bool) -> Against:
+    """What paired differences say.
 
     Args:
-        tables: paired differences of each method, on each draw, float64 (seeds, clients).
+        tables: of each draw, float64 (seeds, clients of the draw).
+        pairs: of methods, for which interval and p hold together.
         searched_each: whether each draw has searches of its own.
     """
-    tested = [
-        crossed([table[None] for table in own], searched_each=searched_each) for own in tables
-    ]
-    # What could not be tested counts as a comparison all the same.
-    corrected = holm([1.0 if isnan(each.p) else each.p for each in tested])
-    return tuple(map(_against, tables, tested, corrected))
-
-
-def _against(tables: Sequence[np.ndarray], found: Crossed, p: float) -> Against:
-    margin = float("nan") if found.untested else found.margin(ALPHA)
+    # One search of each method: a table is (searches, seeds, clients).
+    found = crossed([table[None] for table in tables], searched_each=searched_each)
+    margin = nan if found.untested else found.margin(ALPHA / pairs)
     return Against(
         mean=found.mean,
         low=found.mean - margin,
         high=found.mean + margin,
-        p=float("nan") if found.untested else p,
+        p=nan if found.untested else min(1.0, found.p * pairs),
         raw_p=found.p,
+        over=found.over,
         untested=found.untested,
-        of_draws=tuple(settled(float(t.mean())) if t.size else float("nan") for t in tables),
+        of_draws=tuple(settled(float(t.mean())) if t.size else nan for t in tables),
         seeds=min((len(table) for table in tables), default=0),
     )

@@ -10,6 +10,7 @@ from pfltune import figures
 from pfltune.report import draws_words
 from pfltune.report.columns import (
     NO_FIGURE,
+    P_HEAD,
     Column,
     accuracy,
     bare_p,
@@ -28,7 +29,7 @@ from pfltune.text import plain
 from pfltune.ties import settled
 
 ACCURACY, OVER_DRAWS, OVER_SEEDS = "test accuracy %", "± draws", "± seeds"
-TESTED = "test, corrected"
+TESTED = "test, all pairs together"
 
 
 def rows(found: DrawsResult) -> tuple[MethodResult, ...]:
@@ -52,7 +53,8 @@ def paper_columns(found: DrawsResult) -> tuple[Column, ...]:
 def terminal_columns(found: DrawsResult) -> tuple[Column, ...]:
     """The same in few characters: means without intervals and spreads."""
     first, *others = _together(found)
-    compared = (_mean_column(found), _p_column(found)) if found.against else ()
+    p = replace(_p_column(found), title="p")
+    compared = (_mean_column(found), p) if found.against else ()
     draws = zip(_draws(found, _percent), found.seeds, strict=True)
     each = (replace(column, title=f"draw {seed}") for column, seed in draws)
     return (replace(first, title="mean %"), *others, *compared, *each)
@@ -73,7 +75,7 @@ def _accuracy(found: DrawsResult) -> Column:
         drawn = found.by_name[method.name]
         return settled(drawn.mean()) if drawn.is_whole else np.nan
 
-    return Column(ACCURACY, text_of, value, "high")
+    return Column(ACCURACY, text_of, value, "high", found.leaders)
 
 
 def _over_draws(found: DrawsResult) -> Column:
@@ -104,7 +106,9 @@ def _won(found: DrawsResult) -> Column:
 
 
 def _difference_column(found: DrawsResult) -> Column:
-    title = f"difference to {_title(found)} (95 % each)"
+    title = f"difference to {_title(found)}"
+    if any(not each.untested for each in found.against.values()):
+        title += " (95 %, all pairs together)"
     return Column(title, lambda m: _difference(found, m), lambda m: _mean(found, m))
 
 
@@ -120,7 +124,7 @@ def _verdict_column(found: DrawsResult) -> Column:
 
 
 def _p_column(found: DrawsResult) -> Column:
-    return Column("p (Holm)", lambda m: _p(found, m), lambda m: _number(found, m))
+    return Column(P_HEAD, lambda m: _p(found, m), lambda m: _number(found, m))
 
 
 def _title(found: DrawsResult) -> str:
@@ -192,7 +196,7 @@ def _draw(
         own = there(method)
         return settled(own.mean(TEST)) if own else np.nan
 
-    return Column(f"{name} %", text_of, value, "high")
+    return Column(f"{name} %", text_of, value, "high", found.analyses[place].leaders)
 
 
 def markdown_table(found: DrawsResult) -> str:
@@ -253,14 +257,14 @@ def _compared(against: Against | None) -> dict[str, Any]:
     nothing = float("nan")
     if against is None:
         return dict.fromkeys(("difference", "difference_low", "difference_high"), nothing) | {
-            **dict.fromkeys(("p_holm", "p"), nothing),
+            **dict.fromkeys(("p_all_pairs", "p"), nothing),
             "verdict": "",
         }
     return {
         "difference": against.mean,
         "difference_low": against.low,
         "difference_high": against.high,
-        "p_holm": against.p,
+        "p_all_pairs": against.p,
         "p": against.raw_p,
         "verdict": f"no test: {against.untested}" if against.untested else against.verdict,
     }

@@ -93,22 +93,37 @@ def test_note(found: DrawsResult) -> str:
     why = (
         "named by the user" if found.chosen else "the method with the best mean validation accuracy"
     )
-    drawn = (
-        "draws and seeds, each with as many degrees of freedom as it has levels"
-        if len(found.seeds) > 1
-        else "clients and seeds of the only draw"
-    )
-    searched = (
-        " Each draw has its own search, so that what a search does is in the scatter of the draws."
-        if found.draws.tune_each
-        else " All draws test the configurations of one search: of other searches p says nothing."
-    )
-    return (
+    sentences = [
         f"Reference: {found.reference.title}, {why}. Differences of test accuracy are paired by "
-        "draw, seed and client, in percentage points; interval and p are of their mean over "
-        f"{drawn}. The interval of each is 95 %, by itself; p-values are after Holm's correction "
-        f"for {count(len(found.against), 'comparison')}. That no difference was found does not say "
-        f"that there is none.{searched}"
+        "draw, seed and client, in percentage points."
+    ]
+    if over := _generalised(found):
+        together = (
+            f"hold for all {found.pairs} pairs of methods together (Bonferroni)"
+            if found.pairs > 1
+            else "are of the only pair"
+        )
+        sentences.append(
+            "Intervals (95 %) and p-values are of one analysis with crossed effects of draw and "
+            f"seed and {together}: an interval leaves 0 out exactly where p < {ALPHA}. {over}"
+        )
+    sentences.append("That no difference was found does not say that there is none.")
+    return " ".join(sentences)
+
+
+def _generalised(found: DrawsResult) -> str:
+    """What p generalises over; empty if nothing was tested."""
+    tested = [each for each in found.against.values() if not each.untested]
+    if not tested:
+        return ""
+    over = {factor for each in tested for factor in each.over}
+    names = {"seeds": "seeds", "draws": "draws of clients", "clients": "clients like those of it"}
+    told = " and ".join(name for factor, name in names.items() if factor in over)
+    if found.draws.tune_each and len(found.seeds) > 1:
+        return f"They generalise over {told}, and over searches: each draw has its own."
+    return (
+        f"They generalise over {told}. Not over searches: all draws test the configurations of one "
+        "search, and another one may find others."
     )
 
 
