@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from comparisons import Fake, record, record_of
 
-from pfltune.claim import Claim
+from pfltune.claim_file import Claim
 from pfltune.layers import LAYERS
 from pfltune.record import Sensitivity
 from pfltune.replays import Part, Replay

@@ -11,7 +11,7 @@ import yaml
 from replays import CLAIM, CLIENTS, SEEDS, accuracies, claim, compared, replay, studied
 
 import pfltune
-from pfltune.claim import FOOTINGS, Claim, claim_files, load_claim
+from pfltune.claim_file import FOOTINGS, Claim, claim_files, load_claim
 from pfltune.errors import UserError
 from pfltune.figures import FIGURES
 from pfltune.layers import LAYERS, PERSONAL

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from pydantic import Field
 
-from pfltune.claim import Claim, Footing
+from pfltune.claim_file import Claim, Footing
 from pfltune.errors import UserError
 from pfltune.ownership import recorded
 from pfltune.record import NAME

@@ -14,7 +14,7 @@ from rich.text import Text
 from pfltune.cli import options
 
 if TYPE_CHECKING:
-    from pfltune.claim import Claim
+    from pfltune.claim_file import Claim
     from pfltune.orderings import Subject
     from pfltune.report.claims.notebook import ClaimResults
     from pfltune.report.claims.replayed import Replayed
@@ -133,7 +133,7 @@ def print_verdicts(console: Console, found: "Replayed") -> None:
 
 
 def _verdicts(found: "Replayed", of: "Subject") -> Table:
-    from pfltune.claim import TITLES
+    from pfltune.claim_file import TITLES
     from pfltune.report.claims import words
     from pfltune.report.claims.tables import HEADS
 
@@ -168,7 +168,7 @@ def _print_json(found: "ClaimResults") -> None:
 
 def _list(console: Console) -> None:
     """All claims, and at which scales each is replayed."""
-    from pfltune.claim import claim_files, load_claim
+    from pfltune.claim_file import claim_files, load_claim
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("name", "claim", "scales"):
@@ -181,7 +181,7 @@ def _list(console: Console) -> None:
 
 def _show_claim(console: Console, name: str | None, given: dict[str, Any]) -> None:
     """What a claim says, and the commands that its replay stands for."""
-    from pfltune.claim import TITLES, load_claim
+    from pfltune.claim_file import TITLES, load_claim
     from pfltune.studies.claims import command_of, replay_of
 
     if name is None:

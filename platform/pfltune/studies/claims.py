@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from pfltune.claim import FOOTINGS, TITLES, Claim, Footing, Scale, load_claim
+from pfltune.claim_file import FOOTINGS, TITLES, Claim, Footing, Scale, load_claim
 from pfltune.draws import Draws, read_draws, refuse_several
 from pfltune.errors import UserError, unknown
 from pfltune.record import read_record

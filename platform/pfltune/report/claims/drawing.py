@@ -4,7 +4,7 @@ from math import isnan
 
 import numpy as np
 
-from pfltune.claim import TITLES
+from pfltune.claim_file import TITLES
 from pfltune.figures import TEST
 from pfltune.report.canvas import Drawing, canvas, label_rows, legend, rows_height
 from pfltune.report.claims.replayed import Replayed

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pfltune.claim import Claim, Footing
+from pfltune.claim_file import Claim, Footing
 from pfltune.draws import read_draws
 from pfltune.errors import UserError
 from pfltune.layers import LAYERS, PERSONAL

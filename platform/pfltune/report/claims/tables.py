@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 from typing import Any, get_args
 
 from pfltune import figures
-from pfltune.claim import TITLES
+from pfltune.claim_file import TITLES
 from pfltune.orderings import Subject
 from pfltune.report.claims.replayed import Ground, Replayed
 from pfltune.report.claims.verdicts import Verdict

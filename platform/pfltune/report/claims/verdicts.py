@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from pfltune.claim import Footing
+from pfltune.claim_file import Footing
 from pfltune.figures import TEST
 from pfltune.orderings import Ordering
 from pfltune.report.crossed import Crossed, crossed

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from math import isnan
 
-from pfltune.claim import TITLES, Footing
+from pfltune.claim_file import TITLES, Footing
 from pfltune.figures import FIGURES, TEST
 from pfltune.layers import LAYERS
 from pfltune.orderings import Ordering

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pfltune.claim import TITLES
+from pfltune.claim_file import TITLES
 from pfltune.figures import STEPS, TOTAL, Figure
 from pfltune.ownership import published, see_inside
 from pfltune.report.canvas import Drawing
