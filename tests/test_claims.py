@@ -1,17 +1,22 @@
 """Claims: what may stand in their files, what an ordering says, and what becomes of a verdict."""
 
+import inspect
 import json
 import re
+import subprocess
 from dataclasses import replace
 from math import isnan
 
+import click
 import numpy as np
 import pytest
 import yaml
+from chaos.disturb import PFLTUNE, Running
 from replays import CLAIM, CLIENTS, SEEDS, accuracies, claim, compared, replay, studied
 
 import pfltune
 from pfltune.claim_file import FOOTINGS, Claim, claim_files, load_claim
+from pfltune.cli.app import root
 from pfltune.errors import UserError
 from pfltune.figures import FIGURES
 from pfltune.layers import LAYERS, PERSONAL
@@ -540,3 +545,68 @@ def read_replayed_nowhere(made):
     from pathlib import Path
 
     return read_replayed(Path("/nonexistent"), made)
+
+
+def test_the_function_takes_what_its_command_takes():
+    command = root.get_command(click.Context(root), "claim")
+    flags = {option.name for option in command.params}
+    taken = set(inspect.signature(pfltune.claim).parameters)
+    assert taken - {"progress"} == flags - {"show", "as_json"}
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--workers", "--threads"])
+def test_a_value_that_is_not_possible_is_refused_in_a_line(called, option, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = called("claim", "fedperfix", option, "0")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+SMALL = {
+    **{"protocol.rounds": 2, "protocol.sampled_clients": 2, "protocol.evaluate_every": 1},
+    **{"partition.clients": 6, "warm_start.epochs": 1, "backbone.patch_size": 4},
+    **{"backbone.width": 16, "backbone.depth": 1, "backbone.heads": 2},
+}
+TINY = {
+    **CLAIM,
+    "methods": ["fedper", "fedavg"],
+    "orderings": ["fedper > fedavg", "head most sensitive"],
+    "published": {},
+    "scales": {
+        "tiny": {
+            "overrides": SMALL,
+            "options": {"trials": 2, "generation": 2, "eta": 2, "seeds": 2, "precision": "float32"},
+            "footings": {"bytes": "1kB", "draws": 2, "sensitivity": {"seeds": 1}},
+        }
+    },
+}
+
+
+def claimed(folder, *words):
+    """A replay as a process."""
+    command = [PFLTUNE, "claim", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_claim_that_is_killed_goes_on_to_the_same_verdicts(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    whole = claimed(tmp_path, "tiny.yaml", "--name", "whole", "--workers", "2")
+    # Not even one round of FedAvg fits into the budget of bytes.
+    assert whole.returncode == 1, whole.stdout + whole.stderr
+    assert "Equal bytes: not tested, " in whole.stdout
+    first = json.loads((tmp_path / "results/whole/report/claim.json").read_text())
+    words = {v["verdict"] for v in first["verdicts"] if v["footing"] in ("trials", "draws")}
+    assert words <= {"holds", "reversed", "not told apart"}
+
+    once_more = ["claim", "tiny.yaml", "--name", "killed", "--workers", "1", "--fresh"]
+    with Running(tmp_path, [PFLTUNE, *once_more]) as running:
+        assert running.until("side by side", 8, tmp_path / "results" / "killed.trials")
+        running.process.kill()
+    resumed = claimed(tmp_path, "--resume", "killed", "--json")
+    assert resumed.returncode == 1, resumed.stderr
+    again = json.loads(resumed.stdout)
+    assert again["verdicts"] == first["verdicts"]
+    assert set(again["parts"]) == {"trials", "bytes", "draws", "sensitivity"}

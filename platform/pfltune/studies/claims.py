@@ -205,12 +205,13 @@ def _options(
     overrides = override_texts({**moment, **scale.overrides})
     overrides += override_texts(given.get("overrides", ()))
     ground = {"scenario": given.get("scenario", scale.scenario), "overrides": overrides}
+    search = checked("compare", scale.options)
     settled = get_type_hints(JobOptions).keys() - get_type_hints(FreeOptions).keys()
-    common = {k: v for k, v in given.items() if k in settled and k not in OF_THE_REPLAY}
+    both = {**search, **given}
+    common = {k: v for k, v in both.items() if k in settled and k not in OF_THE_REPLAY}
     if footing == "sensitivity":
         assert scale.footings.sensitivity is not None
         return ground | scale.footings.sensitivity.model_dump() | common
-    search = checked("compare", scale.options)
     known = get_type_hints(SearchOptions).keys() - get_type_hints(JobOptions).keys()
     asked = {key: value for key, value in given.items() if key in known}
     methods = {"methods": [text for method in claim.methods for text in split(method)]}
