@@ -49,7 +49,7 @@ from pfltune.report.sensitivity import study_trials, write_sensitivity
 from pfltune.report.sweep import read_sweep_result, write_sweep
 from pfltune.report.tuning.notebook import TuneResults, results_of
 from pfltune.report.tuning.tuned import Pair, checked_pair
-from pfltune.report.writer import write_report
+from pfltune.report.writer import read_found, write_found
 from pfltune.running.folder_lock import locked
 from pfltune.running.job import After, Job, Progress, Voice, Watched, once
 from pfltune.running.session import run_sessions
@@ -578,7 +578,8 @@ def reported(job: Job, view: View, pair: Pair | None = None) -> Results:
         Halted: no method has a figure.
     """
     with _reporting(job, view):
-        found = results_of(write_report(job.results, job.name, pair=pair), job.folder, pair=pair)
+        found = read_found(job.results, job.name, pair=pair)
+        write_found(found)
         view.show(found)
         attach_report(job.results, found.analysis, job.folder / "report", view.voice.warn)
     if not found.result.confirmed:
@@ -627,7 +628,9 @@ def _watched(jobs: Mapping[str, Job], view: View) -> list[Watched]:
 def _reported_sweep(
     plan: Sweep, results: Path, ran: Sequence[Ran], failures: Mapping[str, str], view: View
 ) -> SweepResults:
-    cells = [results_of(write_report(results, each.job.name), each.job.folder) for each in ran]
+    cells = [read_found(results, each.job.name) for each in ran]
+    for cell in cells:
+        write_found(cell)
     found = SweepResults(read_sweep_result(results, plan, failures), results / plan.name)
     write_sweep(found.found, results)
     view.show(found)
@@ -701,7 +704,9 @@ def _watched_draws(draws: Draws, first: Comparison, view: View) -> list[Watched]
 def _reported_draws(
     draws: Draws, results: Path, ran: Sequence[Ran], failures: Mapping[str, str], view: View
 ) -> DrawsResults:
-    each = [results_of(write_report(results, r.job.name), r.job.folder) for r in ran]
+    each = [read_found(results, one.job.name) for one in ran]
+    for one in each:
+        write_found(one)
     found = DrawsResults(read_draws_result(results, draws, failures), results / draws.name)
     write_draws(found.found, results)
     view.show(found)
@@ -781,7 +786,9 @@ def _told_by_itself(ran: Ran, results: Path, view: View) -> Results | None:
     """Write the report of a part of a claim; returns what of it MLflow is still to be told."""
     job, record = ran.job, ran.record
     if isinstance(job, Comparison):
-        return results_of(write_report(results, job.name), job.folder)
+        found = read_found(results, job.name)
+        write_found(found)
+        return found
     assert record is not None
     study = SensitivityResults(record, job.folder, study_trials(record, job.folder))
     write_sensitivity(record, study.cells, job.folder)

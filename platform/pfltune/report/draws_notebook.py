@@ -60,8 +60,8 @@ class DrawsResults:
         Columns: ``title``; ``partitions`` and ``seeds`` that ended; ``test/accuracy``, mean over
         draws, seeds and clients, its ``…_std_partitions`` over draws and ``…_std_seeds`` over the
         seeds of a draw; ``val/accuracy``; ``comm/total_mb``; ``won``, draws on which no method is
-        better; ``difference`` to the ``reference`` with its ends, ``p`` and ``p_holm`` after the
-        correction, ``verdict``; ``test/accuracy@data_seed=0`` and so on. What a method has no
+        better; ``difference`` to the ``reference`` with its ends, ``p`` and ``p_all_pairs`` for all
+        pairs, ``verdict``; ``test/accuracy@data_seed=0`` and so on. What a method has no
         figure of is NaN.
         """
         return draws_frame(summary_rows(self.found))

@@ -21,7 +21,7 @@ from pfltune.report.draws_table import (
 )
 from pfltune.report.figures import written
 from pfltune.report.page import Grid, grid, pictures, rendered
-from pfltune.report.writer import INSTEAD
+from pfltune.report.words import INSTEAD
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from pfltune.text import count, plain
 
 ENOUGH_SEEDS = 5
 """With fewer, what seeds do is known so badly that it decides alone (docs/protocol.md)."""
+INSTEAD = "name another folder with --out"
+"""Where a report finds files that are not its own."""
 
 
 def status(result: ComparisonResult) -> str:

@@ -18,8 +18,7 @@ from pfltune.report.markdown import escaped, markdown
 from pfltune.report.page import pictures, rendered
 from pfltune.report.results import TEST, MethodResult
 from pfltune.report.spreadsheet import text as csv_text
-from pfltune.report.words import accuracy_note
-from pfltune.report.writer import INSTEAD
+from pfltune.report.words import INSTEAD, accuracy_note
 
 
 def write_replayed(found: Replayed, results: Path, out: Path | None = None) -> Path:
