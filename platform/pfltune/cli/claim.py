@@ -141,7 +141,7 @@ def _verdicts(found: "Replayed", of: "Subject") -> Table:
     table.add_column(HEADS[of], overflow="fold")
     table.add_column("paper", justify="right", no_wrap=True)
     for footing in found.footings(of):
-        table.add_column(TITLES[footing].replace(" ", "\n"), vertical="bottom", no_wrap=True)
+        table.add_column(TITLES[footing].replace(" ", "\n"), no_wrap=True)
     narrow = len(found.footings(of)) > MOST_WIDE
     for pair in found.pairs(of):
         cells = [_cell(found.verdict(pair, f), narrow) for f in found.footings(of)]

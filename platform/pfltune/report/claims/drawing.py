@@ -25,9 +25,8 @@ def drawing_of(found: Replayed) -> Drawing | None:
     if not told:
         return None
     pairs = [pair for pair in found.claim.pairs if any(v.pair == pair for v in told)]
-    figure, axes = canvas(
-        "difference of test accuracy, points", "", 0.5 + rows_height(2 * len(pairs))
-    )
+    height = rows_height(round(1.4 * len(pairs)))
+    figure, axes = canvas("difference of test accuracy, points", "", height)
     axes.axvline(0, color="#57606a", linewidth=1)
     footings = [ground.part.footing for ground in found.grounds]
     offsets = np.linspace(-SPREAD, SPREAD, len(footings) + 2)[1:-1]
