@@ -8,7 +8,7 @@ from statsmodels.stats.multitest import multipletests
 from pfltune.report.crossed import crossed
 from pfltune.report.paired_seeds import holm
 from pfltune.report.ranks import critical_difference, rank
-from pfltune.report.results import ConfirmedRun, MethodResult
+from pfltune.report.results import TEST, VAL, ConfirmedRun, MethodResult
 from pfltune.report.statistics import (
     compare,
     default_reference,
@@ -24,7 +24,7 @@ def method(name, test, val=0.5, seeds=None):
     """A method whose test accuracies are ``test``, (seeds, clients)."""
     table = np.atleast_2d(np.asarray(test, dtype=float))
     runs = tuple(
-        ConfirmedRun(seed, {"selected/val_accuracy": val}, {}, (), tuple(row))
+        ConfirmedRun(seed, {VAL: val, TEST: float(row.mean())}, {}, (), tuple(row))
         for seed, row in zip(seeds or range(len(table)), table, strict=True)
     )
     return MethodResult(name, name.title(), {}, runs, 0, 0, 0.0, ())
@@ -90,7 +90,7 @@ def test_leaders_are_the_best_and_all_that_are_not_told_apart_from_it():
     a, b, c = (method(n, noisy(0.7 - d, seed=s)) for n, d, s in
                (("a", 0, 0), ("b", 0.001, 1), ("c", 0.2, 2)))  # fmt: skip
     assert compare(a, [b, c])["c"].verdict == "worse"
-    assert not_told_apart([a, b, c]) == {"a", "b"}
+    assert not_told_apart([c, b, a]) == {"a", "b"}, "in whatever order"
     assert not_told_apart([method("a", [0.5] * 8), method("b", [0.4] * 8)]) == {"a", "b"}
     assert not_told_apart([]) == frozenset()
 
@@ -260,3 +260,29 @@ def test_two_scenarios_or_two_methods_are_ranked_and_not_tested():
     assert two.ranks.tolist() == pytest.approx([7 / 6, 11 / 6])
     assert not two.is_tested
     assert not rank({}).is_tested
+
+
+def test_pairs_of_ranks_are_tested_from_five_scenarios_on():
+    rng = np.random.default_rng(0)
+    table = {name: 0.1 * k + rng.normal(0, 0.01, 5) for k, name in enumerate("abc")}
+    four = rank({name: row[:4] for name, row in table.items()})
+    assert (four.is_tested, four.has_pairs) == (True, False)
+    five = rank(table)
+    assert five.has_pairs
+    assert five.critical_difference == critical_difference(3, 5)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("methods", [3, 5, 10])
+def test_nemenyis_difference_is_too_wide_for_few_scenarios_and_right_from_five_on(methods):
+    """As ranks.FEWEST_FOR_PAIRS says."""
+    rng = np.random.default_rng(0)
+
+    def error(scenarios):
+        ranks = rng.random((10_000, scenarios, methods)).argsort(-1).mean(1)
+        spread = ranks.max(1) - ranks.min(1)
+        return (spread > critical_difference(methods, scenarios)).mean()
+
+    assert error(3) < 0.035
+    for scenarios in (5, 8, 12):
+        assert 0.02 < error(scenarios) < 0.062

@@ -99,11 +99,15 @@ def cubes_of(found: np.ndarray) -> np.ndarray:
 
 
 def crossed_p(found: np.ndarray) -> np.ndarray:
-    """The product's."""
+    """The product's; 1 where it is above 0.05 for certain, since that is not worked out."""
     cubes = cubes_of(found)
     parts = [part for part in margins(cubes) if part[1]]
     scales = np.sqrt(np.stack([variances for variances, _ in parts], axis=-1))
-    return tail(np.abs(cubes.mean((1, 2, 3))), scales, [freedom for _, freedom in parts])
+    means = np.abs(cubes.mean((1, 2, 3)))
+    p = np.ones(len(means))
+    open_ = means > 1.9 * np.sqrt((scales**2).sum(1))
+    p[open_] = tail(means[open_], scales[open_], [freedom for _, freedom in parts])
+    return p
 
 
 def satterthwaite_p(found: np.ndarray) -> np.ndarray:
@@ -148,10 +152,7 @@ def bootstrap_p(found: np.ndarray) -> np.ndarray:
 def wilcoxon_p(found: np.ndarray) -> np.ndarray:
     """Over clients, whose differences are averaged over seeds first; one search, one draw."""
     clients = np.round(found[:, 0, 0].mean(1), 12)
-    return np.array([
-        stats.wilcoxon(each, zero_method="pratt", correction=True).pvalue if each.any() else 1.0
-        for each in clients
-    ])  # fmt: skip
+    return stats.wilcoxon(clients, axis=1, zero_method="pratt", correction=True).pvalue
 
 
 TESTS = {
@@ -187,7 +188,7 @@ def of_seeds_and_clients() -> Iterator[Design]:
 def of_searches() -> Iterator[Design]:
     """Several searches."""
     for clients, seeds, searches in product((10, 64), (2, 3, 10), (2, 3, 5)):
-        for search, seed, rest in product((0, 1.5, 6), (0, 0.6, 3), (0.1, 8.5)):
+        for search, seed, rest in product((0, 1.5, 6), (0, 3), (0.1, 8.5)):
             yield Design(clients, seeds, searches, search=search, seed=seed, rest=rest)
 
 

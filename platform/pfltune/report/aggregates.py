@@ -20,6 +20,7 @@ from pfltune.ties import settled
 FEWEST_SCENARIOS = 2
 RESAMPLES = 1_999
 CUT = 0.25
+MARKS = 8  # on a curve
 ENDS = (0.025, 0.975)
 
 
@@ -154,6 +155,7 @@ def profiles_figure(
             linestyle=style.line,
             marker=style.marker,
             markersize=4,
+            markevery=max(1, len(levels) // MARKS),
         )
     legend(figure, axes)
     caption = (

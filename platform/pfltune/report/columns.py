@@ -17,7 +17,6 @@ from pfltune.ties import settled
 MINUS = "−"
 PLUS_MINUS = " ± "
 NO_FIGURE = "–"
-P_HEAD = "p (all pairs together)"
 
 
 @dataclass(frozen=True)
@@ -197,13 +196,13 @@ def _against_reference(analysis: Analysis) -> tuple[Column, ...]:
     effect = Column(
         "effect size", lambda m: _effect_text(analysis, m), lambda m: _effect(analysis, m)
     )
-    return (_difference_column(analysis), verdict, effect)
+    return (_difference_column(analysis, "95 %, all pairs together"), verdict, effect)
 
 
 def paper_columns(analysis: Analysis) -> tuple[Column, ...]:
     """Of the result table in a paper: what was found, and what it took."""
-    p = Column(P_HEAD, lambda m: _bare_p(analysis, m), lambda m: _p(analysis, m))
-    compared = (_difference_column(analysis),) if is_compared(analysis) else ()
+    p = Column("p", lambda m: _bare_p(analysis, m), lambda m: _p(analysis, m))
+    compared = (_difference_column(analysis, "95 %"),) if is_compared(analysis) else ()
     if analysis.is_tested:
         compared = (*compared, p)
     return (
@@ -222,11 +221,11 @@ def is_compared(analysis: Analysis) -> bool:
     return analysis.reference is not None and bool(analysis.differences)
 
 
-def _difference_column(analysis: Analysis) -> Column:
+def _difference_column(analysis: Analysis, of_interval: str) -> Column:
     to = analysis.reference.title if analysis.reference else ""
     title = f"difference to {to}"
     if analysis.is_tested:
-        title += " (95 %, all pairs together)"
+        title += f" ({of_interval})"
     return Column(title, lambda m: _difference(analysis, m), lambda m: _mean(analysis, m))
 
 

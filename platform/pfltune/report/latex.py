@@ -12,7 +12,7 @@ from pfltune.report.columns import (
     resource_columns,
 )
 from pfltune.report.results import MethodResult
-from pfltune.report.statistics import ALPHA
+from pfltune.report.statistics import ALPHA, pairs_of
 from pfltune.report.words import BOLD_NOTE, scope, seeds_of, together, untested
 from pfltune.text import plain
 
@@ -83,6 +83,9 @@ def result_table(analysis: Analysis) -> str:
         row[1] += _mark(analysis, method)
     scenario = escaped(result.scenario)
     caption = f"Test accuracy and communication on {scenario}."
+    if analysis.is_tested:
+        pairs = pairs_of(len(analysis.differences) + 1)
+        caption += f" Intervals of differences and p for {_all(pairs)}."
     return str(Tabular(_heads(columns), rows, caption, _note(analysis), label(result.name)))
 
 
@@ -136,6 +139,14 @@ def _mark(analysis: Analysis, method: MethodResult) -> str:
     return MARKS.get(found.verdict, "") if found else ""
 
 
+def _all(pairs: int) -> str:
+    return (
+        f"all {pairs} pairs of methods together (Bonferroni)"
+        if pairs > 1
+        else "the only pair of methods"
+    )
+
+
 def _note(analysis: Analysis) -> str:
     if not analysis.result.confirmed:
         return ""
@@ -149,7 +160,8 @@ def _note(analysis: Analysis) -> str:
     sentences += map(escaped, analysis.result.remarks)
     if analysis.reference is not None and analysis.differences:
         sentences += [
-            f"Differences in percentage points. {escaped(together(analysis))}",
+            "Differences in percentage points.",
+            escaped(together(analysis)),
             escaped(scope(analysis)),
             f"{WORSE}/{BETTER}: worse/better than {escaped(analysis.reference.title)} "
             f"($p<{ALPHA}$); without a mark no difference was found."

@@ -141,5 +141,5 @@ def critical_difference_diagram(
         f"than the critical difference, {ranking.critical_difference:.2f}."
     )
     if ranking.p >= ALPHA:
-        caption += f" Friedman's test found no difference among all (p = {ranking.p:.3f}) first."
+        caption += f" But Friedman's test found no difference among all (p = {ranking.p:.3f})."
     return Drawing("critical-difference", caption, figure)

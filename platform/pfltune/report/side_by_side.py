@@ -11,7 +11,7 @@ from pfltune.report import words
 from pfltune.report.aggregates import Aggregates, Estimate, aggregate, profiles_figure
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, canvas, label_rows, legend, rows_height
-from pfltune.report.columns import NO_FIGURE, Column, accuracy, cells
+from pfltune.report.columns import NO_FIGURE, Column, accuracy, cells, p_value
 from pfltune.report.figures import written
 from pfltune.report.latex import Tabular, escaped, table_rows
 from pfltune.report.markdown import markdown
@@ -184,7 +184,7 @@ def rank_note(ranking: Ranking) -> str:
     many = f"{len(ranking.names)} methods over {ranking.accuracies.shape[1]} scenarios"
     if not ranking.is_tested:
         return f"Average ranks of {many}; a test needs at least three of both."
-    told = f"Average ranks of {many}. Friedman's test by permutation: p = {ranking.p:.3f}"
+    told = f"Average ranks of {many}. Friedman's test by permutation: {p_value(ranking.p)}"
     if ranking.p >= ALPHA:
         return f"{told}: no difference was found among all, so that no pair is to be told apart."
     if not ranking.has_pairs:

@@ -15,7 +15,7 @@ from math import comb, nan
 import numpy as np
 
 from pfltune.report.crossed import Crossed, Factor, crossed
-from pfltune.report.results import VAL, MethodResult
+from pfltune.report.results import VAL, MethodResult, ranked
 from pfltune.ties import settled
 
 ALPHA = 0.05
@@ -142,7 +142,8 @@ def compare(reference: MethodResult, others: Sequence[MethodResult]) -> dict[str
             these and the reference together.
     """
     pairs = pairs_of(len(others) + 1)
-    return {method.name: _difference(paired_tables(method, reference), pairs) for method in others}
+    tables = {method.name: paired_tables(method, reference) for method in others}
+    return {name: difference_of(each, pairs) for name, each in tables.items()}
 
 
 def pairs_of(methods: int) -> int:
@@ -154,11 +155,11 @@ def not_told_apart(methods: Sequence[MethodResult]) -> frozenset[str]:
     """Short names of the one with the best mean test accuracy, and of all not told apart from it.
 
     Args:
-        methods: all methods of a comparison that have a figure, the best first.
+        methods: all methods of a comparison that have a figure.
     """
     if not methods:
         return frozenset()
-    best, *others = methods
+    best, *others = ranked(methods)
     differences = compare(best, others)
     alike = {name for name, found in differences.items() if not found.is_significant}
     return frozenset({best.name, *alike})
@@ -170,7 +171,13 @@ def _around(found: Crossed, alpha: float) -> tuple[float, float]:
     return found.mean - margin, found.mean + margin
 
 
-def _difference(tables: Sequence[np.ndarray], pairs: int) -> Difference:
+def difference_of(tables: Sequence[np.ndarray], pairs: int) -> Difference:
+    """Of paired differences, as :func:`pfltune.report.crossed.crossed` takes them.
+
+    Args:
+        tables: (searches, seeds, clients), one per draw of the clients.
+        pairs: that intervals and p-values are to hold for together.
+    """
     found = crossed(tables)
     # Of every client its mean over seeds and searches, of every seed its mean over all else.
     clients = settled(np.concatenate([each.mean((0, 1)) for each in tables] or [np.empty(0)]))

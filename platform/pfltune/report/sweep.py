@@ -197,7 +197,7 @@ def _draw(
     label = short_keys(found.sweep.swept)[list(found.sweep.swept).index(along)]
     first = pane.get_subplotspec().is_first_col()
     dress(pane, label, "test accuracy, %" if first else "")
-    pane.set_title(plain(label_of(chosen)), fontsize="medium")
+    pane.set_title(plain(label_of(chosen)))
     place_ticks(pane, "x", places.values(), [plain(value) for value in values])
 
 
