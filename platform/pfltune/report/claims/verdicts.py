@@ -96,8 +96,9 @@ def verdict(footing: Footing, draws: Sequence[Rows], pair: Ordering, together: i
     """
     nothing = Verdict(pair, footing, "not tested")
     for name in (pair.first, pair.second):
-        if not all(name in rows and rows[name].runs for rows in draws):
-            return replace(nothing, reason=f"{name} has no figure")
+        lost = [rows.get(name) for rows in draws if name not in rows or not rows[name].runs]
+        if lost:
+            return replace(nothing, reason=_without_figure(name, lost[0]))
     both = [(rows[pair.first], rows[pair.second]) for rows in draws]
     if pair.figure != TEST.name:
         return _counted(nothing, *both[0])
@@ -124,6 +125,11 @@ def _tested(verdict: Verdict, tables: Sequence[np.ndarray], together: int) -> Ve
     p = min(1.0, found.p * together)
     told = replace(told, p=p, interval=_interval(found, ALPHA / together))
     return replace(told, word=_direction(told) if p < ALPHA else "not told apart")
+
+
+def _without_figure(name: str, lost: MethodResult | None) -> str:
+    failures = "; ".join(lost.failures) if lost else ""
+    return f"{name} has no figure{f': {failures}' if failures else ''}"
 
 
 def _same_seeds(tables: Sequence[np.ndarray]) -> list[np.ndarray]:
