@@ -20,9 +20,10 @@ from pfltune.errors import UserError
 from pfltune.ranking import Outcome
 from pfltune.record import Record
 from pfltune.report import draws_words
-from pfltune.report.draws import paired, read_draws_result
+from pfltune.report.draws import Drawn, paired, read_draws_result
 from pfltune.report.draws_figures import accuracies, differences
 from pfltune.report.draws_writer import write_draws
+from pfltune.report.results import TEST, ConfirmedRun, MethodResult
 from pfltune.running.job import After, Watched
 from pfltune.running.ray_search import DealtSearch
 from pfltune.running.sittings import Late, Ran, Sittings
@@ -73,7 +74,7 @@ class TestDealing:
         dealer = ComparisonDealer(plan, {m: load_space(m) for m in plan.methods})
         found = []
         while (candidate := dealer.deal()) is not None:
-            assert dealer.has_chosen == (candidate.stage == "confirm") or plan.chosen
+            assert (dealer.choices() is None) == (candidate.stage == "search")
             found.append(candidate)
             dealer.complete(candidate, Outcome(self.plan.protocol.rounds, 0.5))
         assert dealer.exhausted
@@ -81,7 +82,7 @@ class TestDealing:
 
     def test_a_held_draw_confirms_what_the_first_confirms_and_searches_nothing(self):
         first = self.confirmed(self.plan)
-        chosen = {each.method: each.knobs for each in first}
+        chosen = {each.method: [each.knobs] for each in first}
         held = Plan(self.plan.methods, self.plan.budget, self.plan.protocol, chosen=chosen)
         assert self.confirmed(held) == first
         assert held.total_trials() == len(first) == 2 * BUDGET["seeds"]
@@ -89,10 +90,21 @@ class TestDealing:
         assert held.planned() == held.planned("local") == {"search": 0, "choose": 0, "confirm": 3}
 
     def test_a_plan_that_holds_one_of_two_methods_searches_the_other(self):
-        held = Plan(self.plan.methods, self.plan.budget, self.plan.protocol, chosen={"local": {}})
+        held = Plan(self.plan.methods, self.plan.budget, self.plan.protocol, chosen={"local": [{}]})
         assert held.planned("local")["search"] == 0
         assert held.planned("fedavg") == held.planned() == self.plan.planned("fedavg")
         assert held.total_trials() == 2 + 3 + 3
+
+    def test_of_several_studies_each_is_tested_and_one_that_failed_is_not(self):
+        budget = Budget(**BUDGET, studies=3)
+        knobs = ({"lr": 0.1}, None, {"lr": 0.3})
+        chosen = {"fedavg": knobs, "local": ({}, {}, {})}
+        held = Plan(self.plan.methods, budget, self.plan.protocol, chosen=chosen)
+        found = [each for each in self.confirmed(held) if each.method == "fedavg"]
+        assert {(each.study, each.knobs["lr"]) for each in found} == {(0, 0.1), (2, 0.3)}
+        seeds = [{each.seed for each in found if each.study == study} for study in (0, 2)]
+        assert seeds[0] == seeds[1] == {each.seed for each in self.confirmed(self.plan)}
+        assert held.total_trials() == 2 * 3 * 3, "as many as there can be"
 
 
 class Trials:
@@ -152,10 +164,10 @@ class Chooses:
     """A sitting's dealer that chooses at last."""
 
     def __init__(self) -> None:
-        self.has_chosen = False
+        self.choice = None
 
-    def best(self):
-        return {"fedavg": {"lr": 0.1}}
+    def choices(self):
+        return self.choice
 
 
 class Open:
@@ -181,11 +193,11 @@ class Waits(Sittings):
 
 
 def test_a_draw_is_opened_once_the_first_has_chosen_with_what_it_chose():
-    sittings = Waits(lambda record, choice: f"b of {record}, {choice['fedavg']['lr']}")
+    sittings = Waits(lambda record, choice: f"b of {record}, {choice['fedavg'][0]['lr']}")
     sittings.opened["a"] = Open()
     assert not sittings.open_next()
     assert sittings
-    sittings.opened["a"].dealer.has_chosen = True
+    sittings.opened["a"].dealer.choice = {"fedavg": [{"lr": 0.1}]}
     assert sittings.open_next()
     assert sittings.made_of == [("b of the record, 0.1", "the data")]
     assert not sittings
@@ -199,7 +211,7 @@ def test_a_draw_that_cannot_begin_is_told_of_and_stops_no_other():
 
     sittings = Waits(nothing)
     sittings.opened["a"] = Open()
-    sittings.opened["a"].dealer.has_chosen = True
+    sittings.opened["a"].dealer.choice = {"fedavg": [{"lr": 0.1}]}
     assert sittings.open_next(), "there may be another one"
     assert not sittings
     assert "no method has" in str(sittings.ran.error)
@@ -246,6 +258,8 @@ def test_options_ask_for_draws(tmp_path):
         draws_of({"results": tmp_path, "tune_each": True})
     with pytest.raises(UserError, match="several settings are a sweep"):
         draws_of(asked(tmp_path, overrides=["partition.alpha=0.1,0.5"]))
+    with pytest.raises(UserError, match="--decide adds seeds"):
+        draws_of(asked(tmp_path, decide="best"))
     with pytest.raises(UserError, match="d was not begun with --partitions"):
         draws_of({"results": tmp_path, "resume": "d", "partitions": 3})
 
@@ -277,18 +291,19 @@ def test_other_draws_are_like_the_first_and_test_what_it_chose(tmp_path):
         assert job.plan.total_trials() == 2 * BUDGET["seeds"], "as many as are sure to come"
         assert job.scenario.model_copy(update={"data_seed": 0}) == first.scenario
         assert after.first == first.name
+        assert job.plan.budget == first.plan.budget, "the same seeds"
         assert job.tags == {"pfltune.draws": "d", "pfltune.data_seed": job.name[-1]}
     before = record_of(first)
-    job = found[1][1].made(before, {"fedavg": {"lr": 0.5}, "local": None})
+    job = found[1][1].made(before, {"fedavg": [{"lr": 0.5}], "local": [None]})
     record = record_of(job)
     assert job.plan.methods == ("fedavg",), "nothing was chosen for the other"
-    assert record.chosen == {"fedavg": {"lr": 0.5}}
+    assert record.chosen == {"fedavg": ({"lr": 0.5},)}
     assert record.spaces == {}
     assert record.tuned["fedavg"].id == before.id
     assert record.tuned["fedavg"].differs == "data_seed was 0, is 2"
     assert job.announcement().startswith("Tuning FedAvg: 3 confirmation seeds, 2 rounds")
     with pytest.raises(UserError, match="no method has a configuration to be tested"):
-        found[0][1].made(before, {"fedavg": None, "local": None})
+        found[0][1].made(before, {"fedavg": [None], "local": [None]})
 
 
 def test_with_tune_each_every_draw_has_its_own_search_and_waits_for_nobody(tmp_path):
@@ -306,7 +321,7 @@ def test_an_extension_reaches_every_draw_whatever_it_was_asked_for_before(tmp_pa
     made = draws_of(options)
     made.write(tmp_path / "d")
     first = first_of(made, options)
-    chosen = {"fedavg": {"lr": 0.5}, "local": {"lr": 0.1}}
+    chosen = {"fedavg": [{"lr": 0.5}], "local": [{"lr": 0.1}]}
     before = written(first)
     second = written(followers(made, first)[0][1].made(before, chosen))
 
@@ -324,11 +339,11 @@ def test_an_extension_reaches_every_draw_whatever_it_was_asked_for_before(tmp_pa
     resumed = first_of(grown, again)
     (job, after), *_, (last, _) = followers(grown, resumed)
     assert last.name == "d.data_seed-3"
-    held = after.made(now, {**chosen, "local": {"lr": 0.2}})
+    held = after.made(now, {**chosen, "local": [{"lr": 0.2}]})
     assert held.extends
     later = second.extended(record_of(held, id=second.id), accept_new_code=False)
     assert later.budget.seeds == 5
-    assert later.chosen["local"] == {"lr": 0.2}, "a search that goes on may choose another"
+    assert later.chosen["local"] == ({"lr": 0.2},), "a search that goes on may choose another"
     assert later.journal == "journal-2.jsonl"
     same = later.extended(record_of(held, id=second.id), accept_new_code=False, taken=())
     assert same.journal == later.journal
@@ -359,12 +374,34 @@ def test_a_held_draw_can_be_resumed_by_itself(tmp_path):
     made = draws_of(options)
     first = first_of(made, options)
     held = followers(made, first)[0][1].made(
-        written(first), {"fedavg": {"lr": 0.5}, "local": {"lr": 0.1}}
+        written(first), {"fedavg": [{"lr": 0.5}], "local": [{"lr": 0.1}]}
     )
     before = written(held)
     job = comparison("compare", {"results": tmp_path, "resume": held.name})
     assert record_of(job, id=before.id).model_dump() == before.model_dump()
     assert job.plan == held.plan
+
+
+def studied(tables: dict[int, np.ndarray]) -> MethodResult:
+    """A method on one draw: by study, accuracies (seeds, clients)."""
+    runs = [
+        ConfirmedRun(seed, {TEST: float(row.mean())}, {}, test=tuple(row), study=study)
+        for study, table in tables.items()
+        for seed, row in enumerate(table)
+    ]
+    return MethodResult("a", "A", {}, tuple(runs), 0, 0, 0.0, ())
+
+
+def test_studies_are_the_same_on_every_draw_unless_each_has_its_own():
+    first, second = {0: shifted(0, 4), 1: shifted(0, 4)}, {1: shifted(0, 5), 2: shifted(0, 5)}
+    method = Drawn("a", "A", (studied(first), studied(second)), 0)
+    one, two = method.tables(method.seeds, searched_each=False)
+    assert one == pytest.approx(first[1][None])
+    assert two == pytest.approx(second[1][None]), "only study 1 has figures on both"
+    one, two = method.tables(method.seeds, searched_each=True)
+    assert one[0] == pytest.approx((first[0] + first[1]) / 2)
+    assert two.shape == (1, 3, 5)
+    assert all(np.abs(t).max() == 0 for t in paired(method, method))
 
 
 RNG = np.random.default_rng(5)
@@ -402,16 +439,17 @@ def test_figures_are_those_of_draws_and_seeds(found):
     assert not result.by_name["local"].is_whole
     assert result.reference.name == "fedper"
     tables = paired(fedavg, result.reference)
-    assert [table.shape for table in tables] == [(3, 4), (3, 5), (3, 6)]
+    assert [table.shape for table in tables] == [(1, 3, 4), (1, 3, 5), (1, 3, 6)]
     for table, own, other in zip(tables, TABLES["fedavg"], TABLES["fedper"], strict=True):
-        assert table == pytest.approx(own - other)
+        assert table[0] == pytest.approx(own - other)
     against = result.against
     assert against.keys() == {"fedavg"}, "means over other draws are not compared"
     assert against["fedavg"].mean == pytest.approx(fmean(t.mean() for t in tables))
     assert against["fedavg"].of_draws == pytest.approx([t.mean() for t in tables])
-    assert against["fedavg"].agreeing == 3
-    assert against["fedavg"].low < against["fedavg"].mean < against["fedavg"].high
-    assert (against["fedavg"].high < 0) == (against["fedavg"].raw_p < 0.05)
+    assert against["fedavg"].draws_agreeing == 3
+    interval = against["fedavg"].interval
+    assert interval.low < against["fedavg"].mean < interval.high
+    assert (interval.high < 0) == (against["fedavg"].p < 0.05)
 
 
 def test_all_files_say_the_same_and_writing_again_changes_nothing(found):

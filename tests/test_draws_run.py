@@ -6,7 +6,7 @@ import pytest
 
 import pfltune
 from pfltune.audit.verify import verified
-from pfltune.draws import read_draws
+from pfltune.draws import Draws, read_draws
 from pfltune.errors import UserError
 from pfltune.record import read_record
 
@@ -108,6 +108,23 @@ def test_the_same_table_comes_out_killed_and_extended_or_at_once(tmp_path, monke
         certificate = pfltune.certify(name, results=tmp_path / "whole")
         verdict = verified(certificate, print, sample=0, methods=methods[:1])
         assert verdict.holds, "what is certified of a draw follows from its scores"
+
+
+@pytest.mark.parametrize("tune_each", [False, True])
+def test_draws_of_which_none_can_begin_leave_their_folder_as_it_was(tmp_path, tune_each):
+    """No Ray is started for draws that wait for one that cannot begin."""
+    asked = {"overrides": SMALL, "name": "d", "results": tmp_path, **BUDGET, **PLAIN}
+    names = ("d.data_seed-0", "d.data_seed-1") if tune_each else ("d.data_seed-0",)
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"notes\.txt"):
+        pfltune.compare(["fedavg"], partitions=2, tune_each=tune_each, **asked)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    Draws(name="d", first=0, partitions=2, tune_each=tune_each).write(tmp_path / "d")
+    with pytest.raises(UserError, match=r"notes\.txt"):
+        pfltune.compare(["fedavg"], partitions=2, tune_each=tune_each, **asked)
+    assert read_draws(tmp_path / "d").partitions == 2
 
 
 def test_draws_that_cannot_begin_leave_nothing(tmp_path):

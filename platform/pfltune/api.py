@@ -69,7 +69,6 @@ from pfltune.studies.options import (
     CompareOptions,
     ExtendOptions,
     GridOptions,
-    SearchOptions,
     SensitivityOptions,
     TuneOptions,
     checked,
@@ -383,7 +382,7 @@ def sweep(
     *,
     scenario: str | Path | Sequence[str | Path] | None = None,
     progress: bool | View = False,
-    **options: Unpack[SearchOptions],
+    **options: Unpack[CompareOptions],
 ) -> SweepResults:
     """Compare methods in each of several settings: one pool of workers, one report.
 

@@ -161,7 +161,8 @@ class Record(Settings):
         titles: how they are written in a paper, by short name.
         fixed: knobs that the user holds, by short name of the method.
         tuned: whose search chose what is held, by short name of a method that was tuned elsewhere.
-        chosen: configurations that are tested without a search, by short name.
+        chosen: configurations that are tested without a search, by short name: one for each study
+            that chose them, None where all of its trials failed.
         budget: of the search and the confirmation, or of the grid or study.
         spaces: what was searched, by short name.
         space_options: what was asked for of that.
@@ -185,7 +186,7 @@ class Record(Settings):
     titles: Mapping[str, str]
     fixed: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
     tuned: Mapping[str, Tuned] = Field(default_factory=dict)
-    chosen: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
+    chosen: Mapping[str, tuple[Mapping[str, Value] | None, ...]] = Field(default_factory=dict)
     budget: Budget | Sensitivity | Grid
     spaces: Mapping[str, Any] = Field(default_factory=dict)
     space_options: SpaceOptions = AS_METHODS_SAY

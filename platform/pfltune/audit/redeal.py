@@ -11,6 +11,7 @@ import optuna
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.conditions import Conditions
+from pfltune.audit.kept import ROUND, TEST, VAL
 from pfltune.budget import Budget
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome
@@ -23,8 +24,9 @@ from pfltune.search.candidate import Candidate
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace
+from pfltune.stages import trial_name
 from pfltune.studies.comparison import plan_on
-from pfltune.tracking.events import Event, TrialEnded, TrialStarted
+from pfltune.tracking.events import Event, Selected, TrialEnded, TrialStarted
 from pfltune.trials.spec import complete_knobs
 from pfltune.trials.stored import StoredRound, StoredTrial
 
@@ -58,13 +60,13 @@ def _as_certified(trials: Mapping[str, CertifiedTrial]) -> type:
 
     class AsCertified:
         def __init__(self, method: str, plan: Plan, space: SearchSpace) -> None:
-            self._name = short_name(method)
+            self._name, self._study = short_name(method), plan.study
 
         def propose(self, index: int) -> Mapping[str, Value]:
-            trial = trials.get(f"{self._name}-search-{index}")
+            trial = trials.get(trial_name(self._name, "search", index, self._study))
             return trial.knobs if trial else {}
 
-        def hear(self, index: int, outcome: Outcome) -> None:
+        def hear(self, index: int, outcome: Outcome, rungs: Mapping[int, float]) -> None:
             pass
 
     return AsCertified
@@ -101,10 +103,18 @@ class _Certified:
         scores = enumerate(trial.scores, start=1)
         rounds = tuple(StoredRound(number, score, {}) for number, score in scores)
         outcome = "reached" if trial.outcome == "stopped early" else trial.outcome
-        return StoredTrial(rounds, outcome)
+        return StoredTrial(rounds, outcome, selected=_tested(trial))
 
     def keep(self, candidate: Candidate, trial: StoredTrial) -> None:
         """Nothing."""
+
+
+def _tested(trial: CertifiedTrial) -> Selected | None:
+    """What a race hears of a test: of all clients, their mean."""
+    if TEST not in trial.figures:
+        return None
+    number, val, test = (trial.figures[name] for name in (ROUND, VAL, TEST))
+    return Selected(round=int(number), val=[val], test=[test])
 
 
 def _spaces(certificate: Certificate, spaces: Mapping[str, SearchSpace]) -> Iterator[str]:

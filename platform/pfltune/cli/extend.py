@@ -16,7 +16,9 @@ from pfltune.studies.options import MOST_PARTITIONS
     epilog=options.examples(
         "pfltune extend digits-20261121-064956 --methods apfl,ditto",
         "pfltune extend my-run --seeds 10",
+        "pfltune extend my-run --decide --max-seeds 20",
         "pfltune extend my-run --trials 16",
+        "pfltune extend my-run --studies 3",
         "pfltune extend my-run --generation 4,4,8",
         "pfltune extend my-search --trials 24 --finalist-seeds 5",
         "pfltune extend five-draws --partitions 8 --seeds 5",
@@ -31,6 +33,8 @@ from pfltune.studies.options import MOST_PARTITIONS
     default=None,
     help="Confirmation seeds that there shall be, not fewer than there are.",
 )
+@options.decide
+@options.max_seeds("as many as there are, or 12")
 @click.option(
     "--trials",
     type=int,
@@ -45,7 +49,21 @@ from pfltune.studies.options import MOST_PARTITIONS
     "those that are there included, e.g. 4,4,8.",
 )
 @click.option(
+    "--studies",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Independent searches of each method that there shall be.",
+)
+@click.option(
+    "--control",
+    is_flag=True,
+    default=None,
+    help="Also test each method's first start values with the seeds of the confirmation.",
+)
+@click.option(
     "--finalists",
+    "--revalidate",
+    "finalists",
     type=click.IntRange(min=0),
     default=None,
     help="Finalists per method that there shall be, see `pfltune tune --help`.",

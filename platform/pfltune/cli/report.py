@@ -222,6 +222,7 @@ def _report_several(
     from pfltune.report.results import read_results
     from pfltune.report.side_by_side import rank_note, side_by_side, write_scenarios
     from pfltune.report.together import together, why_apart, without
+    from pfltune.report.tuning.versus import sampler_note, sampler_text
     from pfltune.report.words import INSTEAD
     from pfltune.report.writer import write_files
 
@@ -244,6 +245,8 @@ def _report_several(
     if apart:
         click.echo(f"A column for each, and not one table: {apart}")
     click.echo(rank_note(scenarios.ranking))
+    for line in (*sampler_text(scenarios.analyses), sampler_note(scenarios.analyses)):
+        click.echo(line, nl=bool(line))
     return folder
 
 

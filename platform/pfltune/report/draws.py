@@ -17,10 +17,9 @@ import numpy as np
 from pfltune.draws import Draws, label
 from pfltune.errors import UserError, unknown
 from pfltune.report.analysis import Analysis, analyse
-from pfltune.report.draws_against import Against, against
 from pfltune.report.results import TEST, VAL, ComparisonResult, MethodResult, read_results
 from pfltune.report.side_by_side import Scenarios, side_by_side
-from pfltune.report.statistics import ALPHA, pairs_of
+from pfltune.report.statistics import Difference, difference_of, pairs_of
 from pfltune.report.styles import Style
 from pfltune.ties import settled
 
@@ -83,9 +82,36 @@ class Drawn:
             [std**2 for std in own if not np.isnan(std)], lambda squares: sqrt(fmean(squares))
         )
 
-    def clients(self, seeds: tuple[int, ...]) -> list[np.ndarray]:
-        """Test accuracies on each draw, float64 (seeds, clients of the draw)."""
-        return [method.clients(seeds) for method in self.shown]
+    def tables(self, seeds: tuple[int, ...], searched_each: bool) -> list[np.ndarray]:
+        """Test accuracies on each draw, float64 (searches, seeds, clients of the draw).
+
+        Args:
+            seeds: those wanted.
+            searched_each: whether draws have searches of their own: then the mean over these, whose
+                scatter is in that of the draws; otherwise those that have a figure on every draw.
+        """
+        tables = [method.crossed(seeds) for method in self.shown]
+        if searched_each:
+            return [table.mean(0, keepdims=True) for table in tables]
+        common = set.intersection(*(set(method.studies) for method in self.shown))
+        kept = [[s in common for s in method.studies] for method in self.shown]
+        return [table[keep] for table, keep in zip(tables, kept, strict=True)]
+
+
+@dataclass(frozen=True)
+class Against(Difference):
+    """A method minus another one over draws, paired by draw, seed and client.
+
+    Attributes:
+        of_draws: the mean of each draw.
+    """
+
+    of_draws: tuple[float, ...]
+
+    @property
+    def draws_agreeing(self) -> int:
+        """Draws on which the difference has the direction of the mean."""
+        return sum(each * self.mean > 0 for each in self.of_draws)
 
 
 @dataclass(frozen=True)
@@ -126,7 +152,8 @@ class DrawsResult:
         if not first.is_whole:
             return frozenset()
         told = self._against(first)
-        return frozenset({first.name, *(name for name, each in told.items() if not each.p < ALPHA)})
+        alike = {name for name, each in told.items() if not each.is_significant}
+        return frozenset({first.name, *alike})
 
     @property
     def pairs(self) -> int:
@@ -134,11 +161,15 @@ class DrawsResult:
         return pairs_of(sum(method.is_whole for method in self.methods))
 
     def _against(self, other: Drawn) -> dict[str, Against]:
-        return {
-            method.name: against(paired(method, other), self.pairs, self.draws.tune_each)
-            for method in self.methods
-            if method.is_whole and method is not other
-        }
+        others = [method for method in self.methods if method.is_whole and method is not other]
+        return {method.name: self._minus(method, other) for method in others}
+
+    def _minus(self, method: Drawn, other: Drawn) -> Against:
+        searched_each = self.draws.tune_each
+        tables = paired(method, other, searched_each)
+        found = difference_of(tables, self.pairs, searched_each)
+        of_draws = tuple(settled(float(t.mean())) if t.size else NOTHING for t in tables)
+        return Against(**vars(found), of_draws=of_draws)
 
     @property
     def analyses(self) -> tuple[Analysis, ...]:
@@ -171,11 +202,19 @@ class DrawsResult:
         return {method.name: method for method in self.methods}
 
 
-def paired(method: Drawn, other: Drawn) -> list[np.ndarray]:
-    """Differences of test accuracy, method minus other, on each draw (common seeds, clients)."""
+def paired(method: Drawn, other: Drawn, searched_each: bool = False) -> list[np.ndarray]:
+    """Differences of test accuracy, method minus other, on each draw.
+
+    Args:
+        method, other: with a figure on every draw.
+        searched_each: see :meth:`Drawn.tables`.
+
+    Returns:
+        (searches, common seeds, clients of the draw); as many searches as both have.
+    """
     seeds = tuple(seed for seed in method.seeds if seed in other.seeds)
-    pairs = zip(method.clients(seeds), other.clients(seeds), strict=True)
-    return [settled(own - theirs) for own, theirs in pairs]
+    pairs = zip(*(each.tables(seeds, searched_each) for each in (method, other)), strict=True)
+    return [settled(own[: len(their)] - their[: len(own)]) for own, their in pairs]
 
 
 def read_draws_result(

@@ -45,7 +45,8 @@ def differences(found: DrawsResult) -> Drawing | None:
     against = [found.against[method.name] for method in shown]
     _points(axes, found, [[100 * each for each in one.of_draws] for one in against])
     for row, one in enumerate(against):
-        bars = np.nan_to_num(100 * np.array([one.mean - one.low, one.high - one.mean]))
+        ends = [one.mean - one.interval.low, one.interval.high - one.mean]
+        bars = np.nan_to_num(100 * np.array(ends))
         _mean(axes, row, 100 * one.mean, (bars[0], bars[1]))
     label_rows(axes, [plain(method.title) for method in shown])
     legend(figure, axes)

@@ -10,7 +10,6 @@ from pfltune import figures
 from pfltune.report import draws_words
 from pfltune.report.columns import (
     NO_FIGURE,
-    P_HEAD,
     Column,
     accuracy,
     bare_p,
@@ -18,8 +17,7 @@ from pfltune.report.columns import (
     p_value,
     signed,
 )
-from pfltune.report.draws import DrawsResult
-from pfltune.report.draws_against import Against
+from pfltune.report.draws import Against, DrawsResult
 from pfltune.report.latex import Tabular, escaped, label, table_rows
 from pfltune.report.markdown import escaped as in_markdown
 from pfltune.report.markdown import markdown
@@ -40,21 +38,21 @@ def rows(found: DrawsResult) -> tuple[MethodResult, ...]:
 
 def columns(found: DrawsResult) -> tuple[Column, ...]:
     """Accuracy over draws and seeds, differences to the reference in words, then each draw."""
-    compared = (_difference_column(found), _verdict_column(found)) if found.against else ()
+    difference = _difference_column(found, "95 %, all pairs together")
+    compared = (difference, _verdict_column(found)) if found.against else ()
     return (*_together(found), *compared, *_draws(found, accuracy))
 
 
 def paper_columns(found: DrawsResult) -> tuple[Column, ...]:
     """The same with the bare p."""
-    compared = (_difference_column(found), _p_column(found)) if found.against else ()
+    compared = (_difference_column(found, "95 %"), _p_column(found)) if found.against else ()
     return (*_together(found), *compared, *_draws(found, accuracy))
 
 
 def terminal_columns(found: DrawsResult) -> tuple[Column, ...]:
     """The same in few characters: means without intervals and spreads."""
     first, *others = _together(found)
-    p = replace(_p_column(found), title="p")
-    compared = (_mean_column(found), p) if found.against else ()
+    compared = (_mean_column(found), _p_column(found)) if found.against else ()
     draws = zip(_draws(found, _percent), found.seeds, strict=True)
     each = (replace(column, title=f"draw {seed}") for column, seed in draws)
     return (replace(first, title="mean %"), *others, *compared, *each)
@@ -105,10 +103,10 @@ def _won(found: DrawsResult) -> Column:
     )
 
 
-def _difference_column(found: DrawsResult) -> Column:
+def _difference_column(found: DrawsResult, of_interval: str) -> Column:
     title = f"difference to {_title(found)}"
     if any(not each.untested for each in found.against.values()):
-        title += " (95 %, all pairs together)"
+        title += f" ({of_interval})"
     return Column(title, lambda m: _difference(found, m), lambda m: _mean(found, m))
 
 
@@ -124,7 +122,7 @@ def _verdict_column(found: DrawsResult) -> Column:
 
 
 def _p_column(found: DrawsResult) -> Column:
-    return Column(P_HEAD, lambda m: _p(found, m), lambda m: _number(found, m))
+    return Column("p", lambda m: _p(found, m), lambda m: _number(found, m))
 
 
 def _title(found: DrawsResult) -> str:
@@ -138,9 +136,10 @@ def _difference(found: DrawsResult, method: MethodResult) -> str:
     if np.isnan(against.mean):
         return NO_FIGURE
     mean = signed(100 * against.mean)
-    if np.isnan(against.low):
+    if against.untested:
         return mean
-    return f"{mean} ({signed(100 * against.low)} to {signed(100 * against.high)})"
+    ends = (signed(100 * end) for end in (against.interval.low, against.interval.high))
+    return f"{mean} ({' to '.join(ends)})"
 
 
 def _mean(found: DrawsResult, method: MethodResult) -> float:
@@ -154,9 +153,7 @@ def _tested(found: DrawsResult, method: MethodResult) -> str:
     against = found.against.get(method.name)
     if against is None:
         return NO_FIGURE
-    if against.untested:
-        return f"no test: {against.untested}"
-    return f"{against.verdict}, {p_value(against.p)}"
+    return against.verdict if against.untested else f"{against.verdict}, {p_value(against.p)}"
 
 
 def _p(found: DrawsResult, method: MethodResult) -> str:
@@ -256,17 +253,17 @@ def summary_rows(found: DrawsResult) -> Iterator[dict[str, Any]]:
 def _compared(against: Against | None) -> dict[str, Any]:
     nothing = float("nan")
     if against is None:
-        return dict.fromkeys(("difference", "difference_low", "difference_high"), nothing) | {
-            **dict.fromkeys(("p_all_pairs", "p"), nothing),
-            "verdict": "",
-        }
+        ends = ("difference_low", "difference_high")
+        names = ("difference", *ends, "draws_agreeing", "p_all_pairs", "p")
+        return dict.fromkeys(names, nothing) | {"verdict": ""}
     return {
         "difference": against.mean,
-        "difference_low": against.low,
-        "difference_high": against.high,
+        "difference_low": against.interval.low,
+        "difference_high": against.interval.high,
+        "draws_agreeing": float(against.draws_agreeing),
         "p_all_pairs": against.p,
         "p": against.raw_p,
-        "verdict": f"no test: {against.untested}" if against.untested else against.verdict,
+        "verdict": against.verdict,
     }
 
 

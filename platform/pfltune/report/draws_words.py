@@ -64,6 +64,7 @@ def accuracy_note(found: DrawsResult) -> str:
     if not found.confirmed:
         return "No confirmation trial has ended, so that there is no test accuracy."
     most = max(len(m.runs) for method in found.confirmed for m in method.shown)
+    several = any(len(m.studies) > 1 for method in found.confirmed for m in method.shown)
     sentences = [
         f"Test accuracy is the mean over the clients of a draw, {_over(found)}, at the round "
         "with the best validation accuracy; each draw counts alike."
@@ -75,7 +76,8 @@ def accuracy_note(found: DrawsResult) -> str:
         )
     if most > 1:
         sentences.append(
-            "± seeds is the one over the seeds of a draw, the root mean square of all draws."
+            f"± seeds is the one over the {'studies and ' * several}seeds of a draw, the root mean "
+            "square of all draws."
         )
     sentences.append(
         "Won counts the draws on which no method has a higher test accuracy; the columns of draws "
@@ -117,8 +119,11 @@ def _generalised(found: DrawsResult) -> str:
     if not tested:
         return ""
     over = {factor for each in tested for factor in each.over}
-    names = {"seeds": "seeds", "draws": "draws of clients", "clients": "clients like those of it"}
+    names = {"searches": "searches", "seeds": "seeds", "draws": "draws of clients"}
+    names["clients"] = "clients like those of the only draw"
     told = " and ".join(name for factor, name in names.items() if factor in over)
+    if "searches" in over:
+        return f"They generalise over {told}."
     if found.draws.tune_each and len(found.seeds) > 1:
         return f"They generalise over {told}, and over searches: each draw has its own."
     return (

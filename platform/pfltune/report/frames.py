@@ -12,13 +12,16 @@ from pfltune import figures
 from pfltune.report.analysis import Analysis
 from pfltune.report.grid import GridResult
 from pfltune.report.grid_table import summary_rows
-from pfltune.report.results import ToldTrial
+from pfltune.report.racing import RACE, rows
+from pfltune.report.results import ComparisonResult, ToldTrial
 from pfltune.report.sensitivity import NAMES, Cells
 from pfltune.report.spreadsheet import summary_row
 from pfltune.report.sweep import SweepResult
+from pfltune.report.tuning.effort import EFFORT_HEADS, effort_rows
+from pfltune.report.tuning.repeated import study_rows
 from pfltune.tracking.events import Selected
 
-TRIAL = ("trial", "method", "stage", "index", "seed")
+TRIAL = ("trial", "method", "stage", "study", "index", "seed")
 
 
 def table_frame(analysis: Analysis) -> pd.DataFrame:
@@ -33,6 +36,29 @@ def table_frame(analysis: Analysis) -> pd.DataFrame:
     ]
     numbers = [{k: float("nan") if v is None else v for k, v in row.items()} for row in rows]
     return pd.DataFrame(numbers).set_index("method")
+
+
+def race_frame(result: ComparisonResult) -> pd.DataFrame:
+    """A row per hypothesis of a race, of which ``course`` is a tuple; none without a race."""
+    found = [
+        {**row, "course": tuple(map(float, str(row["course"]).split()))} for row in rows(result)
+    ]
+    return pd.DataFrame(found, columns=RACE)
+
+
+def studies_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per method and study: what it chose, and what that is worth; as ``studies.csv``."""
+    rows = [
+        row
+        for method in analysis.result.methods
+        for row in study_rows(method, analysis.studies[method.name])
+    ]
+    return pd.DataFrame(rows)
+
+
+def efforts_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per method and number of trials, as ``best-after.csv``."""
+    return pd.DataFrame(effort_rows(analysis), columns=list(EFFORT_HEADS))
 
 
 def sweep_frame(found: SweepResult) -> pd.DataFrame:

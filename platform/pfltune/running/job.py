@@ -1,7 +1,7 @@
 """What a session runs and how it shows where it stands."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -159,8 +159,8 @@ def once(tell: Callable[[str], object]) -> Callable[[str], None]:
     return tell_once
 
 
-Choice = Mapping[str, Mapping[str, Value] | None]
-"""The configuration of each method by short name; None where every trial failed."""
+Choice = Mapping[str, Sequence[Mapping[str, Value] | None]]
+"""What each search of each method chose, by short name; None where every trial failed."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pfltune.running.job import Watched
 from pfltune.running.pool import worker_pool
 from pfltune.running.ray_trials import run_trials
 from pfltune.running.sitting import Sitting, way_back
-from pfltune.running.sittings import House, Ran, Sittings
+from pfltune.running.sittings import House, Ran, Sittings, in_vain
 from pfltune.running.stopping import Stopping, stopping_by_signals
 
 STOPPING = "\nStopping after the rounds that run now; Ctrl-C again stops at once"
@@ -37,10 +37,10 @@ def run_sessions(watched: Sequence[Watched], house: House) -> list[Ran]:
     with ExitStack() as stack:
         warn = partial(watched[0].voice.warn, STOPPING)
         stopping = stack.enter_context(stopping_by_signals(warn))
-        begins = [_hold(each, ran, stack) for each, ran in zip(watched, results, strict=True)]
-        going = [
-            (each, ran) for each, ran in zip(watched, results, strict=True) if ran.error is None
-        ]
+        pairs = list(zip(watched, results, strict=True))
+        begins = [_hold(each, ran, stack) for each, ran in pairs]
+        _see_firsts(pairs)
+        going = [(each, ran) for each, ran in pairs if ran.error is None]
         if going:
             # Jobs that have ended already need no Ray, nor do those whose trials are all known.
             early = any(begins) and house.store.is_empty
@@ -57,6 +57,14 @@ def _hold(watched: Watched, ran: Ran, stack: ExitStack) -> bool:
         begins = read_record(job.folder) is None
         stack.enter_context(locked(job.folder))
     return begins
+
+
+def _see_firsts(pairs: Sequence[tuple[Watched, Ran]]) -> None:
+    """Note of jobs that wait for one which cannot begin that they cannot, either."""
+    able = {each.job.name for each, ran in pairs if ran.error is None}
+    for each, ran in pairs:
+        if each.after and each.after.first not in able and ran.error is None:
+            ran.error = in_vain(each.after)
 
 
 def _run(

@@ -75,6 +75,11 @@ class Late:
     federation: Federation
 
 
+def in_vain(after: After) -> UserError:
+    """That a job waits for one that could not run."""
+    return UserError(f"it waits for {after.first}, which could not run")
+
+
 class Sittings:
     """All jobs of a session, each opened as soon as it can begin.
 
@@ -135,9 +140,10 @@ class Sittings:
         self._late.remove(late)
         with late.ran.noting():
             first = self.opened.get(late.after.first)
-            if first is None:
-                raise UserError(f"it waits for {late.after.first}, which could not run")
-            job = late.after.made(first.record, first.dealer.best())
+            choice = first.dealer.choices() if first else None
+            if first is None or choice is None:
+                raise in_vain(late.after)
+            job = late.after.made(first.record, choice)
             late.ran.job = job
             sitting = self._open(replace(late.watched, job=job), late.ran, late.federation)
             sitting.say_what_is_left(late.watched.voice)
@@ -154,7 +160,7 @@ class Sittings:
 
     def _can_begin(self, after: After) -> bool:
         first = self.opened.get(after.first)
-        return first is None or first.dealer.has_chosen
+        return first is None or first.dealer.choices() is not None
 
     def _open(self, watched: Watched, ran: Ran, federation: Federation) -> Sitting:
         """A sitting whose known trials have been told."""

@@ -34,20 +34,21 @@ class Choosing:
         cls, plan: Plan, method: str, searched: Sequence[Candidate], outcomes: Mapping[int, Outcome]
     ) -> "Choosing":
         """That of a search which is over."""
-        planned, each = plan.planned(method)["choose"], plan.budget.finalist_seeds
+        own = plan.budget.planned_each(method not in plan.unsearched)
+        planned, each = own["choose"], plan.budget.finalist_seeds
         best = different(searched, outcomes)[: max(1, planned // each)]
         turns = range(1, each + 1) if planned else ()
-        seeds = [validation_seed(plan.budget.seed, turn) for turn in turns]
+        seeds = [validation_seed(plan.seed, turn) for turn in turns]
         return cls(best, seeds, plan.protocol.rounds)
 
     @classmethod
     def made(cls, plan: Plan, method: str) -> "Choosing | None":
         """A choice that the plan says was made before; None where the method is to be searched."""
-        knobs = plan.chosen.get(method)
-        if knobs is None:
+        if method not in plan.chosen:
             return None
-        seed = validation_seed(plan.budget.seed, 0)
-        return cls((Candidate(method, "search", 0, 0, seed, knobs),), (), plan.protocol.rounds)
+        knobs, seed = plan.chosen[method][plan.study], validation_seed(plan.seed, 0)
+        best = [Candidate(method, "search", 0, 0, seed, knobs, plan.study)] if knobs else []
+        return cls(best, (), plan.protocol.rounds)
 
     @property
     def trials(self) -> int:
@@ -72,7 +73,7 @@ class Choosing:
         turn, place = divmod(index, len(self.finalists))
         self.dealt += 1
         best, seed = self.finalists[place], self.seeds[turn]
-        return Candidate(best.method, "choose", index, -1, seed, best.knobs)
+        return Candidate(best.method, "choose", index, -1, seed, best.knobs, best.study)
 
     def complete(self, index: int, outcome: Outcome) -> None:
         """Hear how one of its trials ended."""

@@ -82,7 +82,6 @@ class CellsDealer:
     ) -> None:
         self.brackets = Brackets(plan)
         self._cells = cells
-        self._running = 0
         self._left = deque(_candidates(stage, cells, seeds))
         self._scores: dict[tuple[str, int], list[float]] = defaultdict(list)
 
@@ -91,21 +90,12 @@ class CellsDealer:
         """Whether all have been dealt."""
         return not self._left
 
-    @property
-    def has_chosen(self) -> bool:
-        """Whether the best cells are what they will be."""
-        return not self._left and not self._running
-
     def deal(self) -> Candidate | None:
         """The next trial."""
-        if not self._left:
-            return None
-        self._running += 1
-        return self._left.popleft()
+        return self._left.popleft() if self._left else None
 
     def complete(self, candidate: Candidate, outcome: Outcome) -> None:
         """Note the score of a trial that has not failed."""
-        self._running -= 1
         if outcome.round:
             place = candidate.index % len(self._cells[candidate.method])
             self._scores[candidate.method, place].append(outcome.value)
@@ -113,6 +103,14 @@ class CellsDealer:
     def best(self) -> dict[str, Mapping[str, Value] | None]:
         """The best cell of each method on validation data, see :func:`best_place`."""
         return {short_name(method): self._best(method) for method in self._cells}
+
+    def chosen(self) -> dict[str, list[Mapping[str, Value] | None]]:
+        """Nothing: cells are no search."""
+        return {}
+
+    def choices(self) -> dict[str, list[Mapping[str, Value] | None]]:
+        """Nothing, for the same reason."""
+        return {}
 
     def _best(self, method: str) -> Mapping[str, Value] | None:
         cells = self._cells[method]

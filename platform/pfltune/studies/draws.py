@@ -12,7 +12,6 @@ from typing import Any, get_type_hints
 
 from pfltune.draws import SETTING, Draws, draws_with, read_draws
 from pfltune.errors import UserError
-from pfltune.knobs import Value
 from pfltune.record import Record, Tuned, read_record
 from pfltune.registry import short_name
 from pfltune.running.folder_lock import checked_name
@@ -82,6 +81,7 @@ def first_of(draws: Draws, given: Mapping[str, Any]) -> Comparison:
     Raises:
         UserError: it is not possible, or nobody says what is to be compared.
     """
+    _see_no_race(given)
     cell = draws.names[0]
     rest = {key: value for key, value in given.items() if key not in (*OF_ALL, "resume", "name")}
     if read_record(results_folder(given) / cell) is None and "resume" in given:
@@ -90,12 +90,21 @@ def first_of(draws: Draws, given: Mapping[str, Any]) -> Comparison:
     return _one(draws, draws.first, begin.comparison("compare", {**rest, own: cell}, draws.name))
 
 
+def _see_no_race(given: Mapping[str, Any]) -> None:
+    if given.get("decide"):
+        raise UserError(
+            "--decide adds seeds until something is decided on one draw of clients: leave it out, "
+            "or --partitions"
+        )
+
+
 def first_extended(draws: Draws, given: Mapping[str, Any]) -> Comparison:
     """The comparison on the first draw with what is added to each.
 
     Raises:
         UserError: something of it is not possible, or nothing is to be added.
     """
+    _see_no_race(given)
     cell = draws.names[0]
     rest = {key: value for key, value in given.items() if key != "partitions"}
     if "partitions" in given and not rest.keys() & {"methods", "wrap", *begin.GROWING}:
@@ -114,7 +123,7 @@ def followers(draws: Draws, first: Comparison) -> list[tuple[Comparison, After |
         if draws.tune_each:
             found.append((job, None))
             continue
-        nothing: dict[str, dict[str, Value]] = {method: {} for method in job.plan.methods}
+        nothing = dict.fromkeys(job.plan.methods, (None,) * job.plan.budget.studies)
         waiting = replace(job, plan=replace(job.plan, chosen=nothing))
         found.append((waiting, After(first.name, partial(_testing, job))))
     return found
@@ -142,7 +151,7 @@ def _testing(job: Comparison, first: Record, chosen: Choice) -> Job:
             name=first.name,
             id=first.id,
             method=short_name(method),
-            trials=job.plan.trials(method),
+            trials=job.plan.planned(method)["search"],
             differs=differs,
         )
         for method in job.plan.methods
@@ -179,6 +188,7 @@ def _see_new(given: Mapping[str, Any], results: Path) -> None:
         )
     if (name := given.get("name")) and (read_record(results / name) or read_sweep(results / name)):
         raise UserError(f"there is something else named {name}; choose another --name")
+    _see_no_race(given)
     scenario = str(given.get("scenario", ""))
     if cells_of("one", scenario, override_texts(given.get("overrides", ()))):
         raise UserError(

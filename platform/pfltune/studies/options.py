@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 from annotated_types import Ge, Gt, Le
 from typing_extensions import TypedDict
 
+from pfltune.racing.race import Decide
+
 MOST_THREADS = 1024
 MOST_PARTITIONS = 100
 RESULTS = "PFLTUNE_RESULTS"
@@ -103,7 +105,11 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
         generation: trials suggested together, which are halved among themselves; one size, or the
             size of each generation.
         eta: one of eta goes on at each rung.
+        halving: whether trials are stopped at rungs at all.
+        sampler: what suggests configurations: ``tpe``, ``random``, ``qmc``, ``gp`` or ``cmaes``.
+        studies: independent searches of each method, each of which chooses its own configuration.
         seeds: fresh seeds of the confirmation.
+        control: test each method's first start values with the same seeds, too.
         finalists: best configurations that are trained again before one is chosen; with 0 the
             search alone chooses.
         finalist_seeds: fresh validation seeds of each finalist.
@@ -116,7 +122,11 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
     trials: int
     generation: int | tuple[int, ...]
     eta: int
+    halving: bool
+    sampler: Literal["tpe", "random", "qmc", "gp", "cmaes"]
+    studies: Number
     seeds: Number
+    control: bool
     finalists: Finalists
     finalist_seeds: Number
     search: Mapping[str, Any] | Sequence[str]
@@ -125,14 +135,19 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
 
 
 class CompareOptions(SearchOptions, total=False):
-    """What a comparison can be told besides.
+    """What a comparison of several methods can be told besides.
 
     Attributes:
+        decide: add confirmation seeds until it is decided which method is the ``best``, or the
+            ``order`` of all; every method has ``seeds`` of them in any case.
+        max_seeds: that a method has at the most then; default: 12.
         partitions: draws of clients that it is made on, each with the next ``data_seed``.
         tune_each: tune methods on each draw; default: on the first alone, whose configurations are
             tested on the others.
     """
 
+    decide: Decide
+    max_seeds: Number
     partitions: Partitions
     tune_each: bool
 
@@ -157,17 +172,25 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
         trials: search trials per method that there shall be.
         generation: size of each added generation, by default that of the first one; or the sizes of
             all, those that are there included.
+        studies: independent searches of each method that there shall be.
         seeds: confirmation seeds that there shall be.
+        control: test each method's first start values with the same seeds, too.
         finalists: configurations trained again before one is chosen that there shall be.
         finalist_seeds: validation seeds of each of them that there shall be.
+        decide: what further seeds are added for, if nothing was to be decided so far.
+        max_seeds: confirmation seeds that there shall be at the most, where something is.
         partitions: draws of clients that there shall be, of a comparison over several.
     """
 
     trials: int
     generation: int | tuple[int, ...]
+    studies: Number
     seeds: Number
+    control: bool
     finalists: Finalists
     finalist_seeds: Number
+    decide: Decide
+    max_seeds: Number
     partitions: Partitions
 
 
@@ -247,6 +270,10 @@ DEFAULTS: Mapping[str, Any] = {
     "trials": 8,
     "generation": 4,
     "eta": 3,
+    "halving": True,
+    "sampler": "tpe",
+    "studies": 1,
+    "control": False,
     "finalist_seeds": 3,
     "lr": 0.03,
 }
@@ -258,7 +285,10 @@ OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
     "tune": {"method": None, "knobs": {}, "seeds": 1, "finalists": 3},
     "extend": dict.fromkeys(
-        ("trials", "generation", "seeds", "finalists", "finalist_seeds", "partitions")
+        (
+            *("trials", "generation", "studies", "seeds", "control", "finalists"),
+            *("finalist_seeds", "decide", "max_seeds", "partitions"),
+        )
     ),
     "grid": {"methods": None, "over": {}, "knobs": {}, "seeds": 3, "test": False},
     "sensitivity": {"seeds": 1},

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pfltune.budget import Budget
 from pfltune.draws import refuse_several
 from pfltune.errors import UserError, unknown
 from pfltune.federation.searched_settings import without_settings
@@ -195,9 +196,11 @@ def _choice(record: Record, method: str, folder: Path) -> tuple[Tuned, Mapping[s
     started = [e for e in events if isinstance(e, TrialStarted) and e.method == method]
     searched = sum(event.stage == "search" for event in started)
     origin = Tuned(name=record.name, id=record.id, method=method, trials=searched)
-    # What is tested has been chosen, also while the method still has trials to come.
+    # What is tested has been chosen, also while the method still has trials to come; of several
+    # studies only their end says which of them chose best.
+    several = isinstance(record.budget, Budget) and record.budget.studies > 1
     for event in started:
-        if event.stage == "confirm":
+        if event.stage == "confirm" and not several:
             return origin, event.knobs
     ends = [e for e in events if isinstance(e, MethodEnded) and e.method == method]
     if not ends:
