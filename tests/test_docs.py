@@ -291,7 +291,8 @@ def test_what_a_call_in_the_docs_passes_is_taken(block):
     named = [(c, c.func.attr) for c in calls if isinstance(c.func, ast.Attribute)]
     assert named or "found" in block.text
     for call, name in named:
-        taken = inspect.signature(getattr(pfltune, name)).parameters
+        owner = pfltune if ast.unparse(call.func.value) == "pfltune" else pfltune.Results
+        taken = inspect.signature(getattr(owner, name)).parameters
         assert [each.arg for each in call.keywords if each.arg not in taken] == []
 
 

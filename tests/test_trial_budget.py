@@ -153,7 +153,9 @@ def test_rungs_are_shares_of_the_budget():
     plan = Plan(("fedavg",), Budget(trials=9, generation=9, eta=3, seeds=1), rules("1MB"))
     assert plan.rungs(9) == [1 / 9, 1 / 3]
     assert plan.rungs(2) == []
-    assert plan.all_rungs() == (), "no two trials are there in the same round"
+    assert plan.all_rungs() == (1 / 9, 1 / 3)
+    assert plan.rung_rounds() == (), "no two trials are there in the same round"
+    assert [plan.course.step(rung) for rung in (1 / 9, 1 / 3, 1)] == [38, 39, 40]
     assert plan.search_rounds() == pytest.approx(9 / 9 + 3 * (1 / 3 - 1 / 9) + 1 - 1 / 3)
     assert plan.course == Course(1.0, 3)
 
