@@ -260,6 +260,8 @@ def test_options_ask_for_draws(tmp_path):
         draws_of({"results": tmp_path, "tune_each": True})
     with pytest.raises(UserError, match="several settings are a sweep"):
         draws_of(asked(tmp_path, overrides=["partition.alpha=0.1,0.5"]))
+    with pytest.raises(UserError, match="--decide adds seeds"):
+        draws_of(asked(tmp_path, decide="best"))
     with pytest.raises(UserError, match="d was not begun with --partitions"):
         draws_of({"results": tmp_path, "resume": "d", "partitions": 3})
 

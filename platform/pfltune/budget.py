@@ -6,12 +6,15 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from pfltune.errors import UserError
-from pfltune.settings import Settings
+from pfltune.racing.race import Decide
+from pfltune.settings import Settings, validated
 from pfltune.stages import Stage
 
 MOST_TRIALS = 100_000
 TRIALS, GENERATION = 8, 4
 """Search trials per method, and how many are suggested together, where nothing else is said."""
+MAX_SEEDS = 12
+"""Confirmation seeds at most where something is to be decided and nothing else is said."""
 
 SamplerName = Literal["tpe", "random", "qmc", "gp", "cmaes"]
 SAMPLER_NAMES: tuple[SamplerName, ...] = get_args(SamplerName)
@@ -44,6 +47,14 @@ class Budget(Settings):
     )
     finalist_seeds: int = Field(3, ge=1, description="fresh validation seeds of each finalist")
     seed: int = Field(0, ge=0, description="seed of the whole comparison")
+    decide: Decide | None = Field(
+        None,
+        description="what further seeds are added for: to decide which method is the best one, or "
+        "the order of all; without it every method has the same seeds",
+    )
+    max_seeds: int | None = Field(
+        None, ge=1, description="seeds that a method has at the most where something is decided"
+    )
 
     @property
     def trials(self) -> int:
@@ -51,7 +62,10 @@ class Budget(Settings):
         return sum(self.generations)
 
     def planned(self, searched: bool = True, chosen: bool = False) -> dict[Stage, int]:
-        """Trials of a method by stage; of finalists fewer, where configurations fail or repeat.
+        """Trials of a method by stage, as many as there can be.
+
+        There are fewer of finalists, where configurations fail or repeat, and of confirmation
+        seeds, where what is to be decided is decided before, or cannot be.
 
         Args:
             searched: whether it has something to search. One configuration is not chosen among.
@@ -70,8 +84,13 @@ class Budget(Settings):
         return {
             "search": trials,
             "choose": finalists * self.finalist_seeds,
-            "confirm": self.seeds,
+            "confirm": self.most_seeds,
         }
+
+    @property
+    def most_seeds(self) -> int:
+        """Confirmation seeds of a method, as many as there can be."""
+        return self.max_seeds or self.seeds
 
     def grown(
         self,
@@ -82,6 +101,8 @@ class Budget(Settings):
         finalist_seeds: int | None = None,
         studies: int | None = None,
         control: bool | None = None,
+        decide: Decide | None = None,
+        max_seeds: int | None = None,
     ) -> "Budget":
         """This budget with more seeds or finalists, or with whole generations after its own.
 
@@ -90,11 +111,12 @@ class Budget(Settings):
             trials: the same of search trials.
             generation: size of each new generation, if it is not the first one's; or the sizes of
                 all generations, those that are there included.
-            finalists, finalist_seeds, studies: how many there shall be.
+            finalists, finalist_seeds, studies, max_seeds: how many there shall be.
             control: whether there shall be one.
+            decide: what further seeds are added for, if nothing was to be decided so far.
 
         Raises:
-            UserError: it would be less, or no whole generations.
+            UserError: it would be less, or no whole generations; or nothing is to be decided.
         """
         sizes = self.generations
         if isinstance(generation, tuple):
@@ -112,9 +134,11 @@ class Budget(Settings):
             "finalist_seeds": finalist_seeds,
             "studies": studies,
             "control": control,
+            "decide": decide,
+            "max_seeds": max_seeds,
         }
-        given = {name: number for name, number in more.items() if number is not None}
-        new = Budget(**{**self.model_dump(), "generations": sizes, **given})
+        given = {name: value for name, value in more.items() if value is not None}
+        new = validated(Budget, {**self.model_dump(), "generations": sizes, **given}, "budget")
         self.check_growth(new)
         return new
 
@@ -125,6 +149,12 @@ class Budget(Settings):
             UserError: something is; names it.
         """
         counted = ["seeds", "finalists", "studies"] + ["finalist_seeds"] * bool(self.finalists)
+        counted += ["max_seeds"] * bool(self.decide)
+        if self.decide and now.decide != self.decide:
+            raise UserError(
+                f"it is to be decided: {self.decide}; {now.decide} is another question: give the "
+                "compare command with another --name, what is known is not trained again"
+            )
         for name in counted:
             before, after = getattr(self, name), getattr(now, name)
             if after < before:
@@ -147,6 +177,21 @@ class Budget(Settings):
                 f"{some} …; name the sizes of all with --generation for others"
             )
         return (size,) * (more // size)
+
+    @model_validator(mode="after")
+    def _enough_to_decide(self) -> "Budget":
+        if self.decide is None and self.max_seeds is not None:
+            raise ValueError(f"max_seeds={self.max_seeds} is for what is decided: say with decide")
+        if self.decide is not None and (self.max_seeds or 0) < self.seeds:
+            raise ValueError(f"max_seeds={self.max_seeds} must be at least seeds={self.seeds}")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_most_seeds(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not values.get("decide") or values.get("max_seeds"):
+            return values
+        return {**values, "max_seeds": MAX_SEEDS}
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,9 @@ import optuna
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.conditions import Conditions
+from pfltune.audit.kept import ROUND, TEST, VAL
 from pfltune.budget import Budget
+from pfltune.figures import AHEAD
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome
 from pfltune.registry import short_name
@@ -25,7 +27,7 @@ from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace
 from pfltune.stages import trial_name
 from pfltune.studies.comparison import plan_on
-from pfltune.tracking.events import Event, TrialEnded, TrialStarted
+from pfltune.tracking.events import Event, Selected, TrialEnded, TrialStarted
 from pfltune.trials.spec import complete_knobs
 from pfltune.trials.stored import StoredRound, StoredTrial
 
@@ -100,12 +102,24 @@ class _Certified:
         if trial is None:
             return None
         scores = enumerate(trial.scores, start=1)
-        rounds = tuple(StoredRound(number, score, {}) for number, score in scores)
+        ahead = [{AHEAD.name: each} for each in trial.ahead] or [{} for _ in trial.scores]
+        rounds = tuple(
+            StoredRound(number, score, told)
+            for (number, score), told in zip(scores, ahead, strict=True)
+        )
         outcome = "reached" if trial.outcome == "stopped early" else trial.outcome
-        return StoredTrial(rounds, outcome)
+        return StoredTrial(rounds, outcome, selected=_tested(trial))
 
     def keep(self, candidate: Candidate, trial: StoredTrial) -> None:
         """Nothing."""
+
+
+def _tested(trial: CertifiedTrial) -> Selected | None:
+    """What a race hears of a test: of all clients, their mean."""
+    if TEST not in trial.figures:
+        return None
+    number, val, test = (trial.figures[name] for name in (ROUND, VAL, TEST))
+    return Selected(round=int(number), val=[val], test=[test])
 
 
 def _spaces(certificate: Certificate, spaces: Mapping[str, SearchSpace]) -> Iterator[str]:

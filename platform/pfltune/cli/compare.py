@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         "pfltune compare -o partition.alpha=0.1,0.5,1.0 --name over-alpha",
         "pfltune compare --methods fedperfix,fedavg,local --partitions 5 --name five-draws",
         "pfltune compare --methods 'fedperfix,fedperfix[prefix=zero]'",
+        "pfltune compare --methods fedperfix,fedavg,local --decide --max-seeds 12",
         "pfltune compare --search lr=1e-3:0.3 --search protocol.local_epochs=1,2,5",
         "pfltune compare --resume digits-30-rounds",
     )
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Fresh seeds of the confirmation.",
 )
+@options.decide
+@options.max_seeds("12")
 @options.scenario
 @options.finalists("compare")
 @options.partitions
@@ -121,11 +124,14 @@ def show_found(
 def show_comparison(console: Console, results: Path, found: "Results") -> None:
     """The table, what has to be known of it, and where there is more."""
     from pfltune.cli.tables import print_table
+    from pfltune.report.racing import finding
     from pfltune.report.tuning.gained import gained
     from pfltune.report.tuning.repeated import repeated
     from pfltune.report.words import origin_note
 
     print_table(console, found.result)
+    if told := finding(found.result):
+        console.print(told, soft_wrap=True, highlight=False)
     if note := origin_note(found.result):
         console.print(note, soft_wrap=True, highlight=False)
     for method in found.result.methods:
@@ -149,6 +155,8 @@ def print_json(found: "Results") -> None:
 
 def content_of(folder: Path, result: "ComparisonResult") -> dict[str, Any]:
     """What a comparison found, for scripts: the rows of the table under MLflow's names."""
+    from pfltune.report.racing import rows as race_rows
+
     rows = [
         {
             "method": method.name,
@@ -167,6 +175,7 @@ def content_of(folder: Path, result: "ComparisonResult") -> dict[str, Any]:
         "id": result.id,
         "report": str(folder / "report" / "report.html"),
         "reused": result.reused,
+        **({"race": list(race_rows(result))} if result.race else {}),
         "methods": rows,
     }
 

@@ -16,6 +16,7 @@ from pfltune.studies.options import MOST_PARTITIONS
     epilog=options.examples(
         "pfltune extend digits-20261121-064956 --methods apfl,ditto",
         "pfltune extend my-run --seeds 10",
+        "pfltune extend my-run --decide --max-seeds 20",
         "pfltune extend my-run --trials 16",
         "pfltune extend my-run --studies 3",
         "pfltune extend my-run --generation 4,4,8",
@@ -32,6 +33,8 @@ from pfltune.studies.options import MOST_PARTITIONS
     default=None,
     help="Confirmation seeds that there shall be, not fewer than there are.",
 )
+@options.decide
+@options.max_seeds("as many as there are, or 12")
 @click.option(
     "--trials",
     type=int,

@@ -9,7 +9,14 @@ from click.core import ParameterSource
 
 from pfltune.budget import SAMPLER_NAMES
 from pfltune.errors import UserError
-from pfltune.studies.options import DEFAULTS, MOST_PARTITIONS, MOST_THREADS, OWN_DEFAULTS, RESULTS
+from pfltune.studies.options import (
+    DEFAULTS,
+    MOST_PARTITIONS,
+    MOST_THREADS,
+    OWN_DEFAULTS,
+    RESULTS,
+    with_budget,
+)
 
 METHODS_HELP = (
     "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
@@ -81,6 +88,15 @@ class GenerationSizes(click.ParamType):
         return sizes if len(sizes) > 1 else sizes[0]
 
 
+override = click.option(
+    "--override",
+    "-o",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the scenario, e.g. -o protocol.rounds=20. Repeatable.",
+)
+
 scenario = stacked(
     click.option(
         "--scenario",
@@ -88,13 +104,13 @@ scenario = stacked(
         show_default=True,
         help="Name of a scenario (see `pfltune scenarios`) or path of a YAML file.",
     ),
+    override,
     click.option(
-        "--override",
-        "-o",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Change the scenario, e.g. -o protocol.rounds=20. Repeatable.",
+        "--budget",
+        default=None,
+        metavar="200MB|20000steps|5PFLOP|2h",
+        help="Train each trial until it has spent this, in however many rounds; short for "
+        "-o protocol.budget=….",
     ),
 )
 
@@ -458,6 +474,28 @@ def finalists(command: str) -> Callable[[Any], Any]:
     )
 
 
+decide = click.option(
+    "--decide",
+    type=click.Choice(["best", "order"]),
+    is_flag=False,
+    flag_value="best",
+    default=None,
+    help="Add confirmation seeds until it is decided, by tests that hold whenever one looks, which "
+    "method is the best (the default of a bare --decide) or the order of all; --seeds are given to "
+    "every method in any case, further ones to those that are still in question.",
+)
+
+
+def max_seeds(default: str) -> Callable[[Any], Any]:
+    """How many seeds a race may take."""
+    return click.option(
+        "--max-seeds",
+        type=click.IntRange(min=1),
+        default=None,
+        help=f"Confirmation seeds of a method at the most, with --decide.  [default: {default}]",
+    )
+
+
 def key_values(texts: Sequence[str]) -> dict[str, str]:
     """``["lr=0.1"]`` as ``{"lr": "0.1"}``."""
     pairs = {}
@@ -475,8 +513,9 @@ def given() -> dict[str, Any]:
     """What the user gave to the present command, by name, but for what is about its printing."""
     context = click.get_current_context()
     not_given = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
-    return {
+    found = {
         name: value
         for name, value in context.params.items()
         if name != "as_json" and context.get_parameter_source(name) not in not_given
     }
+    return with_budget(found)

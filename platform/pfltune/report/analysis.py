@@ -1,5 +1,6 @@
 """What a report says beyond the figures in the store: computed once, shown in many forms."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pfltune import figures
@@ -14,6 +15,7 @@ from pfltune.report.communication import (
 from pfltune.report.crossed import Factor
 from pfltune.report.expected_best import ExpectedBest, expected_best
 from pfltune.report.gains import Gain, control_gain
+from pfltune.report.racing import beaten, raced_difference, seed_interval
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.searching import Searching, search_of
 from pfltune.report.statistics import (
@@ -35,7 +37,8 @@ class Analysis:
         result: the comparison.
         reference: what the others are held against; None while no method is confirmed.
         chosen: whether the user named the reference.
-        intervals: of each confirmed method's test accuracy, over seeds and clients, 95 %.
+        intervals: of each confirmed method's test accuracy, over seeds and clients, 95 %; where
+            figures decided how many seeds there are, over seeds alone, and NaN without enough.
         differences: of each other confirmed method to the reference.
         leaders: the best test accuracy, and all that are not told apart from it.
         target: validation accuracy in [0, 1] that methods are timed to.
@@ -119,9 +122,9 @@ def analyse(
         result=result,
         reference=against,
         chosen=reference is not None,
-        intervals={method.name: interval_of(method) for method in shown},
-        differences=compare(against, others) if against else {},
-        leaders=not_told_apart(shown),
+        intervals={method.name: _interval(result, method) for method in shown},
+        differences=_differences(result, against, others) if against else {},
+        leaders=_leaders(result),
         target=aim,
         reached={method.name: reach(method, aim) for method in shown},
         front=pareto_front(shown),
@@ -132,6 +135,26 @@ def analyse(
         efforts={name: each for name, each in efforts.items() if each is not None},
         gains={name: each for name, each in gains.items() if each is not None},
     )
+
+
+def _interval(result: ComparisonResult, method: MethodResult) -> Interval:
+    return interval_of(method) if result.budget.decide is None else seed_interval(method)
+
+
+def _differences(
+    result: ComparisonResult, reference: MethodResult, others: Sequence[MethodResult]
+) -> dict[str, Difference]:
+    """To the reference; where figures decided how many seeds there are, not tested."""
+    found = compare(reference, others)
+    if result.budget.decide is None:
+        return found
+    return {m.name: raced_difference(found[m.name], m, reference) for m in others}
+
+
+def _leaders(result: ComparisonResult) -> frozenset[str]:
+    if result.budget.decide is None:
+        return not_told_apart(result.confirmed)
+    return frozenset(m.name for m in result.confirmed) - beaten(result.race)
 
 
 def named(result: ComparisonResult, wanted: str) -> MethodResult:

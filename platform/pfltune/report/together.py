@@ -123,6 +123,7 @@ def _conditions(one: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
     yield "a number of confirmation seeds of", one.budget.seeds, other.budget.seeds
     yield "a number of studies of", one.budget.studies, other.budget.studies
     yield "the sampler", one.budget.sampler, other.budget.sampler
+    yield "decided with further seeds:", one.budget.decide, other.budget.decide
 
 
 def _check_equal(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pfltune.report import racing
 from pfltune.report.analysis import Analysis
 from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial, count_reused
 from pfltune.report.statistics import ALPHA, pairs_of
@@ -79,15 +80,48 @@ def accuracy_note(results: Sequence[ComparisonResult]) -> str:
     )
     if any(r.record.scenario.protocol.evaluate == "after_training" for r in results):
         note += " Clients of a round are tested right after their training, before aggregation."
-    fewer = [m.title for r in results for m in r.confirmed if len(m.runs) < planned_seeds(r)]
+    fewer = [m.title for r in results for m in r.confirmed if len(m.runs) < planned_seeds(r, m)]
     if fewer:
         note += f" Fewer seeds than planned have ended of {', '.join(dict.fromkeys(fewer))}."
     return note
 
 
-def planned_seeds(result: ComparisonResult) -> int:
-    """Confirmation trials of each method, if none fails."""
-    return result.budget.planned()["confirm"]
+def trial_budget_note(result: ComparisonResult) -> str:
+    """What a trial could spend, and what that means for its rounds; empty without a budget."""
+    protocol = result.record.scenario.protocol
+    budget = protocol.budget
+    if budget is None:
+        return ""
+    idle = [m.title for m in result.confirmed if not m.mean(budget.figure.name)]
+    ended = f" {', '.join(idle)} spent nothing of it and ended after {protocol.told_rounds}."
+    clock = (
+        " A budget of seconds is not repeatable: another machine, or another hour, gives other "
+        "rounds and other figures."
+    )
+    return (
+        f"Each trial trained until another round would have passed its budget of {budget}; the "
+        "rounds differ, and the best on validation within the budget counts."
+        f"{ended if idle else ''}{'' if budget.repeats else clock}"
+    )
+
+
+def within_note(analysis: Analysis) -> str:
+    """What an accuracy within a budget is."""
+    return (
+        f"Test accuracy within a budget, in %{mean_over(analysis)}: of the rounds that it holds, "
+        "the one with the best validation accuracy. A star: all its rounds are within it; a dash: "
+        "not every seed has an evaluated round within it. PFLOP are 10¹⁵ operations of local "
+        "training, forward and backward, as torch counts them; evaluations, adapting before them "
+        "and the server's work are in none of the budgets. Seconds depend on the machine and on "
+        "what else ran on it."
+    )
+
+
+def planned_seeds(result: ComparisonResult, method: MethodResult) -> int:
+    """Confirmation trials of a method, if none fails; of a race as many as have begun."""
+    if result.budget.decide is None:
+        return result.budget.planned()["confirm"]
+    return sum(trial.started.stage == "confirm" for trial in method.trials)
 
 
 def seeds_of(methods: Sequence[MethodResult]) -> str:
@@ -120,6 +154,12 @@ def spread_note(result: ComparisonResult) -> str:
     """What the interval and the spread over clients are; empty without figures."""
     if not result.confirmed:
         return ""
+    if result.budget.decide is not None:
+        return (
+            "The interval is over seeds and holds whenever one stops. Client std is the standard "
+            "deviation over clients, the worst decile the mean of the lowest tenth of them; both "
+            "are means over seeds."
+        )
     one = max(len(method.runs) for method in result.confirmed) == 1
     several = max(len(method.studies) for method in result.confirmed) > 1
     repeated = f"{'studies, ' * several}seeds and clients"
@@ -146,6 +186,8 @@ def test_note(analysis: Analysis) -> str:
         return ""
     if reference is None or not analysis.differences:
         return "Nothing was tested: there are not two methods with confirmed runs."
+    if analysis.result.budget.decide is not None:
+        return _race_note(analysis, reference)
     why = "named by the user" if analysis.chosen else "the method with the best validation accuracy"
     sentences = [
         f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by client "
@@ -157,6 +199,14 @@ def test_note(analysis: Analysis) -> str:
         few_seeds(analysis),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _race_note(analysis: Analysis, reference: MethodResult) -> str:
+    why = "named by the user" if analysis.chosen else "the method with the best validation accuracy"
+    return (
+        f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by seed, in "
+        f"percentage points. {racing.note(analysis.result)}"
+    )
 
 
 def together(analysis: Analysis) -> str:
@@ -222,6 +272,8 @@ def finding(analysis: Analysis) -> str:
     """What came out, in a sentence or two; empty if nothing was compared."""
     if analysis.reference is None or not analysis.differences:
         return ""
+    if analysis.result.budget.decide is not None:
+        return racing.finding(analysis.result)
     name = analysis.reference.title
     groups = {
         f"Worse than {name} (p < {ALPHA}): ": _titles(analysis, "worse"),

@@ -12,7 +12,14 @@ from pfltune.report.markdown import markdown_table
 from pfltune.report.notebook import Results
 from pfltune.report.page import comparison_page
 from pfltune.report.results import ComparisonResult, read_results
-from pfltune.report.spreadsheet import cell_text, csv_clients, csv_summary, csv_table
+from pfltune.report.spreadsheet import (
+    cell_text,
+    csv_clients,
+    csv_race,
+    csv_summary,
+    csv_table,
+    csv_within,
+)
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.together import without
 from pfltune.report.tuning.effort import EFFORT_HEADS, effort_rows
@@ -113,6 +120,8 @@ def _tables(analysis: Analysis) -> dict[str, str]:
         "table.csv": csv_table(analysis.result),
         "clients.csv": csv_clients(analysis.result),
         "summary.csv": csv_summary(analysis),
+        "within.csv": csv_within(analysis.result),
+        **({"race.csv": csv_race(analysis.result)} if analysis.result.race else {}),
         **_of_searches(analysis),
     }
 

@@ -1,5 +1,6 @@
 """Which trial comes next: searches of each method, dealt out evenly, finalists, the tests."""
 
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from pfltune.search.choosing import Choosing, choice
 from pfltune.search.control import Control
 from pfltune.search.halving import MakeHalving
 from pfltune.search.plan import Plan
+from pfltune.search.racing import Racing
 from pfltune.search.sampled import Sampled
 from pfltune.search.space import SearchSpace
 from pfltune.search.strategy import MakeStrategy, Strategy
@@ -34,6 +36,7 @@ class MethodSearch:
         choosing: decides among the best configurations; None until the search is over. One that
             was chosen before the search began leaves nothing to search.
         tested: score at the end of each confirmation trial that did not fail, by its index.
+        seeds: confirmation seeds that may be dealt by now.
     """
 
     method: str
@@ -46,7 +49,11 @@ class MethodSearch:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     choosing: Choosing | None = None
     tested: dict[int, float] = field(default_factory=dict)
-    _rungs: dict[int, Mapping[int, float]] = field(default_factory=dict)
+    seeds: int = 0
+    _rungs: dict[int, Mapping[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.seeds = self.plan.budget.seeds
 
     def next(self) -> Candidate | None:
         """The next trial, or None while it must wait or when there is none left."""
@@ -72,10 +79,10 @@ class MethodSearch:
         """Whether no trial will come any more, whatever the running ones give."""
         if self.choosing is None or not self.choosing.is_dealt:
             return False
-        return not self.choosing.finalists or self.confirmed >= self.plan.budget.seeds
+        return not self.choosing.finalists or self.confirmed >= self.seeds
 
     def complete(
-        self, index: int, outcome: Outcome, rungs: Mapping[int, float] | None = None
+        self, index: int, outcome: Outcome, rungs: Mapping[float, float] | None = None
     ) -> None:
         """Take the result of a search trial; a whole generation is passed on.
 
@@ -95,6 +102,13 @@ class MethodSearch:
             searched = (self.candidates, self.outcomes)
             self.choosing = Choosing.of(self.plan, self.method, *searched)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known what is tested, if anything."""
+        if self.choosing is None:
+            return False
+        return not self.choosing.finalists or self.choosing.chosen() is not None
+
     def best(self) -> Candidate | None:
         """The search trial of the chosen configuration.
 
@@ -105,7 +119,7 @@ class MethodSearch:
     def _confirm(self) -> Candidate | None:
         """The next test of the chosen configuration; None while there is none, or none is left."""
         best, index = self.best(), self.confirmed
-        if best is None or index >= self.plan.budget.seeds:
+        if best is None or index >= self.seeds:
             return None
         self.confirmed += 1
         seed = confirmation_seed(self.plan.budget.seed, index)
@@ -147,6 +161,7 @@ class ComparisonDealer:
         halving: MakeHalving = Bracket.of,
     ) -> None:
         self.brackets = Brackets(plan, halving)
+        self._racing = Racing(plan)
         plans = [plan.of_study(study) for study in range(plan.budget.studies)]
         self.studies = {
             (method, own.study): MethodSearch(
@@ -171,7 +186,8 @@ class ComparisonDealer:
     @property
     def exhausted(self) -> bool:
         """Whether no trial will come any more."""
-        return not self._held and all(each.exhausted for each in self._sources())
+        exhausted = not self._held and all(each.exhausted for each in self._sources())
+        return exhausted and self._racing.is_over
 
     def deal(self) -> Candidate | None:
         """The next trial, or None while generations are unfinished or when all is done."""
@@ -195,6 +211,7 @@ class ComparisonDealer:
             search.choosing.complete(candidate.index, outcome)
         elif candidate.stage == "confirm" and outcome.round:
             search.tested[candidate.index] = outcome.value
+        self._race(candidate, outcome)
 
     def best(self) -> dict[str, Mapping[str, Value] | None]:
         """The winning configuration of each method.
@@ -228,6 +245,16 @@ class ComparisonDealer:
             if candidate is not None:
                 return candidate
         return None
+
+    def _race(self, candidate: Candidate, outcome: Outcome) -> None:
+        """Pass a test to the race, which may want more of them."""
+        if candidate.stage == "confirm":
+            self._racing.hear(candidate, outcome)
+        if all(search.is_settled for search in self.studies.values()):
+            tested = Counter(method for (method, _), s in self.studies.items() if s.best())
+            self._racing.begin(tested)
+        for (method, _), search in self.studies.items():
+            search.seeds = self._racing.seeds(method)
 
     def _given(self, candidate: Candidate) -> Candidate:
         if sees_test(candidate.stage):

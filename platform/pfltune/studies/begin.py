@@ -10,6 +10,7 @@ from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.method import Method
 from pfltune.method_list import MethodList, method_list
+from pfltune.racing.race import fewest_seeds
 from pfltune.record import WHY_NOT_EXTENDED, Asked, Grid, Record, Sensitivity
 from pfltune.registry import canonical, short_name
 from pfltune.running.folder_lock import checked_name
@@ -32,9 +33,11 @@ OF_BUDGET = (
     *("eta", "halving", "sampler", "studies", "seeds", "control", "seed"),
     *("finalists", "finalist_seeds"),
 )
+RACING = ("decide", "max_seeds")
+"""Only of comparisons of several methods."""
 GROWING = (
     *("seeds", "studies", "trials", "generation", "control"),
-    *("finalists", "finalist_seeds"),
+    *("finalists", "finalist_seeds", *RACING),
 )
 """Options of a budget that may be given anew to have more."""
 
@@ -120,6 +123,7 @@ def _comparison(
     results: Path,
     before: Record | None,
 ) -> Comparison:
+    _see_race(budget, len(named.references))
     only = short_name(canonical(named.references[0]))
     held = {method or only: knobs for method, knobs in options["fixed"].items()}
     tuned = all_chosen(named.references, results, held, scenario, before)
@@ -158,6 +162,7 @@ def budget_of(given: Mapping[str, Any], options: Mapping[str, Any]) -> Budget:
         UserError: it is not possible.
     """
     wanted = {key: options[key] for key in ("trials", "generation", *OF_BUDGET)}
+    wanted |= {key: options[key] for key in RACING if options.get(key) is not None}
     if isinstance(wanted["generation"], tuple) and "trials" not in given:
         wanted["trials"] = None
     elif isinstance(wanted["generation"], tuple) and "generation" not in given:
@@ -179,6 +184,26 @@ def _see_finalists(given: Mapping[str, Any], budget: Budget) -> None:
         raise UserError(
             f"--finalist-seeds {given['finalist_seeds']}: there are no finalists, which would be "
             "trained with them; say with --finalists how many there shall be"
+        )
+
+
+def _see_race(budget: Budget, methods: int) -> None:
+    """See that something could be decided.
+
+    Raises:
+        UserError: it could not, whatever comes.
+    """
+    if budget.decide is None:
+        return
+    if methods < 2:
+        raise UserError(
+            f"--decide {budget.decide}: there is one method, and nothing to decide; name more"
+        )
+    fewest = fewest_seeds(budget.decide, methods)
+    if budget.most_seeds < fewest:
+        raise UserError(
+            f"--max-seeds {budget.most_seeds}: nothing could be decided of {methods} methods "
+            f"before {fewest} seeds, even if all of them agreed"
         )
 
 

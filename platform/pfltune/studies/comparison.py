@@ -9,9 +9,10 @@ from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.searched_settings import without_settings
-from pfltune.knobs import Knob
+from pfltune.knobs import Knob, Value
 from pfltune.method import Method
 from pfltune.plugins import absolute
+from pfltune.racing.race import fewest_seeds
 from pfltune.record import Tuned
 from pfltune.registry import canonical, make_method, reference_title, short_name
 from pfltune.running.job import Choice, Job
@@ -69,13 +70,29 @@ class Comparison(Job):
         at_once = count(self.hardware.workers, "trial")
         return (
             f"{subject}: {spent}{' each' if several else ''}, "
-            f"{count(self.plan.protocol.rounds, 'round')}, {at_once} side by side in "
-            f"{self.hardware.compute.precision}"
+            f"{self.plan.protocol.told}, {at_once} side by side in "
+            f"{self.hardware.compute.precision}{self._race()}"
+        )
+
+    def _race(self) -> str:
+        """What seeds are added for; empty where they are not."""
+        budget, methods = self.plan.budget, len(self.plan.methods)
+        if budget.decide is None:
+            return ""
+        what = "which method is the best" if budget.decide == "best" else "the order of all methods"
+        fewest = fewest_seeds(budget.decide, methods)
+        return (
+            f". Seeds are added until it is decided, or cannot be, {what}; {fewest} that agree can"
         )
 
     def firsts(self) -> Iterator[Method]:
         """Each method with the knobs of its first trial, and at the ends of what is searched."""
         return methods_at_ends(self.spaces)
+
+    def first_trials(self) -> dict[str, dict[str, Value]]:
+        """At the first start point of each search space."""
+        firsts = {method: next(iter(space.start), {}) for method, space in self.spaces.items()}
+        return {method: {**firsts[method], **self.spaces[method].fixed} for method in firsts}
 
     def federations(self, federation: Federation) -> dict[Stage, Federation]:
         """What sees no test lacks its indices."""
@@ -218,11 +235,16 @@ def _spent(plan: Plan, method: str | None) -> str:
         each = plan.budget.finalist_seeds
         finalists = count(planned["choose"] // each, "finalist")
         parts.append(f"{finalists} with {count(each, 'validation seed')}")
-    parts.append(count(planned["confirm"], "confirmation seed"))
+    parts.append(_confirmed(plan.budget))
     told = f"{', '.join(parts[:-1])} and {parts[-1]}" if parts[1:] else parts[0]
     if plan.budget.studies > 1:
         told = f"{plan.budget.studies} studies of {told}"
     return told + (", and a control of the start values" if plan.budget.control else "")
+
+
+def _confirmed(budget: Budget) -> str:
+    seeds = count(budget.most_seeds, "confirmation seed")
+    return seeds if budget.decide is None else f"{budget.seeds} to {seeds}"
 
 
 def _check_once(references: Iterable[str]) -> None:

@@ -82,6 +82,7 @@ def first_of(draws: Draws, given: Mapping[str, Any]) -> Comparison:
     Raises:
         UserError: it is not possible, or nobody says what is to be compared.
     """
+    _see_no_race(given)
     cell = draws.names[0]
     rest = {key: value for key, value in given.items() if key not in (*OF_ALL, "resume", "name")}
     if read_record(results_folder(given) / cell) is None and "resume" in given:
@@ -90,12 +91,21 @@ def first_of(draws: Draws, given: Mapping[str, Any]) -> Comparison:
     return _one(draws, draws.first, begin.comparison("compare", {**rest, own: cell}, draws.name))
 
 
+def _see_no_race(given: Mapping[str, Any]) -> None:
+    if given.get("decide"):
+        raise UserError(
+            "--decide adds seeds until something is decided on one draw of clients: leave it out, "
+            "or --partitions"
+        )
+
+
 def first_extended(draws: Draws, given: Mapping[str, Any]) -> Comparison:
     """The comparison on the first draw with what is added to each.
 
     Raises:
         UserError: something of it is not possible, or nothing is to be added.
     """
+    _see_no_race(given)
     cell = draws.names[0]
     rest = {key: value for key, value in given.items() if key != "partitions"}
     if "partitions" in given and not rest.keys() & {"methods", "wrap", *begin.GROWING}:
@@ -179,6 +189,7 @@ def _see_new(given: Mapping[str, Any], results: Path) -> None:
         )
     if (name := given.get("name")) and (read_record(results / name) or read_sweep(results / name)):
         raise UserError(f"there is something else named {name}; choose another --name")
+    _see_no_race(given)
     scenario = given.get("scenario", "")
     named = scenario.name if isinstance(scenario, Scenario) else str(scenario)
     if cells_of("one", named, override_texts(given.get("overrides", ()))):
