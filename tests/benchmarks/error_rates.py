@@ -193,9 +193,11 @@ def of_searches() -> Iterator[Design]:
 
 
 def of_draws() -> Iterator[Design]:
-    """Several draws of clients, one search for all or several."""
-    for draws, clients, searches in product((2, 3, 5, 10), (10, 40), (1, 3)):
-        for draw, seed, search in product((0, 1.5, 6), (0, 2), (0, 2)):
+    """Several draws of clients, one search for all of them or several."""
+    for draws, clients, (searches, search) in product(
+        (2, 3, 10), (10, 40), ((1, 0), (3, 0), (3, 2))
+    ):
+        for draw, seed in product((0, 1.5, 6), (0, 2)):
             yield Design(clients, 3, searches, draws, seed=seed, search=search, draw=draw)
 
 
