@@ -13,6 +13,7 @@ from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.conditions import Conditions
 from pfltune.audit.kept import ROUND, TEST, VAL
 from pfltune.budget import Budget
+from pfltune.figures import AHEAD
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome
 from pfltune.registry import short_name
@@ -101,7 +102,11 @@ class _Certified:
         if trial is None:
             return None
         scores = enumerate(trial.scores, start=1)
-        rounds = tuple(StoredRound(number, score, {}) for number, score in scores)
+        ahead = [{AHEAD.name: each} for each in trial.ahead] or [{} for _ in trial.scores]
+        rounds = tuple(
+            StoredRound(number, score, told)
+            for (number, score), told in zip(scores, ahead, strict=True)
+        )
         outcome = "reached" if trial.outcome == "stopped early" else trial.outcome
         return StoredTrial(rounds, outcome, selected=_tested(trial))
 
