@@ -1,7 +1,7 @@
 """How often a test of two equal methods finds a difference, and how often it finds a true one.
 
     .venv/bin/python tests/benchmarks/error_rates.py            # the tables of docs/protocol.md
-    .venv/bin/python tests/benchmarks/error_rates.py --number 500
+    .venv/bin/python tests/benchmarks/error_rates.py --number 5000
 
 Simulated are paired differences of two methods that are equal in all, over a grid of clients,
 seeds, searches and draws of clients, of the sizes of their effects and of their shapes. Every test
@@ -283,7 +283,7 @@ def power(number: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--number", type=int, default=4_000, help="comparisons of each design")
+    parser.add_argument("--number", type=int, default=1_000, help="comparisons of each design")
     asked = parser.parse_args().number
     errors(asked)
     power(asked)
