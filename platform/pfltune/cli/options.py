@@ -88,6 +88,15 @@ class GenerationSizes(click.ParamType):
         return sizes if len(sizes) > 1 else sizes[0]
 
 
+override = click.option(
+    "--override",
+    "-o",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the scenario, e.g. -o protocol.rounds=20. Repeatable.",
+)
+
 scenario = stacked(
     click.option(
         "--scenario",
@@ -95,14 +104,7 @@ scenario = stacked(
         show_default=True,
         help="Name of a scenario (see `pfltune scenarios`) or path of a YAML file.",
     ),
-    click.option(
-        "--override",
-        "-o",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Change the scenario, e.g. -o protocol.rounds=20. Repeatable.",
-    ),
+    override,
     click.option(
         "--budget",
         default=None,

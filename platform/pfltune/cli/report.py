@@ -13,6 +13,7 @@ from pfltune.errors import Halted, UserError
 
 if TYPE_CHECKING:
     from pfltune.draws import Draws
+    from pfltune.replays import Replay
     from pfltune.report.analysis import Analysis
     from pfltune.report.results import ComparisonResult
     from pfltune.sweeps import Sweep
@@ -105,6 +106,7 @@ def _report_one(
     from pfltune.cli.tuned import print_tuned
     from pfltune.draws import read_draws
     from pfltune.record import Grid
+    from pfltune.replays import read_replay
     from pfltune.report.attachment import attach_report
     from pfltune.report.results import find_record
     from pfltune.report.tuning.notebook import TuneResults
@@ -124,6 +126,12 @@ def _report_one(
         if pair is not None:
             raise UserError(f"{name} is a sweep: --pair is for its cells, one by one")
         return _report_sweep(results, sweep, out, reference, target)
+    if (replay := read_replay(results / name)) is not None:
+        if reference or target or left_out or pair:
+            raise UserError(
+                f"{name} is a claim: --reference, --target, --without and --pair are for its parts"
+            )
+        return _report_claim(results, replay, out)
     if isinstance(find_record(results, name).budget, Grid):
         if reference or target or left_out or pair:
             raise UserError(
@@ -156,6 +164,17 @@ def _report_sweep(
     found = read_sweep_result(results, sweep, reference=reference, target=target)
     folder = write_sweep(found, results, out)
     print_sweep(Console(markup=False), found)
+    return folder
+
+
+def _report_claim(results: Path, replay: "Replay", out: Path | None) -> Path:
+    from pfltune.cli.claim import print_replayed
+    from pfltune.report.claims.replayed import read_replayed
+    from pfltune.report.claims.writer import write_replayed
+
+    found = read_replayed(results, replay)
+    folder = write_replayed(found, results, out)
+    print_replayed(Console(markup=False), found)
     return folder
 
 

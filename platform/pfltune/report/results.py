@@ -19,6 +19,7 @@ from pfltune.racing.race import Race, race
 from pfltune.ranking import BY_ROUNDS, Course, Outcome, Standing, best_first
 from pfltune.record import RECORD, Change, Record, read_record
 from pfltune.registry import short_name
+from pfltune.replays import refuse_replay
 from pfltune.report.balance import balanced, spread
 from pfltune.stages import sees_test
 from pfltune.text import plain
@@ -496,6 +497,7 @@ def find_record(results: Path, name: str) -> Record:
         raise UserError(f"{name!r} is no name of a comparison")
     see_inside(results / name, results)
     refuse_several(results / name)
+    refuse_replay(results / name)
     record = read_record(results / name)
     if record is not None:
         return record
@@ -585,7 +587,7 @@ def _method(
         name=name,
         title=plain(title),
         best=dict(best or {}),
-        runs=tuple(_confirmed(found[cell]) for cell in balanced(found)),
+        runs=tuple(confirmed_run(found[cell]) for cell in balanced(found)),
         search_trials=len(searched),
         failed_trials=len(failed),
         search_steps=_search_steps(trials),
@@ -598,7 +600,7 @@ def _method(
         is_over=ending is not None,
         trials=tuple(trials),
         chosen=tuple(ending.chosen if ending else _chosen_so_far(confirmed)),
-        controls=tuple(map(_confirmed, controls)),
+        controls=tuple(map(confirmed_run, controls)),
         course=course,
     )
 
@@ -618,7 +620,8 @@ def _chosen_so_far(confirmed: Iterable[ToldTrial]) -> list[dict[str, Value] | No
     return [found.get(study) for study in range(max(found, default=0) + 1)] if any(found) else []
 
 
-def _confirmed(trial: ToldTrial) -> ConfirmedRun:
+def confirmed_run(trial: ToldTrial) -> ConfirmedRun:
+    """A confirmation trial that ran to its end."""
     selected = trial.ended.selected if trial.ended else None
     val, test = (selected["val"], selected["test"]) if selected else ([], [])
     return ConfirmedRun(

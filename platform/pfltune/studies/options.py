@@ -226,12 +226,33 @@ class SensitivityOptions(JobOptions, total=False):
     seeds: Number
 
 
+class ClaimOptions(JobOptions, total=False):
+    """What the replay of a claim can be told besides; what is not given is as its scale says.
+
+    Attributes:
+        scale: how large, by the claim's own names; default: the first one.
+        footings: what shall be equal: ``trials``, ``bytes``, ``steps``, ``draws``,
+            ``sensitivity``; default: all that the scale has.
+        trials: search trials per method.
+        generation: trials suggested together, which are halved among themselves; one size, or the
+            size of each generation.
+        seeds: fresh seeds of the confirmation.
+    """
+
+    scale: str
+    footings: str | Sequence[str]
+    trials: int
+    generation: int | tuple[int, ...]
+    seeds: Number
+
+
 OPTIONS: Mapping[str, type] = {
     "compare": CompareOptions,
     "tune": TuneOptions,
     "extend": ExtendOptions,
     "grid": GridOptions,
     "sensitivity": SensitivityOptions,
+    "claim": ClaimOptions,
 }
 """By the command that takes them."""
 METHODS = (
@@ -274,6 +295,11 @@ OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     ),
     "grid": {"methods": None, "over": {}, "knobs": {}, "seeds": 3, "test": False},
     "sensitivity": {"seeds": 1},
+    "claim": {
+        **dict.fromkeys(
+            ("claim", "scenario", "scale", "footings", "trials", "generation", "seeds")
+        ),
+    },
 }
 """Of those that differ between commands."""
 
