@@ -61,7 +61,7 @@ class Budget(Settings):
         """Search trials per method."""
         return sum(self.generations)
 
-    def planned(self, searched: bool = True) -> dict[Stage, int]:
+    def planned(self, searched: bool = True, chosen: bool = False) -> dict[Stage, int]:
         """Trials of a method by stage, as many as there can be.
 
         There are fewer of finalists, where configurations fail or repeat, and of confirmation
@@ -69,13 +69,16 @@ class Budget(Settings):
 
         Args:
             searched: whether it has something to search. One configuration is not chosen among.
+            chosen: whether its configuration was chosen before, so that it is tested at once.
         """
-        each = self.planned_each(searched)
+        each = self.planned_each(searched, chosen)
         controls: dict[Stage, int] = {"control": self.seeds} if self.control else {}
         return {stage: self.studies * number for stage, number in each.items()} | controls
 
-    def planned_each(self, searched: bool = True) -> dict[Stage, int]:
+    def planned_each(self, searched: bool = True, chosen: bool = False) -> dict[Stage, int]:
         """The same of each of its studies; what they share is not among it."""
+        if chosen:
+            return {"search": 0, "choose": 0, "confirm": self.seeds}
         trials = self.trials if searched else 1
         finalists = min(self.finalists, trials) if trials > 1 else 0
         return {

@@ -5,6 +5,7 @@ scores alone. So from the certified scores the certified trials must follow, and
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import optuna
 
@@ -12,6 +13,7 @@ from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.conditions import Conditions
 from pfltune.audit.kept import ROUND, TEST, VAL
 from pfltune.budget import Budget
+from pfltune.figures import AHEAD
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome
 from pfltune.registry import short_name
@@ -37,6 +39,10 @@ def redealt(certificate: Certificate, conditions: Conditions) -> list[str]:
     references = [conditions.references[short_name(method)] for method in record.methods]
     asked = (references, record.budget, record.scenario, record.fixed, record.space_options)
     plan, spaces, _ = plan_on(*asked)
+    chosen = {
+        m: record.chosen[name] for m in references if (name := short_name(m)) in record.chosen
+    }
+    plan = replace(plan, chosen=chosen)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trials = {trial.name: trial for trial in certificate.trials}
     strategy = {} if conditions.suggests else {"strategy": _as_certified(trials)}
@@ -46,7 +52,8 @@ def redealt(certificate: Certificate, conditions: Conditions) -> list[str]:
     waiting = []
     while (candidate := dealt.next()) is not None:
         waiting.append(candidate)
-    return [*_spaces(certificate, spaces), *_compared(certificate, told.events, waiting)]
+    searched = {method: space for method, space in spaces.items() if method not in chosen}
+    return [*_spaces(certificate, searched), *_compared(certificate, told.events, waiting)]
 
 
 def _as_certified(trials: Mapping[str, CertifiedTrial]) -> type:
@@ -95,7 +102,11 @@ class _Certified:
         if trial is None:
             return None
         scores = enumerate(trial.scores, start=1)
-        rounds = tuple(StoredRound(number, score, {}) for number, score in scores)
+        ahead = [{AHEAD.name: each} for each in trial.ahead] or [{} for _ in trial.scores]
+        rounds = tuple(
+            StoredRound(number, score, told)
+            for (number, score), told in zip(scores, ahead, strict=True)
+        )
         outcome = "reached" if trial.outcome == "stopped early" else trial.outcome
         return StoredTrial(rounds, outcome, selected=_tested(trial))
 

@@ -8,7 +8,8 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.compare import print_json, show_found
+from pfltune.cli.compare import print_any, show_any
+from pfltune.studies.options import MOST_PARTITIONS
 
 
 @click.command(
@@ -20,6 +21,7 @@ from pfltune.cli.compare import print_json, show_found
         "pfltune extend my-run --studies 3",
         "pfltune extend my-run --generation 4,4,8",
         "pfltune extend my-search --trials 24 --finalist-seeds 5",
+        "pfltune extend five-draws --partitions 8 --seeds 5",
         "pfltune extend my-search --methods 'fedperfix[prefix=zero]' --seeds 5",
     )
 )
@@ -72,6 +74,12 @@ from pfltune.cli.compare import print_json, show_found
     default=None,
     help="Validation seeds of each finalist that there shall be.",
 )
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, MOST_PARTITIONS),
+    default=None,
+    help="Draws of clients that there shall be, of what was begun with --partitions.",
+)
 @options.wrap
 @options.free
 @options.as_json
@@ -88,5 +96,5 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
     from pfltune.api import extend
     from pfltune.cli.view import Terminal
 
-    show = print_json if as_json else partial(show_found, console, results)
+    show = print_any if as_json else partial(show_any, console, results)
     extend(progress=Terminal(console, show), **given)

@@ -12,6 +12,8 @@ from pfltune.cli import options
 from pfltune.errors import Halted, UserError
 
 if TYPE_CHECKING:
+    from pfltune.draws import Draws
+    from pfltune.replays import Replay
     from pfltune.report.analysis import Analysis
     from pfltune.report.results import ComparisonResult
     from pfltune.sweeps import Sweep
@@ -102,19 +104,34 @@ def _report_one(
     pair: tuple[str, str] | None,
 ) -> Path:
     from pfltune.cli.tuned import print_tuned
+    from pfltune.draws import read_draws
     from pfltune.record import Grid
+    from pfltune.replays import read_replay
     from pfltune.report.attachment import attach_report
     from pfltune.report.results import find_record
     from pfltune.report.tuning.notebook import TuneResults
     from pfltune.report.writer import read_found, write_found
     from pfltune.sweeps import read_sweep
 
+    if (draws := read_draws(results / name)) is not None:
+        if left_out or pair is not None:
+            raise UserError(
+                f"{name} is a comparison over several partitions: --without and --pair are for its "
+                "draws, one by one"
+            )
+        return _report_draws(results, draws, out, reference, target)
     if (sweep := read_sweep(results / name)) is not None:
         if left_out:
             raise UserError(f"{name} is a sweep: --without is for its cells, one by one")
         if pair is not None:
             raise UserError(f"{name} is a sweep: --pair is for its cells, one by one")
         return _report_sweep(results, sweep, out, reference, target)
+    if (replay := read_replay(results / name)) is not None:
+        if reference or target or left_out or pair:
+            raise UserError(
+                f"{name} is a claim: --reference, --target, --without and --pair are for its parts"
+            )
+        return _report_claim(results, replay, out)
     if isinstance(find_record(results, name).budget, Grid):
         if reference or target or left_out or pair:
             raise UserError(
@@ -147,6 +164,30 @@ def _report_sweep(
     found = read_sweep_result(results, sweep, reference=reference, target=target)
     folder = write_sweep(found, results, out)
     print_sweep(Console(markup=False), found)
+    return folder
+
+
+def _report_claim(results: Path, replay: "Replay", out: Path | None) -> Path:
+    from pfltune.cli.claim import print_replayed
+    from pfltune.report.claims.replayed import read_replayed
+    from pfltune.report.claims.writer import write_replayed
+
+    found = read_replayed(results, replay)
+    folder = write_replayed(found, results, out)
+    print_replayed(Console(markup=False), found)
+    return folder
+
+
+def _report_draws(
+    results: Path, draws: "Draws", out: Path | None, reference: str | None, target: float | None
+) -> Path:
+    from pfltune.cli.tables import print_draws
+    from pfltune.report.draws import read_draws_result
+    from pfltune.report.draws_writer import write_draws
+
+    found = read_draws_result(results, draws, reference=reference, target=target)
+    folder = write_draws(found, results, out)
+    print_draws(Console(markup=False), found)
     return folder
 
 

@@ -10,17 +10,18 @@ import numpy as np
 
 from pfltune import figures
 from pfltune.budget import Budget
+from pfltune.draws import refuse_several
 from pfltune.errors import UserError, unknown
 from pfltune.figures import Figure, Measure
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.racing.race import Race, race
-from pfltune.ranking import Outcome, best_first
+from pfltune.ranking import BY_ROUNDS, Course, Outcome, Standing, best_first
 from pfltune.record import RECORD, Change, Record, read_record
 from pfltune.registry import short_name
+from pfltune.replays import refuse_replay
 from pfltune.report.balance import balanced, spread
 from pfltune.stages import sees_test
-from pfltune.sweeps import refuse_sweep
 from pfltune.text import plain
 from pfltune.ties import settled
 from pfltune.tracking.endings import final_figures
@@ -36,7 +37,10 @@ from pfltune.tracking.journal import Journal
 
 Curve = list[tuple[int, float]]
 
-CURVES = (figures.VAL.name, figures.TEST.name, figures.TOTAL.name)
+CURVES = (
+    *(figures.VAL.name, figures.TEST.name),
+    *(figure.name for figure in (figures.TOTAL, figures.STEPS, figures.PFLOP, figures.SECONDS)),
+)
 SCORE = figures.BEST_VAL.name
 TEST, VAL = figures.SELECTED_TEST.name, figures.SELECTED_VAL.name
 MEANS = (
@@ -44,7 +48,7 @@ MEANS = (
     *(figures.ADAPTATION_STEPS, figures.SECONDS, figures.PEAK),
 )
 # Only with unseen clients, and only since it is counted.
-SOMETIMES = (figures.UNSEEN_TEST.name, figures.GFLOPS.name)
+SOMETIMES = (figures.UNSEEN_TEST.name, figures.GFLOPS.name, figures.PFLOP.name)
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class SearchedRun:
         knobs: its configuration; numbers and truth values are no texts.
         outcome: ``finished``, ``stopped early``, ``failed``, or ``running`` without an end so far.
         rounds: how far it came.
+        far: the same as rungs of a budget, see :meth:`pfltune.ranking.Course.reached`; None where
+            rounds say it.
         curve: (round, score), the best mean validation accuracy so far, in [0, 1].
         metrics: the last value of every metric.
         study: which of several independent searches it is of.
@@ -103,7 +109,13 @@ class SearchedRun:
     rounds: int
     curve: Curve
     metrics: Mapping[str, float] = field(default_factory=dict)
+    far: int | None = None
     study: int = 0
+
+    @property
+    def reached(self) -> int:
+        """How far it came, to be compared with others of its method."""
+        return self.rounds if self.far is None else self.far
 
     @property
     def value(self) -> float:
@@ -154,6 +166,7 @@ class MethodResult:
         trials: all its trials, as the journal tells of them.
         chosen: what each of several studies chose, None if every trial failed; empty for one.
         controls: tests of what the search began with, with the seeds of the confirmation.
+        course: of its trials.
     """
 
     name: str
@@ -171,6 +184,7 @@ class MethodResult:
     trials: "tuple[ToldTrial, ...]" = ()
     chosen: tuple[Mapping[str, Value] | None, ...] = ()
     controls: tuple[ConfirmedRun, ...] = ()
+    course: Course = BY_ROUNDS
 
     def choice(self) -> Mapping[str, Value]:
         """The configuration that the search chose.
@@ -388,6 +402,8 @@ class ComparisonResult:
     def _planned(self, method: MethodResult) -> int:
         if method.is_over:
             return method.ended
+        if method.name in self.record.chosen:
+            return sum(self.budget_of(method.name).planned(chosen=True).values())
         is_searched = self.record.spaces.get(method.name, {}).get("search", True)
         return sum(self.budget_of(method.name).planned(bool(is_searched)).values())
 
@@ -409,6 +425,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
             record.titles.get(short, short),
             [trial for trial in trials if trial.started.method == short],
             endings.get(short),
+            record.scenario.protocol.course(record.budget.eta),
         )
         for short in map(short_name, record.methods)
     ]
@@ -479,7 +496,8 @@ def find_record(results: Path, name: str) -> Record:
     if name in ("", ".", "..") or "/" in name:
         raise UserError(f"{name!r} is no name of a comparison")
     see_inside(results / name, results)
-    refuse_sweep(results / name)
+    refuse_several(results / name)
+    refuse_replay(results / name)
     record = read_record(results / name)
     if record is not None:
         return record
@@ -513,7 +531,8 @@ class ToldTrial:
         """How far it came, and its score there; round 0 if it failed or has not begun to train."""
         if self.outcome == "failed" or not self.rounds:
             return Outcome()
-        return Outcome(self.rounds[-1].round, self.rounds[-1].score)
+        last = self.rounds[-1]
+        return Outcome.of(Standing.of(last.round, last.score, last.metrics))
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -554,7 +573,7 @@ def told_trials(events: Iterable[Event]) -> tuple[list[ToldTrial], dict[str, Met
 
 
 def _method(
-    name: str, title: str, trials: list[ToldTrial], ending: MethodEnded | None
+    name: str, title: str, trials: list[ToldTrial], ending: MethodEnded | None, course: Course
 ) -> MethodResult:
     searched = [trial for trial in trials if trial.started.stage == "search"]
     failed = [trial.ended for trial in trials if trial.ended and trial.outcome == "failed"]
@@ -568,18 +587,21 @@ def _method(
         name=name,
         title=plain(title),
         best=dict(best or {}),
-        runs=tuple(_confirmed(found[cell]) for cell in balanced(found)),
+        runs=tuple(confirmed_run(found[cell]) for cell in balanced(found)),
         search_trials=len(searched),
         failed_trials=len(failed),
         search_steps=_search_steps(trials),
         failures=tuple(sorted({plain(ended.failure) or "unknown" for ended in failed})),
-        searched=tuple(map(_searched, searched)),
-        finalists=_all_finalists(searched, [t for t in trials if t.started.stage == "choose"]),
+        searched=tuple(_searched(trial, course) for trial in searched),
+        finalists=_all_finalists(
+            searched, [t for t in trials if t.started.stage == "choose"], course
+        ),
         ended=sum(trial.ended is not None for trial in trials),
         is_over=ending is not None,
         trials=tuple(trials),
         chosen=tuple(ending.chosen if ending else _chosen_so_far(confirmed)),
-        controls=tuple(map(_confirmed, controls)),
+        controls=tuple(map(confirmed_run, controls)),
+        course=course,
     )
 
 
@@ -598,7 +620,8 @@ def _chosen_so_far(confirmed: Iterable[ToldTrial]) -> list[dict[str, Value] | No
     return [found.get(study) for study in range(max(found, default=0) + 1)] if any(found) else []
 
 
-def _confirmed(trial: ToldTrial) -> ConfirmedRun:
+def confirmed_run(trial: ToldTrial) -> ConfirmedRun:
+    """A confirmation trial that ran to its end."""
     selected = trial.ended.selected if trial.ended else None
     val, test = (selected["val"], selected["test"]) if selected else ([], [])
     return ConfirmedRun(
@@ -622,7 +645,7 @@ def _short(name: str) -> str:
     return name
 
 
-def _searched(trial: ToldTrial) -> SearchedRun:
+def _searched(trial: ToldTrial, course: Course) -> SearchedRun:
     reached = trial.rounds[-1].round if trial.rounds else 0
     return SearchedRun(
         index=trial.started.index,
@@ -631,6 +654,7 @@ def _searched(trial: ToldTrial) -> SearchedRun:
         knobs=dict(trial.started.knobs),
         outcome=trial.outcome,
         rounds=trial.ended.round if trial.ended else reached,
+        far=None if course.eta is None else course.reached(trial.reached),
         curve=trial.curve(SCORE),
         metrics=trial.metrics,
         study=trial.started.study,
@@ -638,7 +662,7 @@ def _searched(trial: ToldTrial) -> SearchedRun:
 
 
 def _all_finalists(
-    searched: Sequence[ToldTrial], again: Sequence[ToldTrial]
+    searched: Sequence[ToldTrial], again: Sequence[ToldTrial], course: Course
 ) -> tuple[Finalist, ...]:
     """Those of each study, one after the other."""
     studies = sorted({trial.started.study for trial in again})
@@ -648,17 +672,20 @@ def _all_finalists(
         for finalist in _finalists(
             [trial for trial in searched if trial.started.study == study],
             [trial for trial in again if trial.started.study == study],
+            course,
         )
     )
 
 
-def _finalists(searched: Iterable[ToldTrial], again: Sequence[ToldTrial]) -> tuple[Finalist, ...]:
+def _finalists(
+    searched: Iterable[ToldTrial], again: Sequence[ToldTrial], course: Course
+) -> tuple[Finalist, ...]:
     """In the order in which they were trained again, which is that of their places in the search.
 
     Of search trials with the same configuration the best is meant.
     """
     by_index = {trial.started.index: trial for trial in searched}
-    order = best_first((index, trial.reached) for index, trial in by_index.items())
+    order = best_first(((index, trial.reached) for index, trial in by_index.items()), course)
     found: dict[int, list[ToldTrial]] = defaultdict(list)
     for trial in again:
         knobs = trial.started.knobs

@@ -113,7 +113,7 @@ def _winner(method: MethodResult, ran: Iterable[SearchedRun]) -> SearchedRun | N
     by_index = {run.index: run for run in ran}
     if chosen := chosen_finalist(method):
         return by_index[chosen.index]
-    best = best_index(outcomes(ran))
+    best = best_index(outcomes(ran), method.course)
     return None if best is None else by_index[best]
 
 

@@ -182,14 +182,17 @@ def _around(found: Crossed, alpha: float) -> tuple[float, float]:
     return found.mean - margin, found.mean + margin
 
 
-def difference_of(tables: Sequence[np.ndarray], pairs: int) -> Difference:
+def difference_of(
+    tables: Sequence[np.ndarray], pairs: int, searched_each: bool = False
+) -> Difference:
     """Of paired differences, as :func:`pfltune.report.crossed.crossed` takes them.
 
     Args:
         tables: (searches, seeds, clients), one per draw of the clients.
         pairs: that intervals and p-values are to hold for together.
+        searched_each: whether each draw has searches of its own.
     """
-    found = crossed(tables)
+    found = crossed(tables, searched_each=searched_each)
     # Of every client its mean over seeds and searches, of every seed its mean over all else.
     clients = settled(np.concatenate([each.mean((0, 1)) for each in tables] or [np.empty(0)]))
     seeds = np.mean([each.mean((0, 2)) for each in tables], axis=0) if tables else np.empty(0)

@@ -41,7 +41,6 @@ class Sitting:
         mirror: tells MLflow.
         dealer: says which trials there are.
         dealt: its trials.
-        given: what they are given.
         before: how many trials had ended, and how many had begun, when it was opened.
         finished: whether all of them have ended.
     """
@@ -53,7 +52,6 @@ class Sitting:
     mirror: Mirror
     dealer: Dealer
     dealt: DealtTrials
-    given: Given
     before: tuple[int, int]
     finished: bool = False
 
@@ -103,6 +101,11 @@ class Sitting:
         release(open_storage(place))
 
 
+def given_by(job: Job, federation: Federation) -> Given:
+    """What the trials of a job have in common."""
+    return Given(job.federations(federation), job.hardware.compute, job.trial_options)
+
+
 @contextmanager
 def open_sitting(
     watched: Watched,
@@ -137,8 +140,7 @@ def open_sitting(
     place = job.trial_options.checkpoints
     log = TrialLog(journal.append, ledger, finished, place, voice.tell, unkept)
     dealt = DealtTrials(dealer, ledger, log, finished)
-    given = Given(job.federations(federation), job.hardware.compute, job.trial_options)
-    sitting = Sitting(job, record, journal, ledger, mirror, dealer, dealt, given, before)
+    sitting = Sitting(job, record, journal, ledger, mirror, dealer, dealt, before)
     with _resumable(sitting, watched):
         yield sitting
 

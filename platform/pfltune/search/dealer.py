@@ -31,3 +31,9 @@ class Dealer(Protocol):
 
     def chosen(self) -> Mapping[str, Sequence[Mapping[str, Value] | None]]:
         """What each of several independent searches chose, by method; empty where there is one."""
+
+    def choices(self) -> Mapping[str, Sequence[Mapping[str, Value] | None]] | None:
+        """What each search of each method chose, None if every trial of it failed.
+
+        None in place of all before the last one has chosen.
+        """

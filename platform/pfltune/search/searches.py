@@ -33,7 +33,8 @@ class MethodSearch:
         plan: trials, generations, finalists, seeds, and which of the method's studies it is.
         space: the method's search space.
         strategy: proposes configurations.
-        choosing: decides among the best configurations; None until the search is over.
+        choosing: decides among the best configurations; None until the search is over. One that
+            was chosen before the search began leaves nothing to search.
         tested: score at the end of each confirmation trial that did not fail, by its index.
         seeds: confirmation seeds that may be dealt by now.
     """
@@ -49,7 +50,7 @@ class MethodSearch:
     choosing: Choosing | None = None
     tested: dict[int, float] = field(default_factory=dict)
     seeds: int = 0
-    _rungs: dict[int, Mapping[int, float]] = field(default_factory=dict)
+    _rungs: dict[int, Mapping[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.seeds = self.plan.budget.seeds
@@ -69,6 +70,11 @@ class MethodSearch:
         return self.plan.trials(self.method)
 
     @property
+    def has_chosen(self) -> bool:
+        """Whether :meth:`best` is what it will be."""
+        return self.choosing is not None and self.choosing.is_made
+
+    @property
     def exhausted(self) -> bool:
         """Whether no trial will come any more, whatever the running ones give."""
         if self.choosing is None or not self.choosing.is_dealt:
@@ -76,7 +82,7 @@ class MethodSearch:
         return not self.choosing.finalists or self.confirmed >= self.seeds
 
     def complete(
-        self, index: int, outcome: Outcome, rungs: Mapping[int, float] | None = None
+        self, index: int, outcome: Outcome, rungs: Mapping[float, float] | None = None
     ) -> None:
         """Take the result of a search trial; a whole generation is passed on.
 
@@ -159,7 +165,11 @@ class ComparisonDealer:
         plans = [plan.of_study(study) for study in range(plan.budget.studies)]
         self.studies = {
             (method, own.study): MethodSearch(
-                method, own, spaces[method], strategy(method, own, spaces[method])
+                method,
+                own,
+                spaces[method],
+                strategy(method, own, spaces[method]),
+                choosing=Choosing.made(own, method),
             )
             for own in plans
             for method in plan.methods
@@ -213,11 +223,17 @@ class ComparisonDealer:
 
     def chosen(self) -> dict[str, list[Mapping[str, Value] | None]]:
         """What each of several studies chose, in their order; None if every trial failed."""
-        several = {method: self._of(method) for method in self.searches}
+        return {method: each for method, each in self._choices().items() if len(each) > 1}
+
+    def choices(self) -> dict[str, list[Mapping[str, Value] | None]] | None:
+        """The same of every method, also with a single study; None before all have chosen."""
+        is_over = all(search.has_chosen for search in self.studies.values())
+        return self._choices() if is_over else None
+
+    def _choices(self) -> dict[str, list[Mapping[str, Value] | None]]:
         return {
-            short_name(method): [_knobs(search.best()) for search in studies]
-            for method, studies in several.items()
-            if len(studies) > 1
+            short_name(method): [_knobs(search.best()) for search in self._of(method)]
+            for method in self.searches
         }
 
     def _sources(self) -> list[MethodSearch | Control]:

@@ -70,7 +70,12 @@ def comparison(
         results_folder(given),
         record or like,
     )
-    return replace(job, sweep=sweep)
+    return replace(tested_again(job, record), sweep=sweep)
+
+
+def tested_again(job: Comparison, record: Record | None) -> Comparison:
+    """A job as its record has it: one that tests what was chosen before searches nothing."""
+    return job.testing(record.chosen, record.tuned) if record and record.chosen else job
 
 
 def extension(given: Mapping[str, Any]) -> Comparison:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from pfltune.budget import Budget
+from pfltune.draws import refuse_several
 from pfltune.errors import UserError, unknown
 from pfltune.federation.searched_settings import without_settings
 from pfltune.knobs import Value, checked_values, defaults_of, knobs_of
 from pfltune.record import RECORD, Record, Tuned, flat, read_record
 from pfltune.registry import canonical, find_method, short_name
+from pfltune.replays import refuse_replay
 from pfltune.running.folder_lock import checked_name
 from pfltune.scenario import Scenario
-from pfltune.sweeps import refuse_sweep
 from pfltune.tracking.events import MethodEnded, TrialStarted
 from pfltune.tracking.journal import Journal
 from pfltune.variants import Reference, parsed
@@ -140,7 +141,8 @@ def _is_tuned(reference: str) -> bool:
 
 
 def _record(name: str, results: Path) -> Record:
-    refuse_sweep(results / checked_name(name))
+    refuse_several(results / checked_name(name))
+    refuse_replay(results / checked_name(name))
     record = read_record(results / name)
     if record is None:
         there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))

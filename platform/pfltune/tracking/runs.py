@@ -41,6 +41,8 @@ COMPARISON_STAGE = "comparison"
 """Of the comparison's own run."""
 ALL = "all methods"
 """The comparison's own run; with its space, the name is no method's and no trial's."""
+OURS = "pfltune."
+"""What the tags of a comparison, and of what it belongs to, begin with."""
 MAX_TAG = 5000
 MAX_PARAM = 6000
 MAX_BATCH = 1000  # metrics in one request, by MLflow's REST interface
@@ -296,7 +298,7 @@ class Runs:
             artifact_location=own.as_uri() if self._store.is_sqlite else None,
             tags={
                 "scenario": self._tags["scenario"],
-                COMPARISON_TAG: self._comparison,
+                **{key: text for key, text in self._tags.items() if key.startswith(OURS)},
                 **self._views.tags(),
             },
         )
