@@ -259,6 +259,21 @@ def test_a_method_without_a_best_configuration_has_failed(store):
     assert {run["status"] for run in content(store).values()} == {"FAILED"}
 
 
+def test_studies_are_told_apart_and_each_says_what_it_chose(store):
+    mirror = mirror_in(store)
+    for study, name in enumerate(("fedavg-search-0", "fedavg-search-s1-0")):
+        mirror.put(replace(started(name), study=study))
+        mirror.put(TrialEnded(name, "stopped early", 0, time=2000))
+    mirror.put(MethodEnded("fedavg", BEST, chosen=[None, BEST]))
+    mirror.close(PATIENCE)
+    runs = content(store)
+    assert "study" not in runs["fedavg-search-0"]["tags"]
+    assert runs["fedavg-search-s1-0"]["tags"]["study"] == "1"
+    assert runs["fedavg-search-s1-0"]["params"]["study"] == "1"
+    chose = {k: v for k, v in runs["fedavg"]["tags"].items() if k.startswith("study")}
+    assert chose == {"study 0 chose": "nothing", "study 1 chose": "lr=0.25"}
+
+
 def test_a_trial_that_was_stopped_early_is_killed_and_whole(store):
     """An interruption's KILLED has no outcome, and is filled up."""
     stopped = [

@@ -166,9 +166,10 @@ def test_of_several_studies_the_one_is_the_best_that_validates_best_with_the_sha
             value = (
                 worth[candidate.study]
                 if candidate.stage == "confirm"
-                else 1 - candidate.study / 3 - candidate.index / 100
+                else 0.5 - candidate.study / 10 + candidate.index / 100
             )
             dealer.complete(candidate, Outcome(8, value))
+        assert len({tuple(knobs.items()) for knobs in dealer.chosen()["fedavg"]}) == 3
         assert dealer.best()["fedavg"] == dealer.chosen()["fedavg"][best]
 
 
