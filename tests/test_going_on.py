@@ -17,7 +17,10 @@ from pfltune.record import Asked, Record, read_record
 PROGRAM = Program(source={"fedavg": "1"}, files={}, versions={"torch": "2"}, processor="abacus")
 NAME = "mine"
 BEGUN = {
-    "compare": ["--methods", "fedavg,local", "--seeds", "2"],
+    "compare": [
+        *("--methods", "fedavg,local", "--seeds", "2"),
+        *("--decide", "order", "--max-seeds", "9"),
+    ],
     "tune": ["fedavg", "--set", "lr=0.2", "--seeds", "2"],
     "grid": ["fedrep", "--over", "head_epochs=1,2", "--set", "lr=0.2", "--seeds", "2"],
     "sensitivity": ["--lr", "0.05", "--seeds", "2"],
@@ -52,9 +55,15 @@ DECIDING = {
     "trials": ["--trials", "9"],
     "generation": ["--generation", "2"],
     "eta": ["--eta", "3"],
+    "halving": ["--no-halving"],
+    "sampler": ["--sampler", "random"],
+    "studies": ["--studies", "2"],
+    "control": ["--control"],
     "seeds": ["--seeds", "3"],
     "finalists": ["--finalists", "4"],
     "finalist_seeds": ["--finalist-seeds", "4"],
+    "decide": ["--decide", "best"],
+    "max_seeds": ["--max-seeds", "10"],
     "seed": ["--seed", "8"],
     "search": ["--search", "protocol.local_epochs=1,2,5,7"],
     "start": ["--start", "protocol.local_epochs=1"],
@@ -83,6 +92,7 @@ ABOUT = {
     "deterministic",
     "help",
     "debug",
+    *("partitions", "tune_each"),  # of several comparisons, see test_draws.py
 }
 """Neither; ``--deterministic`` cannot be taken back."""
 
@@ -330,7 +340,8 @@ def test_an_option_that_there_is_none_of_is_named_with_those_there_are():
 
 
 def test_every_command_that_goes_on_is_tested():
-    assert {name for name in COMMANDS if "resume" in options_of(name)} == set(BEGUN)
+    # A claim is several jobs, see tests/test_claims.py.
+    assert {name for name in COMMANDS if "resume" in options_of(name)} == {*BEGUN, "claim"}
 
 
 # ------------------------------------------------------------------ what is extended

@@ -1,17 +1,24 @@
 """What each method of a comparison may spend."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from pfltune.errors import UserError
-from pfltune.settings import Settings
+from pfltune.racing.race import Decide
+from pfltune.settings import Settings, validated
 from pfltune.stages import Stage
 
 MOST_TRIALS = 100_000
 TRIALS, GENERATION = 8, 4
 """Search trials per method, and how many are suggested together, where nothing else is said."""
+MAX_SEEDS = 12
+"""Confirmation seeds at most where something is to be decided and nothing else is said."""
+
+SamplerName = Literal["tpe", "random", "qmc", "gp", "cmaes"]
+SAMPLER_NAMES: tuple[SamplerName, ...] = get_args(SamplerName)
+"""What can suggest configurations, see :mod:`pfltune.search.samplers`."""
 
 
 class Budget(Settings):
@@ -25,7 +32,13 @@ class Budget(Settings):
         min_length=1, description="search trials per method that are suggested together, in turn"
     )
     eta: int = Field(3, ge=2, description="one of eta trials goes on at each rung")
+    halving: bool = Field(True, description="whether trials are stopped at rungs at all")
+    sampler: SamplerName = Field("tpe", description="what suggests configurations")
+    studies: int = Field(1, ge=1, description="independent searches of each method")
     seeds: int = Field(3, ge=0, description="fresh seeds of the confirmation")
+    control: bool = Field(
+        False, description="whether the first start values are tested with the same seeds, too"
+    )
     finalists: int = Field(
         0,
         ge=0,
@@ -34,25 +47,50 @@ class Budget(Settings):
     )
     finalist_seeds: int = Field(3, ge=1, description="fresh validation seeds of each finalist")
     seed: int = Field(0, ge=0, description="seed of the whole comparison")
+    decide: Decide | None = Field(
+        None,
+        description="what further seeds are added for: to decide which method is the best one, or "
+        "the order of all; without it every method has the same seeds",
+    )
+    max_seeds: int | None = Field(
+        None, ge=1, description="seeds that a method has at the most where something is decided"
+    )
 
     @property
     def trials(self) -> int:
         """Search trials per method."""
         return sum(self.generations)
 
-    def planned(self, searched: bool = True) -> dict[Stage, int]:
-        """Trials of a method by stage; of finalists fewer, where configurations fail or repeat.
+    def planned(self, searched: bool = True, chosen: bool = False) -> dict[Stage, int]:
+        """Trials of a method by stage, as many as there can be.
+
+        There are fewer of finalists, where configurations fail or repeat, and of confirmation
+        seeds, where what is to be decided is decided before, or cannot be.
 
         Args:
             searched: whether it has something to search. One configuration is not chosen among.
+            chosen: whether its configuration was chosen before, so that it is tested at once.
         """
+        each = self.planned_each(searched, chosen)
+        controls: dict[Stage, int] = {"control": self.seeds} if self.control else {}
+        return {stage: self.studies * number for stage, number in each.items()} | controls
+
+    def planned_each(self, searched: bool = True, chosen: bool = False) -> dict[Stage, int]:
+        """The same of each of its studies; what they share is not among it."""
+        if chosen:
+            return {"search": 0, "choose": 0, "confirm": self.seeds}
         trials = self.trials if searched else 1
         finalists = min(self.finalists, trials) if trials > 1 else 0
         return {
             "search": trials,
             "choose": finalists * self.finalist_seeds,
-            "confirm": self.seeds,
+            "confirm": self.most_seeds,
         }
+
+    @property
+    def most_seeds(self) -> int:
+        """Confirmation seeds of a method, as many as there can be."""
+        return self.max_seeds or self.seeds
 
     def grown(
         self,
@@ -61,6 +99,10 @@ class Budget(Settings):
         generation: int | tuple[int, ...] | None,
         finalists: int | None = None,
         finalist_seeds: int | None = None,
+        studies: int | None = None,
+        control: bool | None = None,
+        decide: Decide | None = None,
+        max_seeds: int | None = None,
     ) -> "Budget":
         """This budget with more seeds or finalists, or with whole generations after its own.
 
@@ -69,10 +111,12 @@ class Budget(Settings):
             trials: the same of search trials.
             generation: size of each new generation, if it is not the first one's; or the sizes of
                 all generations, those that are there included.
-            finalists, finalist_seeds: how many there shall be.
+            finalists, finalist_seeds, studies, max_seeds: how many there shall be.
+            control: whether there shall be one.
+            decide: what further seeds are added for, if nothing was to be decided so far.
 
         Raises:
-            UserError: it would be less, or no whole generations.
+            UserError: it would be less, or no whole generations; or nothing is to be decided.
         """
         sizes = self.generations
         if isinstance(generation, tuple):
@@ -84,9 +128,17 @@ class Budget(Settings):
                 f"--generation {generation} says how large new generations are; say with --trials "
                 f"how many trials there shall be, more than {self.trials}"
             )
-        more = {"seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
-        given = {name: number for name, number in more.items() if number is not None}
-        new = Budget(**{**self.model_dump(), "generations": sizes, **given})
+        more = {
+            "seeds": seeds,
+            "finalists": finalists,
+            "finalist_seeds": finalist_seeds,
+            "studies": studies,
+            "control": control,
+            "decide": decide,
+            "max_seeds": max_seeds,
+        }
+        given = {name: value for name, value in more.items() if value is not None}
+        new = validated(Budget, {**self.model_dump(), "generations": sizes, **given}, "budget")
         self.check_growth(new)
         return new
 
@@ -96,12 +148,20 @@ class Budget(Settings):
         Raises:
             UserError: something is; names it.
         """
-        counted = ["seeds", "finalists"] + ["finalist_seeds"] * bool(self.finalists)
+        counted = ["seeds", "finalists", "studies"] + ["finalist_seeds"] * bool(self.finalists)
+        counted += ["max_seeds"] * bool(self.decide)
+        if self.decide and now.decide != self.decide:
+            raise UserError(
+                f"it is to be decided: {self.decide}; {now.decide} is another question: give the "
+                "compare command with another --name, what is known is not trained again"
+            )
         for name in counted:
             before, after = getattr(self, name), getattr(now, name)
             if after < before:
                 words = name.replace("_", " ")
                 raise UserError(f"there are {before} {words}; {after} would be fewer")
+        if self.control and not now.control:
+            raise UserError("there is a control of the start values; without it would be fewer")
         if now.generations[: len(self.generations)] != self.generations:
             old, new = (", ".join(map(str, each.generations)) for each in (self, now))
             raise UserError(f"there are generations of {old}; {new} would not begin with them")
@@ -117,6 +177,21 @@ class Budget(Settings):
                 f"{some} …; name the sizes of all with --generation for others"
             )
         return (size,) * (more // size)
+
+    @model_validator(mode="after")
+    def _enough_to_decide(self) -> "Budget":
+        if self.decide is None and self.max_seeds is not None:
+            raise ValueError(f"max_seeds={self.max_seeds} is for what is decided: say with decide")
+        if self.decide is not None and (self.max_seeds or 0) < self.seeds:
+            raise ValueError(f"max_seeds={self.max_seeds} must be at least seeds={self.seeds}")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_most_seeds(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not values.get("decide") or values.get("max_seeds"):
+            return values
+        return {**values, "max_seeds": MAX_SEEDS}
 
     @model_validator(mode="before")
     @classmethod

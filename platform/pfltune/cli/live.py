@@ -20,7 +20,7 @@ LONGEST_NAME = 28
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 16
 """Characters of a sparkline."""
-STAGES: tuple[Stage, ...] = ("search", "choose", "confirm")
+STAGES: tuple[Stage, ...] = ("search", "choose", "confirm", "control")
 COLUMNS = ("best val. accuracy", "stopped early", "now", "best values")
 """After the method and its stages; the last is the first to go where there is no room."""
 
@@ -76,7 +76,7 @@ class ComparisonProgress(Redrawn, ComparisonLines):
         The best values of a single method have a line of their own.
         """
         states = self._methods.values()
-        stages = [s for s in STAGES if any(state.planned[s] for state in states)]
+        stages = [s for s in STAGES if any(state.planned.get(s) for state in states)]
         heads = ("method", *stages, *COLUMNS)
         rows = [self._row(name, state, stages) for name, state in self._methods.items()]
         endless = Console(width=sys.maxsize, markup=False)
@@ -105,10 +105,13 @@ class ComparisonProgress(Redrawn, ComparisonLines):
         return tuple(Text(cell) for cell in cells)
 
     def _running(self, state: MethodProgress) -> str:
-        reached = sorted(state.rounds.values(), reverse=True)
-        shown = ", ".join(map(str, reached[:4])) + (" …" if len(reached) > 4 else "")
-        of = f"{len(reached)} running, round {shown} of {self._plan.protocol.rounds}"
-        return of if reached else ""
+        protocol, rounds = self._plan.protocol, sorted(state.rounds.values(), reverse=True)
+        spent = [f"{100 * each:.0f} %" for each in sorted(state.spent.values(), reverse=True)]
+        reached, of = [str(each) for each in rounds], f"round {{}} of {protocol.rounds}"
+        if protocol.budget is not None:
+            reached, of = spent, f"{{}} of {protocol.budget}"
+        shown = ", ".join(reached[:4]) + (" …" if len(reached) > 4 else "")
+        return f"{len(reached)} running, {of.format(shown)}" if reached else ""
 
 
 class SweepProgress(Redrawn, SweepLines):

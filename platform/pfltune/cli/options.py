@@ -7,8 +7,16 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from pfltune.budget import SAMPLER_NAMES
 from pfltune.errors import UserError
-from pfltune.studies.options import DEFAULTS, MOST_THREADS, OWN_DEFAULTS, RESULTS
+from pfltune.studies.options import (
+    DEFAULTS,
+    MOST_PARTITIONS,
+    MOST_THREADS,
+    OWN_DEFAULTS,
+    RESULTS,
+    with_budget,
+)
 
 METHODS_HELP = (
     "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
@@ -80,6 +88,15 @@ class GenerationSizes(click.ParamType):
         return sizes if len(sizes) > 1 else sizes[0]
 
 
+override = click.option(
+    "--override",
+    "-o",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the scenario, e.g. -o protocol.rounds=20. Repeatable.",
+)
+
 scenario = stacked(
     click.option(
         "--scenario",
@@ -87,13 +104,13 @@ scenario = stacked(
         show_default=True,
         help="Name of a scenario (see `pfltune scenarios`) or path of a YAML file.",
     ),
+    override,
     click.option(
-        "--override",
-        "-o",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Change the scenario, e.g. -o protocol.rounds=20. Repeatable.",
+        "--budget",
+        default=None,
+        metavar="200MB|20000steps|5PFLOP|2h",
+        help="Train each trial until it has spent this, in however many rounds; short for "
+        "-o protocol.budget=….",
     ),
 )
 
@@ -381,10 +398,56 @@ pool = stacked(
         show_default=True,
         help="One of ETA goes on at each rung.",
     ),
+    click.option(
+        "--halving/--no-halving",
+        default=DEFAULTS["halving"],
+        help="Whether trials are stopped at rungs at all.  [default: halving]",
+    ),
+    click.option(
+        "--sampler",
+        type=click.Choice(SAMPLER_NAMES),
+        default=DEFAULTS["sampler"],
+        show_default=True,
+        help="What suggests configurations: Optuna's TPE; random, the control of all others; qmc, "
+        "a Sobol sequence; gp and cmaes, which learn from whole trials alone and need "
+        "--no-halving or --generation 1.",
+    ),
+    click.option(
+        "--studies",
+        type=click.IntRange(min=1),
+        default=DEFAULTS["studies"],
+        show_default=True,
+        help="Independent searches of each method. Each chooses its own configuration, which is "
+        "tested with the same seeds: ± and intervals are then over studies and seeds.",
+    ),
+    click.option(
+        "--control",
+        is_flag=True,
+        default=DEFAULTS["control"],
+        help="Also test each method's first start values, published ones where there are, with "
+        "the seeds of the confirmation: what the search gained over them on one footing.",
+    ),
     wrap,
     search_space,
     hardware,
     as_json,
+)
+
+
+partitions = stacked(
+    click.option(
+        "--partitions",
+        type=click.IntRange(1, MOST_PARTITIONS),
+        default=OWN_DEFAULTS["compare"]["partitions"],
+        show_default=True,
+        help="Draws of clients that it is made on: data_seed, data_seed + 1 and so on. Methods are "
+        "tuned on the first, and what is chosen there is tested on each.",
+    ),
+    click.option(
+        "--tune-each",
+        is_flag=True,
+        help="Tune methods on each of the --partitions.",
+    ),
 )
 
 
@@ -393,6 +456,8 @@ def finalists(command: str) -> Callable[[Any], Any]:
     return stacked(
         click.option(
             "--finalists",
+            "--revalidate",
+            "finalists",
             type=click.IntRange(min=0),
             default=OWN_DEFAULTS[command]["finalists"],
             show_default=True,
@@ -406,6 +471,28 @@ def finalists(command: str) -> Callable[[Any], Any]:
             show_default=True,
             help="Fresh validation seeds of each finalist.",
         ),
+    )
+
+
+decide = click.option(
+    "--decide",
+    type=click.Choice(["best", "order"]),
+    is_flag=False,
+    flag_value="best",
+    default=None,
+    help="Add confirmation seeds until it is decided, by tests that hold whenever one looks, which "
+    "method is the best (the default of a bare --decide) or the order of all; --seeds are given to "
+    "every method in any case, further ones to those that are still in question.",
+)
+
+
+def max_seeds(default: str) -> Callable[[Any], Any]:
+    """How many seeds a race may take."""
+    return click.option(
+        "--max-seeds",
+        type=click.IntRange(min=1),
+        default=None,
+        help=f"Confirmation seeds of a method at the most, with --decide.  [default: {default}]",
     )
 
 
@@ -426,8 +513,9 @@ def given() -> dict[str, Any]:
     """What the user gave to the present command, by name, but for what is about its printing."""
     context = click.get_current_context()
     not_given = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
-    return {
+    found = {
         name: value
         for name, value in context.params.items()
         if name != "as_json" and context.get_parameter_source(name) not in not_given
     }
+    return with_budget(found)

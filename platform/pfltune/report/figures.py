@@ -12,9 +12,12 @@ from pfltune.report.clients import client_accuracies, gain_over_local, paired_cl
 from pfltune.report.curves import (
     accuracy_over_bytes,
     accuracy_vs_communication,
+    accuracy_within,
     learning_curves,
     to_target,
 )
+from pfltune.report.race_figure import course_of_the_race
+from pfltune.report.tuning.effort import best_after
 from pfltune.report.tuning.of_methods import best_so_far, knob_contour, knob_slices
 from pfltune.text import plain
 
@@ -24,13 +27,16 @@ FIGURES = (
     accuracy_vs_communication,
     learning_curves,
     accuracy_over_bytes,
+    accuracy_within,
     to_target,
     client_accuracies,
     gain_over_local,
     paired_clients,
     best_so_far,
+    best_after,
     knob_slices,
     knob_contour,
+    course_of_the_race,
 )
 
 

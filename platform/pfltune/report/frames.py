@@ -4,21 +4,28 @@ Accuracies are in [0, 1], MB are 10^6 bytes; names of figures are those of MLflo
 files beside the report.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from pfltune import figures
+from pfltune.federation.trial_budget import budget_of
 from pfltune.report.analysis import Analysis
 from pfltune.report.grid import GridResult
 from pfltune.report.grid_table import summary_rows
-from pfltune.report.results import ToldTrial
+from pfltune.report.racing import RACE
+from pfltune.report.racing import rows as race_rows
+from pfltune.report.results import ComparisonResult, ToldTrial
 from pfltune.report.sensitivity import NAMES, Cells
+from pfltune.report.spending import in_figure, within
+from pfltune.report.spending import rows as within_rows
 from pfltune.report.spreadsheet import summary_row
 from pfltune.report.sweep import SweepResult
+from pfltune.report.tuning.effort import EFFORT_HEADS, effort_rows
+from pfltune.report.tuning.repeated import study_rows
 from pfltune.tracking.events import Selected
 
-TRIAL = ("trial", "method", "stage", "index", "seed")
+TRIAL = ("trial", "method", "stage", "study", "index", "seed")
 
 
 def table_frame(analysis: Analysis) -> pd.DataFrame:
@@ -35,6 +42,47 @@ def table_frame(analysis: Analysis) -> pd.DataFrame:
     return pd.DataFrame(numbers).set_index("method")
 
 
+def within_frame(result: ComparisonResult) -> pd.DataFrame:
+    """A row per method, figure that adds up and budget of it, as in ``within.csv``."""
+    return pd.DataFrame(list(within_rows(result)))
+
+
+def within_series(result: ComparisonResult, budget: str) -> pd.Series:
+    """Test accuracy within a budget, by method; NaN where a seed has no evaluated round within it.
+
+    Raises:
+        UserError: it is no budget.
+    """
+    wanted = budget_of(budget)
+    spent = (wanted.figure, in_figure(wanted))
+    values = {method.name: within(method, *spent).mean for method in result.confirmed}
+    return pd.Series(values, name=str(wanted), dtype=float)
+
+
+def race_frame(result: ComparisonResult) -> pd.DataFrame:
+    """A row per hypothesis of a race, of which ``course`` is a tuple; none without a race."""
+    found = [
+        {**row, "course": tuple(map(float, str(row["course"]).split()))}
+        for row in race_rows(result)
+    ]
+    return pd.DataFrame(found, columns=RACE)
+
+
+def studies_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per method and study: what it chose, and what that is worth; as ``studies.csv``."""
+    rows = [
+        row
+        for method in analysis.result.methods
+        for row in study_rows(method, analysis.studies[method.name])
+    ]
+    return pd.DataFrame(rows)
+
+
+def efforts_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per method and number of trials, as ``best-after.csv``."""
+    return pd.DataFrame(effort_rows(analysis), columns=list(EFFORT_HEADS))
+
+
 def sweep_frame(found: SweepResult) -> pd.DataFrame:
     """A row per cell and method: where the cell stands, and the method's figures there."""
     frames = []
@@ -44,6 +92,11 @@ def sweep_frame(found: SweepResult) -> pd.DataFrame:
             frame.insert(place, key, value)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def draws_frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """A row per method of a comparison over draws; NaN where it has no figure."""
+    return pd.DataFrame(list(rows)).set_index("method")
 
 
 def trials_frame(trials: Iterable[ToldTrial]) -> pd.DataFrame:

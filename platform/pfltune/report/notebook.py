@@ -19,9 +19,14 @@ from pfltune.report.frames import (
     cells_frame,
     clients_frame,
     curves_frame,
+    efforts_frame,
+    race_frame,
+    studies_frame,
     sweep_frame,
     table_frame,
     trials_frame,
+    within_frame,
+    within_series,
 )
 from pfltune.report.page import rendered
 from pfltune.report.results import ComparisonResult, ToldTrial
@@ -48,8 +53,9 @@ class Told:
     def trials(self) -> "pd.DataFrame":
         """A row per trial, of all stages.
 
-        Columns: ``trial``, ``method``, ``stage`` (``search``, ``choose`` or ``confirm``),
-        ``index`` within method and stage, ``seed``, ``generation`` (-1 outside the search),
+        Columns: ``trial``, ``method``, ``stage`` (``search``, ``choose``, ``confirm`` or
+        ``control``), ``study``, ``index`` within them, ``seed``, ``generation`` (-1 outside the
+        search),
         ``outcome`` (``finished``, ``stopped early``, ``failed`` or ``running``), ``failure``,
         ``rounds_done``, ``knobs/NAME`` for each knob, and the last value of each figure.
         ``selected/…`` are figures at the round that was chosen on validation.
@@ -137,16 +143,73 @@ class Results(OfJob[ComparisonResult]):
         ``test/accuracy_low`` and ``…_high`` of its 95 % interval; ``test/accuracy_std`` and
         ``…_worst_decile`` over clients; ``val/accuracy``; ``comm/…`` in MB, per round, in total and
         per client and round; ``params/…``; ``train/total_steps``; ``time/total_s``;
-        ``memory/peak_mb``; ``difference`` to the ``reference`` with its interval, ``p`` and
-        ``p_holm`` after the correction, ``verdict``; ``rounds_to_target`` and ``mb_to_target``.
-        What a method has no figure of is NaN.
+        ``memory/peak_mb``; ``difference`` to the ``reference`` with its interval and
+        ``p_all_pairs``, which hold for all pairs of methods together and ``generalises_over`` what
+        is named there, ``p`` of this pair by itself, ``effect_size`` (the difference in standard
+        deviations of the paired differences of single clients and seeds), ``verdict``;
+        ``rounds_to_target`` and ``mb_to_target``. What a method has no figure of is NaN.
         """
         return table_frame(self.analysis)
+
+    @property
+    def race(self) -> "pd.DataFrame":
+        """A row per hypothesis of a race; none where nothing was to be decided.
+
+        Columns: ``of``, a method that may be the best, or two that may be equal; ``state``, see
+        :class:`pfltune.racing.question.Question`; who is ``better``, of a pair that is decided;
+        ``seeds`` after which it was settled, or that were weighed; its ``e_value``, what was
+        ``needed``, the ``threshold``; ``seeds_more`` that it would take, NaN where that cannot be
+        said; ``course`` of the e-value, a number after each seed.
+        """
+        return race_frame(self.result)
+
+    @property
+    def studies(self) -> "pd.DataFrame":
+        """A row per method and independent search of it.
+
+        Columns: ``method``, ``study``, ``seeds`` that ended, the chosen trial's
+        ``search/val_accuracy``, ``val/accuracy`` and ``test/accuracy`` with the seeds of the
+        confirmation, ``test/accuracy_std_seeds``, and ``knobs/NAME`` of what was chosen.
+        """
+        return studies_frame(self.analysis)
+
+    @property
+    def best_after(self) -> "pd.DataFrame":
+        """A row per method and number n of search trials: the best validation accuracy of n.
+
+        Columns: ``method``, ``trials``, ``val/accuracy`` (mean over studies), ``lowest`` and
+        ``highest`` study, the ``round`` that all trials are read at, ``studies``. Of random search
+        it is expected over the order of the draws.
+        """
+        return efforts_frame(self.analysis)
 
     @cached_property
     def analysis(self) -> Analysis:
         """All that follows from the figures."""
         return analyse(self.result, self.reference, self.target)
+
+    @property
+    def within(self) -> "pd.DataFrame":
+        """A row per method, figure that adds up what is spent, and budget of it.
+
+        Columns: ``method``; ``figure``, one of ``comm/total_mb``, ``train/total_steps``,
+        ``compute/total_pflop`` and ``time/total_s``; ``budget`` in its unit; ``seeds``;
+        ``test/accuracy`` of the round that is best on validation among those within the budget,
+        mean over clients and seeds, with its ``test/accuracy_std_seeds``; ``ended``, whether all
+        rounds were within it.
+        """
+        return within_frame(self.result)
+
+    def best_within(self, budget: str) -> "pd.Series":
+        """Test accuracy of each method within a budget, by short name; see :attr:`within`.
+
+        Args:
+            budget: such as ``"200MB"``, ``"20000steps"``, ``"5PFLOP"`` or ``"2h"``.
+
+        Raises:
+            UserError: it is none.
+        """
+        return within_series(self.result, budget)
 
     def told(self) -> Iterable[ToldTrial]:
         """The trials, method by method."""

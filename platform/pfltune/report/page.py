@@ -2,28 +2,36 @@
 
 import base64
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pfltune.report import words
+from pfltune.report import racing, words
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing
 from pfltune.report.columns import (
+    MINUS,
     NO_FIGURE,
     Column,
     cells,
     resource_columns,
     result_columns,
+    within_columns,
 )
 from pfltune.report.latex import result_table
 from pfltune.report.results import TEST, VAL, MethodResult
 from pfltune.report.searching import Searching
+from pfltune.report.spending import NOUNS, SPENT
 from pfltune.report.styles import Style
 from pfltune.report.tuning import words as search_words
+from pfltune.report.tuning.effort import effort_lines, effort_note
+from pfltune.report.tuning.gained import gain_cell, gain_lines, gain_note, no_footing
+from pfltune.report.tuning.repeated import repeated
+
+NO_COLOUR = "transparent"
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,10 @@ class Picture:
 def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing]) -> str:
     """The page of one comparison; its figures are read from ``folder``."""
     result = analysis.result
-    searches = [analysis.searches[method.name] for method in result.methods]
-    alone = len(searches) == 1
+    searches = [each for method in result.methods for each in analysis.studies[method.name]]
+    leading = analysis.searches[result.methods[0].name]
+    alone = len(result.methods) == 1
+    colours = {method.title: analysis.styles[method.name].colour for method in result.methods}
 
     def sortable(columns: Sequence[Column]) -> Grid:
         return grid(columns, result.methods, analysis.styles)
@@ -97,16 +107,30 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         origin_note=words.origin_note(result),
         reuse_note=words.reuse_note(result.trials),
         alone=alone,
-        finding=search_words.finding(searches[0]) if alone else words.finding(analysis),
+        finding=search_words.finding(leading) if alone else words.finding(analysis),
         results=sortable(result_columns(analysis)),
         resources=sortable(resource_columns(analysis)),
         accuracy_note=f"{words.accuracy_note([result])} {words.spread_note(result)}",
         test_note=words.test_note(analysis),
         bold_note="" if alone else words.BOLD_NOTE,
-        tuning_note=search_words.TUNING_NOTE,
+        race_heads=racing.HEADS[result.race.decide] if result.race else (),
+        race_rows=[line.cells for line in racing.lines(result)],
+        tuning_note=" ".join(filter(None, (search_words.TUNING_NOTE, no_footing(searches)))),
+        agreements=repeated(analysis),
+        gains=plain_grid(gain_lines(analysis), colours),
+        gain_note=gain_note(analysis),
+        efforts=plain_grid(effort_lines(analysis), colours),
+        effort_note=effort_note(analysis),
         communication_note=words.communication_note(analysis),
+        trial_budget_note=words.trial_budget_note(result),
+        spendings=spendings(analysis),
+        within_note=words.within_note(analysis),
         figures=pictures(folder, drawings),
-        searches=[_search(each) for each in searches],
+        searches=[
+            _search(each, f", study {number}" if len(studies) > 1 else "")
+            for studies in analysis.studies.values()
+            for number, each in enumerate(studies)
+        ],
         latex=result_table(analysis),
     )
 
@@ -140,6 +164,13 @@ def grid(
     return Grid(["method", *(column.title for column in columns)], rows)
 
 
+def spendings(analysis: Analysis) -> list[tuple[str, Grid]]:
+    """Test accuracy within budgets of each kind that anybody spent: what it is of, and a table."""
+    found = {NOUNS[figure]: within_columns(analysis, figure) for figure in SPENT}
+    methods = analysis.result.confirmed
+    return [(of, grid(own, methods, analysis.styles)) for of, own in found.items() if own]
+
+
 def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:
     """The PNGs that the drawings have been written to."""
     return [
@@ -154,14 +185,44 @@ def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:
     ]
 
 
-def _search(search: Searching) -> Search:
+def plain_grid(lines: Sequence[Sequence[str]], colours: Mapping[str, str]) -> Grid | None:
+    """A table of texts, its headings first; None where there is no line.
+
+    Args:
+        lines: of the table.
+        colours: by the first cell of a line.
+    """
+    if not lines:
+        return None
+    heads, *rows = lines
+    shown = [
+        Row(
+            first,
+            colours.get(first, NO_COLOUR),
+            [Cell(text, _number(text), is_best=False) for text in rest],
+        )
+        for first, *rest in rows
+    ]
+    return Grid(heads, shown)
+
+
+def _number(text: str) -> str:
+    """What a cell sorts by: the number that it begins with."""
+    found = text.replace(MINUS, "-").split()
+    try:
+        return repr(float(found[0].replace(",", ""))) if found else ""
+    except ValueError:
+        return ""
+
+
+def _search(search: Searching, study: str) -> Search:
     method = search.method
     edges = [
         f"At the edge: {edge.words}; a wider range may hold a better one." for edge in search.edges
     ]
     shares = [f"{knob} {share:.0%}" for knob, share in search.importances.items()]
     return Search(
-        title=method.title,
+        title=method.title + study,
         cells=(
             f"{method.search_trials:,}",
             f"{search.counted('stopped early'):,}",
@@ -169,7 +230,7 @@ def _search(search: Searching) -> Search:
             f"{method.search_steps:,.0f}",
             search_words.first_value(search),
             search_words.winner_value(search.winner),
-            search_words.gain(search),
+            gain_cell(search),
             search_words.percent(method.mean(VAL)),
             search_words.percent(method.mean(TEST)),
         ),

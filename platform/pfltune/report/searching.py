@@ -74,16 +74,6 @@ class Searching:
     edges: tuple[Edge, ...]
     space: Mapping[str, Dimension]
 
-    @property
-    def gain(self) -> float:
-        """Percentage points of the winner over the first trial.
-
-        NaN where they did not run equally far: then their scores do not compare.
-        """
-        if self.winner is None or self.first is None or self.winner.rounds != self.first.rounds:
-            return math.nan
-        return 100 * (self.winner.value - self.first.value)
-
     def counted(self, outcome: str) -> int:
         """The number of trials that ended so."""
         return sum(run.outcome == outcome for run in self.method.searched)
@@ -123,7 +113,7 @@ def _winner(method: MethodResult, ran: Iterable[SearchedRun]) -> SearchedRun | N
     by_index = {run.index: run for run in ran}
     if chosen := chosen_finalist(method):
         return by_index[chosen.index]
-    best = best_index(outcomes(ran))
+    best = best_index(outcomes(ran), method.course)
     return None if best is None else by_index[best]
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+from pfltune.report import racing
 from pfltune.report.analysis import Analysis
 from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial, count_reused
-from pfltune.report.statistics import ALPHA
+from pfltune.report.statistics import ALPHA, pairs_of
 from pfltune.text import count, plain
 
+ENOUGH_SEEDS = 5
+"""With fewer, what seeds do is known so badly that it decides alone (docs/protocol.md)."""
 INSTEAD = "name another folder with --out"
 """Where a report finds files that are not its own."""
 
@@ -69,59 +72,110 @@ def accuracy_note(results: Sequence[ComparisonResult]) -> str:
         return "No confirmation trial has ended, so that there is no test accuracy."
     many = max(len(method.runs) for method in methods) > 1
     spread = "± the sample standard deviation over" if many else "with"
+    if max(len(method.studies) for method in methods) > 1:
+        spread = "± the standard deviation of a run of another search with another seed, from"
     note = (
         "Test accuracy is the mean over clients at the round with the best validation accuracy, "
         f"{spread} {seeds_of(methods)} that the search never used."
     )
     if any(r.record.scenario.protocol.evaluate == "after_training" for r in results):
         note += " Clients of a round are tested right after their training, before aggregation."
-    fewer = [m.title for r in results for m in r.confirmed if len(m.runs) < planned_seeds(r)]
+    fewer = [m.title for r in results for m in r.confirmed if len(m.runs) < planned_seeds(r, m)]
     if fewer:
         note += f" Fewer seeds than planned have ended of {', '.join(dict.fromkeys(fewer))}."
     return note
 
 
-def planned_seeds(result: ComparisonResult) -> int:
-    """Confirmation seeds of each method, if none fails."""
-    return result.budget.seeds
+def trial_budget_note(result: ComparisonResult) -> str:
+    """What a trial could spend, and what that means for its rounds; empty without a budget."""
+    protocol = result.record.scenario.protocol
+    budget = protocol.budget
+    if budget is None:
+        return ""
+    idle = [m.title for m in result.confirmed if not m.mean(budget.figure.name)]
+    ended = f" {', '.join(idle)} spent nothing of it and ended after {protocol.told_rounds}."
+    clock = (
+        " A budget of seconds is not repeatable: another machine, or another hour, gives other "
+        "rounds and other figures."
+    )
+    return (
+        f"Each trial trained until another round would have passed its budget of {budget}; the "
+        "rounds differ, and the best on validation within the budget counts."
+        f"{ended if idle else ''}{'' if budget.repeats else clock}"
+    )
+
+
+def within_note(analysis: Analysis) -> str:
+    """What an accuracy within a budget is."""
+    return (
+        f"Test accuracy within a budget, in %{mean_over(analysis)}: of the rounds that it holds, "
+        "the one with the best validation accuracy. A star: all its rounds are within it; a dash: "
+        "not every seed has an evaluated round within it. PFLOP are 10¹⁵ operations of local "
+        "training, forward and backward, as torch counts them; evaluations, adapting before them "
+        "and the server's work are in none of the budgets. Seconds depend on the machine and on "
+        "what else ran on it."
+    )
+
+
+def planned_seeds(result: ComparisonResult, method: MethodResult) -> int:
+    """Confirmation trials of a method, if none fails; of a race as many as have begun."""
+    if result.budget.decide is None:
+        return result.budget.planned()["confirm"]
+    return sum(trial.started.stage == "confirm" for trial in method.trials)
 
 
 def seeds_of(methods: Sequence[MethodResult]) -> str:
-    """Over how many seeds figures are: ``3 seeds``, or ``1 to 3 seeds`` where some have failed."""
-    numbers = [len(method.runs) for method in methods]
+    """Over how many seeds figures are: ``3 seeds``, or ``1 to 3 seeds`` where some have failed.
+
+    Of several studies: ``3 studies × 3 seeds``.
+    """
+    seeds = _from_to([len(method.seeds) for method in methods], "seed")
+    studies = [len(method.studies) for method in methods]
+    return f"{_from_to(studies, 'study')} × {seeds}" if max(studies, default=0) > 1 else seeds
+
+
+def _from_to(numbers: Sequence[int], noun: str) -> str:
     if not numbers:
-        return "no seed"
+        return f"no {noun}"
     fewest, most = min(numbers), max(numbers)
-    return count(most, "seed") if fewest == most else f"{fewest} to {count(most, 'seed')}"
+    return count(most, noun) if fewest == most else f"{fewest} to {count(most, noun)}"
 
 
 def mean_over(analysis: Analysis, first: str = "") -> str:
     """``, mean over seeds`` where there are several; with what is averaged before, if anything."""
-    many = any(len(method.runs) > 1 for method in analysis.result.confirmed)
-    over = [each for each in (first, "seeds" if many else "") if each]
-    return f", mean over {' and '.join(over)}" if over else ""
+    shown = analysis.result.confirmed
+    seeds = "seeds" if any(len(method.seeds) > 1 for method in shown) else ""
+    studies = "studies" if any(len(method.studies) > 1 for method in shown) else ""
+    *most, last = [each for each in (first, studies, seeds) if each] or [""]
+    return f", mean over {' and '.join(filter(None, (', '.join(most), last)))}" if last else ""
 
 
 def spread_note(result: ComparisonResult) -> str:
     """What the interval and the spread over clients are; empty without figures."""
     if not result.confirmed:
         return ""
+    if result.budget.decide is not None:
+        return (
+            "The interval is over seeds and holds whenever one stops. Client std is the standard "
+            "deviation over clients, the worst decile the mean of the lowest tenth of them; both "
+            "are means over seeds."
+        )
     one = max(len(method.runs) for method in result.confirmed) == 1
-    drawn = (
-        "over clients; of other seeds one seed says nothing"
-        if one
-        else "over seeds and clients, drawn independently of each other"
-    )
-    both = "" if one else "; both are means over seeds"
+    several = max(len(method.studies) for method in result.confirmed) > 1
+    repeated = f"{'studies, ' * several}seeds and clients"
+    over = "clients; of other seeds one seed says nothing" if one else repeated
+    both = "" if one else f"; both are means over {'studies and ' * several}seeds"
     return (
-        f"The interval is a 95 % bootstrap {drawn}. Client std is the standard deviation over "
-        f"clients, the worst decile the mean of the lowest tenth of them{both}."
+        f"The interval is a 95 % interval of this accuracy by itself, over {over}. Client std is "
+        "the standard deviation over clients, the worst decile the mean of the lowest tenth of "
+        f"them{both}."
     )
 
 
 BOLD_NOTE = (
-    "Bold is the best figure of its column, and every one that reads the same; it does not say "
-    "that others differ."
+    "Bold are the best test accuracy and all that are not told apart from it (p ≥ "
+    f"{ALPHA}, all pairs of methods together), none where that are all; in other columns the best "
+    "figure and every one that reads the same."
 )
 
 
@@ -132,45 +186,98 @@ def test_note(analysis: Analysis) -> str:
         return ""
     if reference is None or not analysis.differences:
         return "Nothing was tested: there are not two methods with confirmed runs."
+    if analysis.result.budget.decide is not None:
+        return _race_note(analysis, reference)
     why = "named by the user" if analysis.chosen else "the method with the best validation accuracy"
     sentences = [
         f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by client "
-        "and seed, in percentage points; the interval of each is a 95 % bootstrap for that "
-        "difference by itself. Wilcoxon's signed-rank test on the clients' differences"
-        f"{mean_over(analysis)} (zeros after Pratt); p-values after Holm's correction for "
-        f"{count(len(analysis.differences), 'comparison')}. That no difference was found does "
-        "not say that there is none. A p-value speaks of these clients under these seeds; what a "
-        "seed does to all clients at once is not in it, so the seeds that agree are counted.",
-        odds(analysis),
+        "and seed, in percentage points.",
+        together(analysis),
+        scope(analysis),
+        "The effect size is the difference in standard deviations of the paired differences of "
+        "single clients and seeds. That no difference was found does not say that there is none.",
+        few_seeds(analysis),
     ]
-    if analysis.is_too_small:
-        sentences.append(
-            f"With so few clients, no difference could be found at p < {ALPHA} after the "
-            "correction, however large."
-        )
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def odds(analysis: Analysis) -> str:
-    """Where an interval and the test beside it seem to contradict each other; empty if nowhere."""
-    titles = [m.title for m in _others(analysis) if analysis.differences[m.name].is_at_odds]
-    if not titles:
+def _race_note(analysis: Analysis, reference: MethodResult) -> str:
+    why = "named by the user" if analysis.chosen else "the method with the best validation accuracy"
+    return (
+        f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by seed, in "
+        f"percentage points. {racing.note(analysis.result)}"
+    )
+
+
+def together(analysis: Analysis) -> str:
+    """How intervals and p-values are corrected; empty if nothing was tested."""
+    if not analysis.is_tested:
+        return ""
+    pairs = pairs_of(len(analysis.differences) + 1)
+    corrected = (
+        f"hold for all {pairs} pairs of methods together (Bonferroni)"
+        if pairs > 1
+        else "are of the only pair"
+    )
+    return (
+        f"Intervals (95 %) and p-values are of one analysis with crossed effects and {corrected}: "
+        f"an interval leaves 0 out exactly where p < {ALPHA}."
+    )
+
+
+def scope(analysis: Analysis) -> str:
+    """What p generalises over, and what it does not; empty if nothing was tested."""
+    over = analysis.over
+    if not over:
+        return ""
+    units = "draws of clients" if "draws" in over else "clients like those of this draw"
+    firsts = ["searches"] if "searches" in over else []
+    seeds = ["seeds"] if "seeds" in over else []
+    sentence = f"They generalise over {_listed([*firsts, *seeds, units])}."
+    if "searches" not in over:
+        sentence += (
+            " Not over searches: they are about the configurations that were found, and another "
+            "search may find others."
+        )
+    return sentence
+
+
+def untested(analysis: Analysis) -> list[str]:
+    """A sentence for each reason why methods were not tested."""
+    reasons: dict[str, list[str]] = {}
+    for method in _others(analysis):
+        if reason := analysis.differences[method.name].untested:
+            reasons.setdefault(reason, []).append(method.title)
+    return [f"Not tested: {', '.join(titles)} ({why})." for why, titles in reasons.items()]
+
+
+def few_seeds(analysis: Analysis) -> str:
+    """That seeds are so few that only large differences can be told apart; empty if not."""
+    tested = [each for each in analysis.differences.values() if not each.untested]
+    fewest = min((each.seeds for each in tested), default=ENOUGH_SEEDS)
+    if fewest >= ENOUGH_SEEDS:
         return ""
     return (
-        f"Of {', '.join(titles)}, interval and test do not agree: the one is of the mean and not "
-        "corrected, the other of the clients' ranks and corrected. The verdict is the test's."
+        f"{count(fewest, 'seed').capitalize()} say little of what a seed does to all clients at "
+        f"once, so that only large differences are told apart; {ENOUGH_SEEDS} say much more."
     )
+
+
+def _listed(things: Sequence[str]) -> str:
+    *first, last = things
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def finding(analysis: Analysis) -> str:
     """What came out, in a sentence or two; empty if nothing was compared."""
     if analysis.reference is None or not analysis.differences:
         return ""
+    if analysis.result.budget.decide is not None:
+        return racing.finding(analysis.result)
     name = analysis.reference.title
     groups = {
         f"Worse than {name} (p < {ALPHA}): ": _titles(analysis, "worse"),
         f"Better than {name} (p < {ALPHA}): ": _titles(analysis, "better"),
-        f"Different from {name} (p < {ALPHA}), but not one way: ": _titles(analysis, "different"),
         f"No difference from {name} was found: ": _titles(analysis, "no difference was found"),
         f"Not tested against {name}: ": _titles(analysis, "no test"),
     }

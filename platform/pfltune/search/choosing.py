@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from pfltune.ranking import Outcome, best_first
+from pfltune.ranking import BY_ROUNDS, Course, Outcome, best_first
 from pfltune.search.candidate import Candidate, validation_seed
 from pfltune.search.plan import Plan
 from pfltune.ties import settled
@@ -20,12 +20,12 @@ class Choosing:
     Attributes:
         finalists: search trials of different configurations, the best of the search first.
         seeds: with which each of them is trained again.
-        rounds: of a trial that has not failed.
+        course: of its trials.
     """
 
     finalists: Sequence[Candidate]
     seeds: Sequence[int]
-    rounds: int
+    course: Course
     dealt: int = 0
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
@@ -34,11 +34,21 @@ class Choosing:
         cls, plan: Plan, method: str, searched: Sequence[Candidate], outcomes: Mapping[int, Outcome]
     ) -> "Choosing":
         """That of a search which is over."""
-        planned, each = plan.planned(method)["choose"], plan.budget.finalist_seeds
-        best = different(searched, outcomes)[: max(1, planned // each)]
+        own = plan.budget.planned_each(method not in plan.unsearched)
+        planned, each = own["choose"], plan.budget.finalist_seeds
+        best = different(searched, outcomes, plan.course)[: max(1, planned // each)]
         turns = range(1, each + 1) if planned else ()
-        seeds = [validation_seed(plan.budget.seed, turn) for turn in turns]
-        return cls(best, seeds, plan.protocol.rounds)
+        seeds = [validation_seed(plan.seed, turn) for turn in turns]
+        return cls(best, seeds, plan.course)
+
+    @classmethod
+    def made(cls, plan: Plan, method: str) -> "Choosing | None":
+        """A choice that the plan says was made before; None where the method is to be searched."""
+        if method not in plan.chosen:
+            return None
+        knobs, seed = plan.chosen[method][plan.study], validation_seed(plan.seed, 0)
+        best = [Candidate(method, "search", 0, 0, seed, knobs, plan.study)] if knobs else []
+        return cls(best, (), plan.course)
 
     @property
     def trials(self) -> int:
@@ -50,6 +60,11 @@ class Choosing:
         """Whether no trial will come any more."""
         return self.dealt == self.trials
 
+    @property
+    def is_made(self) -> bool:
+        """Whether all have ended, so that the choice is what it will be."""
+        return len(self.outcomes) == self.trials
+
     def next(self) -> Candidate | None:
         """The next trial, all finalists with one seed after the other; None if none is left."""
         if self.is_dealt:
@@ -58,7 +73,7 @@ class Choosing:
         turn, place = divmod(index, len(self.finalists))
         self.dealt += 1
         best, seed = self.finalists[place], self.seeds[turn]
-        return Candidate(best.method, "choose", index, -1, seed, best.knobs)
+        return Candidate(best.method, "choose", index, -1, seed, best.knobs, best.study)
 
     def complete(self, index: int, outcome: Outcome) -> None:
         """Hear how one of its trials ended."""
@@ -66,7 +81,7 @@ class Choosing:
 
     def chosen(self) -> Candidate | None:
         """The search trial of what is chosen; None until all have ended, or if there is nothing."""
-        if len(self.outcomes) < self.trials or not self.finalists:
+        if not self.is_made or not self.finalists:
             return None
         scores = [self._scores(place) for place in range(len(self.finalists))]
         return self.finalists[choice(scores)]
@@ -75,15 +90,17 @@ class Choosing:
         """Score by seed of a finalist's trials that ran all their rounds."""
         own = range(place, self.trials, len(self.finalists))
         ended = {seed: self.outcomes[n] for seed, n in zip(self.seeds, own, strict=True)}
-        return {seed: o.value for seed, o in ended.items() if o.round == self.rounds}
+        return {seed: o.value for seed, o in ended.items() if self.course.is_over(o)}
 
 
 def different(
-    searched: Sequence[Candidate], outcomes: Mapping[int, Outcome]
+    searched: Sequence[Candidate],
+    outcomes: Mapping[int, Outcome],
+    course: Course = BY_ROUNDS,
 ) -> tuple[Candidate, ...]:
     """The search trials that did not fail, the best first, of each configuration one."""
     found: dict[object, Candidate] = {}
-    for index in best_first(outcomes.items()):
+    for index in best_first(outcomes.items(), course):
         knobs = tuple(sorted(searched[index].knobs.items()))
         found.setdefault(knobs, searched[index])
     return tuple(found.values())

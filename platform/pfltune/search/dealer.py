@@ -1,6 +1,6 @@
 """What says which trials there are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pfltune.knobs import Value
@@ -28,3 +28,12 @@ class Dealer(Protocol):
 
     def best(self) -> Mapping[str, Mapping[str, Value] | None]:
         """What to show above each method's trials in the end; None if every one failed."""
+
+    def chosen(self) -> Mapping[str, Sequence[Mapping[str, Value] | None]]:
+        """What each of several independent searches chose, by method; empty where there is one."""
+
+    def choices(self) -> Mapping[str, Sequence[Mapping[str, Value] | None]] | None:
+        """What each search of each method chose, None if every trial of it failed.
+
+        None in place of all before the last one has chosen.
+        """

@@ -44,6 +44,10 @@ class CellsJob(Job):
     def told(self) -> Sequence[str]:
         """The knobs in which cells differ."""
 
+    def first_trials(self) -> dict[str, Mapping[str, Value]]:
+        """The first cell of each method."""
+        return {method: cells[0] for method, cells in self.cells.items()}
+
     def federations(self, federation: Federation) -> dict[Stage, Federation]:
         """With test indices only where its trials test."""
         return {self.stage: federation if sees_test(self.stage) else federation.without_test()}
@@ -103,6 +107,14 @@ class CellsDealer:
     def best(self) -> dict[str, Mapping[str, Value] | None]:
         """The best cell of each method on validation data, see :func:`best_place`."""
         return {short_name(method): self._best(method) for method in self._cells}
+
+    def chosen(self) -> dict[str, list[Mapping[str, Value] | None]]:
+        """Nothing: cells are no search."""
+        return {}
+
+    def choices(self) -> dict[str, list[Mapping[str, Value] | None]]:
+        """Nothing, for the same reason."""
+        return {}
 
     def _best(self, method: str) -> Mapping[str, Value] | None:
         cells = self._cells[method]

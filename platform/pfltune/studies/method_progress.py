@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pfltune.knobs import Value
-from pfltune.ranking import Outcome, best_index
+from pfltune.ranking import BY_ROUNDS, Course, Outcome, best_index
 from pfltune.stages import Stage
 from pfltune.text import in_short
 
@@ -22,9 +22,11 @@ class MethodProgress:
         failed: trials of all stages that failed.
         bests: validation accuracy of the search's best trial so far after each of its rounds.
         rounds: the round that each running trial has reached.
-        searched: how far each search trial has come, by its index.
+        searched: how far each search trial has come, by its study and index.
         knobs: of each search trial, without those that are held.
         chosen: those of what is tested; None before.
+        spent: the share of its budget that each running trial has spent, if it has one.
+        course: of its trials.
     """
 
     planned: dict[Stage, int]
@@ -34,9 +36,11 @@ class MethodProgress:
     failed: int = 0
     bests: list[float] = field(default_factory=list)
     rounds: dict[str, int] = field(default_factory=dict)
-    searched: dict[int, Outcome] = field(default_factory=dict)
-    knobs: dict[int, Mapping[str, Value]] = field(default_factory=dict)
+    searched: dict[tuple[int, int], Outcome] = field(default_factory=dict)
+    knobs: dict[tuple[int, int], Mapping[str, Value]] = field(default_factory=dict)
     chosen: Mapping[str, Value] | None = None
+    spent: dict[str, float] = field(default_factory=dict)
+    course: Course = BY_ROUNDS
 
     @property
     def best(self) -> float:
@@ -50,8 +54,8 @@ class MethodProgress:
         return in_short(self.chosen or found)
 
     @property
-    def _leader(self) -> int | None:
-        return best_index(self.searched.items())
+    def _leader(self) -> tuple[int, int] | None:
+        return best_index(self.searched.items(), self.course)
 
     @property
     def best_words(self) -> str:

@@ -12,13 +12,17 @@ from typing import Annotated, Any, Literal, get_type_hints
 from annotated_types import Ge, Gt, Le
 from typing_extensions import TypedDict
 
+from pfltune.racing.race import Decide
+
 MOST_THREADS = 1024
+MOST_PARTITIONS = 100
 RESULTS = "PFLTUNE_RESULTS"
 """The environment variable that names the results folder where no option does."""
 
 Seed = Annotated[int, Ge(0)]
 Number = Annotated[int, Ge(1)]
 Finalists = Annotated[int, Ge(0)]
+Partitions = Annotated[int, Ge(1), Le(MOST_PARTITIONS)]
 AtOnce = Annotated[int, Ge(1), Le(MOST_THREADS)]
 Share = Annotated[float, Ge(0)]
 Seconds = Annotated[float, Ge(0)]
@@ -63,6 +67,8 @@ class JobOptions(FreeOptions, total=False):
     Attributes:
         overrides: changes of the scenario, ``["protocol.rounds=20"]`` or ``{"protocol.rounds":
             20}``.
+        budget: what each trial may spend, ``"200MB"``, ``"20000steps"``, ``"5PFLOP"`` or ``"2h"``;
+            the same as an override of ``protocol.budget``.
         name: of the folder in the results and of MLflow's experiment; one that is there goes on.
         resume: the name of what is to go on; options that are not given are those it began with.
         seed: of everything.
@@ -73,6 +79,7 @@ class JobOptions(FreeOptions, total=False):
     """
 
     overrides: Mapping[str, Any] | Sequence[str]
+    budget: str
     name: str
     resume: str
     seed: Seed
@@ -101,7 +108,11 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
         generation: trials suggested together, which are halved among themselves; one size, or the
             size of each generation.
         eta: one of eta goes on at each rung.
+        halving: whether trials are stopped at rungs at all.
+        sampler: what suggests configurations: ``tpe``, ``random``, ``qmc``, ``gp`` or ``cmaes``.
+        studies: independent searches of each method, each of which chooses its own configuration.
         seeds: fresh seeds of the confirmation.
+        control: test each method's first start values with the same seeds, too.
         finalists: best configurations that are trained again before one is chosen; with 0 the
             search alone chooses.
         finalist_seeds: fresh validation seeds of each finalist.
@@ -114,12 +125,34 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
     trials: int
     generation: int | tuple[int, ...]
     eta: int
+    halving: bool
+    sampler: Literal["tpe", "random", "qmc", "gp", "cmaes"]
+    studies: Number
     seeds: Number
+    control: bool
     finalists: Finalists
     finalist_seeds: Number
     search: Mapping[str, Any] | Sequence[str]
     space: str | Path | Mapping[str, Any]
     start: Sequence[Mapping[str, Any]]
+
+
+class CompareOptions(SearchOptions, total=False):
+    """What a comparison of several methods can be told besides.
+
+    Attributes:
+        decide: add confirmation seeds until it is decided which method is the ``best``, or the
+            ``order`` of all; every method has ``seeds`` of them in any case.
+        max_seeds: that a method has at the most then; default: 12.
+        partitions: draws of clients that it is made on, each with the next ``data_seed``.
+        tune_each: tune methods on each draw; default: on the first alone, whose configurations are
+            tested on the others.
+    """
+
+    decide: Decide
+    max_seeds: Number
+    partitions: Partitions
+    tune_each: bool
 
 
 class TuneOptions(SearchOptions, total=False):
@@ -142,16 +175,26 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
         trials: search trials per method that there shall be.
         generation: size of each added generation, by default that of the first one; or the sizes of
             all, those that are there included.
+        studies: independent searches of each method that there shall be.
         seeds: confirmation seeds that there shall be.
+        control: test each method's first start values with the same seeds, too.
         finalists: configurations trained again before one is chosen that there shall be.
         finalist_seeds: validation seeds of each of them that there shall be.
+        decide: what further seeds are added for, if nothing was to be decided so far.
+        max_seeds: confirmation seeds that there shall be at the most, where something is.
+        partitions: draws of clients that there shall be, of a comparison over several.
     """
 
     trials: int
     generation: int | tuple[int, ...]
+    studies: Number
     seeds: Number
+    control: bool
     finalists: Finalists
     finalist_seeds: Number
+    decide: Decide
+    max_seeds: Number
+    partitions: Partitions
 
 
 class GridOptions(JobOptions, MethodOptions, total=False):
@@ -183,12 +226,33 @@ class SensitivityOptions(JobOptions, total=False):
     seeds: Number
 
 
+class ClaimOptions(JobOptions, total=False):
+    """What the replay of a claim can be told besides; what is not given is as its scale says.
+
+    Attributes:
+        scale: how large, by the claim's own names; default: the first one.
+        footings: what shall be equal: ``trials``, ``bytes``, ``steps``, ``draws``,
+            ``sensitivity``; default: all that the scale has.
+        trials: search trials per method.
+        generation: trials suggested together, which are halved among themselves; one size, or the
+            size of each generation.
+        seeds: fresh seeds of the confirmation.
+    """
+
+    scale: str
+    footings: str | Sequence[str]
+    trials: int
+    generation: int | tuple[int, ...]
+    seeds: Number
+
+
 OPTIONS: Mapping[str, type] = {
-    "compare": SearchOptions,
+    "compare": CompareOptions,
     "tune": TuneOptions,
     "extend": ExtendOptions,
     "grid": GridOptions,
     "sensitivity": SensitivityOptions,
+    "claim": ClaimOptions,
 }
 """By the command that takes them."""
 METHODS = (
@@ -209,16 +273,33 @@ DEFAULTS: Mapping[str, Any] = {
     "trials": 8,
     "generation": 4,
     "eta": 3,
+    "halving": True,
+    "sampler": "tpe",
+    "studies": 1,
+    "control": False,
     "finalist_seeds": 3,
     "lr": 0.03,
 }
 """Of the options that have one and the same in all commands; of the others it is None."""
 OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "compare": {"methods": METHODS, "seeds": 3, "finalists": 0},
+    "compare": {
+        **{"methods": METHODS, "seeds": 3, "finalists": 0},
+        **{"partitions": 1, "tune_each": False},
+    },
     "tune": {"method": None, "knobs": {}, "seeds": 1, "finalists": 3},
-    "extend": dict.fromkeys(("trials", "generation", "seeds", "finalists", "finalist_seeds")),
+    "extend": dict.fromkeys(
+        (
+            *("trials", "generation", "studies", "seeds", "control", "finalists"),
+            *("finalist_seeds", "decide", "max_seeds", "partitions"),
+        )
+    ),
     "grid": {"methods": None, "over": {}, "knobs": {}, "seeds": 3, "test": False},
     "sensitivity": {"seeds": 1},
+    "claim": {
+        **dict.fromkeys(
+            ("claim", "scenario", "scale", "footings", "trials", "generation", "seeds")
+        ),
+    },
 }
 """Of those that differ between commands."""
 
@@ -244,7 +325,18 @@ def checked(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     model = create_model(f"{command} options", __base__=Settings, **fields)
     given = {name: value for name, value in options.items() if value is not None}
     found = validated(model, given, command)
-    return {name: getattr(found, name) for name in found.model_fields_set}
+    return with_budget({name: getattr(found, name) for name in found.model_fields_set})
+
+
+def with_budget(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the budget of a trial among the changes of the scenario."""
+    rest = {name: value for name, value in given.items() if name != "budget"}
+    if "budget" not in given:
+        return rest
+    key, before = "protocol.budget", given.get("overrides", ())
+    if isinstance(before, Mapping):
+        return {**rest, "overrides": {**before, key: given["budget"]}}
+    return {**rest, "overrides": [*before, f"{key}={given['budget']}"]}
 
 
 def results_folder(given: Mapping[str, Any]) -> Path:

@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pfltune.budget import Budget
+from pfltune.draws import refuse_several
 from pfltune.errors import UserError, unknown
 from pfltune.federation.searched_settings import without_settings
 from pfltune.knobs import Value, checked_values, defaults_of, knobs_of
 from pfltune.record import RECORD, Record, Tuned, flat, read_record
 from pfltune.registry import canonical, find_method, short_name
+from pfltune.replays import refuse_replay
 from pfltune.running.folder_lock import checked_name
 from pfltune.scenario import Scenario
-from pfltune.sweeps import refuse_sweep
 from pfltune.tracking.events import MethodEnded, TrialStarted
 from pfltune.tracking.journal import Journal
 from pfltune.variants import Reference, parsed
@@ -139,7 +141,8 @@ def _is_tuned(reference: str) -> bool:
 
 
 def _record(name: str, results: Path) -> Record:
-    refuse_sweep(results / checked_name(name))
+    refuse_several(results / checked_name(name))
+    refuse_replay(results / checked_name(name))
     record = read_record(results / name)
     if record is None:
         there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))
@@ -193,9 +196,11 @@ def _choice(record: Record, method: str, folder: Path) -> tuple[Tuned, Mapping[s
     started = [e for e in events if isinstance(e, TrialStarted) and e.method == method]
     searched = sum(event.stage == "search" for event in started)
     origin = Tuned(name=record.name, id=record.id, method=method, trials=searched)
-    # What is tested has been chosen, also while the method still has trials to come.
+    # What is tested has been chosen, also while the method still has trials to come; of several
+    # studies only their end says which of them chose best.
+    several = isinstance(record.budget, Budget) and record.budget.studies > 1
     for event in started:
-        if event.stage == "confirm":
+        if event.stage == "confirm" and not several:
             return origin, event.knobs
     ends = [e for e in events if isinstance(e, MethodEnded) and e.method == method]
     if not ends:

@@ -18,8 +18,9 @@ from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
 from pfltune.errors import ForeignExperiment
 from pfltune.figures import BEST_VAL, SELECTED, best_val_at
+from pfltune.text import in_short
 from pfltune.tracking.endings import final_figures
-from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL
 from pfltune.tracking.own_store import ARTIFACTS, COMPARISON_TAG
 from pfltune.tracking.store import Store
@@ -40,6 +41,8 @@ COMPARISON_STAGE = "comparison"
 """Of the comparison's own run."""
 ALL = "all methods"
 """The comparison's own run; with its space, the name is no method's and no trial's."""
+OURS = "pfltune."
+"""What the tags of a comparison, and of what it belongs to, begin with."""
 MAX_TAG = 5000
 MAX_PARAM = 6000
 MAX_BATCH = 1000  # metrics in one request, by MLflow's REST interface
@@ -172,25 +175,31 @@ class Runs:
         self._log(run, tags=[RunTag(key, value) for key, value in tags.items()])
         self._terminate(event.trial, STATUS[event.outcome], event.time)
 
-    def end_method(self, method: str, best: Mapping[str, Any] | None) -> None:
-        """Close a method's run with its best configuration; None if every trial failed.
+    def end_method(self, event: MethodEnded) -> None:
+        """Close a method's run with its best configuration, and with that of each of its studies.
 
         With the last method's, the comparison's own is closed.
         """
-        if not self.is_whole(method):
-            self._end_method(method, best)
+        if not self.is_whole(event.method):
+            self._end_method(event)
         if self._parents.keys() <= self._whole.keys() and not self.is_whole(ALL):
             self._stop_watching()
             ended = {self._whole[name] for name in self._parents}
             self._terminate(ALL, "FAILED" if ended == {"FAILED"} else "FINISHED")
 
-    def _end_method(self, method: str, best: Mapping[str, Any] | None) -> None:
-        run = self._ids[method]
+    def _end_method(self, event: MethodEnded) -> None:
+        run, best = self._ids[event.method], event.best
+        tags = [
+            RunTag(f"study {number} chose", in_short(chosen or {}) or "nothing")
+            for number, chosen in enumerate(event.chosen)
+        ]
+        if tags:
+            self._log(run, tags=tags)
         if best is not None:
             text = json.dumps(dict(best), indent=2) + "\n"
             self._store.client.log_text(run, text, "best.json")
             self._log(run, params=_params(best))
-        self._terminate(method, "FINISHED" if best is not None else "FAILED")
+        self._terminate(event.method, "FINISHED" if best is not None else "FAILED")
 
     def kill(self) -> None:
         """Mark every run that has not ended as killed."""
@@ -289,7 +298,7 @@ class Runs:
             artifact_location=own.as_uri() if self._store.is_sqlite else None,
             tags={
                 "scenario": self._tags["scenario"],
-                COMPARISON_TAG: self._comparison,
+                **{key: text for key, text in self._tags.items() if key.startswith(OURS)},
                 **self._views.tags(),
             },
         )
@@ -384,8 +393,9 @@ def _metrics(values: Mapping[str, float], time: int, step: int) -> list[Metric]:
 
 
 def _place(event: TrialStarted) -> dict[str, str]:
-    """What a trial is, beside its configuration."""
-    return {
+    """What a trial is, beside its configuration; a first study is not named."""
+    study = {"study": str(event.study)} if event.study else {}
+    return study | {
         "method": event.method,
         "stage": event.stage,
         "seed": str(event.seed),
