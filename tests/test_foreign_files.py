@@ -52,12 +52,12 @@ def environment(place):
 
 @pytest.fixture
 def call(place, called, monkeypatch):
-    """``call(*arguments)``: exit code, output and errors; what trains is a process."""
+    """``call(*arguments)``: exit code, output and errors; what may need Ray is a process."""
     monkeypatch.chdir(place)
     monkeypatch.setenv("PFLTUNE_DATA", str(place / "data"))
 
     def run(*arguments):
-        if arguments[0] not in ("compare", "run"):
+        if "--methods" not in arguments:
             return called(*arguments)
         done = subprocess.run(
             [PFLTUNE, *arguments], capture_output=True, text=True, timeout=900, cwd=place

@@ -97,17 +97,24 @@ def test_whatever_asks_again_is_given_it(place):
     assert len(list(TrialStore(place / "results").listed())) == 3
 
 
-def test_run_shows_the_same_lines_again(place):
-    first = call(place, "run", METHOD, *QUICK)
+def test_run_shows_the_same_lines_again(place, called, monkeypatch):
+    monkeypatch.chdir(place)
+
+    def run(*words):
+        code, printed, errors = called("run", METHOD, *QUICK, *words)
+        assert code == 0, errors
+        return printed
+
+    first = run()
     count = trained(place)
-    again = call(place, "run", METHOD, *QUICK)
+    again = run()
     assert again.startswith(first)
     assert again[len(first) :].startswith("Trained before (by pfltune run, ")
     assert trained(place) == count
-    assert call(place, "run", METHOD, *QUICK, "--fresh").count("\n") == first.count("\n")
+    assert run("--fresh").count("\n") == first.count("\n")
     assert trained(place) == 2 * count
     (place / "counting.py").write_text(COUNTING + "# changed\n")
-    assert "Trained before" not in call(place, "run", METHOD, *QUICK)
+    assert "Trained before" not in run()
     assert trained(place) == 3 * count
 
 
