@@ -141,7 +141,9 @@ def test_a_built_in_claim_can_be_replayed_at_each_of_its_scales(name):
     for scale in found.scales.values():
         assert checked("compare", scale.options) == dict(scale.options)
         overrides = [f"{key}={json.dumps(value)}" for key, value in scale.overrides.items()]
-        load_scenario(scale.scenario, overrides)
+        for budget in (scale.footings.bytes, scale.footings.steps, None):
+            spent = [f"protocol.budget={budget}"] if budget else []
+            load_scenario(scale.scenario, [*overrides, *spent])
         assert set(scale.footings.named) <= set(FOOTINGS)
         assert found.orders_layers == (scale.footings.sensitivity is not None)
 

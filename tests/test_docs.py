@@ -156,9 +156,7 @@ def see_claim(asked, page, beside):
     given = {key: value for key, value in asked.items() if value and key in CLAIM_OPTIONS}
     replay = replay_of(asked["claim"], given)
     for part in replay.parts:
-        spends = ("protocol.budget=",)
-        overrides = [o for o in part.options["overrides"] if not o.startswith(spends)]
-        load_scenario(part.options["scenario"], overrides)
+        load_scenario(part.options["scenario"], part.options["overrides"])
 
 
 @pytest.mark.parametrize("line", [line for _, line in SHELL if line.startswith("make ")])

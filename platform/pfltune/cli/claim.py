@@ -56,6 +56,7 @@ MOST_WIDE = 2
     "--scenario", default=None, help="Name or path of a YAML file, in place of the scale's own."
 )
 @options.override
+@options.budget
 @click.option("--trials", type=int, default=None, help="Search trials per method.")
 @click.option(
     "--generation",

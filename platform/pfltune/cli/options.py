@@ -97,6 +97,14 @@ override = click.option(
     help="Change the scenario, e.g. -o protocol.rounds=20. Repeatable.",
 )
 
+budget = click.option(
+    "--budget",
+    default=None,
+    metavar="200MB|20000steps|5PFLOP|2h",
+    help="Train each trial until it has spent this, in however many rounds; short for "
+    "-o protocol.budget=….",
+)
+
 scenario = stacked(
     click.option(
         "--scenario",
@@ -105,13 +113,7 @@ scenario = stacked(
         help="Name of a scenario (see `pfltune scenarios`) or path of a YAML file.",
     ),
     override,
-    click.option(
-        "--budget",
-        default=None,
-        metavar="200MB|20000steps|5PFLOP|2h",
-        help="Train each trial until it has spent this, in however many rounds; short for "
-        "-o protocol.budget=….",
-    ),
+    budget,
 )
 
 knobs = click.option(
