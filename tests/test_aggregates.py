@@ -16,6 +16,8 @@ def test_the_interquartile_mean_leaves_out_a_quarter_at_each_end_by_hand():
     assert interquartile_mean(ONE) == pytest.approx(0.525)
     assert interquartile_mean(ONE) == stats.trim_mean(ONE, 0.25, axis=None)
     assert interquartile_mean(np.array([[0.3]])) == 0.3
+    eight = np.array([[0.0, 0.1, 0.2, 0.3], [0.4, 0.5, 0.6, 1.0]])
+    assert interquartile_mean(eight) == pytest.approx((0.2 + 0.3 + 0.4 + 0.5) / 4)
 
 
 def test_the_probability_of_improvement_by_hand_and_by_mann_and_whitney():
