@@ -1,17 +1,25 @@
 """What each method of a comparison may spend."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pfltune.errors import UserError
-from pfltune.settings import Settings
+from pfltune.settings import Settings, validated
 from pfltune.stages import Stage
 
 MOST_TRIALS = 100_000
 TRIALS, GENERATION = 8, 4
 """Search trials per method, and how many are suggested together, where nothing else is said."""
+OBJECTIVES = (("accuracy",), ("accuracy", "comm"))
+"""What a search can make best."""
+ROUNDING = 1e-9
+"""Of a number of MB, relative: no bytes are as few."""
+WORDS = {"front": "configurations of a front"}
+"""For a message, where a field's name is no word."""
+Objective = Literal["accuracy", "comm"]
+"""What a search makes best: validation accuracy, or MB up and down of all sampled clients."""
 
 
 class Budget(Settings):
@@ -33,6 +41,15 @@ class Budget(Settings):
         "with 0 the search alone chooses",
     )
     finalist_seeds: int = Field(3, ge=1, description="fresh validation seeds of each finalist")
+    objective: tuple[Objective, ...] = Field(
+        ("accuracy",), description="what the search makes best: accuracy, or accuracy,comm at once"
+    )
+    front: int = Field(
+        3, ge=1, description="configurations of a front that are confirmed, with several objectives"
+    )
+    max_mb: float | None = Field(
+        None, gt=0, description="MB that a trial may send, up and down of all sampled clients"
+    )
     seed: int = Field(0, ge=0, description="seed of the whole comparison")
 
     @property
@@ -40,8 +57,13 @@ class Budget(Settings):
         """Search trials per method."""
         return sum(self.generations)
 
+    @property
+    def several(self) -> bool:
+        """Whether there are several objectives, and so a front in place of one best."""
+        return len(self.objective) > 1
+
     def planned(self, searched: bool = True) -> dict[Stage, int]:
-        """Trials of a method by stage; of finalists fewer, where configurations fail or repeat.
+        """Trials of a method by stage; fewer, where configurations fail or repeat, or a front ends.
 
         Args:
             searched: whether it has something to search. One configuration is not chosen among.
@@ -51,8 +73,27 @@ class Budget(Settings):
         return {
             "search": trials,
             "choose": finalists * self.finalist_seeds,
-            "confirm": self.seeds,
+            "confirm": self.seeds * (min(self.front, trials) if self.several else 1),
         }
+
+    def fits(self, round_number: int, mb: float, rounds: int) -> bool:
+        """Whether a trial may go on, or is one of those that are chosen from.
+
+        It may not once its MB, were all rounds like those so far, come to more than ``max_mb``:
+        of a method whose payloads never change in size that is known after its first round.
+
+        Args:
+            round_number: how far it came; a trial without a round fits.
+            mb: what it has sent up to there; NaN where nobody says, which fits.
+            rounds: of a whole trial.
+        """
+        return not self.excess(round_number, mb, rounds) > ROUNDING
+
+    def excess(self, round_number: int, mb: float, rounds: int) -> float:
+        """By what share of ``max_mb`` a trial would send more; 0 or less for one that fits."""
+        if self.max_mb is None or not round_number or mb != mb:
+            return 0.0
+        return mb * rounds / round_number / self.max_mb - 1.0
 
     def grown(
         self,
@@ -61,6 +102,7 @@ class Budget(Settings):
         generation: int | tuple[int, ...] | None,
         finalists: int | None = None,
         finalist_seeds: int | None = None,
+        front: int | None = None,
     ) -> "Budget":
         """This budget with more seeds or finalists, or with whole generations after its own.
 
@@ -69,7 +111,7 @@ class Budget(Settings):
             trials: the same of search trials.
             generation: size of each new generation, if it is not the first one's; or the sizes of
                 all generations, those that are there included.
-            finalists, finalist_seeds: how many there shall be.
+            finalists, finalist_seeds, front: how many there shall be.
 
         Raises:
             UserError: it would be less, or no whole generations.
@@ -85,8 +127,10 @@ class Budget(Settings):
                 f"how many trials there shall be, more than {self.trials}"
             )
         more = {"seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
+        more["front"] = front
         given = {name: number for name, number in more.items() if number is not None}
-        new = Budget(**{**self.model_dump(), "generations": sizes, **given})
+        content = {**self.model_dump(), "generations": sizes, **given}
+        new = validated(Budget, content, "budget")
         self.check_growth(new)
         return new
 
@@ -97,10 +141,11 @@ class Budget(Settings):
             UserError: something is; names it.
         """
         counted = ["seeds", "finalists"] + ["finalist_seeds"] * bool(self.finalists)
+        counted += ["front"] * self.several
         for name in counted:
             before, after = getattr(self, name), getattr(now, name)
             if after < before:
-                words = name.replace("_", " ")
+                words = WORDS.get(name) or name.replace("_", " ")
                 raise UserError(f"there are {before} {words}; {after} would be fewer")
         if now.generations[: len(self.generations)] != self.generations:
             old, new = (", ".join(map(str, each.generations)) for each in (self, now))
@@ -126,6 +171,25 @@ class Budget(Settings):
         rest = {key: v for key, v in values.items() if key not in ("trials", "generation")}
         trials, generation = values.get("trials"), values.get("generation", GENERATION)
         return {**rest, "generations": generation_sizes(trials, generation)}
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _as_names(cls, value: Any) -> tuple[str, ...]:
+        """``accuracy,comm`` as its parts."""
+        parts = str(value).split(",") if not isinstance(value, tuple | list) else value
+        names = tuple(str(part).strip() for part in parts)
+        if names not in OBJECTIVES:
+            raise ValueError("the objective is accuracy, or accuracy,comm for both at once")
+        return names
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> "Budget":
+        if self.several and self.finalists:
+            raise ValueError(
+                f"finalists={self.finalists} are for one objective, of which one configuration is "
+                "chosen; with several objectives the front is confirmed, see --front"
+            )
+        return self
 
     @field_validator("generations")
     @classmethod

@@ -28,9 +28,9 @@ def certificate_of(result: ComparisonResult) -> Certificate:
     """
     _see_whole(result)
     record = _public(result.record)
-    found = {method.name: method.trials for method in result.methods}
     names = [short_name(method) for method in record.methods]
-    trials = tuple(_certified(record, trial) for name in names for trial in found[name])
+    rows = sorted(result.methods, key=lambda row: (names.index(row.method), row.place))
+    trials = tuple(_certified(record, trial) for row in rows for trial in row.trials)
     issued = datetime.now().astimezone().isoformat(timespec="seconds")
     table = table_of(names, trials)
     return Certificate(issued=issued, record=record, trials=trials, table=table)

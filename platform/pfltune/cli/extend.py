@@ -54,6 +54,13 @@ from pfltune.cli.compare import print_json, show_found
     default=None,
     help="Validation seeds of each finalist that there shall be.",
 )
+@click.option(
+    "--front",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Configurations of each method's front that are confirmed that there shall be, see "
+    "`pfltune compare --help`.",
+)
 @options.wrap
 @options.free
 @options.as_json

@@ -21,7 +21,7 @@ from pfltune.report.statistics import (
     compare,
     default_reference,
 )
-from pfltune.report.styles import Style, styles_of
+from pfltune.report.styles import Style, row_styles
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Analysis:
         reached: when each confirmed method reached the target; None where it never did.
         front: confirmed methods that no other beats for as many MB or fewer, by MB.
         local: the best-validating of the methods that upload nothing; None if there is none.
-        styles: of all methods.
-        searches: what each method's search learned.
+        styles: of all methods and rows.
+        searches: what each method's search learned, by short name of the method.
     """
 
     result: ComparisonResult
@@ -90,10 +90,10 @@ def analyse(
         reached={method.name: reach(method, aim) for method in shown},
         front=pareto_front(shown),
         local=default_reference(method for method in shown if not method.mean(figures.UP.name)),
-        styles=styles_of(method.name for method in result.methods),
+        styles=row_styles(result.methods),
         searches={
             m.name: search_of(m, spaces.get(m.name, {}), limits.get(m.name, {}))
-            for m in result.methods
+            for m in result.whole
         },
     )
 

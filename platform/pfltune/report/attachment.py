@@ -66,8 +66,8 @@ def attach_report(
         told = Attachment(
             of_comparison(analysis),
             table_frame(analysis).reset_index(),
-            {method.name: of_method(analysis, method) for method in result.methods},
-            {method.name: method.summary() for method in result.methods},
+            {method.name: of_method(analysis, method) for method in result.whole},
+            {method.name: method.summary() for method in result.whole},
         )
         attach(results, result.name, result.id, told, folder, tell)
 

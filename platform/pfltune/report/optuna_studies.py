@@ -55,7 +55,7 @@ def studies_of(result: ComparisonResult) -> list[StudyContent]:
             attributes=_attributes(result, method),
             trials=_trials(method, spaces[method.name]),
         )
-        for method in sorted(result.methods, key=lambda method: method.name)
+        for method in sorted(result.whole, key=lambda method: method.name)
         if spaces.get(method.name)
     ]
     if not found:

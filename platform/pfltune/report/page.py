@@ -81,7 +81,7 @@ class Picture:
 def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing]) -> str:
     """The page of one comparison; its figures are read from ``folder``."""
     result = analysis.result
-    searches = [analysis.searches[method.name] for method in result.methods]
+    searches = [analysis.searches[method.name] for method in result.whole]
     alone = len(searches) == 1
 
     def sortable(columns: Sequence[Column]) -> Grid:

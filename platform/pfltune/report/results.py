@@ -1,8 +1,8 @@
 """What a comparison found, read from its record and its journal and nothing else."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from pfltune import figures
 from pfltune.budget import Budget
 from pfltune.errors import UserError, unknown
 from pfltune.figures import Figure, Measure
+from pfltune.front import fronted, letter_of
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.ranking import Outcome, best_first
@@ -18,7 +19,7 @@ from pfltune.record import RECORD, Change, Record, read_record
 from pfltune.registry import short_name
 from pfltune.stages import sees_test
 from pfltune.sweeps import refuse_sweep
-from pfltune.text import plain
+from pfltune.text import count, plain
 from pfltune.ties import settled
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import (
@@ -126,9 +127,13 @@ class Finalist:
 class MethodResult:
     """One row of the table. Accuracies are in [0, 1]; MB are 10^6 bytes.
 
+    A method of whose front several configurations were confirmed has a row for each, the most
+    accurate on validation first; all but confirmation trials stand in the first of them.
+
     Attributes:
-        name: short name of the method.
-        title: how it is written in a paper.
+        name: short name of the method; of one with several rows with the row's letter,
+            ``fedperfix (a)``.
+        title: how it is written in a paper; likewise.
         best: the configuration that the search chose.
         runs: the confirmation trials.
         search_trials, failed_trials: number of search trials, and of trials that failed.
@@ -139,6 +144,8 @@ class MethodResult:
         ended: trials that have ended, of all stages.
         is_over: whether there is nothing more to come.
         trials: all its trials, as the journal tells of them.
+        of: short name of the method; empty where that is ``name``, in its only row.
+        place: of the row among those of its method, from 0.
     """
 
     name: str
@@ -154,6 +161,13 @@ class MethodResult:
     ended: int = 0
     is_over: bool = True
     trials: "tuple[ToldTrial, ...]" = ()
+    of: str = ""
+    place: int = 0
+
+    @property
+    def method(self) -> str:
+        """Short name of the method, whichever row it is."""
+        return self.of or self.name
 
     def choice(self) -> Mapping[str, Value]:
         """The configuration that the search chose.
@@ -273,6 +287,19 @@ class ComparisonResult:
         return tuple(method for method in self.methods if method.runs)
 
     @property
+    def whole(self) -> tuple[MethodResult, ...]:
+        """Each method once, by its own name: of one with several rows the first, with its search.
+
+        Its figures are those of that row; only what it searched is all of it.
+        """
+        titles = self.record.titles
+        return tuple(
+            replace(row, name=row.of, title=plain(titles.get(row.of, row.of))) if row.of else row
+            for row in self.methods
+            if not row.place
+        )
+
+    @property
     def budget(self) -> Budget:
         """What each method could spend."""
         if not isinstance(self.record.budget, Budget):
@@ -308,7 +335,7 @@ class ComparisonResult:
         """A method by its short name or title; None means the only one.
 
         Raises:
-            UserError: there is none, or there are several.
+            UserError: there is none, there are several, or it has several rows.
         """
         if wanted is None and len(self.methods) == 1:
             return self.methods[0]
@@ -316,6 +343,12 @@ class ComparisonResult:
             if str(wanted).lower() in (method.name.lower(), method.title.lower()):
                 return method
         names = [method.name for method in self.methods]
+        rows = [m.name for m in self.methods if m.of and wanted in (None, m.of)]
+        if rows and (wanted or len(rows) == len(names)):
+            raise UserError(
+                f"{self.name} chose {count(len(rows), 'configuration')}, its front; name one of: "
+                f"{', '.join(rows)}"
+            )
         if wanted is None:
             raise UserError(f"{self.name} has several methods; name one of: {', '.join(names)}")
         raise unknown("method", wanted, names)
@@ -327,8 +360,10 @@ class ComparisonResult:
     def _planned(self, method: MethodResult) -> int:
         if method.is_over:
             return method.ended
-        is_searched = self.record.spaces.get(method.name, {}).get("search", True)
-        return sum(self.budget_of(method.name).planned(bool(is_searched)).values())
+        if method.place:
+            return 0  # counted in the method's first row
+        is_searched = self.record.spaces.get(method.method, {}).get("search", True)
+        return sum(self.budget_of(method.method).planned(bool(is_searched)).values())
 
 
 def read_results(results: Path, name: str) -> ComparisonResult:
@@ -343,13 +378,15 @@ def read_results(results: Path, name: str) -> ComparisonResult:
     journal = begun_journal(results / name, record)
     trials, endings = told_trials(journal.events)
     methods = [
-        _method(
+        row
+        for short in map(short_name, record.methods)
+        for row in _rows(
             short,
             record.titles.get(short, short),
             [trial for trial in trials if trial.started.method == short],
             endings.get(short),
+            record.budget,
         )
-        for short in map(short_name, record.methods)
     ]
     return ComparisonResult(
         name,
@@ -461,6 +498,28 @@ def told_trials(events: Iterable[Event]) -> tuple[list[ToldTrial], dict[str, Met
     for name, done in rounds.items():
         trials[name].rounds = [done[number] for number in sorted(done)]
     return sorted(trials.values(), key=lambda trial: trial.started.index), endings
+
+
+def _rows(
+    name: str, title: str, trials: list[ToldTrial], ending: MethodEnded | None, budget: Budget
+) -> Iterator[MethodResult]:
+    """The row of a method, or of each configuration of its front that is confirmed."""
+    shown = fronted(trials, lambda trial: trial.started) if budget.several else ()
+    if len(shown) < 2:
+        yield _method(name, title, trials, ending)
+        return
+    rest = [trial for trial in trials if trial.started.stage != "confirm"]
+    for place, own in enumerate(shown):
+        row = _method(name, title, [*([] if place else rest), *own], ending)
+        letter = f" ({letter_of(place)})"
+        yield replace(
+            row,
+            name=name + letter,
+            title=row.title + letter,
+            best=dict(own[0].started.knobs),
+            of=name,
+            place=place,
+        )
 
 
 def _method(

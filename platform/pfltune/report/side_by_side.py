@@ -19,7 +19,7 @@ from pfltune.report.ranks import Ranking, critical_difference_diagram, rank
 from pfltune.report.results import TEST, MethodResult
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.statistics import ALPHA
-from pfltune.report.styles import COLOURS, MARKERS, Style, styles_of
+from pfltune.report.styles import COLOURS, MARKERS, Style, row_styles
 from pfltune.ties import settled
 
 SPREAD = 0.32  # of a row, in which scenarios stand one above the other
@@ -72,7 +72,7 @@ def side_by_side(analyses: Sequence[Analysis], names: Sequence[str] = ()) -> Sce
     places = dict(zip(ranking.names, ranking.ranks, strict=True))
     ordered = sorted(by_name.values(), key=lambda m: (places.get(m.name, np.inf), m.name))
     heads = tuple(names) or _names(analyses)
-    return Scenarios(tuple(analyses), heads, tuple(ordered), ranking, styles_of(by_name))
+    return Scenarios(tuple(analyses), heads, tuple(ordered), ranking, row_styles(ordered))
 
 
 def _names(analyses: Sequence[Analysis]) -> tuple[str, ...]:

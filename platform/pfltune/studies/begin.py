@@ -28,8 +28,8 @@ from pfltune.studies.tuned import all_chosen, warnings
 from pfltune.tracking.store import writable_folder
 from pfltune.variants import parsed
 
-OF_BUDGET = ("eta", "seeds", "seed", "finalists", "finalist_seeds")
-GROWING = ("seeds", "trials", "generation", "finalists", "finalist_seeds")
+OF_BUDGET = ("eta", "seeds", "seed", "finalists", "finalist_seeds", "objective", "front", "max_mb")
+GROWING = ("seeds", "trials", "generation", "finalists", "finalist_seeds", "front")
 """Options of a budget that may be given anew to have more."""
 
 
@@ -149,17 +149,25 @@ def budget_of(given: Mapping[str, Any], options: Mapping[str, Any]) -> Budget:
         wanted["trials"] = None
     elif isinstance(wanted["generation"], tuple) and "generation" not in given:
         wanted["generation"] = wanted["generation"][0]
+    if "finalists" not in given and "objective" in given:
+        several = validated(Budget, {**wanted, "finalists": 0}, "budget").several
+        wanted["finalists"] = 0 if several else wanted["finalists"]
     budget = validated(Budget, wanted, "budget")
     _see_finalists(given, budget)
     return budget
 
 
 def _see_finalists(given: Mapping[str, Any], budget: Budget) -> None:
-    """See that seeds are given to somebody.
+    """See that seeds are given to somebody, and that there is a front where its size is said.
 
     Raises:
-        UserError: there are no finalists.
+        UserError: there are no finalists, or there is no front.
     """
+    if "front" in given and not budget.several:
+        raise UserError(
+            f"--front {given['front']}: with one objective one configuration is chosen; a front is "
+            "found with --objective accuracy,comm"
+        )
     if "finalist_seeds" in given and not budget.finalists:
         raise UserError(
             f"--finalist-seeds {given['finalist_seeds']}: there are no finalists, which would be "

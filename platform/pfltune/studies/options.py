@@ -105,6 +105,11 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
         finalists: best configurations that are trained again before one is chosen; with 0 the
             search alone chooses.
         finalist_seeds: fresh validation seeds of each finalist.
+        objective: what the search makes best: ``"accuracy"``, or ``"accuracy,comm"`` for validation
+            accuracy and MB at once, of which a front is found in place of one configuration.
+        front: configurations of each method's front that are confirmed.
+        max_mb: what a trial may send, up and down of all sampled clients; others are not trained
+            to the end and never chosen.
         search: what is searched in place of a method's own dimensions or beside them, ``{"lr":
             "1e-3:0.3:log", "prefix_length": [1, 2, 4]}`` or texts such as ``"lr=1e-3:0.3"``.
         space: whole search spaces, as of a YAML file or its path.
@@ -117,6 +122,9 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
     seeds: Number
     finalists: Finalists
     finalist_seeds: Number
+    objective: str | Sequence[str]
+    front: Number
+    max_mb: Limit
     search: Mapping[str, Any] | Sequence[str]
     space: str | Path | Mapping[str, Any]
     start: Sequence[Mapping[str, Any]]
@@ -145,6 +153,7 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
         seeds: confirmation seeds that there shall be.
         finalists: configurations trained again before one is chosen that there shall be.
         finalist_seeds: validation seeds of each of them that there shall be.
+        front: configurations of each method's front that are confirmed that there shall be.
     """
 
     trials: int
@@ -152,6 +161,7 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
     seeds: Number
     finalists: Finalists
     finalist_seeds: Number
+    front: Number
 
 
 class GridOptions(JobOptions, MethodOptions, total=False):
@@ -210,13 +220,17 @@ DEFAULTS: Mapping[str, Any] = {
     "generation": 4,
     "eta": 3,
     "finalist_seeds": 3,
+    "objective": ("accuracy",),
+    "front": 3,
     "lr": 0.03,
 }
 """Of the options that have one and the same in all commands; of the others it is None."""
 OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "compare": {"methods": METHODS, "seeds": 3, "finalists": 0},
     "tune": {"method": None, "knobs": {}, "seeds": 1, "finalists": 3},
-    "extend": dict.fromkeys(("trials", "generation", "seeds", "finalists", "finalist_seeds")),
+    "extend": dict.fromkeys(
+        ("trials", "generation", "seeds", "finalists", "finalist_seeds", "front")
+    ),
     "grid": {"methods": None, "over": {}, "knobs": {}, "seeds": 3, "test": False},
     "sensitivity": {"seeds": 1},
 }

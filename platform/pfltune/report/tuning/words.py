@@ -29,7 +29,7 @@ TUNING_NOTE = (
 def budget_note(result: ComparisonResult) -> str:
     """How many trials each method was given, and how they were halved."""
     methods: dict[str, list[str]] = {}
-    for method in result.methods:
+    for method in result.whole:
         origin = result.record.tuned.get(method.name)
         note = _elsewhere(origin) if origin else _spent(result.budget_of(method.name))
         methods.setdefault(note, []).append(method.title)
