@@ -18,7 +18,7 @@ from pfltune.data.images import Images, Preprocessing
 from pfltune.data.split import ClientSplit
 from pfltune.errors import Diverged, UserError
 from pfltune.federation.checkpoint import Checkpoints
-from pfltune.federation.evaluation import Counts, Evaluation, Selection, exact_mean, summary
+from pfltune.federation.evaluation import Counts, Evaluation, Selection, summary
 from pfltune.federation.federation import Rounds
 from pfltune.federation.local import LocalTrainer
 from pfltune.federation.roles import roles_of, tensors_of
@@ -32,6 +32,7 @@ from pfltune.methods.local import Local
 from pfltune.methods.pfedpg import PFedPG
 from pfltune.randomness import torch_rng
 from pfltune.storage import Folder
+from pfltune.ties import exact_mean
 
 # Sampling
 

@@ -23,12 +23,13 @@ from optuna.trial import TrialState
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
+from ray.tune.utils import flatten_dict
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Rounds
 from pfltune.randomness import derive
-from pfltune.ranking import Outcome, best_index
+from pfltune.ranking import Outcome, Standing, best_index
 from pfltune.running.callback import JournalCallback
 from pfltune.running.dealt import DealtTrials
 from pfltune.running.finished import NOTHING
@@ -74,13 +75,17 @@ PLAN = make_plan(every=2, trials=7, generation=4, eta=2, seeds=2)
 # ---------------------------------------------------------------------- the bracket by itself
 
 
+def at(round_number: int, score: float) -> Standing:
+    return Standing.of(round_number, score, {})
+
+
 def bracket(size, rungs=(2,), eta=2, arrived=None) -> Bracket:
     """A bracket whose generation has been dealt; some trials are at the first rung."""
     made = Bracket(size, list(rungs), make_plan(eta=eta))
     for index in range(size):
         made.add(index)
     for index, value in (arrived or {}).items():
-        made.reach(index, rungs[0], value)
+        made.reach(index, at(rungs[0], value))
     return made
 
 
@@ -91,7 +96,7 @@ def verdicts(made: Bracket) -> list[str]:
 def test_a_bracket_decides_once_all_have_arrived_and_keeps_the_best():
     half = bracket(4, arrived={0: 0.1, 1: 0.4, 2: 0.3})
     assert verdicts(half) == ["wait", "wait", "wait", "go on"]
-    half.reach(3, 2, 0.2)
+    half.reach(3, at(2, 0.2))
     assert half.survivors(1) == [1, 2]
     assert verdicts(half) == ["stop", "go on", "go on", "stop"]
 
@@ -100,11 +105,11 @@ def test_a_bracket_waits_for_trials_that_do_not_exist_yet():
     half = Bracket(3, [2], make_plan(eta=2))
     for index in range(2):
         half.add(index)
-        half.reach(index, 2, 0.5)
+        half.reach(index, at(2, 0.5))
     assert half.survivors(1) is None, "the third trial has not been dealt"
     half.add(2)
     assert half.survivors(1) is None, "the third trial is still running"
-    half.reach(2, 2, 0.9)
+    half.reach(2, at(2, 0.9))
     assert half.survivors(1) == [2]
 
 
@@ -134,7 +139,7 @@ def test_a_trial_that_fails_after_the_rung_keeps_its_place_whenever_that_becomes
         half = bracket(3, arrived={0: 0.9, 1: 0.2})
         if leave_first:
             half.leave(0)
-        half.reach(2, 2, 0.3)
+        half.reach(2, at(2, 0.3))
         half.leave(0)
         assert half.survivors(1) == [0]
 
@@ -149,11 +154,11 @@ def test_a_bracket_of_failures_keeps_nobody():
 def test_survivors_are_halved_again_at_the_next_rung():
     half = bracket(4, rungs=(2, 4), arrived={i: i / 10 for i in range(4)})
     assert verdicts(half) == ["stop", "stop", "go on", "go on"]
-    half.reach(2, 3, 0.8)
+    half.reach(2, at(3, 0.8))
     assert half.verdict(2) == "go on", "there is no rung at round 3"
-    half.reach(2, 4, 0.9)
+    half.reach(2, at(4, 0.9))
     assert half.verdict(2) == "wait"
-    half.reach(3, 4, 0.8)
+    half.reach(3, at(4, 0.8))
     assert (half.verdict(2), half.verdict(3)) == ("go on", "stop")
 
 
@@ -165,7 +170,7 @@ def test_a_bracket_told_in_any_order_decides_the_same(data):
     for index in range(size):
         reached = data.draw(st.integers(0, 4))
         values = data.draw(st.lists(st.floats(0, 1), min_size=4, max_size=4))
-        told += [("reach", (index, r, values[r - 1])) for r in range(1, reached + 1)]
+        told += [("reach", (index, at(r, values[r - 1]))) for r in range(1, reached + 1)]
         told += [("leave", (index,))] * (reached < 4)
     outcomes = []
     for order in (told, data.draw(st.permutations(told))):
@@ -334,7 +339,7 @@ class Simulation:
             return
         if trial.status == Trial.RUNNING:
             self.scheduler.on_trial_complete(self, trial, dict(trial.last_result))
-            self.searcher.on_trial_complete(trial.trial_id, result=dict(trial.last_result))
+            self.searcher.on_trial_complete(trial.trial_id, result=flatten_dict(trial.last_result))
         else:
             self.scheduler.on_trial_remove(self, trial)
             self.searcher.on_trial_complete(trial.trial_id)
@@ -397,7 +402,7 @@ class Simulation:
         seat = self.seat_of(trial)
         known = seat.ledger.find(trial.candidate.name)
         if known and known.round and not trial.last_result and not known.started.reused:
-            *history, latest = [_result(trial, done, seat.plan) for done in known.scores]
+            *history, latest = [_result(trial, done, seat.plan) for done in known.standings]
             self._take(trial, {**latest, "history": history})
             return
         number = trial.last_result.get("round", 0) + 1
@@ -466,7 +471,7 @@ class Simulation:
     def survivors(self) -> dict:
         """How far every trial came, and with which value, in whatever session."""
         return {
-            name: (record.ended.round, record.ended.outcome, record.scores)
+            name: (record.ended.round, record.ended.outcome, record.standings)
             for name, record in self.ledger._records.items()
             if record.ended
         }
@@ -495,8 +500,10 @@ class Simulation:
 def _result(trial: FakeTrial, number: int, plan: Plan) -> dict:
     score = objective(trial.candidate, number, plan)
     result = {"round": number, SCORE: score, "val/accuracy": score / 2, "time/round_s": number}
+    result["comm/total_mb"] = number / 8
     if number == plan.protocol.rounds:
-        selected = {"round": number, "val": [score], "test": []}
+        test = [score, score / 2] if sees_test(trial.candidate.stage) else []
+        selected = {"round": number, "val": [score], "test": test}
         result |= {"done": True, "selected": selected}
     return result
 
@@ -772,6 +779,30 @@ class Repeating:
         self.heard.append((index, outcome.round))
 
 
+def test_a_dealer_hears_the_same_of_trials_that_run_are_known_or_are_reused():
+    def heard(store=NOTHING, lines=()) -> tuple[dict, Simulation]:
+        told = {}
+        simulated = Simulation(seed=3, store=store, lines=lines)
+        complete = simulated.dealer.complete
+
+        def note(candidate, outcome):
+            told[candidate.name] = outcome
+            complete(candidate, outcome)
+
+        simulated.dealer.complete = note
+        simulated.run()
+        return told, simulated
+
+    store = Store()
+    live, simulated = heard(store)
+    assert heard(lines=simulated.lines)[0] == live, "told from the journal"
+    assert heard(store=store)[0] == live, "told from the store"
+    for name, outcome in live.items():
+        assert outcome.mb == outcome.round / 8
+        tested = 0.75 * outcome.value if "confirm" in name else math.nan
+        assert outcome.test == pytest.approx(tested, nan_ok=True)
+
+
 class Everybody:
     """No halving."""
 
@@ -781,7 +812,7 @@ class Everybody:
     def add(self, index) -> None:
         pass
 
-    def reach(self, index, round_number, value) -> None:
+    def reach(self, index, standing) -> None:
         pass
 
     def leave(self, index) -> None:

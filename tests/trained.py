@@ -98,7 +98,7 @@ def _advanced(dealt, candidate, trial):
     except Exception as error:
         return TrialEnded(candidate.name, "failed", trial.round, told(error), own_fault=True)
     dealt.log.round(candidate, done)
-    dealt.brackets.reach(candidate, done.round, done.score)
+    dealt.brackets.reach(candidate, done.standing)
     if not trial.finished:
         return None
     return TrialEnded(candidate.name, "finished", trial.round, selected=selected_of(trial))

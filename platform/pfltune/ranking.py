@@ -1,18 +1,64 @@
 """Which search trial won, and which cell."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum
+from math import fsum, nan
 
-from pfltune.ties import settled
+from pfltune import figures
+from pfltune.ties import exact_mean, settled
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of a trial after a round.
+
+    Attributes:
+        round: its number, counted from 1.
+        score: the best mean validation accuracy so far.
+        ahead: what would be spent after one more round: a trial is at a rung as soon as this is
+            above the rung, and over as soon as it is above the whole. Of a trial that is ended by
+            its rounds, the number of the next one.
+        mb: what its payloads have been so far, in MB; NaN where nobody says.
+    """
+
+    round: int
+    score: float
+    ahead: float
+    mb: float = nan
+
+    @classmethod
+    def of(cls, round_number: int, score: float, metrics: Mapping[str, float]) -> "Standing":
+        """That after a round with these figures."""
+        mb = metrics.get(figures.TOTAL.name, nan)
+        return cls(round_number, score, ahead=round_number + 1.0, mb=mb)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How far a search trial came, and its score there; round 0 stands for a failed trial."""
+    """How a trial ended; round 0 stands for one that failed.
+
+    Attributes:
+        round: how far it came.
+        value: its score there.
+        mb: what its payloads were, in MB; NaN where nobody says.
+        test: mean test accuracy in the round chosen on validation; NaN for a trial without test
+            samples, or one that did not finish.
+    """
 
     round: int = 0
     value: float = 0.0
+    mb: float = nan
+    test: float = nan
+
+    @classmethod
+    def of(cls, last: Standing, test: Sequence[float] = ()) -> "Outcome":
+        """That of a trial that did not fail.
+
+        Args:
+            last: how it stood after its last round.
+            test: accuracy of each client on its test samples in the chosen round.
+        """
+        return cls(last.round, last.score, last.mb, exact_mean(test) if test else nan)
 
 
 def best_first(outcomes: Iterable[tuple[int, Outcome]]) -> list[int]:

@@ -1,15 +1,14 @@
 """Accuracy of every client, and what is reported of it."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from statistics import fmean
 
 import numpy as np
 
 from pfltune.figures import ACCURACY, STD, WORST, Better, Part, on
+from pfltune.ties import exact_mean
 
 
 @dataclass(frozen=True)
@@ -142,22 +141,3 @@ def over_clients(
 
 def _named(part: Part, told: dict[str, float]) -> dict[str, float]:
     return {on(part, name): value for name, value in told.items()}
-
-
-def exact_mean(accuracies: Iterable[float]) -> float:
-    """The mean of shares, rounded once: .3, .3, 0 and .1, .2, .3 have the same.
-
-    A float stands for the share of whole numbers next to it, of up to a million samples. Shares
-    with one denominator are added first, since denominators multiply.
-    """
-    counted = Counter(accuracies)
-    sums: Counter[int] = Counter()
-    for accuracy, count in counted.items():
-        share = Fraction(accuracy).limit_denominator(MOST_SAMPLES)
-        sums[share.denominator] += share.numerator * count
-    total = sum((Fraction(hits, samples) for samples, hits in sums.items()), Fraction(0))
-    return float(total / counted.total())
-
-
-MOST_SAMPLES = 1_000_000
-"""Of one client, up to which its share of hits is known exactly from a float."""

@@ -9,7 +9,7 @@ from pfltune.running.ledger import Ledger
 from pfltune.running.trial_log import TrialLog
 from pfltune.search.candidate import Candidate
 from pfltune.search.dealer import Dealer
-from pfltune.tracking.events import TrialEnded
+from pfltune.tracking.events import TrialEnded, tested
 from pfltune.trials.stored import StoredTrial
 
 
@@ -117,8 +117,8 @@ class DealtTrials:
         before = self._ledger.find(candidate.name)
         outcome = before.outcome if before else None
         if before and outcome:
-            for round_number, score in before.scores.items():
-                self.brackets.reach(candidate, round_number, score)
+            for standing in before.standings.values():
+                self.brackets.reach(candidate, standing)
             self._leave(candidate, outcome)
             return True
         stored = self._finished.find(candidate)
@@ -136,7 +136,7 @@ class DealtTrials:
                 break
             done = replay.trial.rounds[replay.told]
             self.log.round(candidate, done)
-            self.brackets.reach(candidate, done.round, done.score)
+            self.brackets.reach(candidate, done.standing)
             replay.told += 1
         if verdict == "wait":
             return replay.told > before
@@ -150,7 +150,7 @@ class DealtTrials:
     def _end(self, replay: Replay, event: TrialEnded) -> None:
         self.log.end(event)
         failed, reached = event.outcome == "failed", replay.trial.rounds[: replay.told]
-        outcome = Outcome() if failed else Outcome(reached[-1].round, reached[-1].score)
+        outcome = Outcome() if failed else Outcome.of(reached[-1].standing, tested(event))
         self._leave(replay.candidate, outcome)
 
     def _leave(self, candidate: Candidate, outcome: Outcome) -> None:

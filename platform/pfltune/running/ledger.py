@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pfltune.errors import UserError
-from pfltune.ranking import Outcome
+from pfltune.ranking import Outcome, Standing
 from pfltune.search.candidate import Candidate, checkpoint_folder
-from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted, tested
 from pfltune.trials.stored import StoredRound, StoredTrial
 
 
@@ -16,13 +16,13 @@ class Record:
 
     Attributes:
         started: what it was started with.
-        scores: its score after each round.
+        standings: how it stood after each round.
         metrics: its figures of each round, until it has ended.
         ended: how it ended; None while it has not.
     """
 
     started: TrialStarted
-    scores: dict[int, float] = field(default_factory=dict)
+    standings: dict[int, Standing] = field(default_factory=dict)
     metrics: dict[int, dict[str, float]] = field(default_factory=dict)
     ended: TrialEnded | None = None
 
@@ -34,23 +34,23 @@ class Record:
     @property
     def round(self) -> int:
         """The last round that is known of it."""
-        return max(self.scores, default=0)
+        return max(self.standings, default=0)
 
     @property
     def outcome(self) -> Outcome | None:
         """What its method's search learns from it; None while it has not ended."""
         if self.ended is None:
             return None
-        if self.ended.outcome == "failed" or not self.scores:
+        if self.ended.outcome == "failed" or not self.standings:
             return Outcome()
-        return Outcome(self.round, self.scores[self.round])
+        return Outcome.of(self.standings[self.round], tested(self.ended))
 
     def stored(self, ended: TrialEnded) -> StoredTrial | None:
         """What is worth keeping of a trial that is about to end so; None for a machine's fault."""
         if ended.outcome == "failed" and not ended.own_fault:
             return None
         rounds = tuple(
-            StoredRound(number, self.scores[number], self.metrics[number])
+            StoredRound(number, self.standings[number].score, self.metrics[number])
             for number in sorted(self.metrics)
         )
         if ended.outcome == "failed":
@@ -71,7 +71,8 @@ class Ledger:
         if isinstance(event, TrialStarted):
             self._records.setdefault(event.trial, Record(event))
         elif isinstance(event, RoundDone):
-            self._records[event.trial].scores[event.round] = event.score
+            standing = Standing.of(event.round, event.score, event.metrics)
+            self._records[event.trial].standings[event.round] = standing
             self._records[event.trial].metrics[event.round] = event.metrics
         elif isinstance(event, MethodEnded):
             self.methods_ended.add(event.method)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from pfltune.ranking import Outcome
+from pfltune.ranking import Outcome, Standing
 from pfltune.running.dealt import DealtTrials
 from pfltune.running.given import to_config
 from pfltune.search.candidate import SCORE, Candidate
@@ -41,7 +41,9 @@ class DealtSearch(Searcher):
     def on_trial_result(self, trial_id: str, result: dict) -> None:
         """Remember the newest result: a trial stopped while paused completes without one."""
         if SCORE in result:
-            self._latest[trial_id] = Outcome(int(result["round"]), float(result[SCORE]))
+            last = Standing.of(int(result["round"]), float(result[SCORE]), result)
+            tested = result.get("selected/test", ())  # Tune joins the names of what is nested
+            self._latest[trial_id] = Outcome.of(last, tested)
 
     def on_trial_complete(
         self, trial_id: str, result: dict | None = None, error: bool = False

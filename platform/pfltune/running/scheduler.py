@@ -6,6 +6,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
+from pfltune.ranking import Standing
 from pfltune.running.callback import error_text
 from pfltune.running.dealt import DealtTrials
 from pfltune.running.given import candidate_of, sitting_of
@@ -52,7 +53,7 @@ class RungScheduler(TrialScheduler):
         """Pause at a rung until the others have come; all that a trial did before counts too."""
         candidate, brackets = candidate_of(trial), self._dealt[sitting_of(trial)].brackets
         for done in [*result.get("history", ()), result]:
-            brackets.reach(candidate, done["round"], done[SCORE])
+            brackets.reach(candidate, Standing.of(done["round"], done[SCORE], done))
         verdict = brackets.verdict(candidate)
         if verdict == "stop":
             return self.STOP

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from pfltune.ranking import Standing
 from pfltune.search.halving import Verdict
 from pfltune.search.plan import Generation, Plan
 
@@ -18,7 +19,7 @@ class Bracket:
         rungs: rounds after which it is halved, ascending.
         plan: says how many survive.
         members: indices of the trials that exist.
-        values: score at each rung by trial.
+        there: how each trial stood when it came to a rung, by rung.
         gone: trials that will reach no further rung.
     """
 
@@ -26,7 +27,7 @@ class Bracket:
     rungs: list[int]
     plan: Plan
     members: set[int] = field(default_factory=set)
-    values: dict[int, dict[int, float]] = field(default_factory=dict)
+    there: dict[int, dict[int, Standing]] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
 
     @classmethod
@@ -38,10 +39,13 @@ class Bracket:
         """A trial of the generation exists."""
         self.members.add(index)
 
-    def reach(self, index: int, round_number: int, value: float) -> None:
-        """A trial has done a round and has this score."""
-        if round_number in self.rungs:
-            self.values.setdefault(round_number, {})[index] = value
+    def reach(self, index: int, standing: Standing) -> None:
+        """A trial has done a round and stands so."""
+        for rung in self.rungs:
+            if standing.ahead > rung:
+                there = self.there.setdefault(rung, {})
+                before = there.get(index, standing)
+                there[index] = min(before, standing, key=lambda each: each.round)
 
     def leave(self, index: int) -> None:
         """A trial has ended."""
@@ -50,7 +54,7 @@ class Bracket:
     def verdict(self, index: int) -> Verdict:
         """Whether a trial trains on, waits for others at its rung, or has lost there."""
         for level, rung in enumerate(self.rungs, start=1):
-            if index not in self.values.get(rung, {}):
+            if index not in self.there.get(rung, {}):
                 return "go on"
             survivors = self.survivors(level)
             if survivors is None:
@@ -69,10 +73,10 @@ class Bracket:
             return None
         running = sorted(self.members)
         for rung in self.rungs[:level]:
-            there = self.values.get(rung, {})
+            there = self.there.get(rung, {})
             if any(index not in there and index not in self.gone for index in running):
                 return None
             arrived = [index for index in running if index in there]
-            ranked = sorted(arrived, key=lambda index: (-there[index], index))
+            ranked = sorted(arrived, key=lambda index: (-there[index].score, index))
             running = ranked[: self.plan.survivors(len(ranked))]
         return running

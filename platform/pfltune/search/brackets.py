@@ -1,5 +1,6 @@
 """Which trials of a comparison go on, by the halving of each generation."""
 
+from pfltune.ranking import Standing
 from pfltune.search.bracket import Bracket
 from pfltune.search.candidate import Candidate
 from pfltune.search.halving import Halving, MakeHalving, Verdict
@@ -24,10 +25,10 @@ class Brackets:
         if candidate.stage == "search":
             self._bracket(candidate).add(candidate.index)
 
-    def reach(self, candidate: Candidate, round_number: int, score: float) -> None:
-        """A trial has done a round and has this score."""
+    def reach(self, candidate: Candidate, standing: Standing) -> None:
+        """A trial has done a round and stands so."""
         if candidate.stage == "search":
-            self._bracket(candidate).reach(candidate.index, round_number, score)
+            self._bracket(candidate).reach(candidate.index, standing)
 
     def leave(self, candidate: Candidate) -> None:
         """A trial has ended, in whatever way."""

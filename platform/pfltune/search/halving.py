@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal, Protocol
 
+from pfltune.ranking import Standing
 from pfltune.search.plan import Generation, Plan
 
 Verdict = Literal["go on", "wait", "stop"]
@@ -18,8 +19,8 @@ class Halving(Protocol):
     def add(self, index: int) -> None:
         """A trial of the generation exists."""
 
-    def reach(self, index: int, round_number: int, value: float) -> None:
-        """A trial has done a round and has this score."""
+    def reach(self, index: int, standing: Standing) -> None:
+        """A trial has done a round and stands so."""
 
     def leave(self, index: int) -> None:
         """A trial has ended."""

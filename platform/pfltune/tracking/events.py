@@ -122,6 +122,11 @@ class TrialEnded:
     own_fault: bool = False
 
 
+def tested(ended: TrialEnded) -> list[float]:
+    """Test accuracy of each client in the chosen round; empty where there is none."""
+    return ended.selected["test"] if ended.selected else []
+
+
 @dataclass(frozen=True)
 class MethodEnded:
     """A method will get no further trial.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pfltune.ranking import Standing
 from pfltune.tracking.events import Selected
 
 
@@ -19,6 +20,11 @@ class StoredRound:
     round: int
     score: float
     metrics: dict[str, float]
+
+    @property
+    def standing(self) -> Standing:
+        """How the trial stood after it."""
+        return Standing.of(self.round, self.score, self.metrics)
 
 
 @dataclass(frozen=True)
