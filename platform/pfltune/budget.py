@@ -62,6 +62,11 @@ class Budget(Settings):
         """Whether there are several objectives, and so a front in place of one best."""
         return len(self.objective) > 1
 
+    @property
+    def hears_mb(self) -> bool:
+        """Whether bytes decide what a search suggests, stops or chooses."""
+        return self.several or self.max_mb is not None
+
     def planned(self, searched: bool = True) -> dict[Stage, int]:
         """Trials of a method by stage; fewer, where configurations fail or repeat, or a front ends.
 

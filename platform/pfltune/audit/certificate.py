@@ -37,6 +37,7 @@ class CertifiedTrial(Settings):
         failure: why it failed.
         own_fault: whether it would fail again; else it was the machine that failed.
         scores: what a search maximises, after each round.
+        mb: what it had sent after each round, where a search hears of it; else nothing.
         figures: those of its end, see :data:`pfltune.audit.kept.CERTIFIED`.
         curve: digest of all its figures that repeat, see :func:`pfltune.audit.kept.curve`.
         seconds: that it took, for people.
@@ -52,6 +53,7 @@ class CertifiedTrial(Settings):
     failure: str = ""
     own_fault: bool = False
     scores: tuple[float, ...]
+    mb: tuple[float, ...] = ()
     figures: Mapping[str, float]
     curve: str = Field(pattern=DIGEST)
     seconds: float = Field(ge=0)

@@ -5,12 +5,14 @@ scores alone. So from the certified scores the certified trials must follow, and
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 
 import optuna
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.conditions import Conditions
 from pfltune.budget import Budget
+from pfltune.figures import TOTAL
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome
 from pfltune.registry import short_name
@@ -92,8 +94,10 @@ class _Certified:
         trial = self._trials.get(candidate.name)
         if trial is None:
             return None
-        scores = enumerate(trial.scores, start=1)
-        rounds = tuple(StoredRound(number, score, {}) for number, score in scores)
+        sent = ({TOTAL.name: mb} for mb in trial.mb[: trial.rounds])
+        told = zip_longest(trial.scores, sent, fillvalue={})  # of most searches nothing is sent
+        scores = enumerate(told, start=1)
+        rounds = tuple(StoredRound(number, score, mb) for number, (score, mb) in scores)
         outcome = "reached" if trial.outcome == "stopped early" else trial.outcome
         return StoredTrial(rounds, outcome)
 

@@ -83,9 +83,12 @@ class Sitting:
             self._finish()
 
     def _finish(self) -> None:
+        fronts = self.dealer.fronts()
         for method, best in self.dealer.best().items():
             if method not in self.ledger.methods_ended:
-                self.dealt.log.write(MethodEnded(method, None if best is None else dict(best)))
+                front = [dict(knobs) for knobs in fronts.get(method, ())]
+                ended = MethodEnded(method, None if best is None else dict(best), front=front)
+                self.dealt.log.write(ended)
         self.finished = True
         try:
             self._remove_checkpoints()

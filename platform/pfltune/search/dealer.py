@@ -1,6 +1,6 @@
 """What says which trials there are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pfltune.knobs import Value
@@ -28,3 +28,6 @@ class Dealer(Protocol):
 
     def best(self) -> Mapping[str, Mapping[str, Value] | None]:
         """What to show above each method's trials in the end; None if every one failed."""
+
+    def fronts(self) -> Mapping[str, Sequence[Mapping[str, Value]]]:
+        """All that was chosen of each method that has several configurations, the best first."""

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from pfltune.budget import Budget
+from pfltune.dominance import ranked
 from pfltune.federation.federation import Rounds
 from pfltune.knobs import Value
+from pfltune.ranking import Outcome, Standing
 from pfltune.stages import Stage
 
 
@@ -74,6 +76,29 @@ class Plan:
     def survivors(self, running: int) -> int:
         """How many of ``running`` trials go on beyond a rung."""
         return max(1, running // self.budget.eta)
+
+    def ranked(self, standings: Mapping[int, Standing]) -> list[int]:
+        """Trials that are at one rung, the best first: by score, or with several objectives fronts.
+
+        Ties go to the earlier trial.
+        """
+        if self.budget.several:
+            return ranked({index: (each.score, each.mb) for index, each in standings.items()})
+        return sorted(standings, key=lambda index: (-standings[index].score, index))
+
+    def fits(self, trial: Standing | Outcome) -> bool:
+        """Whether a trial sends no more than it may, see :meth:`Budget.fits`."""
+        return self.budget.fits(trial.round, trial.mb, self.protocol.rounds)
+
+    def full_trials(self, method: str | None = None) -> int:
+        """Search trials of a method that run all rounds if no trial fails or sends too much."""
+        left = 0
+        for generation in self.generations(method):
+            running = generation.size
+            for _ in self.rungs(generation.size):
+                running = self.survivors(running)
+            left += running
+        return left
 
     def search_rounds(self, method: str | None = None) -> int:
         """Rounds that the search of a method takes if no trial fails."""

@@ -10,11 +10,12 @@ from pfltune.search.bracket import Bracket
 from pfltune.search.brackets import Brackets
 from pfltune.search.candidate import Candidate, confirmation_seed, validation_seed
 from pfltune.search.choosing import Choosing
+from pfltune.search.feasible import feasible
 from pfltune.search.halving import MakeHalving
 from pfltune.search.plan import Plan
+from pfltune.search.several import by_objective, front_of
 from pfltune.search.space import SearchSpace
 from pfltune.search.strategy import MakeStrategy, Strategy
-from pfltune.search.tpe import Tpe
 
 
 @dataclass
@@ -30,6 +31,7 @@ class MethodSearch:
         space: the method's search space.
         strategy: proposes configurations.
         choosing: decides among the best configurations; None until the search is over.
+        front: what is chosen then with several objectives.
     """
 
     method: str
@@ -41,6 +43,7 @@ class MethodSearch:
     candidates: list[Candidate] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     choosing: Choosing | None = None
+    front: tuple[Candidate, ...] = ()
 
     def next(self) -> Candidate | None:
         """The next trial, or None while it must wait or when there is none left."""
@@ -61,7 +64,9 @@ class MethodSearch:
         """Whether no trial will come any more, whatever the running ones give."""
         if self.choosing is None or not self.choosing.is_dealt:
             return False
-        return not self.choosing.finalists or self.confirmed >= self.plan.budget.seeds
+        if not self.choosing.finalists:
+            return True
+        return self.confirmed >= self.plan.budget.seeds * max(1, len(self.chosen()))
 
     def complete(self, index: int, outcome: Outcome) -> None:
         """Take the result of a search trial; a whole generation is passed on."""
@@ -72,24 +77,37 @@ class MethodSearch:
                 for member in members:
                     self.strategy.hear(member, self.outcomes[member])
         if len(self.outcomes) == self.trials:
-            searched = (self.candidates, self.outcomes)
+            searched = (self.candidates, feasible(self.plan, self.outcomes))
             self.choosing = Choosing.of(self.plan, self.method, *searched)
+            if self.plan.budget.several:
+                self.front = front_of(self.plan, *searched)
 
     def best(self) -> Candidate | None:
-        """The search trial of the chosen configuration.
+        """The search trial of the chosen configuration, of a front the most accurate one's.
 
-        None until one is chosen, or if every search trial failed.
+        None until something is chosen, or if every search trial failed or sends too much.
         """
-        return self.choosing.chosen() if self.choosing else None
+        return next(iter(self.chosen()), None)
+
+    def chosen(self) -> tuple[Candidate, ...]:
+        """The search trials of all that is chosen: of one configuration, or of a front."""
+        if self.plan.budget.several:
+            return self.front
+        chosen = self.choosing.chosen() if self.choosing else None
+        return () if chosen is None else (chosen,)
 
     def _confirm(self) -> Candidate | None:
-        """The next test of the chosen configuration; None while there is none, or none is left."""
-        best, index = self.best(), self.confirmed
-        if best is None or index >= self.plan.budget.seeds:
+        """The next test of a chosen configuration, all with one seed after the other.
+
+        None while there is none, or none is left.
+        """
+        best, index = self.chosen(), self.confirmed
+        if index >= self.plan.budget.seeds * len(best):
             return None
         self.confirmed += 1
-        seed = confirmation_seed(self.plan.budget.seed, index)
-        return Candidate(self.method, "confirm", index, -1, seed, best.knobs)
+        turn, place = divmod(index, len(best))
+        seed = confirmation_seed(self.plan.budget.seed, turn)
+        return Candidate(self.method, "confirm", index, -1, seed, best[place].knobs)
 
     def _suggest(self) -> Candidate | None:
         """The next search trial; None while an earlier generation is unfinished."""
@@ -119,7 +137,7 @@ class ComparisonDealer:
         self,
         plan: Plan,
         spaces: Mapping[str, SearchSpace],
-        strategy: MakeStrategy = Tpe,
+        strategy: MakeStrategy = by_objective,
         halving: MakeHalving = Bracket.of,
     ) -> None:
         self.brackets = Brackets(plan, halving)
@@ -155,3 +173,8 @@ class ComparisonDealer:
         """The winning configuration of each method."""
         winners = {method: search.best() for method, search in self.searches.items()}
         return {short_name(m): winner.knobs if winner else None for m, winner in winners.items()}
+
+    def fronts(self) -> dict[str, tuple[Mapping[str, Value], ...]]:
+        """The winning configurations of each method that has several."""
+        chosen = {short_name(method): search.chosen() for method, search in self.searches.items()}
+        return {m: tuple(c.knobs for c in each) for m, each in chosen.items() if len(each) > 1}

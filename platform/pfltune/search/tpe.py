@@ -7,6 +7,7 @@ from pfltune.knobs import Value
 from pfltune.randomness import derive
 from pfltune.ranking import Outcome
 from pfltune.registry import short_name
+from pfltune.search.feasible import constrain
 from pfltune.search.plan import Plan
 from pfltune.search.space import SearchSpace
 
@@ -35,6 +36,7 @@ class Tpe:
             n_startup_trials=min(plan.generations(method)[0].size, 10),
             constant_liar=True,
         )
+        self._plan = plan
         self._rounds = plan.protocol.rounds
         self._space = space
         self._asked: dict[int, Trial] = {}
@@ -53,6 +55,7 @@ class Tpe:
     def hear(self, index: int, outcome: Outcome) -> None:
         """Learn how a trial went."""
         trial = self._asked.pop(index)
+        constrain(trial, self._plan, outcome)
         if outcome.round == self._rounds:
             self.study.tell(trial, outcome.value)
             return

@@ -104,6 +104,10 @@ class CellsDealer:
         """The best cell of each method on validation data, see :func:`best_place`."""
         return {short_name(method): self._best(method) for method in self._cells}
 
+    def fronts(self) -> dict[str, Sequence[Mapping[str, Value]]]:
+        """Nothing: one cell is the best."""
+        return {}
+
     def _best(self, method: str) -> Mapping[str, Value] | None:
         cells = self._cells[method]
         place = best_place([self._scores[method, place] for place in range(len(cells))])

@@ -133,13 +133,16 @@ class MethodEnded:
 
     Attributes:
         method: its short name.
-        best: the configuration that the search chose; None if every trial failed.
+        best: the configuration that the search chose, of a front the most accurate one on
+            validation; None if every trial failed.
         time: in milliseconds since the epoch.
+        front: all that it chose, where these are several.
     """
 
     method: str
     best: dict[str, Any] | None
     time: int = field(default_factory=now_ms)
+    front: list[dict[str, Any]] = field(default_factory=list)
 
 
 TrialEvent = TrialStarted | RoundDone | TrialEnded
@@ -148,6 +151,8 @@ Event = TrialEvent | MethodEnded
 _KINDS: dict[str, type[Event]] = {
     kind.__name__: kind for kind in (TrialStarted, RoundDone, TrialEnded, MethodEnded)
 }
+SELDOM = ("front",)
+"""Lists of events that are left out where they are empty."""
 _EXACTLY = ConfigDict(extra="forbid", strict=True)
 
 
@@ -156,6 +161,7 @@ def _model_of(kind: type[Event]) -> type[BaseModel]:
     hints = get_type_hints(kind)
     # What came with a later version has a default, and is missing in journals from before it.
     later = {each.name: each.default for each in fields(kind) if isinstance(each.default, bool)}
+    later |= {name: [] for name in SELDOM if name in hints}
     wanted: dict[str, Any] = {name: (hint, later.get(name, ...)) for name, hint in hints.items()}
     return create_model(kind.__name__, __config__=_EXACTLY, **wanted)
 
@@ -165,7 +171,8 @@ _MODELS = {name: _model_of(kind) for name, kind in _KINDS.items()}
 
 def to_json(event: Event) -> str:
     """One line without its end; floats keep every bit, and may be NaN or infinite."""
-    return json.dumps({"event": type(event).__name__, **vars(event)})
+    told = {name: value for name, value in vars(event).items() if value or name not in SELDOM}
+    return json.dumps({"event": type(event).__name__, **told})
 
 
 def from_json(line: str | bytes) -> Event:
