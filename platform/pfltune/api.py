@@ -526,7 +526,8 @@ def reported(job: Job, view: View, pair: Pair | None = None) -> Results:
         view.show(found)
         attach_report(job.results, found.analysis, job.folder / "report", view.voice.warn)
     if not found.result.confirmed:
-        raise Halted("no method has a figure: every trial failed")
+        unfit = [f"{m.title}: {m.unfit}" for m in found.result.methods if m.unfit]
+        raise Halted(f"no method has a figure: {'; '.join(unfit) or 'every trial failed'}")
     return found
 
 

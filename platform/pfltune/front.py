@@ -16,6 +16,10 @@ class Identity(Protocol):
         """What it is for."""
 
     @property
+    def index(self) -> int:
+        """Its number within method and stage."""
+
+    @property
     def knobs(self) -> Mapping[str, Any]:
         """Its configuration."""
 
@@ -35,11 +39,11 @@ def fronted(
     search first.
 
     Args:
-        trials: of one method, by index.
+        trials: of one method.
         identity: of a trial.
     """
     found: list[tuple[Mapping[str, Any], list[Trial]]] = []
-    for trial in trials:
+    for trial in sorted(trials, key=lambda trial: identity(trial).index):
         known = identity(trial)
         if known.stage != "confirm":
             continue

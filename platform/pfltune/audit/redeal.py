@@ -5,7 +5,6 @@ scores alone. So from the certified scores the certified trials must follow, and
 """
 
 from collections.abc import Iterator, Mapping
-from itertools import zip_longest
 
 import optuna
 
@@ -94,10 +93,11 @@ class _Certified:
         trial = self._trials.get(candidate.name)
         if trial is None:
             return None
-        sent = ({TOTAL.name: mb} for mb in trial.mb[: trial.rounds])
-        told = zip_longest(trial.scores, sent, fillvalue={})  # of most searches nothing is sent
-        scores = enumerate(told, start=1)
-        rounds = tuple(StoredRound(number, score, mb) for number, (score, mb) in scores)
+        # Of a search that hears of no MB there are none.
+        metrics = [{TOTAL.name: mb} for mb in trial.mb[: trial.rounds]]
+        metrics += [{} for _ in range(trial.rounds - len(metrics))]
+        told = enumerate(zip(trial.scores, metrics, strict=True), start=1)
+        rounds = tuple(StoredRound(number, *done) for number, done in told)
         outcome = "reached" if trial.outcome == "stopped early" else trial.outcome
         return StoredTrial(rounds, outcome)
 

@@ -96,9 +96,12 @@ def show_found(
 def show_comparison(console: Console, results: Path, found: "Results") -> None:
     """The table, what has to be known of it, and where there is more."""
     from pfltune.cli.tables import print_table
+    from pfltune.report.fronts_shown import front_lines
     from pfltune.report.words import origin_note
 
     print_table(console, found.result)
+    for line in front_lines(found.analysis):
+        console.print(line, soft_wrap=True, highlight=False)
     if note := origin_note(found.result):
         console.print(note, soft_wrap=True, highlight=False)
     for method in found.result.methods:
@@ -106,15 +109,19 @@ def show_comparison(console: Console, results: Path, found: "Results") -> None:
             console.print(
                 f"{method.title}: failed trials: {reason}", soft_wrap=True, highlight=False
             )
+        if method.unfit:
+            console.print(f"{method.title}: {method.unfit}", soft_wrap=True, highlight=False)
     show_where(console, found, results)
 
 
 def print_json(found: "Results") -> None:
     """Print what was found as one JSON object."""
     from pfltune.cli.tuned import facts
+    from pfltune.report.fronts_shown import front_facts
     from pfltune.report.tuning.notebook import TuneResults
 
     more = facts(found.tuned) if isinstance(found, TuneResults) else {}
+    more |= front_facts(found.analysis)
     click.echo(json.dumps(content_of(found.folder, found.result) | more, indent=2))
 
 

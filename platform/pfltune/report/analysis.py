@@ -11,6 +11,7 @@ from pfltune.report.communication import (
     pareto_front,
     reach,
 )
+from pfltune.report.fronts import Fronts, fronts_of
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.searching import Searching, search_of
 from pfltune.report.statistics import (
@@ -40,6 +41,7 @@ class Analysis:
         local: the best-validating of the methods that upload nothing; None if there is none.
         styles: of all methods and rows.
         searches: what each method's search learned, by short name of the method.
+        fronts: the front of each method; None with one objective.
     """
 
     result: ComparisonResult
@@ -53,6 +55,7 @@ class Analysis:
     local: MethodResult | None
     styles: dict[str, Style]
     searches: dict[str, Searching]
+    fronts: Fronts | None = None
 
     @property
     def is_too_small(self) -> bool:
@@ -95,6 +98,7 @@ def analyse(
             m.name: search_of(m, spaces.get(m.name, {}), limits.get(m.name, {}))
             for m in result.whole
         },
+        fronts=fronts_of(result),
     )
 
 

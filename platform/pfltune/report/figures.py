@@ -15,6 +15,7 @@ from pfltune.report.curves import (
     learning_curves,
     to_target,
 )
+from pfltune.report.fronts_shown import search_fronts
 from pfltune.report.tuning.of_methods import best_so_far, knob_contour, knob_slices
 from pfltune.text import plain
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 FIGURES = (
     accuracy_vs_communication,
+    search_fronts,
     learning_curves,
     accuracy_over_bytes,
     to_target,

@@ -9,7 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pfltune.report import words
+from pfltune.front import letter_of
+from pfltune.report import fronts_shown, words
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing
 from pfltune.report.columns import (
@@ -82,6 +83,10 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
     """The page of one comparison; its figures are read from ``folder``."""
     result = analysis.result
     searches = [analysis.searches[method.name] for method in result.whole]
+    rows = {
+        method.name: [r for r in result.methods if r.method == method.name]
+        for method in result.whole
+    }
     alone = len(searches) == 1
 
     def sortable(columns: Sequence[Column]) -> Grid:
@@ -105,10 +110,34 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         bold_note="" if alone else words.BOLD_NOTE,
         tuning_note=search_words.TUNING_NOTE,
         communication_note=words.communication_note(analysis),
+        fronts=_fronts(analysis),
+        fronts_note=fronts_shown.note(result, analysis.fronts) if analysis.fronts else "",
         figures=pictures(folder, drawings),
-        searches=[_search(each) for each in searches],
+        searches=[_search(each, rows[each.method.name]) for each in searches],
         latex=result_table(analysis),
     )
+
+
+def _fronts(analysis: Analysis) -> Grid | None:
+    """A row for each method's front; None with one objective."""
+    if analysis.fronts is None:
+        return None
+    rows = [
+        Row(
+            title,
+            analysis.styles[each.method.name].colour,
+            [Cell(t, _number(t), False) for t in rest],
+        )
+        for each, (title, *rest) in zip(
+            analysis.fronts.methods, fronts_shown.lines(analysis.fronts), strict=True
+        )
+    ]
+    return Grid(fronts_shown.HEADS, rows)
+
+
+def _number(text: str) -> str:
+    """What a cell sorts by: the number that it begins with."""
+    return text.partition(" ")[0].replace(NO_FIGURE, "")
 
 
 def rendered(template: str, **content: Any) -> str:
@@ -154,7 +183,13 @@ def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:
     ]
 
 
-def _search(search: Searching) -> Search:
+def _search(search: Searching, rows: Sequence[MethodResult]) -> Search:
+    """A row of the table of the search.
+
+    Args:
+        search: of a method.
+        rows: of the method, in the table of results.
+    """
     method = search.method
     edges = [
         f"At the edge: {edge.words}; a wider range may hold a better one." for edge in search.edges
@@ -174,9 +209,21 @@ def _search(search: Searching) -> Search:
             search_words.percent(method.mean(TEST)),
         ),
         importances=", ".join(shares) or NO_FIGURE,
-        chosen=search_words.configuration(method) if method.best else NO_FIGURE,
-        remarks=[*edges, *(f"failed: {reason}" for reason in method.failures)],
+        chosen=_chosen(rows) if method.best else NO_FIGURE,
+        remarks=[
+            *edges,
+            *search_words.over(method),
+            *(f"failed: {reason}" for reason in method.failures),
+        ],
     )
+
+
+def _chosen(rows: Sequence[MethodResult]) -> str:
+    """The configuration of the only row, or that of each by its letter."""
+    if len(rows) == 1:
+        return search_words.configuration(rows[0])
+    ordered = sorted(rows, key=lambda row: row.place)
+    return "; ".join(f"({letter_of(r.place)}) {search_words.configuration(r)}" for r in ordered)
 
 
 def _sort(column: Column, method: MethodResult) -> str:

@@ -86,6 +86,9 @@ class SearchedRun:
         rounds: how far it came.
         curve: (round, score), the best mean validation accuracy so far, in [0, 1].
         metrics: the last value of every metric.
+        needs_mb: what it sent in all rounds, or would send if all were like those that it ran; NaN
+            where none did.
+        fits: whether that is no more than it may send; a trial that does not is never chosen.
     """
 
     index: int
@@ -96,6 +99,8 @@ class SearchedRun:
     rounds: int
     curve: Curve
     metrics: Mapping[str, float] = field(default_factory=dict)
+    needs_mb: float = float("nan")
+    fits: bool = True
 
     @property
     def value(self) -> float:
@@ -144,6 +149,8 @@ class MethodResult:
         ended: trials that have ended, of all stages.
         is_over: whether there is nothing more to come.
         trials: all its trials, as the journal tells of them.
+        unfit: why none of its configurations can be chosen, in words, where all that have run
+            would send too much; else empty.
         of: short name of the method; empty where that is ``name``, in its only row.
         place: of the row among those of its method, from 0.
     """
@@ -161,6 +168,7 @@ class MethodResult:
     ended: int = 0
     is_over: bool = True
     trials: "tuple[ToldTrial, ...]" = ()
+    unfit: str = ""
     of: str = ""
     place: int = 0
 
@@ -169,6 +177,16 @@ class MethodResult:
         """Short name of the method, whichever row it is."""
         return self.of or self.name
 
+    @property
+    def letter(self) -> str:
+        """Which configuration of its method's front it is; empty for the only row."""
+        return letter_of(self.place) if self.of else ""
+
+    @property
+    def bare_title(self) -> str:
+        """The title of its method."""
+        return self.title.removesuffix(f" ({self.letter})")
+
     def choice(self) -> Mapping[str, Value]:
         """The configuration that the search chose.
 
@@ -176,7 +194,7 @@ class MethodResult:
             UserError: it has chosen none so far, or none at all.
         """
         if not self.best and not self.runs:
-            failed = "; ".join(self.failures) or "every trial failed"
+            failed = "; ".join(self.failures) or self.unfit or "every trial failed"
             why = failed if self.is_over else "its search has not ended"
             raise UserError(f"{self.title} has no best configuration: {why}")
         return self.best
@@ -292,9 +310,8 @@ class ComparisonResult:
 
         Its figures are those of that row; only what it searched is all of it.
         """
-        titles = self.record.titles
         return tuple(
-            replace(row, name=row.of, title=plain(titles.get(row.of, row.of))) if row.of else row
+            replace(row, name=row.of, title=row.bare_title, of="") if row.of else row
             for row in self.methods
             if not row.place
         )
@@ -386,6 +403,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
             [trial for trial in trials if trial.started.method == short],
             endings.get(short),
             record.budget,
+            record.scenario.protocol.rounds,
         )
     ]
     return ComparisonResult(
@@ -501,16 +519,21 @@ def told_trials(events: Iterable[Event]) -> tuple[list[ToldTrial], dict[str, Met
 
 
 def _rows(
-    name: str, title: str, trials: list[ToldTrial], ending: MethodEnded | None, budget: Budget
+    name: str,
+    title: str,
+    trials: list[ToldTrial],
+    ending: MethodEnded | None,
+    budget: Budget,
+    rounds: int,
 ) -> Iterator[MethodResult]:
     """The row of a method, or of each configuration of its front that is confirmed."""
     shown = fronted(trials, lambda trial: trial.started) if budget.several else ()
     if len(shown) < 2:
-        yield _method(name, title, trials, ending)
+        yield _method(name, title, trials, ending, budget, rounds)
         return
     rest = [trial for trial in trials if trial.started.stage != "confirm"]
     for place, own in enumerate(shown):
-        row = _method(name, title, [*([] if place else rest), *own], ending)
+        row = _method(name, title, [*([] if place else rest), *own], ending, budget, rounds)
         letter = f" ({letter_of(place)})"
         yield replace(
             row,
@@ -523,7 +546,12 @@ def _rows(
 
 
 def _method(
-    name: str, title: str, trials: list[ToldTrial], ending: MethodEnded | None
+    name: str,
+    title: str,
+    trials: list[ToldTrial],
+    ending: MethodEnded | None,
+    budget: Budget,
+    rounds: int,
 ) -> MethodResult:
     searched = [trial for trial in trials if trial.started.stage == "search"]
     failed = [trial.ended for trial in trials if trial.ended and trial.outcome == "failed"]
@@ -533,6 +561,7 @@ def _method(
         if trial.started.stage == "confirm" and trial.outcome == "finished"
     ]
     best = ending.best if ending else confirmed[0].started.knobs if confirmed else None
+    found = tuple(_searched(trial, budget, rounds) for trial in searched)
     return MethodResult(
         name=name,
         title=plain(title),
@@ -546,11 +575,23 @@ def _method(
             if not sees_test(trial.started.stage)
         ),
         failures=tuple(sorted({plain(ended.failure) or "unknown" for ended in failed})),
-        searched=tuple(map(_searched, searched)),
+        searched=found,
         finalists=_finalists(searched, [t for t in trials if t.started.stage == "choose"]),
         ended=sum(trial.ended is not None for trial in trials),
         is_over=ending is not None,
         trials=tuple(trials),
+        unfit=_unfit(found, budget) if ending and not best else "",
+    )
+
+
+def _unfit(searched: Sequence[SearchedRun], budget: Budget) -> str:
+    """That all that ran would send too much, and what the least would; empty if they would not."""
+    over = [run.needs_mb for run in searched if not run.fits]
+    if not over:
+        return ""
+    return (
+        f"no configuration that was tried fits {budget.max_mb:,.4g} MB: the least needs "
+        f"{min(over):,.4g} MB"
     )
 
 
@@ -576,8 +617,9 @@ def _short(name: str) -> str:
     return name
 
 
-def _searched(trial: ToldTrial) -> SearchedRun:
-    reached = trial.rounds[-1].round if trial.rounds else 0
+def _searched(trial: ToldTrial, budget: Budget, rounds: int) -> SearchedRun:
+    reached, metrics = trial.rounds[-1].round if trial.rounds else 0, trial.metrics
+    sent = metrics.get(figures.TOTAL.name, float("nan"))
     return SearchedRun(
         index=trial.started.index,
         generation=trial.started.generation,
@@ -586,7 +628,9 @@ def _searched(trial: ToldTrial) -> SearchedRun:
         outcome=trial.outcome,
         rounds=trial.ended.round if trial.ended else reached,
         curve=trial.curve(SCORE),
-        metrics=trial.metrics,
+        metrics=metrics,
+        needs_mb=sent * rounds / reached if reached else float("nan"),
+        fits=budget.fits(reached, sent, rounds),
     )
 
 

@@ -8,6 +8,7 @@ from pfltune.errors import UserError
 from pfltune.ownership import published, see_inside
 from pfltune.report.analysis import Analysis, analyse
 from pfltune.report.figures import write_figures
+from pfltune.report.fronts_shown import csv_fronts
 from pfltune.report.latex import resource_table, result_table
 from pfltune.report.markdown import markdown_table
 from pfltune.report.page import comparison_page
@@ -83,7 +84,12 @@ def write_files(analysis: Analysis, folder: Path) -> None:
     """All files of a report into an empty folder."""
     drawings = write_figures(analysis, folder)
     page = {"report.html": comparison_page(analysis, folder, drawings)}
-    _write(_tables(analysis) | page, folder)
+    _write(_tables(analysis) | _fronts(analysis) | page, folder)
+
+
+def _fronts(analysis: Analysis) -> dict[str, str]:
+    """The trials of fronts; nothing with one objective."""
+    return {"fronts.csv": csv_fronts(analysis.fronts)} if analysis.fronts else {}
 
 
 def _tables(analysis: Analysis) -> dict[str, str]:

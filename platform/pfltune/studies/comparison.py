@@ -180,7 +180,11 @@ def _spent(plan: Plan, method: str | None) -> str:
         each = plan.budget.finalist_seeds
         finalists = count(planned["choose"] // each, "finalist")
         parts.append(f"{finalists} with {count(each, 'validation seed')}")
-    parts.append(count(planned["confirm"], "confirmation seed"))
+    seeds = count(plan.budget.seeds, "confirmation seed")
+    if plan.budget.several:
+        most = planned["confirm"] // plan.budget.seeds if plan.budget.seeds else 0
+        seeds = f"up to {count(most, 'configuration')} of a front with {seeds}"
+    parts.append(seeds)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 

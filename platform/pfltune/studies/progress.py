@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pfltune.knobs import written
-from pfltune.ranking import Outcome
+from pfltune.ranking import Outcome, Standing
 from pfltune.registry import short_name
 from pfltune.search.plan import Plan
 from pfltune.studies.method_progress import MethodProgress
 from pfltune.text import count
-from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
 
 SECONDS_BETWEEN_LINES = 15.0
 FEWEST_ROUNDS = 10
@@ -94,6 +94,9 @@ class ComparisonLines(Lines):
             self._count_round(event)
         elif isinstance(event, TrialEnded):
             self._count_end(event)
+        elif isinstance(event, MethodEnded):
+            fewer = self._methods[event.method].settle("confirm")
+            self._rounds_saved += fewer * self._plan.protocol.rounds
         if self._shown and time.monotonic() - self._last_shown >= self.seconds_between:
             self._last_shown = time.monotonic()
             self._show()
@@ -126,7 +129,11 @@ class ComparisonLines(Lines):
             self.clock.tick(self.rounds_done)
         trial = self._trials[event.trial]
         if trial.stage == "search":
-            progress.searched[trial.index] = Outcome(event.round, event.score)
+            outcome = Outcome.of(Standing.of(event.round, event.score, event.metrics))
+            if self._plan.fits(outcome):
+                progress.searched[trial.index] = outcome
+            else:
+                progress.searched.pop(trial.index, None)
             progress.bests.append(progress.best)
 
     def _count_end(self, event: TrialEnded) -> None:

@@ -160,7 +160,9 @@ def _model_of(kind: type[Event]) -> type[BaseModel]:
     # Of the dataclass itself, pydantic would strictly want an instance.
     hints = get_type_hints(kind)
     # What came with a later version has a default, and is missing in journals from before it.
-    later = {each.name: each.default for each in fields(kind) if isinstance(each.default, bool)}
+    later: dict[str, Any] = {
+        each.name: each.default for each in fields(kind) if isinstance(each.default, bool)
+    }
     later |= {name: [] for name in SELDOM if name in hints}
     wanted: dict[str, Any] = {name: (hint, later.get(name, ...)) for name, hint in hints.items()}
     return create_model(kind.__name__, __config__=_EXACTLY, **wanted)

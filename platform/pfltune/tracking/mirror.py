@@ -261,7 +261,8 @@ class Mirror:
         if item is None:
             self._closing = True
         elif isinstance(item, MethodEnded):
-            self._commands.append(partial(self._runs.end_method, item.method, item.best))
+            ended = partial(self._runs.end_method, item.method, item.best, item.front)
+            self._commands.append(ended)
         elif not isinstance(item, Event):
             self._commands.append(item)
         elif isinstance(item, TrialStarted):

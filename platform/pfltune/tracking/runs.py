@@ -18,6 +18,7 @@ from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
 from pfltune.errors import ForeignExperiment
 from pfltune.figures import BEST_VAL, SELECTED, best_val_at
+from pfltune.front import letter_of
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL
@@ -172,24 +173,36 @@ class Runs:
         self._log(run, tags=[RunTag(key, value) for key, value in tags.items()])
         self._terminate(event.trial, STATUS[event.outcome], event.time)
 
-    def end_method(self, method: str, best: Mapping[str, Any] | None) -> None:
+    def end_method(
+        self,
+        method: str,
+        best: Mapping[str, Any] | None,
+        front: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         """Close a method's run with its best configuration; None if every trial failed.
+
+        All configurations of a front stand beside it, too.
 
         With the last method's, the comparison's own is closed.
         """
         if not self.is_whole(method):
-            self._end_method(method, best)
+            self._end_method(method, best, front)
         if self._parents.keys() <= self._whole.keys() and not self.is_whole(ALL):
             self._stop_watching()
             ended = {self._whole[name] for name in self._parents}
             self._terminate(ALL, "FAILED" if ended == {"FAILED"} else "FINISHED")
 
-    def _end_method(self, method: str, best: Mapping[str, Any] | None) -> None:
+    def _end_method(
+        self, method: str, best: Mapping[str, Any] | None, front: Sequence[Mapping[str, Any]]
+    ) -> None:
         run = self._ids[method]
         if best is not None:
             text = json.dumps(dict(best), indent=2) + "\n"
             self._store.client.log_text(run, text, "best.json")
             self._log(run, params=_params(best))
+        if front:
+            told = {letter_of(place): dict(knobs) for place, knobs in enumerate(front)}
+            self._store.client.log_text(run, json.dumps(told, indent=2) + "\n", "front.json")
         self._terminate(method, "FINISHED" if best is not None else "FAILED")
 
     def kill(self) -> None:
