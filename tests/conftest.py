@@ -56,6 +56,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in files)
 
 
+def pytest_collection_finish(session):
+    """Versions of pytest and xdist that do not fit each other part the tests of a group unheard."""
+    is_grouped = getattr(session.config.option, "loadgroup", False)
+    assert not (is_grouped and session.items) or "@" in session.items[0].nodeid
+
+
 @pytest.fixture(scope="session")
 def everyones(request, tmp_path_factory):
     """A folder that all workers of this run of the tests have in common."""
