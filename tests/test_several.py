@@ -27,7 +27,7 @@ from pfltune.errors import UserError
 from pfltune.randomness import derive
 from pfltune.ranking import Outcome, Standing
 from pfltune.search.bracket import Bracket
-from pfltune.search.candidate import Candidate, confirmation_seed
+from pfltune.search.candidate import Candidate, confirmation_seed, validation_seed
 from pfltune.search.searches import MethodSearch
 from pfltune.search.several import SeveralTpe, front_of
 from pfltune.search.tpe import Tpe
@@ -53,9 +53,11 @@ def quiet_optuna():
 
 
 def mb_of(candidate: Candidate) -> float:
-    """MB of a round."""
-    key = json.dumps(dict(candidate.knobs), sort_keys=True)
-    return MB[derive(0, f"mb/{key}") % len(MB)]
+    """MB of a round: on the whole the more, the better the configuration is in the search."""
+    knobs = [candidate.method, validation_seed(0, 0), dict(candidate.knobs)]
+    key = json.dumps(knobs, sort_keys=True)
+    quality, more = derive(0, f"quality/{key}") % 1000, derive(0, f"mb/{key}") % 2
+    return MB[quality * 3 // 1000 + more]
 
 
 @pytest.fixture(autouse=True)
@@ -390,7 +392,7 @@ def test_later_generations_learn_from_bytes():
         search = MethodSearch(
             "fedavg", plan, SPACES["fedavg"], SeveralTpe("fedavg", plan, SPACES["fedavg"])
         )
-        for index in range(12):
+        for _ in range(12):
             search.next()
         for index in range(12):
             search.complete(index, Outcome(8, 0.5, float(20 + order * index)))
