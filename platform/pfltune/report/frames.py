@@ -10,6 +10,7 @@ import pandas as pd
 
 from pfltune import figures
 from pfltune.report.analysis import Analysis
+from pfltune.report.fronts_shown import front_rows
 from pfltune.report.grid import GridResult
 from pfltune.report.grid_table import summary_rows
 from pfltune.report.results import ToldTrial
@@ -33,6 +34,11 @@ def table_frame(analysis: Analysis) -> pd.DataFrame:
     ]
     numbers = [{k: float("nan") if v is None else v for k, v in row.items()} for row in rows]
     return pd.DataFrame(numbers).set_index("method")
+
+
+def fronts_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per search trial of a front's method and per confirmed configuration."""
+    return pd.DataFrame(front_rows(analysis.fronts) if analysis.fronts else [])
 
 
 def sweep_frame(found: SweepResult) -> pd.DataFrame:

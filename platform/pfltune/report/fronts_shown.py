@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pfltune.dominance import Point
 from pfltune.figures import SEARCH_HYPERVOLUME, TEST_HYPERVOLUME, TOTAL
 from pfltune.knobs import Value
 from pfltune.report.analysis import Analysis
@@ -11,7 +12,7 @@ from pfltune.report.columns import NO_FIGURE
 from pfltune.report.communication import pareto_front, point_of
 from pfltune.report.fronts import Fronts, MethodFront, searched_point
 from pfltune.report.results import ComparisonResult, SearchedRun
-from pfltune.report.spreadsheet import digits, text
+from pfltune.report.spreadsheet import cell_text, text
 from pfltune.text import count, in_short
 
 HEADS = (
@@ -109,20 +110,34 @@ def configurations(result: ComparisonResult, found: MethodFront) -> Iterator[str
 
 
 def csv_fronts(found: Fronts) -> str:
+    """The trials of all fronts, see :func:`front_rows`."""
+    rows = front_rows(found)
+    heads = list(rows[0]) if rows else []
+    return text(heads, [[cell_text(value) for value in row.values()] for row in rows])
+
+
+def front_rows(found: Fronts) -> list[dict[str, object]]:
     """One row per search trial that ran all rounds, and one per confirmed configuration.
 
     ``part`` says whether the accuracy is of validation or of test data.
     """
-    heads = ("method", "part", "trial", "accuracy", TOTAL.name, "on_front")
-    rows: list[tuple[object, ...]] = []
+    rows = []
     for each in found.methods:
-        for run in each.searched:
-            point = map(digits, searched_point(run))
-            rows.append((each.method.name, "val", run.index, *point, run in each.front))
-        confirmed = [row for row in each.rows if row.runs]
+        name, confirmed = each.method.name, [row for row in each.rows if row.runs]
         best = pareto_front(confirmed)
-        rows += [(r.name, "test", "", *map(digits, point_of(r)), r in best) for r in confirmed]
-    return text(heads, rows)
+        for run in each.searched:
+            rows.append(_point_row(name, "val", run.index, searched_point(run), run in each.front))
+        for row in confirmed:
+            rows.append(_point_row(row.name, "test", None, point_of(row), row in best))
+    return rows
+
+
+def _point_row(
+    method: str, part: str, trial: int | None, point: Point, on_front: bool
+) -> dict[str, object]:
+    accuracy, mb = point
+    told = {"method": method, "part": part, "trial": trial, "accuracy": accuracy}
+    return {**told, TOTAL.name: mb, "on_front": on_front}
 
 
 def search_fronts(analysis: Analysis) -> Drawing | None:

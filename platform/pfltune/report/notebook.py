@@ -19,6 +19,7 @@ from pfltune.report.frames import (
     cells_frame,
     clients_frame,
     curves_frame,
+    fronts_frame,
     sweep_frame,
     table_frame,
     trials_frame,
@@ -120,6 +121,17 @@ class Results(Told):
         What a method has no figure of is NaN.
         """
         return table_frame(self.analysis)
+
+    @property
+    def fronts(self) -> "pd.DataFrame":
+        """With several objectives, a row per search trial of all rounds and per confirmed one.
+
+        Columns: ``method``; ``part``, ``val`` for a search trial and ``test`` for a confirmed
+        configuration, whose method has its letter; ``trial``, the number of the search trial;
+        ``accuracy``; ``comm/total_mb``; ``on_front``, whether no other of the method and part is as
+        accurate for as many MB or fewer. Nothing with one objective.
+        """
+        return fronts_frame(self.analysis)
 
     @cached_property
     def analysis(self) -> Analysis:
