@@ -32,7 +32,6 @@ from pfltune.search.searches import MethodSearch
 from pfltune.search.several import SeveralTpe, front_of
 from pfltune.search.tpe import Tpe
 from pfltune.settings import validated
-from pfltune.studies.comparison import too_few
 from pfltune.tracking.events import MethodEnded, from_json, to_json
 
 BOTH = {"objective": "accuracy,comm"}
@@ -109,10 +108,11 @@ def bracket(values, rungs=(2,), eta=2, rounds=8, **budget) -> Bracket:
 def test_the_first_front_goes_on_and_of_the_last_the_ends():
     """0, 1, 3 are on the first front; two of them may go on: the most accurate, the cheapest."""
     values = [(0.5, 1.0), (0.9, 4.0), (0.4, 2.0), (0.6, 2.0), (0.3, 9.0)]
-    half = bracket(values, **BOTH)
+    half = bracket(values, front=1, **BOTH)
     assert half.survivors(1) == [1, 0]
     assert verdicts(half) == ["go on", "go on", "stop", "stop", "stop"]
-    assert bracket([*values, (0.2, 8.0)], **BOTH).survivors(1) == [1, 0, 3]
+    assert bracket([*values, (0.2, 8.0)], front=1, **BOTH).survivors(1) == [1, 0, 3]
+    assert bracket(values, front=4, **BOTH).survivors(1) == [1, 0, 3, 2]
 
 
 def test_one_objective_is_halved_as_ever():
@@ -121,8 +121,9 @@ def test_one_objective_is_halved_as_ever():
 
 
 def test_equal_trials_go_to_the_earlier_one_whatever_else_is_on_the_front():
-    assert bracket([(0.5, 1.0)] * 4, **BOTH).survivors(1) == [0, 1]
-    assert bracket([(0.5, 1.0), (0.5, 1.0), (0.9, 2.0), (0.1, 3.0)], **BOTH).survivors(1) == [2, 0]
+    two = {"front": 2, **BOTH}
+    assert bracket([(0.5, 1.0)] * 4, **two).survivors(1) == [0, 1]
+    assert bracket([(0.5, 1.0), (0.5, 1.0), (0.9, 2.0), (0.1, 3.0)], **two).survivors(1) == [2, 0]
 
 
 def test_a_trial_that_sends_too_much_is_stopped_at_once_and_no_one_waits_for_it():
@@ -165,7 +166,7 @@ def test_a_bracket_told_in_any_order_decides_the_same(data):
         told += [("leave", (index,))] * (reached < 4)
     outcomes = []
     for order in (told, data.draw(st.permutations(told))):
-        made = Bracket(size, list(rungs), make_plan(eta=2, max_mb=20.0, **BOTH))
+        made = Bracket(size, list(rungs), make_plan(eta=2, front=1, max_mb=20.0, **BOTH))
         for hook, arguments in order:
             getattr(made, hook)(*arguments)
         outcomes.append((verdicts(made), [made.survivors(level) for level in (1, 2, 3)]))
@@ -447,19 +448,14 @@ def test_a_trial_that_sends_just_as_much_as_it_may_fits(mb, rounds):
     assert all(budget.fits(number, mb * number, rounds) for number in range(1, rounds + 1))
 
 
-def test_that_few_trials_can_be_on_a_front_is_said():
-    plan = make_plan(rounds=9, trials=8, generation=4, eta=3, **BOTH)
-    assert plan.full_trials() == 2
-    assert list(too_few(plan)) == [
-        "2 of 8 search trials of a method run all rounds, so that its front has no more "
-        "configurations than that; a larger --generation or a smaller --eta leaves more"
-    ]
-    assert list(too_few(make_plan(rounds=9, trials=9, generation=9, eta=2, **BOTH))) == [
-        "1 of 9 search trials of a method runs all rounds, so that its front has no more "
-        "configurations than that; a larger --generation or a smaller --eta leaves more"
-    ]
-    assert not list(too_few(make_plan(rounds=9, trials=8, generation=4, eta=3)))
-    assert not list(too_few(make_plan(rounds=1, trials=8, generation=4, **BOTH)))
+def test_a_generation_leaves_a_whole_front():
+    """9 trials, one of 3 goes on at each rung, but no fewer than 2: 9 → 3 → 2."""
+    plan = make_plan(rounds=9, trials=9, generation=9, eta=3, front=2, **BOTH)
+    assert plan.rungs(9) == [1, 3]
+    assert [plan.survivors(running) for running in (9, 3, 2, 1)] == [3, 2, 2, 1]
+    assert plan.search_rounds() == 9 + 3 * 2 + 2 * 6
+    one = make_plan(rounds=9, trials=9, generation=9, eta=3, front=2)
+    assert [one.survivors(running) for running in (9, 3, 2, 1)] == [3, 1, 1, 1]
 
 
 def test_a_method_that_ended_with_a_front_is_written_and_read_again():

@@ -74,8 +74,13 @@ class Plan:
         return tuple(sorted({rung for size in sizes for rung in self.rungs(size)}))
 
     def survivors(self, running: int) -> int:
-        """How many of ``running`` trials go on beyond a rung."""
-        return max(1, running // self.budget.eta)
+        """How many of ``running`` trials go on beyond a rung.
+
+        With several objectives no fewer than the configurations of a front that are confirmed: one
+        trial is no front.
+        """
+        least = self.budget.front if self.budget.several else 1
+        return max(min(least, running), running // self.budget.eta)
 
     def ranked(self, standings: Mapping[int, Standing]) -> list[int]:
         """Trials that are at one rung, the best first: by score, or with several objectives fronts.
@@ -89,16 +94,6 @@ class Plan:
     def fits(self, trial: Standing | Outcome) -> bool:
         """Whether a trial sends no more than it may, see :meth:`Budget.fits`."""
         return self.budget.fits(trial.round, trial.mb, self.protocol.rounds)
-
-    def full_trials(self, method: str | None = None) -> int:
-        """Search trials of a method that run all rounds if no trial fails or sends too much."""
-        left = 0
-        for generation in self.generations(method):
-            running = generation.size
-            for _ in self.rungs(generation.size):
-                running = self.survivors(running)
-            left += running
-        return left
 
     def search_rounds(self, method: str | None = None) -> int:
         """Rounds that the search of a method takes if no trial fails."""

@@ -17,13 +17,7 @@ from pfltune.running.hardware import Hardware, pick_device
 from pfltune.running.pool import cluster, this_machine
 from pfltune.scenario import Scenario, load_scenario, overridden
 from pfltune.settings import validated
-from pfltune.studies.comparison import (
-    Comparison,
-    first_methods,
-    plan_on,
-    together,
-    too_few,
-)
+from pfltune.studies.comparison import Comparison, first_methods, plan_on, together
 from pfltune.studies.grid import GridJob, axes_of, plan_grid, telling_methods
 from pfltune.studies.options import FreeOptions, defaults, override_texts, results_folder
 from pfltune.studies.optuna_start import start_points
@@ -136,7 +130,7 @@ def _comparison(
         hardware=hardware_of(options, largest(scenario, spaces), first_methods(spaces)),
         asked=asked_of(options),
         results=writable_folder(results),
-        notes=(*notes, *warnings(origins), *too_few(plan)),
+        notes=(*notes, *warnings(origins)),
         spaces=spaces,
         space_options=wanted,
         titles={short_name(canonical(m)): title for m, title in named.titles.items()},

@@ -139,20 +139,6 @@ def plan_on(
     return plan, spaces, (*lost_points(spaces, options), *cut)
 
 
-def too_few(plan: Plan) -> Iterator[str]:
-    """That fewer search trials run all rounds than a front may have configurations, in a line."""
-    searched = [method for method in plan.methods if method not in plan.unsearched]
-    full = plan.full_trials()
-    if not plan.budget.several or not searched or full >= min(plan.budget.front, plan.trials()):
-        return
-    run = "runs" if full == 1 else "run"
-    yield (
-        f"{full} of {count(plan.trials(), 'search trial')} of a method {run} all rounds, so that "
-        "its front has no more configurations than that; a larger --generation or a smaller --eta "
-        "leaves more"
-    )
-
-
 def together(known: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
     """All methods, each once; one that is there already is read from where it lies now.
 

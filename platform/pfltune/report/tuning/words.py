@@ -48,7 +48,8 @@ def _bytes(budget: Budget) -> str:
     if budget.several:
         told += (
             " Searched for validation accuracy and MB at once: at a rung the trials of the first "
-            "fronts went on, of the last of these those that lay furthest from others."
+            "fronts went on, of the last of these those that lay furthest from others, and no "
+            f"fewer than {budget.front}."
         )
     if budget.max_mb is not None:
         told += (
