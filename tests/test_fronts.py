@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import optuna
 import pytest
+from chaos.disturb import PFLTUNE, Running
 from trained import SMALL, compare_small
 
 import pfltune
@@ -40,7 +41,6 @@ from pfltune.report.results import read_results
 from pfltune.report.tuning.tuned import is_tuning
 from pfltune.report.tuning.words import budget_note
 from pfltune.report.writer import write_report
-from pfltune.scenario import load_scenario
 from pfltune.seal import digest
 from pfltune.space_file import SpaceOptions
 from pfltune.studies.tuned import chosen
@@ -354,5 +354,37 @@ def test_forged_bytes_are_found(results, tmp_path, change, told):
     assert any(told in fault for fault in verdict.faults)
 
 
-def test_the_small_scenario_is_as_the_fixture_says():
-    assert load_scenario("digits", SMALL).protocol.rounds == 4
+# ------------------------------------------------------------------------- the command, killed
+
+
+def fronts_in(folder):
+    """What a comparison found, but for seconds and memory."""
+    result = read_results(folder / "results", "small")
+    rows = {row.name: (row.best, row.clients().tolist(), point_of(row)) for row in result.methods}
+    return rows, csv_fronts(analyse(result).fronts)
+
+
+@pytest.mark.slow
+def test_a_killed_comparison_of_two_workers_ends_with_the_fronts_of_one(tmp_path):
+    words = [PFLTUNE, "compare", "--methods", "fedsa_lora,fedavg+topk", "--name", "small"]
+    words += [word for override in SMALL for word in ("-o", override)]
+    words += ["--objective", "accuracy,comm", "--front", "2", "--max-mb", "0.5"]
+    words += ["--trials", "4", "--generation", "4", "--eta", "2", "--seeds", "2"]
+    words += ["--search", "topk_share=0.02,0.1,0.5,1.0", "--precision", "float32"]
+    words += ["--checkpoint-seconds", "0"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    with Running(whole, [*words, "--workers", "1"]) as running:
+        done = running.ended()
+    assert done.code == 0, done.errors
+    assert "Hypervolume %, the mean of the best accuracy within 0 to 0.5 MB" in done.output
+    with Running(killed, [*words, "--workers", "2"]) as running:
+        assert running.until("", 14, killed / "results" / "small")
+        running.process.kill()
+        assert running.ended().code == -9
+    with Running(killed, [*words, "--workers", "2"]) as running:
+        again = running.ended()
+    assert again.code == 0, again.errors
+    assert "Resuming small" in again.output
+    assert fronts_in(killed) == fronts_in(whole)

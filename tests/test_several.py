@@ -336,6 +336,17 @@ def test_fewer_are_tested_than_planned_where_a_front_has_fewer(alone):
         assert tested <= PLAN.planned(method)["confirm"] == 4
 
 
+def test_a_front_that_grows_is_that_of_a_search_that_was_asked_for_all_at_once(alone):
+    """What is known is not trained again; with a larger front more trials go on at a rung."""
+    more = make_plan(methods=METHODS[:2], **SIZES, eta=2, seeds=3, front=3, **BOTH)
+    fresh = Several(more).run()
+    trained = alone("both")
+    lengths = {name: trained.ledger.find(name).round for name in trained.ledger.names()}
+    grown = Several(more, store=store_of(trained, lengths)).run()
+    assert grown.outcome() == fresh.outcome()
+    assert len(grown.trials) < len(fresh.trials)
+
+
 # --------------------------------------------------------------------------- what Optuna is told
 
 
