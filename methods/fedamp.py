@@ -19,7 +19,8 @@ from pfltune.method import (
     squared_distance,
 )
 
-HEARD = "fedamp.heard"
+OWN = "fedamp."
+HEARD, FAR = "fedamp.heard", "fedamp.distances"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +41,15 @@ class FedAMP(Method):
     lam: float = knob(1.0, low=0.0, high=10.0, doc="λ of the pull λ/(2α) towards the cloud model")
 
     def init_server(self, start: Start) -> Tensors:
-        """The model of each client (N × its shape), all the same, and none of them heard of."""
-        models = {n: torch.stack([t] * start.clients) for n, t in start.shared.items()}
-        some = next(iter(models.values()))
-        return {**models, HEARD: some.new_zeros(start.clients, dtype=torch.uint8)}
+        """The model of each client (N × its shape), all the same, and none of them heard of.
+
+        Beside them stand their squared distances (N × N).
+        """
+        count = start.clients
+        models = {n: torch.stack([t] * count) for n, t in start.shared.items()}
+        some = next(t for t in models.values() if t.is_floating_point())
+        heard = some.new_zeros(count, dtype=torch.uint8)
+        return {**models, HEARD: heard, FAR: some.new_zeros(count, count)}
 
     def init_client(self, start: Start, client: int) -> Tensors:
         """The client's own model begins where all do."""
@@ -51,11 +57,10 @@ class FedAMP(Method):
 
     def download(self, server: Tensors, client: int) -> Tensors:
         """The client's cloud model u_i."""
-        models = not_under(HEARD, server)
-        weights = self._attention(models, server[HEARD], client)
+        weights = self._attention(server[FAR][client], server[HEARD], client)
         return {
             name: torch.tensordot(weights, w, dims=1) if w.is_floating_point() else w[client]
-            for name, w in models.items()
+            for name, w in not_under(OWN, server).items()
         }
 
     def assemble(self, down: Tensors, personal: Tensors) -> Tensors:
@@ -72,20 +77,30 @@ class FedAMP(Method):
         return loss(params) + self.lam / (2 * self.alpha) * squared_distance(params, context)
 
     def aggregate(self, server: Tensors, uploads: Iterable[Update], work: ServerWork) -> Tensors:
-        """The new models take their places."""
-        new = {name: value.clone() for name, value in server.items()}
+        """The new models take their places, and their distances to all others are taken."""
+        new, sent = {name: value.clone() for name, value in server.items()}, []
         for update in uploads:
+            sent.append(update.client)
             new[HEARD][update.client] = 1
             for name, value in update.upload.items():
                 new[name][update.client] = value
+        for client in sent:
+            far = _distances(not_under(OWN, new), client)
+            new[FAR][client] = far
+            new[FAR][:, client] = far
         return new
 
-    def _attention(self, models: Tensors, heard: Tensor, client: int) -> Tensor:
+    def _attention(self, far: Tensor, heard: Tensor, client: int) -> Tensor:
         """The weights of all clients' models in a client's cloud model (N,)."""
-        floats = [w for w in models.values() if w.is_floating_point()]
-        far = torch.stack([(w - w[client]).square().flatten(1).sum(dim=1) for w in floats])
-        xi = heard * self.alpha / self.sigma * torch.exp(-far.sum(dim=0) / self.sigma)
+        xi = heard * self.alpha / self.sigma * torch.exp(-far / self.sigma)
         xi[client] = 0.0
         xi = xi / xi.sum().clamp_min(1.0)
         xi[client] = 1.0 - xi.sum()
         return xi
+
+
+def _distances(models: Tensors, client: int) -> Tensor:
+    """‖w_j − w_i‖² of a client's model i to that of each client j (N,)."""
+    ordered = (w for _, w in sorted(models.items()))  # a checkpoint has an order of its own
+    floats = [w for w in ordered if w.is_floating_point()]
+    return torch.stack([(w - w[client]).square().flatten(1).sum(dim=1) for w in floats]).sum(dim=0)

@@ -32,6 +32,11 @@ class PerFedAvg(Method):
         0.001, low=1e-5, high=1.0, log=True, doc="size δ of their step", when={"hessian_free": True}
     )
 
+    @property
+    def needs_float32(self) -> bool:
+        """Where it lives on small differences of gradients."""
+        return self.hessian_free
+
     def phases(self) -> tuple[Phase, ...]:
         """Two or three batches for each step."""
         return (Phase("all", self.lr, batches=3 if self.hessian_free else 2),)

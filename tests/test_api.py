@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import comparisons
 import numpy as np
@@ -16,10 +17,13 @@ from comparisons import Fake
 from matplotlib.figure import Figure
 
 import pfltune
+from pfltune import api
 from pfltune.api import released, resumable
 from pfltune.errors import Halted, UserError
 from pfltune.methods.fedavg import FedAvg
 from pfltune.registry import find_method, reference_to
+from pfltune.report import notebook
+from pfltune.report.analysis import analyse
 from pfltune.report.columns import result_columns
 from pfltune.report.notebook import Results, SensitivityResults
 from pfltune.report.results import ToldTrial
@@ -69,6 +73,22 @@ def test_the_table_is_the_reports_to_the_last_digit(found):
             assert math.isnan(value) if text == "" else float(text) == value, column
     assert found.table.loc["broken"].drop(["title", "seeds"]).isna().all()
     assert found.table["seeds"].tolist() == [2, 2, 0]
+
+
+def test_a_report_is_of_one_analysis(results, monkeypatch):
+    """What is written, what MLflow is told and what the caller gets follow from the same."""
+    made, told = [], []
+
+    def counted(*given):
+        made.append(analyse(*given))
+        return made[-1]
+
+    monkeypatch.setattr(notebook, "analyse", counted)
+    monkeypatch.setattr(api, "attach_report", lambda _, analysis, *rest: told.append(analysis))
+    job = SimpleNamespace(results=results, name="one", folder=results / "one")
+    found = api.reported(job, api.Lines(lambda line: None))
+    assert len(made) == 1
+    assert found.analysis is made[0] is told[0]
 
 
 def test_each_client_has_the_accuracy_that_it_has_in_the_report(found):

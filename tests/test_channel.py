@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from test_payload import BODY, HEAD, numbers
 
-from pfltune.errors import Diverged
+from pfltune.errors import Diverged, UserError
 from pfltune.federation.channel import Channel
 from pfltune.federation.checkpoint import Checkpoints
+from pfltune.federation.measuring import Measuring
 from pfltune.federation.meter import Totals
 from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Method, Update, Wrap
 from pfltune.methods.fedavg import FedAvg
+from pfltune.metrics import Metric
+from pfltune.randomness import torch_rng
 from pfltune.registry import available_methods, find_method, make_method
 from pfltune.testing import contract_of
 from pfltune.testing.federations import small_federation
@@ -96,13 +99,33 @@ def test_too_large_a_download_is_told_where_it_is_only_evaluated():
         trial.evaluate()
 
 
+@pytest.mark.parametrize("personalise_rounds", [1, 2])
+def test_too_large_a_download_of_an_unseen_client_is_told_before_it_is_tested(personalise_rounds):
+    """Not as a loss that is not finite, nor by what a metric makes of such answers."""
+
+    class Fussy(Metric):
+        name: str = "fussy"
+
+        def of(self, logits, labels):
+            raise RuntimeError("answers that are not finite")
+
+    rules = small_federation(rounds=1, personalise_rounds=personalise_rounds)
+    ground = replace(rules, unseen=frozenset({1, 3}))
+    trial = FederatedTrial(find_method("fedavg+float16")(), ground, 0)
+    trial.step()
+    trial.selected_server["head.bias"] += 1e6
+    object.__setattr__(trial._evaluator, "measuring", Measuring((Fussy(),)))
+    with torch.no_grad(), pytest.raises(Diverged, match=r"unseen client 1 did not survive.*65504"):
+        trial._meet_unseen()
+
+
 def test_what_was_not_finite_before_is_no_fault_of_the_channel():
     channel = Channel(Totals(), wraps=(Float16(),))
     channel.to_train({"w": tensor([float("nan")])}, 0, 1)
-    channel.see_intact(1)
+    channel.see_intact("round 1")
     channel.to_train({"w": tensor([1e6])}, 0, 1)
     with pytest.raises(Diverged):
-        channel.see_intact(1)
+        channel.see_intact("round 1")
 
 
 # top-k
@@ -390,6 +413,21 @@ def test_whole_numbers_in_a_payload_arrive_as_they_were_sent():
     samples = [len(small_federation().clients[c].train) for c in sorted(trial.sampled_clients(1))]
     assert [t.item() for t in received] == [100_001 + n for n in samples]
     assert all(t.dtype == torch.int64 for t in received)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "name", "told"),
+    [
+        (Float16(), "half:w", "Float16 cannot send 'half:w': it names what it adds like this"),
+        (TopK(), "w:index", "TopK cannot send 'w:index': it names what it adds like this"),
+    ],
+)
+def test_names_that_a_wrap_gives_itself_are_refused(wrap, name, told):
+    """Else the receiver would take the payload for something else."""
+    payload = {name: torch.ones(2), "w": torch.ones(2)}
+    with pytest.raises(UserError, match=told):
+        wrap.send(payload, {}, {}, torch_rng(0, "wrap"))
+    wrap.send({f"a.{name}.b": torch.ones(2)}, {}, {}, torch_rng(0, "wrap"))
 
 
 def test_payloads_come_back_through_the_wraps_in_the_other_order():

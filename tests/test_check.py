@@ -32,6 +32,7 @@ BROKEN = [
     ("swaps_arguments", INTERFACE, "", "is called as train(self, work, down, personal)"),
     ("takes_too_few_arguments", INTERFACE, "", "is called as download(self, server, client)"),
     ("names_a_tuple", INTERFACE, "", "its phases is a tuple"),
+    ("needs_what_is_no_property", INTERFACE, "", "its needs_float32 is a function; write needs"),
     ("trains_nothing", "trains", "", "trains its personal part, which has no parameters"),
     ("waits_for_a_value", "keeps_to_the_device", "aggregate", "_local_scalar_dense"),
     ("leaves_draws_on_the_cpu", "keeps_to_the_device", "train", "hand what is drawn"),

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.func import functional_call
 
 from pfltune import parts
 from pfltune.data.images import Images, Preprocessing
@@ -24,7 +25,7 @@ from pfltune.federation.local import LocalTrainer
 from pfltune.federation.roles import roles_of, tensors_of
 from pfltune.federation.trial import FederatedTrial
 from pfltune.federation.work import ClientWork, ServerRound
-from pfltune.method import Method, Phase, Update, squared_distance
+from pfltune.method import Method, Phase, Update, gradient, squared_distance
 from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedper import FedPer
 from pfltune.methods.fedprox import FedProx
@@ -572,6 +573,21 @@ def partly(model, frozen=(), kept=()):
     method = type("Some", (Partly,), {"frozen": frozen, "kept": kept})()
     method.graft(model)
     return method, model
+
+
+def test_a_gradient_through_batchnorm_that_trains_is_refused_in_one_line():
+    """Its statistics would be written inside of what torch differentiates."""
+    model, x = Normed(), torch.rand(4, 1, 8, 8)
+    at = dict(model.named_parameters())
+
+    def loss(tensors):
+        return functional_call(model, tensors, (x,)).square().mean()
+
+    with pytest.raises(UserError, match=r"as BatchNorm writes its statistics .*; freeze") as found:
+        gradient(loss, at)
+    assert "\n" not in str(found.value)
+    model.norm.eval()
+    assert gradient(loss, at).keys() == at.keys()
 
 
 def test_tensors_are_shared_unless_somebody_says_otherwise():

@@ -19,6 +19,8 @@ from torch import nn
 from torch.func import functional_call
 
 from pfltune.errors import UserError
+from pfltune.federation.footprint import server_mb
+from pfltune.federation.setup import set_up
 from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Outputs, Phase
 from pfltune.methods._centroids import centroids_of, merged
@@ -426,7 +428,8 @@ class Messages:
         self.clients = range(len(hand.federation.clients))
         heard = torch.zeros(len(self.clients), dtype=torch.uint8)
         stacked = {n: torch.stack([t for _ in self.clients]) for n, t in hand.start.items()}
-        self.start = {**stacked, "fedamp.heard": heard}
+        far = torch.zeros(len(self.clients), len(self.clients))
+        self.start = {**stacked, "fedamp.heard": heard, "fedamp.distances": far}
         self.sums = []
 
     def cloud(self, server, i):
@@ -455,6 +458,10 @@ class Messages:
             new["fedamp.heard"][c] = 1
             for name, t in upload.items():
                 new[name][c] = t
+        for i in self.clients:
+            for j in self.clients:
+                gaps = (((new[n][i] - new[n][j]) ** 2).sum() for n in ALL)
+                new["fedamp.distances"][i, j] = sum(gaps)
         return new
 
 
@@ -478,6 +485,16 @@ def test_one_client_of_fedamp_is_pulled_to_where_it_began(make_federation):
     server = FederatedTrial(FedAMP(), make_federation(), 0).server
     down = FedAMP().download(server, 2)
     assert all(torch.equal(t, server[n][2]) for n, t in down.items())
+
+
+@pytest.mark.parametrize("clients", [1, 2, 3, 4, 30])
+def test_what_the_server_of_fedamp_holds_is_known_before_it_does(clients, make_federation):
+    """N models, N marks and N² distances; 4 bytes a number, 1 a mark."""
+    setup = set_up(FedAMP(), make_federation().build_backbone(0), 1, 0, torch.device("cpu"))
+    size = sum(t.numel() for t in setup.model.state_dict().values())
+    expected = 4 * clients * size + clients + 4 * clients**2
+    assert server_mb(setup.server_of, clients) * 1e6 == pytest.approx(expected)
+    assert sum(t.nbytes for t in setup.server_of(clients).values()) == expected
 
 
 class Alignment:

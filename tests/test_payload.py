@@ -1,7 +1,7 @@
 """Bytes against figures stated from shapes: 4 per number, and safetensors' header."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -9,12 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save
 
+from pfltune.federation.footprint import sent_once
 from pfltune.federation.payload import payload_bytes
+from pfltune.federation.setup import set_up
 from pfltune.federation.trial import FederatedTrial
+from pfltune.methods.apfl import APFL
+from pfltune.methods.ditto import Ditto
+from pfltune.methods.fedala import FedALA
+from pfltune.methods.fedamp import FedAMP
 from pfltune.methods.fedavg import FedAvg
+from pfltune.methods.fedpac import FedPAC
 from pfltune.methods.fedper import FedPer
 from pfltune.methods.local import Local
+from pfltune.methods.moon import MOON
+from pfltune.methods.pfedme import PFedMe
 from pfltune.methods.pfedpg import PFedPG
+from pfltune.registry import available_methods, make_method
 
 CODES = {torch.float64: ("F64", 8), torch.float32: ("F32", 4), torch.float16: ("F16", 2)}
 
@@ -207,6 +217,74 @@ def test_start_weights_that_do_not_travel_are_broadcast_once_to_every_client(met
     """Frozen ones, and those that personal parts begin with; what is shared comes each round."""
     setup = footprint(method, stored)["comm/setup_mb"] * 1e6
     assert round(setup) == (len(stored.clients) * file_size(once) if once else 0)
+
+
+KEEPING = [(MOON(), BODY | HEAD), (PFedMe(), BODY | HEAD), (FedAMP(), BODY | HEAD)]
+KEEPING += [(APFL(), BODY | HEAD), (Ditto(), BODY | HEAD), (FedALA(), HEAD)]
+
+
+@pytest.mark.parametrize(("method", "kept"), KEEPING, ids=[type(m).__name__ for m, _ in KEEPING])
+def test_copies_of_the_start_are_sent_to_whoever_is_not_there_in_the_first_round(
+    method, kept, stored
+):
+    """2 of the 4 clients train in round 1 and download the start; the other 2 are sent it."""
+    setup = footprint(method, stored)["comm/setup_mb"] * 1e6
+    assert round(setup) == 2 * file_size(kept)
+    everybody = stored.protocol.model_copy(update={"sampled_clients": 4})
+    assert footprint(method, replace(stored, protocol=everybody))["comm/setup_mb"] == 0
+
+
+def test_a_copy_that_is_rounded_on_its_way_down_is_sent_whole(stored):
+    """What 16 bits cannot hold is in no download of the first round."""
+    wrapped = make_method("moon+float16", {})
+    setup = footprint(wrapped, stored)["comm/setup_mb"] * 1e6
+    assert round(setup) == 4 * file_size(BODY | HEAD)
+
+
+def test_a_personal_part_that_is_downloaded_all_the_same_is_not_broadcast(stored):
+    """FedPAC's server has the head of every client."""
+    assert footprint(FedPAC(), stored)["comm/setup_mb"] == 0
+
+
+def test_a_copy_is_sent_once_however_often_it_is_kept(stored):
+    @dataclass(frozen=True, kw_only=True)
+    class Twice(MOON):
+        def init_client(self, start, client):
+            again = {f"again.{name}": 1 * value for name, value in start.shared.items()}
+            return {**super().init_client(start, client), **again}
+
+    assert footprint(Twice(), stored) == footprint(MOON(), stored)
+
+
+def test_what_is_made_of_the_start_and_is_no_copy_is_sent_as_it_is(stored):
+    """Nobody can tell how it was made: all 4 clients are sent the doubles of the head."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Doubling(FedAvg):
+        def init_client(self, start, client):
+            return {name: 2 * start.shared[name] for name in HEAD}
+
+    setup = footprint(Doubling(), stored)["comm/setup_mb"] * 1e6
+    assert round(setup) == 4 * file_size(HEAD)
+
+
+@pytest.mark.parametrize("name", sorted(available_methods()))
+def test_what_is_sent_once_and_the_seed_make_every_first_state(name, stored):
+    """Of a client that is not there in round 1, whatever the method."""
+    method = make_method(name, {})
+    sent = sent_once(method, stored, seed=0)
+    began, made = (
+        set_up(method, ground.build_backbone(0), 1, 0, torch.device("cpu"))
+        for ground in (stored, replace(stored, weights=None))
+    )
+    bare = made.first_state(0)
+    frozen = {name: began.model.state_dict()[name] for name in began.roles.frozen}
+    for name, value in {**frozen, **began.first_state(0)}.items():
+        seeded = bare.get(name, made.model.state_dict().get(name))
+        there = [*sent.later.values(), *([] if seeded is None else [seeded])]
+        assert any(value.dtype == t.dtype and torch.equal(value, t) for t in there), name
+    assert sent.first.keys() <= sent.later.keys()
+    assert sent_once(method, replace(stored, weights=None), seed=0).later == {}
 
 
 @pytest.mark.parametrize("method", [PFedPG(), FedPer(), Local()], ids=["pfedpg", "fedper", "local"])

@@ -1,5 +1,6 @@
 """Optimizer and schedule of local training as settings that a search or a grid varies."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import optuna
@@ -12,6 +13,7 @@ from trained import SMALL
 import pfltune
 from pfltune.budget import Budget
 from pfltune.errors import UserError
+from pfltune.federation.compute import Compute
 from pfltune.federation.fingerprint import fingerprint
 from pfltune.federation.searched_settings import (
     NAMES,
@@ -26,13 +28,14 @@ from pfltune.federation.trial import FederatedTrial
 from pfltune.knobs import ABOVE_0, Knob
 from pfltune.optimizers import Optimizer, Schedule
 from pfltune.program import ENGINE, Program
-from pfltune.record import Record
+from pfltune.record import Asked, Record
 from pfltune.report.chosen import ChosenValues, chosen_values
 from pfltune.report.results import count_reused
 from pfltune.report.tuning.commands import differences, ground, held
+from pfltune.running.hardware import Hardware
 from pfltune.scenario import load_scenario, overridden
 from pfltune.studies.comparison import plan_on
-from pfltune.studies.grid import plan_grid
+from pfltune.studies.grid import GridJob, plan_grid
 from pfltune.studies.spaces import space_options
 from pfltune.testing.federations import tiny_federation
 from pfltune.trials.spec import TrialSpec
@@ -83,6 +86,21 @@ def drawn(space, count=60):
 def grid_over(scenario=None, methods=("fedavg",), **over):
     asked = {"over": over, "seeds": 1, "seed": 0, "test": False}
     return plan_grid(methods, asked, scenario or small(), {})[1]
+
+
+def grid_job(over, scenario, results):
+    asked = {"over": over, "seeds": 1, "seed": 0, "test": False}
+    plan, budget = plan_grid(["scaffold"], asked, scenario, {})
+    return GridJob(
+        name="g",
+        command="grid",
+        scenario=scenario,
+        plan=plan,
+        hardware=Hardware(1, 1, 0.0, Compute()),
+        asked=Asked(),
+        results=results,
+        budget=budget,
+    )
 
 
 # ------------------------------------------------------------------ what they are
@@ -224,6 +242,26 @@ def test_what_needs_plain_sgd_is_not_searched_over_other_optimizers():
 def test_a_grid_is_over_them():
     over = {f"{OPTIMIZER}.momentum": ("0", "0.9"), "lr": ("0.1",)}
     assert grid_over(**over).over[f"{OPTIMIZER}.momentum"] == (0.0, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "over", "refused"),
+    [
+        ("momentum=0.9", {"momentum": (0.0,)}, False),
+        ("momentum=0.9", {"momentum": (0.0, 0.5)}, True),
+        ("momentum=0.9", {"weight_decay": (0.0, 0.1)}, True),
+        ("kind=adamw", {"kind": ("sgd",)}, False),
+        ("kind=sgd", {"kind": ("sgd", "adamw")}, True),
+        ("kind=sgd", {"weight_decay": (0.0, 0.1)}, False),
+    ],
+)
+def test_each_cell_says_whether_what_needs_plain_sgd_has_it(scenarios, over, refused, tmp_path):
+    """And not the scenario, from whose optimizer all cells may differ."""
+    scenario = small(f"{OPTIMIZER}.{scenarios}")
+    job = grid_job({f"{OPTIMIZER}.{name}": v for name, v in over.items()}, scenario, tmp_path)
+    job.scenario.check(job.firsts())
+    with pytest.raises(UserError, match="SCAFFOLD reads") if refused else nullcontext():
+        job.check_optimizers()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Personal states: what was written last is what is read, wherever it is kept."""
 
 import gc
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pfltune.errors import UserError
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.compute import Compute
 from pfltune.federation.states import PersonalStates
@@ -15,6 +17,7 @@ from pfltune.federation.trial import FederatedTrial
 from pfltune.methods.fedper import FedPer
 from pfltune.methods.fedperfix import FedPerfix
 from pfltune.storage import Folder
+from pfltune.testing import Broken, check_method
 
 CLIENTS = 5
 CPU = torch.device("cpu")
@@ -44,6 +47,32 @@ def test_what_was_written_last_is_read_and_the_others_are_as_at_first(writes, ro
     anew = kept.as_at_first()
     assert len(anew) == CLIENTS
     assert all(torch.equal(state["w"], first(c)["w"]) for c, state in enumerate(anew))
+
+
+def keeping(name, at):
+    """A method that keeps a tensor under this name, from the start on or once it has trained."""
+
+    class Keeping(FedPer):
+        def init_client(self, start, client):
+            held = {name: torch.ones(2)} if at == "start" else {}
+            return {**super().init_client(start, client), **held}
+
+        def train(self, work, down, personal):
+            update = super().train(work, down, personal)
+            return replace(update, personal={**update.personal, name: torch.ones(2)})
+
+    return dataclass(frozen=True, kw_only=True)(Keeping)
+
+
+@pytest.mark.parametrize("at", ["start", "training"])
+def test_a_state_that_would_be_taken_for_the_channels_is_refused(at, federation):
+    """Else it would vanish from the method's sight."""
+    told = "a personal state has the name 'channel/mine'; names that begin with 'channel/' are"
+    with pytest.raises(UserError, match=told):
+        FederatedTrial(keeping("channel/mine", at)(), federation, seed=0).step()
+    with pytest.raises((Broken, UserError), match=told):
+        check_method(keeping("channel/mine", at))
+    FederatedTrial(keeping("my.channel/mine", at)(), federation, seed=0).step()
 
 
 @given(writes)

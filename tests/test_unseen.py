@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from pfltune.errors import Diverged
 from pfltune.federation.checkpoint import Checkpoints
+from pfltune.federation.crew import Crew
 from pfltune.federation.evaluation import Counts
 from pfltune.federation.trial import FederatedTrial
 from pfltune.methods.fedavg import FedAvg
@@ -47,6 +49,24 @@ def test_without_test_indices_they_are_validated_only(ground):
     last = list(FederatedTrial(FedPer(), ground.without_test(), seed=0).run())[-1]
     assert "unseen/val/accuracy" in last.metrics
     assert not any("test" in name for name in last.metrics)
+
+
+def test_one_that_diverges_as_it_personalises_ends_the_trial(ground, monkeypatch):
+    """As one of the rounds does: its figures would be anything."""
+    trial = FederatedTrial(FedPer(), replace(ground, unseen=frozenset({3})), seed=0)
+    trained = Crew.trained
+
+    def endless(self, work, *states):
+        found = trained(self, work, *states)
+        bad = {name: t * float("nan") for name, t in found.update.personal.items()}
+        return found._replace(update=replace(found.update, personal=bad))
+
+    trial.step()
+    trial.selected_server = trial.server
+    monkeypatch.setattr(Crew, "trained", endless)
+    told = "not finite after the personalisation of unseen client 3"
+    with pytest.raises(Diverged, match=told), torch.no_grad():
+        trial._meet_unseen()
 
 
 def best_first(monkeypatch):

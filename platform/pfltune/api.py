@@ -40,7 +40,7 @@ from pfltune.report.sensitivity import study_trials, write_sensitivity
 from pfltune.report.sweep import read_sweep_result, write_sweep
 from pfltune.report.tuning.notebook import results_of
 from pfltune.report.tuning.tuned import Pair, checked_pair
-from pfltune.report.writer import write_report
+from pfltune.report.writer import read_found, write_found
 from pfltune.running.folder_lock import locked
 from pfltune.running.job import Job, Progress, Voice, Watched, once
 from pfltune.running.session import House, Ran, run_sessions
@@ -535,7 +535,8 @@ def reported(job: Job, view: View, pair: Pair | None = None) -> Results:
         Halted: no method has a figure.
     """
     with _reporting(job, view):
-        found = results_of(write_report(job.results, job.name, pair=pair), job.folder, pair=pair)
+        found = read_found(job.results, job.name, pair=pair)
+        write_found(found)
         view.show(found)
         attach_report(job.results, found.analysis, job.folder / "report", view.voice.warn)
     if not found.result.confirmed:
@@ -579,7 +580,9 @@ def _watched(plan: Sweep, jobs: Sequence[Comparison], view: View) -> list[Watche
 def _reported_sweep(
     plan: Sweep, results: Path, ran: Sequence[Ran], failures: Mapping[str, str], view: View
 ) -> SweepResults:
-    cells = [results_of(write_report(results, each.job.name), each.job.folder) for each in ran]
+    cells = [read_found(results, each.job.name) for each in ran]
+    for cell in cells:
+        write_found(cell)
     found = SweepResults(read_sweep_result(results, plan, failures), results / plan.name)
     write_sweep(found.found, results)
     view.show(found)

@@ -3,16 +3,17 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from typing import Any, get_args
 
 from pfltune.errors import UserError
 from pfltune.figures import OF_METHOD, SPELLING, Figure
 from pfltune.knobs import knobs_of
 from pfltune.method import Family, Method
+from pfltune.strays import Stray, strays
 
 HOOKS = tuple(name for name in vars(Method) if not name.startswith("_") and name != "lr")
 FUNCTIONS = tuple(name for name in HOOKS if inspect.isfunction(vars(Method)[name]))
+NEEDS = tuple(name for name in HOOKS if isinstance(vars(Method)[name], property))
 
 
 def check_interface(cls: type[Method]) -> None:
@@ -42,14 +43,15 @@ def faults(cls: type[Method]) -> Iterator[str]:
         if field.init and field.default is field.default_factory is dataclasses.MISSING:
             yield f"its field {field.name} has no default"
     yield from _uncallable(cls)
+    for name in NEEDS:
+        found = inspect.getattr_static(cls, name)
+        if not isinstance(found, bool | property):
+            kind = type(found).__name__
+            yield f"its {name} is a {kind}; write {name} = True, or a property"
     knobs_of(cls)
     yield from _own_figures(cls)
-    fields = {field.name for field in dataclasses.fields(cls)}
-    for owner in cls.__mro__:
-        if owner is not Method and issubclass(owner, Method):
-            for name, value in vars(owner).items():
-                if not name.startswith("_") and name not in {*fields, *HOOKS}:
-                    yield from _stray(name, value)
+    for stray in strays(cls, Method):
+        yield from _told(stray)
 
 
 def signature(owner: type[Method], hook: str) -> list[str]:
@@ -113,13 +115,12 @@ def _undeclared(owner: type[Method]) -> Iterator[str]:
             )
 
 
-def _stray(name: str, value: Any) -> Iterator[str]:
+def _told(stray: Stray) -> Iterator[str]:
     """A name that nothing reads: a misspelt hook, or a helper that could be taken for one."""
-    code = inspect.isroutine(value) or isinstance(value, property | staticmethod | classmethod)
-    near = get_close_matches(name, HOOKS, n=1)
-    if code or near:
-        hint = f"did you mean {near[0]!r}? " if near else ""
+    near = stray.near(HOOKS, cutoff=0.6)
+    if stray.is_code or near:
+        hint = f"did you mean {near!r}? " if near else ""
         yield (
-            f"{name!r} is no hook of a method; {hint}choose from: {', '.join(HOOKS)}; "
+            f"{stray.name!r} is no hook of a method; {hint}choose from: {', '.join(HOOKS)}; "
             "what helps begins with _"
         )

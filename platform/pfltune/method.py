@@ -148,17 +148,26 @@ class Method:
     family: ClassVar[Family] = "full models"
     """What trains and travels, roughly; ``pfltune methods`` lists them by it."""
 
-    needs_float32: ClassVar[bool] = False
-    """Whether half precision would drown what the method computes with."""
-
-    needs_plain_sgd: ClassVar[bool] = False
-    """Whether it reads gradients off the way that a client went: momentum would scale them, and
-    AdamW would make them something else."""
-
     own_figures: ClassVar[tuple[Figure, ...]] = ()
     """What :meth:`figures` tells, each made by :func:`pfltune.figures.of_method`."""
 
     lr: float = knob(0.01, low=1e-4, high=1.0, log=True, doc="learning rate of local SGD")
+
+    @property
+    def needs_float32(self) -> bool:
+        """Whether half precision would drown what the method computes with.
+
+        A method of which that holds whatever its knobs are says ``needs_float32 = True``.
+        """
+        return False
+
+    @property
+    def needs_plain_sgd(self) -> bool:
+        """Whether it reads gradients off the way that a client went; said in the same two ways.
+
+        Momentum would scale them, and AdamW would make them something else.
+        """
+        return False
 
     def graft(self, model: nn.Module) -> None:
         """Add adapters or prompts to the backbone and freeze what must not move, in place."""

@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema, core_schema
 from pfltune.errors import UserError, unknown
 from pfltune.isolation import in_a_line, restored
 from pfltune.settings import RECORDED, Settings
+from pfltune.strays import see_spelling
 
 T = TypeVar("T")
 P = TypeVar("P", bound="Plugin")
@@ -264,7 +265,7 @@ def short_name(reference: str) -> str:
 
 
 def must_have_hooks(cls: type[Plugin]) -> None:
-    """See that a class says what all of its kind must say.
+    """See that a class says what all of its kind must say, and nothing that is misspelt.
 
     Raises:
         UserError: it does not.
@@ -273,6 +274,7 @@ def must_have_hooks(cls: type[Plugin]) -> None:
     for hook in cls.hooks:
         if getattr(cls, hook) is getattr(base, hook):
             raise UserError(f"{cls.__name__}: a {cls.noun} must define {hook}()")
+    see_spelling(cls, base, cls.noun)
 
 
 def at_hand(classes: Mapping[str, type[T]]) -> Callable[[], dict[str, Callable[[], type[T]]]]:

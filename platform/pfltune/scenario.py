@@ -21,8 +21,9 @@ from pfltune.data.settings import AnyData
 from pfltune.data.split import ClientSplit, split_client, stratified_order
 from pfltune.errors import UserError, unknown
 from pfltune.federation.federation import Federation, Rounds
+from pfltune.federation.footprint import server_mb
 from pfltune.federation.searched_settings import ruled
-from pfltune.federation.setup import check_optimizer, set_up
+from pfltune.federation.setup import set_up
 from pfltune.isolation import contained, in_a_line, on_threads
 from pfltune.knobs import Value
 from pfltune.method import Method, Tensors
@@ -182,8 +183,11 @@ class Scenario(Settings):
             for number, part in enumerate(parts)
         )
 
-    def check(self, methods: Iterable[Method]) -> None:
+    def check(self, methods: Iterable[Method]) -> dict[str, float]:
         """Put each method on the bare backbone, so that a misfit shows before any training.
+
+        Returns:
+            MB of the server's first state by title of the method, the most of all its knobs.
 
         Raises:
             UserError: a method does not fit the backbone or its own code fails there; a backbone or
@@ -195,11 +199,16 @@ class Scenario(Settings):
         bare = self.backbone.try_out(dataset.classes, channels, self.data_seed)
         if self.protocol.sampler.is_strangers:
             self._try_sampler(dataset)
+        servers: dict[str, float] = {}
         for method in methods:
             cls = type(method)
             with contained(cls.__name__), in_a_line(cls.__name__, inspect.getfile(cls)):
-                check_optimizer(method, self.protocol.optimizer)
-                set_up(method, copy.deepcopy(bare), clients=1, seed=0, device=torch.device("cpu"))
+                cpu = torch.device("cpu")
+                setup = set_up(method, copy.deepcopy(bare), clients=1, seed=0, device=cpu)
+                size = server_mb(setup.server_of, self.partition.clients)
+            title = cls.title or cls.__name__
+            servers[title] = max(size, servers.get(title, 0.0))
+        return servers
 
     def _try_sampler(self, dataset: Dataset) -> None:
         """Let a stranger's sampler choose once for every round."""

@@ -5,7 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pfltune.errors import UserError
+
 Tensors = dict[str, Tensor]
+WRITES = "mutate a captured Tensor"
+"""What torch says of a function with side effects."""
 
 
 def put_under(prefix: str, tensors: Tensors) -> Tensors:
@@ -34,6 +38,18 @@ def dot(a: Tensors, b: Tensors) -> Tensor:
 
 
 def gradient(loss: Callable[[Tensors], Tensor], at: Tensors) -> Tensors:
-    """∇loss at the point ``at``, as constants: nothing is differentiated through them."""
+    """∇loss at the point ``at``, as constants: nothing is differentiated through them.
+
+    Raises:
+        UserError: the loss writes into tensors, as BatchNorm does when it trains.
+    """
     here = {name: value.detach() for name, value in at.items()}
-    return torch.func.grad(loss)(here)
+    try:
+        return torch.func.grad(loss)(here)
+    except RuntimeError as error:
+        if WRITES not in str(error):
+            raise
+        raise UserError(
+            "gradient() cannot go through what writes into tensors in place, as BatchNorm writes "
+            "its statistics when it trains; freeze such layers, or take a backbone without them"
+        ) from error

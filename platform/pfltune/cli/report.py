@@ -102,11 +102,10 @@ def _report_one(
 ) -> Path:
     from pfltune.cli.tuned import print_tuned
     from pfltune.record import Grid
-    from pfltune.report.analysis import analyse
     from pfltune.report.attachment import attach_report
     from pfltune.report.results import find_record
-    from pfltune.report.tuning.tuned import is_tuning, tuned_of
-    from pfltune.report.writer import write_report
+    from pfltune.report.tuning.notebook import TuneResults
+    from pfltune.report.writer import read_found, write_found
     from pfltune.sweeps import read_sweep
 
     if (sweep := read_sweep(results / name)) is not None:
@@ -121,15 +120,18 @@ def _report_one(
                 f"{name} is a grid: --reference, --target, --without and --pair are for others"
             )
         return _report_grid(results, name, out)
-    result = write_report(results, name, out, reference, target, left_out, pair)
-    if is_tuning(result):
-        print_tuned(Console(markup=False), tuned_of(analyse(result), pair), results)
+    found = read_found(results, name, reference, target, left_out, pair)
+    write_found(found, out)
+    result = found.result
+    if isinstance(found, TuneResults):
+        print_tuned(Console(markup=False), found.tuned, results)
         _tell_status([result])
     else:
         _show(result, [result])
     if out is None:
-        told = analyse(result, reference, target)
-        attach_report(results, told, results / name / "report", partial(click.echo, err=True))
+        attach_report(
+            results, found.analysis, results / name / "report", partial(click.echo, err=True)
+        )
     if result.damage:
         raise Halted(f"{result.damage}; the report has what stands before it")
     return out or results / name / "report"
@@ -179,7 +181,8 @@ def _report_several(
     from pfltune.report.results import read_results
     from pfltune.report.side_by_side import rank_note, side_by_side, write_scenarios
     from pfltune.report.together import together, why_apart, without
-    from pfltune.report.writer import INSTEAD, write_files
+    from pfltune.report.words import INSTEAD
+    from pfltune.report.writer import write_files
 
     found = without([read_results(results, name) for name in names], left_out)
     joined = "+".join(names)

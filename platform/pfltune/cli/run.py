@@ -65,8 +65,11 @@ def command(
     at the round with the best validation accuracy. A trial that was trained before, here or in a
     comparison, is shown and not trained again.
     """
+    import torch
+
+    from pfltune.federation.setup import check_optimizer
     from pfltune.registry import canonical, make_method, reference_title
-    from pfltune.running.hardware import choose_compute, pick_device, precision_for
+    from pfltune.running.hardware import choose_compute, pick_device, precision_for, see_room
     from pfltune.running.pool import this_machine
     from pfltune.scenario import load_scenario
     from pfltune.studies.tuned import values_of
@@ -80,8 +83,10 @@ def command(
     chosen = make_method(method, values)
     store = TrialStore(results)
     store.check()
-    chosen_scenario.check([chosen])
+    servers = chosen_scenario.check([chosen])
+    check_optimizer(chosen, chosen_scenario.protocol.optimizer)
     chosen_device = pick_device(device, this_machine().gpus)
+    see_room(servers, torch.device(chosen_device), 1)
     asked = precision_for([chosen], precision)
     compute = choose_compute(chosen_scenario, threads, chosen_device, asked, deterministic)
     console = Console(highlight=False, markup=False, soft_wrap=True)

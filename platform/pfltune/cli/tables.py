@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from rich import box
 from rich.console import Console
@@ -29,6 +31,7 @@ from pfltune.report.sweep import SweepResult
 from pfltune.report.words import seeds_of
 from pfltune.text import count, plain
 
+C = TypeVar("C")
 TERMINAL = (ACCURACY, CLIENT_STD, MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEPS, SECONDS)
 LEAST_WANTED = (SECONDS, SHARED, STEPS, MB_PER_ROUND, PERSONAL, CLIENT_STD, TOTAL_MB)
 """The first to go where there is no room."""
@@ -42,11 +45,42 @@ WIDE = 100
 """Columns where nobody looks at a terminal."""
 
 
+def wide_enough(console: Console) -> Console:
+    """The console with its own width, or a common one where nobody looks at a terminal."""
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
+    return Console(file=console.file, width=width, markup=False, quiet=console.quiet)
+
+
+def fitting(
+    columns: Iterable[C],
+    least_wanted: Iterable[C],
+    table: Callable[[Sequence[C]], Table],
+    width: int,
+    wraps: bool = False,
+) -> list[C]:
+    """The columns that a table has room for.
+
+    Args:
+        columns: all that there could be.
+        least_wanted: those that need not be, the first to go first.
+        table: of some of them.
+        width: characters that there are.
+        wraps: whether its lines may be broken.
+    """
+    shown = list(columns)
+    endless = Console(width=sys.maxsize, markup=False)
+    for column in least_wanted:
+        needed = endless.measure(table(shown))
+        if (needed.minimum if wraps else needed.maximum) <= width:
+            break
+        shown = [each for each in shown if each != column]
+    return shown
+
+
 def print_table(console: Console, result: ComparisonResult) -> None:
     """Print the table that fits, and where the rest of it is."""
-    width = console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
-    shown = fitting_columns(result, width)
-    wide = Console(file=console.file, width=width, markup=False, quiet=console.quiet)
+    wide = wide_enough(console)
+    shown = fitting_columns(result, wide.width)
     wide.print(comparison_table(result, shown))
     left = [column.title for column in TERMINAL if column not in shown]
     if left:
@@ -60,15 +94,9 @@ def print_table(console: Console, result: ComparisonResult) -> None:
         )
 
 
-def fitting_columns(result: ComparisonResult, width: int) -> tuple[Column, ...]:
+def fitting_columns(result: ComparisonResult, width: int) -> list[Column]:
     """The columns of a terminal of ``width`` characters; the accuracy is always there."""
-    shown = list(TERMINAL)
-    endless = Console(width=sys.maxsize, markup=False)
-    for column in LEAST_WANTED:
-        if endless.measure(comparison_table(result, shown)).maximum <= width:
-            break
-        shown.remove(column)
-    return tuple(shown)
+    return fitting(TERMINAL, LEAST_WANTED, partial(comparison_table, result), width)
 
 
 def comparison_table(result: ComparisonResult, columns: Sequence[Column] = TERMINAL) -> Table:
@@ -85,16 +113,12 @@ def comparison_table(result: ComparisonResult, columns: Sequence[Column] = TERMI
 
 def print_sweep(console: Console, found: SweepResult) -> None:
     """Print the accuracy of each method in each cell, as many cells as fit, and what is missing."""
-    width = console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
-    columns = list(scenario_columns(found.table))
-    endless = Console(width=sys.maxsize, markup=False)
-    left = 0
-    while len(columns) > 1 and endless.measure(_sweep_table(found, columns)).maximum > width:
-        columns.pop(-2)  # the average rank stays
-        left += 1
-    wide = Console(file=console.file, width=width, markup=False, quiet=console.quiet)
-    wide.print(_sweep_table(found, columns))
-    if left:
+    wide = wide_enough(console)
+    every = list(scenario_columns(found.table))
+    but_rank = reversed(every[:-1])
+    shown = fitting(every, but_rank, partial(_sweep_table, found), wide.width)
+    wide.print(_sweep_table(found, shown))
+    if left := len(every) - len(shown):
         wide.print(f"no room here for {count(left, 'more cell')}: see the report", highlight=False)
     for name, reason in found.missing.items():
         wide.print(f"{name} is missing: {plain(reason)}", highlight=False, soft_wrap=True)
@@ -113,27 +137,18 @@ def _sweep_table(found: SweepResult, columns: Sequence[Column]) -> Table:
 
 def print_grid(console: Console, result: GridResult) -> None:
     """Print the best cells, as much of them as fits, and what has no room."""
-    width = console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
-    shown = _fitting(result, width)
-    wide = Console(file=console.file, width=width, markup=False, quiet=console.quiet)
+    wide = wide_enough(console)
+    every = columns(result)
+    # Cells and accuracies are always there.
+    least = [column for title in LEAST_OF_A_CELL for column in every if column.title == title]
+    shown = fitting(every, least, partial(_grid_table, result), wide.width)
     wide.print(_grid_table(result, shown))
     titles = [column.title for column in shown]
-    left = [column.title for column in columns(result) if column.title not in titles]
+    left = [column.title for column in every if column.title not in titles]
     if left:
         wide.print(f"no room here for {', '.join(left)}: see the report", highlight=False)
     if (more := len(result.cells) - MOST_CELLS) > 0:
         wide.print(f"and {count(more, 'cell')} below these: see the report", highlight=False)
-
-
-def _fitting(result: GridResult, width: int) -> list[GridColumn]:
-    """The columns of a terminal of ``width`` characters; cells and accuracies are always there."""
-    shown = columns(result)
-    endless = Console(width=sys.maxsize, markup=False)
-    for title in LEAST_OF_A_CELL:
-        if endless.measure(_grid_table(result, shown)).maximum <= width:
-            break
-        shown = [column for column in shown if column.title != title]
-    return shown
 
 
 def _grid_table(result: GridResult, shown: Sequence[GridColumn]) -> Table:

@@ -1,9 +1,8 @@
 """What the search of one method found, in a terminal."""
 
-import os
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pfltune.cli.again import again
-from pfltune.cli.tables import WIDE
+from pfltune.cli.tables import fitting, wide_enough
 from pfltune.report.learned import Tried
 from pfltune.report.tuning.advice import advice
 from pfltune.report.tuning.sentence import sentences
@@ -50,23 +49,17 @@ def print_tuned(console: Console, tuned: Tuned, asked: Path, scenario: str | Non
     for reason in tuned.method.failures:
         console.print(f"failed: {plain(reason)}", highlight=False)
     if tuned.method.searched:
-        width = console.width if console.is_terminal or "COLUMNS" in os.environ else WIDE
-        wide = Console(file=console.file, width=width, markup=False, quiet=console.quiet)
-        wide.print(ten_table(tuned, fitting_columns(tuned, width)))
+        wide = wide_enough(console)
+        wide.print(ten_table(tuned, _fitting(tuned, wide.width)))
         wide.print(table_note(tuned), highlight=False)
     for head, command in commands(tuned, asked, scenario):
         console.print(f"{head}{command}", soft_wrap=True, highlight=False)
 
 
-def fitting_columns(tuned: Tuned, width: int) -> tuple[TrialColumn, ...]:
+def _fitting(tuned: Tuned, width: int) -> list[TrialColumn]:
     """The columns that leave room for the knobs of a trial, or those that must be."""
-    shown = [column for column in figure_columns(tuned) if column is not ENDED]
-    endless = Console(width=sys.maxsize, markup=False)
-    for column in LEAST_WANTED:
-        if endless.measure(ten_table(tuned, shown)).minimum <= width:
-            break
-        shown.remove(column)
-    return tuple(shown)
+    every = [column for column in figure_columns(tuned) if column is not ENDED]
+    return fitting(every, LEAST_WANTED, partial(ten_table, tuned), width, wraps=True)
 
 
 def ten_table(tuned: Tuned, columns: Sequence[TrialColumn]) -> Table:

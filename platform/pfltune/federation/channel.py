@@ -13,7 +13,7 @@ from torch import Tensor
 from pfltune.devices import brought_over
 from pfltune.errors import Diverged
 from pfltune.federation.meter import Totals
-from pfltune.federation.payload import MB, payload_bytes
+from pfltune.federation.payload import payload_bytes
 from pfltune.method import Tensors, Update, Wrap, found_under, put_under
 from pfltune.randomness import torch_rng
 
@@ -87,15 +87,18 @@ class Channel:
                 left |= put_under(f"{number}/", own)
         return wire, left
 
-    def see_intact(self, round_number: int) -> None:
+    def see_intact(self, of: str) -> None:
         """See that finite numbers have arrived as such.
+
+        Args:
+            of: whose they are, in words.
 
         Raises:
             Diverged: they have not.
         """
         if self.lost and brought_over([torch.stack(self.lost).any()])[0]:
             raise Diverged(
-                f"numbers of round {round_number} did not survive the channel: too large for what "
+                f"numbers of {of} did not survive the channel: too large for what "
                 "wraps it (float16 ends at 65504)"
             )
 
@@ -121,11 +124,6 @@ class Channel:
             arrived = _finite(received) or before
             self.lost.append(torch.stack(before).all() & ~torch.stack(arrived).all())
         return received
-
-
-def broadcast_mb(payload: Tensors, clients: int) -> float:
-    """MB of what every client is sent once, before the first round."""
-    return payload_bytes(payload) * clients / MB
 
 
 def _reference(update: Update, down: Tensors) -> Tensors:

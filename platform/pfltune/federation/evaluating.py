@@ -10,8 +10,10 @@ from torch import Tensor
 
 from pfltune.data.split import ClientSplit
 from pfltune.devices import brought_over, moved, settle
+from pfltune.federation.channel import Channel
 from pfltune.federation.crew import Crew, Trained
 from pfltune.federation.evaluation import Evaluation
+from pfltune.federation.health import Health
 from pfltune.federation.measuring import Measuring
 from pfltune.federation.meter import Totals
 from pfltune.federation.work import ClientWork
@@ -60,7 +62,7 @@ class Evaluator:
             return self.crew.model(work, server, personal[work.client], channel)
 
         found = self._rows(clients, round_number, totals, model)
-        channel.see_intact(round_number)
+        channel.see_intact(f"round {round_number}")
         return found
 
     def trained_rows(
@@ -81,23 +83,33 @@ class Evaluator:
             server: the server's state of the selected round, as for the others' figures.
             personal: the state of each client.
             round_number: the selected round.
+
+        Raises:
+            Diverged: what one of them received, or made of it, is not finite.
         """
-        aside, found = self.crew.channel(Totals()), []
+        found = []
         clients = sorted(self.crew.federation.unseen)
         for client in clients:
-            own = self._personalised(client, server, personal[client], round_number)
+            aside = self.crew.channel(Totals())
+            own = self._personalised(client, server, personal[client], round_number, aside)
             work = self.crew.work(client, "adaptation", round_number)
-            found.append(self._measured(work, self.crew.model(work, server, own, aside)))
-        aside.see_intact(round_number)
+            model = self.crew.model(work, server, own, aside)
+            aside.see_intact(f"unseen client {client}")
+            found.append(self._measured(work, model))
         return self.together(clients, found)
 
     def _personalised(
-        self, client: int, server: Tensors, personal: Tensors, round_number: int
+        self, client: int, server: Tensors, personal: Tensors, round_number: int, aside: Channel
     ) -> Tensors:
-        aside = self.crew.channel(Totals())
+        """The state of an unseen client after its training; who has diverged is not tested."""
+        health = Health(self.crew.device)
         for number in range(self.crew.federation.protocol.personalise_rounds):
             work = self.crew.work(client, f"personalisation/{number}", round_number)
-            personal = self.crew.trained(work, server, personal, aside).update.personal
+            _, update = self.crew.trained(work, server, personal, aside)
+            health.add(work.losses, update)
+            personal = update.personal
+        aside.see_intact(f"unseen client {client}")
+        health.mean_loss(f"the personalisation of unseen client {client}")
         return personal
 
     def _measured(self, work: ClientWork, tensors: Tensors) -> Tensor:

@@ -1,4 +1,4 @@
-"""Whether what clients trained in a round is made of finite numbers."""
+"""Whether what clients trained is made of finite numbers."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from pfltune.method import Tensors, Update
 
 @dataclass
 class Health:
-    """Scalars on the device that tell of a round, looked at once, at its end.
+    """Scalars on the device that tell of local training, looked at once, at its end.
 
     Attributes:
         device: where they are.
@@ -30,17 +30,20 @@ class Health:
         self.losses += losses
         self.magnitudes += _magnitude(update.upload) + _magnitude(update.personal)
 
-    def mean_loss(self, round_number: int) -> float:
-        """The mean loss of the round.
+    def mean_loss(self, of: str) -> float:
+        """The mean loss.
+
+        Args:
+            of: the round, or what else it is of, in words.
 
         Raises:
             Diverged: it, or a client's tensors, are not finite.
         """
         loss, magnitude = brought_over([self._mean(self.losses), self._mean(self.magnitudes)])
         if not np.isfinite(loss):
-            raise Diverged(f"the training loss was {loss} in round {round_number}")
+            raise Diverged(f"the training loss was {loss} in {of}")
         if not np.isfinite(magnitude):
-            raise Diverged(f"a client's tensors were not finite after round {round_number}")
+            raise Diverged(f"a client's tensors were not finite after {of}")
         return float(loss)
 
     def _mean(self, values: list[Tensor]) -> Tensor:

@@ -1,5 +1,6 @@
-"""Peak memory of a trial: of the GPU where there is one, else of this process."""
+"""Memory of the GPU where there is one, else of this machine: its size, and a trial's peak."""
 
+import os
 import resource
 from pathlib import Path
 
@@ -7,6 +8,13 @@ import torch
 
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+def whole_mb(device: torch.device) -> float:
+    """All that there is, in MB (10^6 bytes)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory / 1e6
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def reset_peak(device: torch.device) -> None:

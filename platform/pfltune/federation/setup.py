@@ -8,6 +8,7 @@ from torch import nn
 
 from pfltune.errors import UserError
 from pfltune.federation.roles import Roles, roles_of, tensors_of
+from pfltune.federation.states import see_names
 from pfltune.method import Method, Optimizer, Start, Tensors
 from pfltune.randomness import isolated, torch_rng
 
@@ -20,12 +21,14 @@ class Setup:
         model: the grafted backbone on the device.
         roles: its division into shared, personal and frozen.
         server: the server's first state.
+        server_of: the same with so many clients.
         first_state: makes the first personal state of a client, the same at every call.
     """
 
     model: nn.Module
     roles: Roles
     server: Tensors
+    server_of: Callable[[int], Tensors]
     first_state: Callable[[int], Tensors]
 
 
@@ -35,7 +38,8 @@ def set_up(
     """Graft ``model``, in place, and make the first states.
 
     Raises:
-        UserError: the method does not fit the backbone, or trains a part without parameters.
+        UserError: the method does not fit the backbone, trains a part without parameters, or keeps
+            something under a name of the channel's.
     """
     with isolated(seed, "graft"):
         method.graft(model)
@@ -50,12 +54,18 @@ def set_up(
         model=model,
     )
 
+    def server_of(number: int) -> Tensors:
+        own = replace(start, clients=number, rng=torch_rng(seed, "server"))
+        return method.init_server(own)
+
     def first_state(client: int) -> Tensors:
         own = replace(start, rng=torch_rng(seed, "client", client))
-        return method.init_client(own, client)
+        made = method.init_client(own, client)
+        see_names(made)
+        return made
 
     _check_phases(method, roles, first_state(0))
-    return Setup(model, roles, method.init_server(start), first_state)
+    return Setup(model, roles, server_of(clients), server_of, first_state)
 
 
 def check_optimizer(method: Method, scenarios: Optimizer) -> None:

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pfltune.devices import moved
+from pfltune.errors import UserError
 from pfltune.federation.payload import MB
-from pfltune.method import Tensors, found_under, not_under
+from pfltune.method import Tensors, found_under, not_under, put_under
 
 CHANNEL = "channel/"
 """Before the names of what a client's end of the channel keeps for the next upload."""
@@ -105,6 +106,29 @@ class PersonalStates(Sequence[Tensors]):
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="pfltune-states-")
         return Path(self._folder.name) / f"{client}.safetensors"
+
+
+def whole_state(of_method: Tensors, of_channel: Tensors) -> Tensors:
+    """All that a client keeps, see :meth:`PersonalStates.whole`.
+
+    Raises:
+        UserError: the method keeps something where it would be taken for the channel's.
+    """
+    see_names(of_method)
+    return {**of_method, **put_under(CHANNEL, of_channel)}
+
+
+def see_names(state: Tensors) -> None:
+    """See that nothing of a method's state would be taken for the channel's.
+
+    Raises:
+        UserError: something would.
+    """
+    if taken := next((name for name in state if name.startswith(CHANNEL)), None):
+        raise UserError(
+            f"a personal state has the name {taken!r}; names that begin with {CHANNEL!r} are the "
+            "channel's own, choose another"
+        )
 
 
 def _same(a: Tensors, b: Tensors) -> bool:

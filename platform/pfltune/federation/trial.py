@@ -12,14 +12,14 @@ from pfltune import figures
 from pfltune.data.images import Images
 from pfltune.devices import moved
 from pfltune.errors import UserError, noted
-from pfltune.federation.channel import Channel, broadcast_mb
+from pfltune.federation.channel import Channel
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.compute import Compute
 from pfltune.federation.crew import Crew
 from pfltune.federation.evaluating import Evaluator, RoundEvaluation
 from pfltune.federation.evaluation import Evaluation, Selection
 from pfltune.federation.federation import Federation
-from pfltune.federation.footprint import personal_parameters, sent_once
+from pfltune.federation.footprint import personal_parameters, setup_mb
 from pfltune.federation.health import Health
 from pfltune.federation.hindrance import Hindrance
 from pfltune.federation.local import LocalTrainer
@@ -29,10 +29,10 @@ from pfltune.federation.meter import Totals
 from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
 from pfltune.federation.setup import check_optimizer, set_up
-from pfltune.federation.states import CHANNEL, PersonalStates
+from pfltune.federation.states import PersonalStates, whole_state
 from pfltune.federation.work import ServerRound
 from pfltune.isolation import contained
-from pfltune.method import Method, Tensors, Update, put_under
+from pfltune.method import Method, Tensors, Update
 from pfltune.randomness import derive
 
 
@@ -156,8 +156,8 @@ class FederatedTrial:
             self.server = self.method.aggregate(self.server, updates, server_work)
         for _ in updates:  # a method may ignore uploads; the clients train all the same
             pass
-        channel.see_intact(self.round)
-        loss = health.mean_loss(self.round)
+        channel.see_intact(f"round {self.round}")
+        loss = health.mean_loss(f"round {self.round}")
         seconds = time.perf_counter() - began - (evaluation.seconds if evaluation else 0)
         self.totals.seconds += seconds
         metrics = self.totals.since(before) | {
@@ -194,12 +194,11 @@ class FederatedTrial:
             model = self.method.assemble(down, personal)
             stays = personal_parameters(self.method, self.roles, down, personal)
             sample = moved(self.federation.clients[0].train[:1], self.device)
-            bare = (self.method, self.federation, self.seed, self._trainer.model, self.roles)
             return {
                 figures.GFLOPS.name: self._trainer.forward_flops(model, sample) / 1e9,
                 figures.SHARED.name: float(_size(down)),
                 figures.PERSONAL.name: float(_size(stays)),
-                figures.SETUP.name: broadcast_mb(sent_once(*bare), len(self.personal)),
+                figures.SETUP.name: setup_mb(self.method, self.federation, self.seed),
             }
 
     def _contained(self) -> AbstractContextManager[None]:
@@ -221,15 +220,15 @@ class FederatedTrial:
             for work, trained in cohort:
                 health.add(work.losses, trained.update)
             if evaluation is not None:
-                channel.see_intact(self.round)
-                health.mean_loss(self.round)  # who has diverged is not tested
+                channel.see_intact(f"round {self.round}")
+                health.mean_loss(f"round {self.round}")  # who has diverged is not tested
                 evaluation.trained(cohort)
             while cohort:
                 work, (down, update) = cohort.pop(0)
                 kept = self.personal.of_channel(work.client)
                 with work.named():
                     received, kept = channel.to_server(update, down, kept, work.client, work.round)
-                self.personal[work.client] = {**update.personal, **put_under(CHANNEL, kept)}
+                self.personal[work.client] = whole_state(update.personal, kept)
                 self.trained[work.client] = self.round
                 self.totals.steps += work.steps
                 with work.named():

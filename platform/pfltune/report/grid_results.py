@@ -2,19 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pfltune.errors import UserError
 from pfltune.knobs import Value
-from pfltune.record import Record
 from pfltune.report.canvas import ShownFigure, styled
 from pfltune.report.frames import grid_frame
 from pfltune.report.grid import GridCell, GridResult, best_of
 from pfltune.report.grid_figures import main_figure
 from pfltune.report.grid_table import columns
 from pfltune.report.grid_words import finding, status
-from pfltune.report.notebook import Told, table_html
+from pfltune.report.notebook import OfJob, table_html
 from pfltune.report.results import ToldTrial
 
 if TYPE_CHECKING:
@@ -22,31 +20,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GridResults(Told):
+class GridResults(OfJob[GridResult]):
     """What a grid found; a notebook shows its sentence, its table and its figure.
 
     Attributes:
         result: all its cells, from its record and its journal.
         folder: its own, in the results folder.
     """
-
-    result: GridResult
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Of the grid."""
-        return self.record.name
-
-    @property
-    def record(self) -> Record:
-        """What was asked for, and what it ran with."""
-        return self.result.record
-
-    @property
-    def report(self) -> Path:
-        """The page of the report; tables and figures for a paper lie beside it."""
-        return self.folder / "report" / "report.html"
 
     @property
     def finding(self) -> str:

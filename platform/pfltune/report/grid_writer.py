@@ -18,7 +18,7 @@ from pfltune.report.grid_table import (
 )
 from pfltune.report.page import Cell, Grid, Row, pictures, rendered
 from pfltune.report.styles import styles_of
-from pfltune.report.writer import INSTEAD
+from pfltune.report.words import INSTEAD
 
 
 def write_grid(results: Path, name: str, folder: Path | None = None) -> GridResult:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pfltune.errors import UserError
 from pfltune.knobs import Value
@@ -76,8 +76,47 @@ class Told:
         return clients_frame(self.told())
 
 
+class Recorded(Protocol):
+    """What stands in a record and a journal."""
+
+    @property
+    def record(self) -> Record:
+        """What was asked for, and what it ran with."""
+
+
+R = TypeVar("R", bound=Recorded)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Results(Told):
+class OfJob(Told, Generic[R]):
+    """What a job found that has a page.
+
+    Attributes:
+        result: what stands in its record and its journal.
+        folder: its own, in the results folder.
+    """
+
+    result: R
+    folder: Path
+
+    @property
+    def record(self) -> Record:
+        """What was asked for, and what it ran with."""
+        return self.result.record
+
+    @property
+    def name(self) -> str:
+        """Of the job."""
+        return self.record.name
+
+    @property
+    def report(self) -> Path:
+        """The page of the report; tables and figures for a paper lie beside it."""
+        return self.folder / "report" / "report.html"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results(OfJob[ComparisonResult]):
     """What a comparison or the search of one method found; a notebook shows table and main figure.
 
     Attributes:
@@ -87,25 +126,8 @@ class Results(Told):
         target: validation accuracy that methods are timed to; None for 95 % of the best one's.
     """
 
-    result: ComparisonResult
-    folder: Path
     reference: str | None = None
     target: float | None = None
-
-    @property
-    def name(self) -> str:
-        """Of the comparison."""
-        return self.result.name
-
-    @property
-    def record(self) -> Record:
-        """What was asked for, and what it ran with."""
-        return self.result.record
-
-    @property
-    def report(self) -> Path:
-        """The page of the report; tables and figures for a paper lie beside it."""
-        return self.folder / "report" / "report.html"
 
     @property
     def table(self) -> "pd.DataFrame":

@@ -25,7 +25,7 @@ from pfltune.report.side_by_side import (
     scenario_columns,
     side_by_side,
 )
-from pfltune.report.writer import INSTEAD
+from pfltune.report.words import INSTEAD
 from pfltune.sweeps import Cell, Sweep, label_of, short_keys
 from pfltune.text import plain
 

@@ -7,6 +7,9 @@ from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial, co
 from pfltune.report.statistics import ALPHA
 from pfltune.text import count, plain
 
+INSTEAD = "name another folder with --out"
+"""Where a report finds files that are not its own."""
+
 
 def status(result: ComparisonResult) -> str:
     """How far a comparison is that has not ended; empty if it has."""

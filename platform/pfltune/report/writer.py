@@ -4,24 +4,24 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
-from pfltune.errors import UserError
 from pfltune.ownership import published, see_inside
-from pfltune.report.analysis import Analysis, analyse
+from pfltune.report.analysis import Analysis
 from pfltune.report.figures import write_figures
 from pfltune.report.fronts_shown import csv_fronts
 from pfltune.report.latex import resource_table, result_table
 from pfltune.report.markdown import markdown_table
+from pfltune.report.notebook import Results
 from pfltune.report.page import comparison_page
 from pfltune.report.results import ComparisonResult, read_results
 from pfltune.report.spreadsheet import csv_clients, csv_summary, csv_table
 from pfltune.report.together import without
 from pfltune.report.tuning.figures import write_figures as tuning_figures
 from pfltune.report.tuning.markdown import markdown_of
+from pfltune.report.tuning.notebook import TuneResults, results_of
 from pfltune.report.tuning.page import tuning_page
 from pfltune.report.tuning.spreadsheet import csv_trials
-from pfltune.report.tuning.tuned import Pair, Tuned, is_tuning, tuned_of
-
-INSTEAD = "name another folder with --out"
+from pfltune.report.tuning.tuned import Pair, Tuned
+from pfltune.report.words import INSTEAD
 
 
 def write_report(
@@ -49,24 +49,40 @@ def write_report(
             somebody else's files.
         OSError: the folder cannot be written.
     """
+    found = read_found(results, name, reference, target, left_out, pair)
+    write_found(found, folder)
+    return found.result
+
+
+def read_found(
+    results: Path,
+    name: str,
+    reference: str | None = None,
+    target: float | None = None,
+    left_out: Collection[str] = (),
+    pair: Pair | None = None,
+) -> Results:
+    """What such a report is of; see :func:`write_report`."""
     (result,) = without([read_results(results, name)], left_out)
-    analysis = analyse(result, reference, target)
-    write = _writer(analysis, pair)
+    return results_of(result, results / name, reference, target, pair)
+
+
+def write_found(found: Results, folder: Path | None = None) -> None:
+    """Write the report of what was found; see :func:`write_report`."""
+    write = _writer(found)
     if folder is None:
-        folder = results / name / "report"
-        see_inside(folder, results)
-    with published(folder, f"the comparison {name} ({result.id[:8]})", INSTEAD) as draft:
+        folder = found.folder / "report"
+        see_inside(folder, found.folder.parent)
+    owner = f"the comparison {found.name} ({found.result.id[:8]})"
+    with published(folder, owner, INSTEAD) as draft:
         write(draft)
-    return result
 
 
-def _writer(analysis: Analysis, pair: Pair | None) -> Callable[[Path], object]:
+def _writer(found: Results) -> Callable[[Path], object]:
     """What writes the files of a comparison, or those of the search of one method."""
-    if is_tuning(analysis.result):
-        return partial(write_tuning, tuned_of(analysis, pair))
-    if pair is not None:
-        raise UserError(f"{analysis.result.name} is a comparison: a pair is of one method's search")
-    return partial(write_files, analysis)
+    if isinstance(found, TuneResults):
+        return partial(write_tuning, found.tuned)
+    return partial(write_files, found.analysis)
 
 
 def write_tuning(tuned: Tuned, folder: Path) -> None:

@@ -1,19 +1,22 @@
 """What trials run on."""
 
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+import torch
 
 from pfltune.errors import UserError
 from pfltune.federation.autotune import Asked, fastest
 from pfltune.federation.compute import Compute
+from pfltune.federation.memory import whole_mb
 from pfltune.method import Method
 from pfltune.record import Computing
 from pfltune.registry import title_of
 from pfltune.running.gpu_share import gpu_share
 from pfltune.running.pool import Machines
 from pfltune.scenario import Scenario
+from pfltune.text import count
 
 GpuShare = float | Literal["auto"] | None
 """Of a GPU for each trial; None for a whole one where there are any."""
@@ -49,6 +52,21 @@ class Hardware:
             deterministic=self.compute.deterministic,
         )
 
+    def see_room(self, servers: Mapping[str, float]) -> None:
+        """See that what servers hold has room in memory; on a cluster nobody knows.
+
+        Args:
+            servers: MB of their first state, by title of the method.
+
+        Raises:
+            UserError: it has not.
+        """
+        if self.address is None:
+            device = torch.device(self.compute.device)
+            on_gpu = device.type == "cuda" and self.gpus_per_trial
+            at_once = round(1 / self.gpus_per_trial) if on_gpu else self.workers
+            see_room(servers, device, at_once)
+
     @classmethod
     def choose(
         cls,
@@ -65,7 +83,7 @@ class Hardware:
         """Fill in what was left open: a GPU per trial, room for workers, the faster precision.
 
         Raises:
-            UserError: more GPU than there is, or a precision that a method cannot do with.
+            UserError: more GPU than there is.
         """
         gpus = machines.gpus if device == "cuda" else 0
         asked = gpus_per_trial if isinstance(gpus_per_trial, float) else float(gpus > 0)
@@ -75,16 +93,37 @@ class Hardware:
                 f"run on {device} with {gpus} GPUs; possible: 0 to {gpus}"
             )
         cores = max(1, machines.cores // threads)
-        chosen = list(methods)
-        asked_of = precision_for(chosen, precision)
         compute = choose_compute(
-            scenario, threads, device, asked_of, deterministic, workers or cores, machines
+            scenario, threads, device, precision, deterministic, workers or cores, machines
         )
         share = asked
         if gpus and gpus_per_trial == "auto":
-            share = gpu_share(chosen, scenario.without_clients(), compute)
+            share = gpu_share(list(methods), scenario.without_clients(), compute)
         room = min(cores, int(gpus / share)) if share else cores
         return cls(workers or room, threads, share, compute, machines.address)
+
+
+def see_room(servers: Mapping[str, float], device: torch.device, at_once: int) -> None:
+    """See that a server's state has room twice, as while it aggregates, in each of some trials.
+
+    Args:
+        servers: MB of their first state, by title of the method.
+        device: on which they are.
+        at_once: trials that share its memory.
+
+    Raises:
+        UserError: one has not.
+    """
+    whole = whole_mb(device)
+    for title, size in servers.items():
+        if 2 * size * at_once > whole:
+            fitting = int(whole / (2 * size))
+            instead = f"--workers {fitting} at most, or " if fitting else ""
+            raise UserError(
+                f"{title}: the server would hold {size / 1e3:.1f} GB, and twice that while it "
+                f"aggregates, in each of {count(at_once, 'trial')} at once; there are "
+                f"{whole / 1e3:.1f} GB: {instead}fewer clients or a smaller backbone"
+            )
 
 
 def pick_device(asked: str | None, gpus: int) -> str:
@@ -108,12 +147,14 @@ def precision_for(methods: Iterable[Method], asked: Asked) -> Asked:
     Raises:
         UserError: bfloat16 was asked for, and a method says that it needs float32.
     """
-    needing = [title_of(type(method)) for method in methods if method.needs_float32]
-    if needing and asked == "bfloat16":
-        raise UserError(
-            f"--precision bfloat16: {needing[0]} needs float32; choose from: auto, float32"
-        )
-    return "float32" if needing else asked
+    needing = next((method for method in methods if method.needs_float32), None)
+    if needing is None or asked == "float32":
+        return asked
+    if asked == "bfloat16":
+        always = type(needing)().needs_float32
+        title = title_of(type(needing)) + ("" if always else " with these knobs")
+        raise UserError(f"--precision bfloat16: {title} needs float32; choose from: auto, float32")
+    return "float32"
 
 
 def choose_compute(
@@ -129,8 +170,7 @@ def choose_compute(
 
     On a cluster it is measured on one of its machines, since this one may have no GPU.
     """
-    memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
-    room = round(STATES_SHARE * memory_mb / workers)
+    room = round(STATES_SHARE * whole_mb(torch.device("cpu")) / workers)
     plain = Compute(device=device, state_mb=room, deterministic=deterministic, threads=threads)
     federation = scenario.without_clients()
     if machines is None or machines.address is None:

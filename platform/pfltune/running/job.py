@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pfltune.data.census import Census
 from pfltune.federation.federation import Federation
+from pfltune.federation.setup import check_optimizer
 from pfltune.knobs import Knob, defaults_of
 from pfltune.method import Method
 from pfltune.record import Asked
@@ -95,6 +96,15 @@ class Job(ABC):
     @abstractmethod
     def firsts(self) -> Iterable[Method]:
         """Methods to check the scenario with before anything begins."""
+
+    def check_optimizers(self) -> None:
+        """See that methods that need plain SGD get it in every trial.
+
+        Raises:
+            UserError: one does not.
+        """
+        for method in self.firsts():
+            check_optimizer(method, self.scenario.protocol.optimizer)
 
     @abstractmethod
     def federations(self, federation: Federation) -> Mapping[Stage, Federation]:

@@ -93,7 +93,8 @@ def _hold(watched: Watched, ran: Ran, stack: ExitStack) -> bool:
     """Check a job and hold its folder; whether it has not begun before."""
     job, begins = watched.job, False
     with ran.noting():
-        job.scenario.check(job.firsts())
+        job.hardware.see_room(job.scenario.check(job.firsts()))
+        job.check_optimizers()
         begins = read_record(job.folder) is None
         stack.enter_context(locked(job.folder))
     return begins

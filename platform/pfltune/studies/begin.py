@@ -13,11 +13,11 @@ from pfltune.method_list import MethodList, method_list
 from pfltune.record import WHY_NOT_EXTENDED, Asked, Grid, Record, Sensitivity
 from pfltune.registry import canonical, short_name
 from pfltune.running.folder_lock import checked_name
-from pfltune.running.hardware import Hardware, pick_device
+from pfltune.running.hardware import Hardware, pick_device, precision_for
 from pfltune.running.pool import cluster, this_machine
 from pfltune.scenario import Scenario, load_scenario, overridden
 from pfltune.settings import validated
-from pfltune.studies.comparison import Comparison, first_methods, plan_on, together
+from pfltune.studies.comparison import Comparison, first_methods, methods_at_ends, plan_on, together
 from pfltune.studies.grid import GridJob, axes_of, plan_grid, telling_methods
 from pfltune.studies.options import FreeOptions, defaults, override_texts, results_folder
 from pfltune.studies.optuna_start import start_points
@@ -127,7 +127,9 @@ def _comparison(
         command=command,
         scenario=scenario,
         plan=plan,
-        hardware=hardware_of(options, largest(scenario, spaces), first_methods(spaces)),
+        hardware=hardware_of(
+            options, largest(scenario, spaces), first_methods(spaces), methods_at_ends(spaces)
+        ),
         asked=asked_of(options),
         results=writable_folder(results),
         notes=(*notes, *warnings(origins)),
@@ -298,9 +300,20 @@ def name_of(given: Mapping[str, Any], default: str) -> str:
 
 
 def hardware_of(
-    options: Mapping[str, Any], scenario: Scenario, methods: Iterable[Method]
+    options: Mapping[str, Any],
+    scenario: Scenario,
+    measured: Iterable[Method],
+    others: Iterable[Method] = (),
 ) -> Hardware:
-    """What the options say of hardware, with what they leave open measured."""
+    """What the options say of hardware, with what they leave open measured.
+
+    Args:
+        options: of the job.
+        scenario: as it is largest.
+        measured: methods of which it is measured how much of a GPU they need.
+        others: that may say, too, what they need.
+    """
+    first = list(measured)
     address = options["ray_address"] if options["ray_address"] != HERE else None
     if address and options["workers"]:
         raise UserError(
@@ -310,13 +323,13 @@ def hardware_of(
     machines = cluster(address) if address else this_machine()
     return Hardware.choose(
         scenario,
-        methods,
+        first,
         machines,
         options["workers"],
         options["threads"],
         pick_device(options["device"], machines.gpus),
         options["gpus_per_trial"],
-        options["precision"],
+        precision_for((*first, *others), options["precision"]),
         options["deterministic"],
     )
 

@@ -73,10 +73,7 @@ class Comparison(Job):
 
     def firsts(self) -> Iterator[Method]:
         """Each method with the knobs of its first trial, and at the ends of what is searched."""
-        yield from first_methods(self.spaces)
-        for method, space in self.spaces.items():
-            for point in space.extremes():
-                yield make_method(method, point)
+        return methods_at_ends(self.spaces)
 
     def federations(self, federation: Federation) -> dict[Stage, Federation]:
         """What sees no test lacks its indices."""
@@ -170,6 +167,14 @@ def first_methods(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
     for method, space in spaces.items():
         first = without_settings(space.start[0]) if space.start else {}
         yield make_method(method, {**first, **space.fixed})
+
+
+def methods_at_ends(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
+    """The same, and each method at the ends of what is searched."""
+    yield from first_methods(spaces)
+    for method, space in spaces.items():
+        for point in space.extremes():
+            yield make_method(method, point)
 
 
 def _spent(plan: Plan, method: str | None) -> str:

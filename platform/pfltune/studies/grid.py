@@ -77,6 +77,13 @@ class GridJob(CellsJob):
         """Each method at the ends of what may change its shape."""
         return telling_methods(self.plan, self.budget)
 
+    def check_optimizers(self) -> None:
+        """See that methods that need plain SGD get it in each cell."""
+        for method, points in self.cells.items():
+            for point in points:
+                made = make_method(method, without_settings(point))
+                check_optimizer(made, ruled(self.plan.protocol, point).optimizer)
+
     @property
     def stage(self) -> Stage:
         """On validation data alone, unless test accuracy is asked for."""
@@ -186,7 +193,6 @@ def _points(
         point = dict(zip(over, values, strict=True))
         see_effect(plan.protocol, point)
         held = all_held(method, {**plan.fixed[method], **without_settings(point)})
-        check_optimizer(make_method(method, held), ruled(plan.protocol, point).optimizer)
         yield {**held, **settings_in(point)}
 
 

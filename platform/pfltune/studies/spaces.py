@@ -125,7 +125,8 @@ def _see_plain(method: str, space: SearchSpace) -> None:
         UserError: it is.
     """
     searched = [d.name for d in space.dimensions if d.name in OF_PLAIN_SGD]
-    if searched and find_method(method).needs_plain_sgd:
+    points = [space.fixed, *space.extremes()]
+    if searched and any(make_method(method, point).needs_plain_sgd for point in points):
         raise UserError(
             f"{short_name(method)} reads gradients off the steps of plain SGD, so "
             f"{searched[0]} cannot be searched for it; others search it by their names, as in "

@@ -4,12 +4,12 @@ Its tensors have shapes and no values, so what would wait for a GPU's values, or
 with the CPU's, cannot pass unseen. Not seen is what decompositions of ``torch.linalg`` do inside.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -28,8 +28,8 @@ INDEXINGS = (torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default)
 LIFT = torch.ops.aten.lift_fresh.default
 """What torch.tensor([…], device=…) ends with."""
 CPU_GENERATOR = torch.Generator
-THERE: deque[torch.Generator] = deque(maxlen=16)
-"""The stand-in's generators that were made last."""
+THERE: WeakSet[torch.Generator] = WeakSet()
+"""The stand-in's generators that are in use."""
 MASKS = (torch.bool, torch.uint8)
 NO_WAIT = "nothing that waits for a GPU"
 STAY = (
@@ -162,11 +162,15 @@ class _Generator(CPU_GENERATOR):
     def __new__(cls, device: torch.device | str = "cpu") -> "_Generator":
         made = super().__new__(cls)
         if torch.device(device).type == STAND_IN:
-            THERE.append(made)
+            THERE.add(made)
         return made
 
 
 def _is_there(generator: torch.Generator) -> bool:
-    """Whether it is one of the stand-in's; an operation is handed another object for it."""
-    state = generator.get_state()
-    return any(torch.equal(known.get_state(), state) for known in THERE)
+    """Whether it is one of the stand-in's; an operation is handed another object around it."""
+    return any(_identity(known) == _identity(generator) for known in THERE)
+
+
+def _identity(generator: torch.Generator) -> int:
+    """The address of what all Python objects of one generator have inside."""
+    return int(generator._cdata)  # type: ignore[attr-defined]

@@ -2,12 +2,14 @@
 
 import dataclasses
 import inspect
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 
 from pfltune.errors import UserError
 from pfltune.knobs import knobs_of
+from pfltune.strays import see_spelling
 from pfltune.tensors import Tensors
 
 
@@ -57,6 +59,16 @@ def title_of(cls: type[Wrap]) -> str:
     return cls.title or cls.__name__
 
 
+def see_free(payload: Tensors, own: Callable[[str], bool], cls: type[Wrap]) -> None:
+    """See that no name in a payload is one that a wrap gives to what it adds.
+
+    Raises:
+        UserError: one is.
+    """
+    if taken := next(filter(own, payload), None):
+        raise UserError(f"{cls.__name__} cannot send {taken!r}: it names what it adds like this")
+
+
 def check_wrap(cls: type[Wrap]) -> None:
     """See that a class is what its author thinks.
 
@@ -70,6 +82,7 @@ def check_wrap(cls: type[Wrap]) -> None:
         arguments = list(inspect.signature(wanted).parameters)
         if not inspect.isfunction(found) or list(inspect.signature(found).parameters) != arguments:
             raise UserError(f"{cls.__name__}: write def {hook}({', '.join(arguments)})")
+    see_spelling(cls, Wrap, "wrap")
     knobs = knobs_of(cls)
     for field in dataclasses.fields(cls):
         if field.name not in knobs:

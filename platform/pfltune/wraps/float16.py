@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from pfltune.tensors import Tensors, found_under, not_under, put_under
-from pfltune.wraps.base import Wrap
+from pfltune.wraps.base import Wrap, see_free
 
 HALF_ALREADY = "half:"
 
@@ -26,6 +26,7 @@ class Float16(Wrap):
         self, payload: Tensors, reference: Tensors, state: Tensors, rng: torch.Generator
     ) -> tuple[Tensors, Tensors]:
         """Rounded; tensors that were half before are marked, since they must stay so."""
+        see_free(payload, lambda name: name.startswith(HALF_ALREADY), type(self))
         half = {n: t for n, t in payload.items() if t.dtype == torch.float16}
         rest = {
             name: tensor.half() if tensor.dtype == torch.float32 else tensor

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pfltune.knobs import knob
 from pfltune.tensors import Tensors
-from pfltune.wraps.base import Wrap
+from pfltune.wraps.base import Wrap, see_free
 
 INDEX = ":index"
 
@@ -36,6 +36,7 @@ class TopK(Wrap):
         self, payload: Tensors, reference: Tensors, state: Tensors, rng: torch.Generator
     ) -> tuple[Tensors, Tensors]:
         """The largest of change and rest, and the new rest."""
+        see_free(payload, lambda name: name.endswith(INDEX), type(self))
         wire: Tensors = {}
         rest = {name: left for name, left in state.items() if name not in payload}
         for name, value in payload.items():

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from pfltune.errors import UserError
 from pfltune.knobs import Value
 from pfltune.report.canvas import ShownFigure
 from pfltune.report.learned import Learned
@@ -113,7 +114,13 @@ def results_of(
     target: float | None = None,
     pair: Pair | None = None,
 ) -> Results:
-    """What was found, as its command found it."""
+    """What was found, as its command found it.
+
+    Raises:
+        UserError: a pair of knobs, and it is not the search of one method.
+    """
     if is_tuning(result):
         return TuneResults(result, folder, reference, target, pair)
+    if pair is not None:
+        raise UserError(f"{result.name} is a comparison: a pair is of one method's search")
     return Results(result, folder, reference, target)
