@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from comparisons import Fake
 from mlflow.exceptions import MlflowException
 from rich.console import Console
+from scipy import stats
 
 from pfltune.cli.report import command
 from pfltune.cli.tables import comparison_table
@@ -44,10 +45,9 @@ TABLES = ("table.md", "table.tex", "resources.tex", "table.csv", "clients.csv", 
 
 def crossed(level, seeds=3, clients=8):
     """Accuracies that differ by client and by seed, without two alike."""
-    rng = np.random.default_rng(round(1000 * level))
-    return (level + rng.uniform(-0.1, 0.1, clients) + rng.normal(0, 0.02, (seeds, clients))).round(
-        4
-    )
+    of_clients = np.random.default_rng(0).uniform(-0.1, 0.1, clients)
+    rest = np.random.default_rng(round(1000 * level)).normal(0, 0.02, (seeds, clients))
+    return (level + of_clients + rest).round(4)
 
 
 METHODS = {
@@ -439,14 +439,19 @@ def test_several_scenarios_make_one_table_with_average_ranks(three):
     assert rows[3]["cifar10"] == ""
     expected = crossed(0.7 - 0.05 + 0.01).mean()
     assert float(rows[1]["blood"]) == pytest.approx(expected)
-    assert (folder / "critical-difference.pdf").exists()
+    assert not (folder / "critical-difference.pdf").exists(), "of three scenarios no pair is tested"
+    assert (folder / "performance-profiles.pdf").exists()
+    assert float(rows[1]["improvement"]) == 0.0
+    every = np.stack([crossed(0.7 + 0.01 * place).mean(1) for place in range(3)])
+    assert float(rows[0]["iqm"]) == pytest.approx(stats.trim_mean(every, 0.25, axis=None))
+    assert float(rows[0]["iqm_low"]) <= float(rows[0]["iqm"]) <= float(rows[0]["iqm_high"])
     html = (folder / "report.html").read_text()
     html5lib.HTMLParser(strict=True).parse(html)
     assert len(html) < MOST_BYTES
     assert "Friedman" in html
     tex = (folder / "table.tex").read_text()
     assert r"Ditto & " in tex
-    assert tex.count(r"\textbf") == 4, "the best of three scenarios and of the ranks"
+    assert tex.count(r"\textbf") == 6, "the best of three scenarios and ranks, two like them"
 
 
 def invoke(results, *arguments):

@@ -9,11 +9,14 @@ import comparisons
 import html5lib
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from rich.console import Console
 
 from pfltune.cli.tables import comparison_table, fitting_columns, print_table
+from pfltune.errors import UserError
 from pfltune.report import figures, words
 from pfltune.report.analysis import analyse
+from pfltune.report.canvas import TEXT_SIZE
 from pfltune.report.columns import ACCURACY, CLIENT_STD, paper_columns, result_columns, signed
 from pfltune.report.curves import learning_curves
 from pfltune.report.latex import result_table
@@ -141,11 +144,32 @@ def test_bold_is_for_who_is_ahead_at_the_precision_that_is_shown():
     assert ACCURACY.winners([a, two, c]) == {"a", "d"}, "whatever stands after the ±"
 
 
-def test_latex_has_the_differences_their_intervals_and_p():
+def test_latex_has_the_differences_their_intervals_and_p_corrected_alike():
+    noise = np.random.default_rng(0).normal(0, 0.01, (3, 5, CLIENTS))
+    one, two, three = (
+        method(name, *(spread(level) + each))
+        for name, level, each in zip(("one", "two", "three"), (0.3, 0.6, 0.6), noise, strict=True)
+    )
+    tex = result_table(analyse(result(one, two, three, seeds=5), "two"))
+    heads = "difference to Two (95 \\%) & p &"
+    assert heads in tex
+    assert re.search(r"One & 33[^&]*downarrow[^&]*&[^&]*& \$-\$30\.\d\d \(\$-\$31", tex)
+    assert re.search(r"Three & [^&]*&[^&]*& \$-\$0\.30 \(\$-\$1\.22 to \+0\.62\) & 1\.000", tex)
+    (caption,) = re.findall(r"\\caption.*", tex)
+    assert "Intervals of differences and p for all 3 pairs of methods together (Bonf" in caption
+    assert "hold for all 3 pairs of methods together (Bonferroni)" in tex
+    assert re.search(r"Two & \\textbf\{6", tex)
+    assert re.search(r"Three & \\textbf\{6", tex), "not told apart from the best"
+    assert r"One & \textbf" not in tex
+    assert " & p &" not in result_table(analyse(result(one)))
+
+
+def test_what_is_not_tested_has_neither_interval_nor_p_and_the_reason_is_told():
     tex = result_table(analyse(result(ONE, TWO)))
-    assert "difference to Two (95 \\% each) & p (Holm)" in tex
-    assert re.search(r"\$-\$10\.00 \(\$-\$10\.00 to \$-\$10\.00\) & 0\.008 ", tex)
-    assert "p (Holm)" not in result_table(analyse(result(ONE)))
+    assert re.search(r"One & 53\.50 &[^&]*& \$-\$10\.00 & 2\.29 &", tex), "the difference alone"
+    assert "Not tested: One (one seed does not tell what a seed does to all clients)." in tex
+    assert " & p &" not in tex
+    assert "Bonferroni" not in tex
 
 
 def test_a_client_keeps_its_own_number():
@@ -266,3 +290,27 @@ def test_the_changes_of_a_scenario_are_those_that_differ():
     now = {"a": 1, "b": {"c": 1, "d": 3}, "p": {"kind": "dirichlet", "alpha": 0.1}}
     assert list(differences(base, now)) == ["b.d=3", 'p={"kind": "dirichlet", "alpha": 0.1}']
     assert list(differences(base, base)) == []
+
+
+@pytest.mark.thorough
+def test_all_text_of_all_figures_has_one_size_and_rounds_are_whole():
+    rng = np.random.default_rng(0)
+    methods = [
+        method(name, *(spread(level) + rng.normal(0, 0.02, (3, CLIENTS))), trials=12, knobs=2)
+        for name, level in (("local", 0.5), ("fedavg", 0.6), ("mine", 0.55))
+    ]
+    analysis = analyse(result(*methods, seeds=3))
+    sizes, drawn = set(), 0
+    for name in figures.MAKERS:
+        try:
+            figure = figures.draw(name, analysis).figure
+        except UserError:  # nothing to show
+            continue
+        drawn += 1
+        figure.draw_without_rendering()
+        sizes |= {text.get_fontsize() for text in figure.findobj(Text) if text.get_text()}
+        for axes in figure.axes:
+            if axes.get_xlabel() == "round":
+                assert all(float(tick).is_integer() for tick in axes.get_xticks()), name
+    assert sizes == {TEXT_SIZE}
+    assert drawn > 6

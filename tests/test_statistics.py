@@ -1,22 +1,21 @@
 """Intervals, paired tests, corrections and ranks against independent references."""
 
-from itertools import product
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from pfltune.report import statistics
+from pfltune.report.crossed import crossed
+from pfltune.report.paired_seeds import holm
 from pfltune.report.ranks import critical_difference, rank
-from pfltune.report.results import ConfirmedRun, MethodResult
+from pfltune.report.results import TEST, VAL, ConfirmedRun, MethodResult
 from pfltune.report.statistics import (
-    bootstrap,
     compare,
     default_reference,
-    holm,
-    signed_rank,
+    interval_of,
+    not_told_apart,
+    paired_tables,
+    pairs_of,
 )
 from pfltune.ties import settled
 
@@ -25,7 +24,7 @@ def method(name, test, val=0.5, seeds=None):
     """A method whose test accuracies are ``test``, (seeds, clients)."""
     table = np.atleast_2d(np.asarray(test, dtype=float))
     runs = tuple(
-        ConfirmedRun(seed, {"selected/val_accuracy": val}, {}, (), tuple(row))
+        ConfirmedRun(seed, {VAL: val, TEST: float(row.mean())}, {}, (), tuple(row))
         for seed, row in zip(seeds or range(len(table)), table, strict=True)
     )
     return MethodResult(name, name.title(), {}, runs, 0, 0, 0.0, ())
@@ -35,50 +34,29 @@ def against(reference, *others):
     return compare(reference, others)
 
 
-@pytest.fixture
-def accuracies():
-    rng = np.random.default_rng(3)
-    return rng.uniform(0.4, 0.9, 12) + rng.normal(0, 0.03, (4, 12))
+def noisy(level, seeds=5, clients=10, seed=0):
+    """Accuracies round a level, (seeds, clients)."""
+    return level + np.random.default_rng(seed).normal(0, 0.01, (seeds, clients))
 
 
-def test_the_interval_is_that_of_scipy_which_draws_both_indices_independently(accuracies):
-    seeds, clients = (np.arange(size) for size in accuracies.shape)
-
-    def mean(s, c, axis):
-        return accuracies[s[..., :, None], c[..., None, :]].mean((-2, -1))
-
-    expected = stats.bootstrap(
-        (seeds, clients), mean, vectorized=True, method="percentile", rng=1, n_resamples=9_999
-    ).confidence_interval
-    found = bootstrap(accuracies)
-    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.003)
+def test_the_interval_of_an_accuracy_is_that_of_the_crossed_analysis_within_0_and_1():
+    table = noisy(0.6)
+    found, whole = interval_of(method("a", table)), crossed([table[None]])
+    margin = whole.margin(0.05)
+    assert (found.low, found.high) == pytest.approx((whole.mean - margin, whole.mean + margin))
+    rough = interval_of(method("a", [[0.1, 0.9, 0.95, 1.0], [0.0, 1.0, 0.9, 0.9]]))
+    assert 0 <= rough.low < rough.high == 1.0
 
 
-def test_the_interval_has_the_width_that_the_variance_of_a_crossed_table_gives():
-    """Var = σ²(seeds)/s + σ²(clients)/c + σ²(rest)/(s·c) of the doubly centred table."""
-    rng = np.random.default_rng(5)
-    table = (
-        0.6 + rng.normal(0, 0.02, (30, 1)) + rng.normal(0, 0.1, 60) + rng.normal(0, 0.05, (30, 60))
-    )
-    of_seeds, of_clients = table.mean(1), table.mean(0)
-    rest = table - of_seeds[:, None] - of_clients + table.mean()
-    variance = of_seeds.var() / 30 + of_clients.var() / 60 + rest.var() / 1800
-    half = 1.96 * np.sqrt(variance)
-    found = bootstrap(table)
-    assert found.low == pytest.approx(table.mean() - half, abs=0.1 * half)
-    assert found.high == pytest.approx(table.mean() + half, abs=0.1 * half)
+def test_of_one_seed_the_interval_is_students_over_clients():
+    row = np.array([0.4, 0.5, 0.55, 0.6, 0.7])
+    expected = stats.ttest_1samp(row, 0).confidence_interval(0.95)
+    found = interval_of(method("a", row))
+    assert (found.low, found.high) == pytest.approx(tuple(expected))
 
 
-def test_a_client_that_recurs_in_every_seed_is_one_client():
-    """Seeds that all say the same tell no more than one of them."""
-    row = np.random.default_rng(0).uniform(0, 1, 8)
-    assert bootstrap(np.tile(row, (50, 1))).low == pytest.approx(bootstrap(row[None]).low, abs=0.01)
-
-
-def test_one_seed_and_one_client_have_an_interval_without_width_and_it_repeats(accuracies):
-    found = bootstrap(np.array([[0.25]]))
-    assert (found.low, found.high) == (0.25, 0.25)
-    assert bootstrap(accuracies) == bootstrap(accuracies.copy())
+def test_a_single_accuracy_has_no_interval():
+    assert np.isnan(interval_of(method("a", [0.25])).low)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -94,48 +72,42 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
-@pytest.mark.parametrize(
-    "differences",
-    [
-        [1, 2, 3, 4, 5, 6],
-        [1, -2, 3, 4, 5, 6, -7, 8],
-        [0, 0, 1, 1, -1, 2, 2, 3, 3],
-        [0, -1, -1, -1, 2, 2, -3, 0, -4, -4],
-    ],
-)
-def test_the_test_is_exact_for_few_clients_with_zeros_and_ties(differences):
-    """All 2ⁿ signs are enumerated; zeros have ranks (Pratt) that count for nobody."""
-    values = np.array(differences, dtype=float)
-    ranks = stats.rankdata(np.abs(values))[values != 0]
-    own = ranks[values[values != 0] > 0].sum()
-    sums = np.array([np.dot(ranks, signs) for signs in product((0, 1), repeat=len(ranks))])
-    expected = min(1.0, 2 * min((sums <= own).mean(), (sums >= own).mean()))
-    assert signed_rank(values) == pytest.approx(expected)
+def test_intervals_and_p_hold_for_all_pairs_and_leave_0_out_together():
+    methods = [method(str(k), noisy(0.5 + k / 200, seed=k)) for k in range(5)]
+    reference, *others = methods
+    assert pairs_of(5) == 10
+    for name, found in compare(reference, others).items():
+        alone = crossed(paired_tables(methods[int(name)], reference))
+        assert found.raw_p == alone.p
+        assert found.p == pytest.approx(min(1, 10 * alone.p))
+        margin = alone.margin(0.05 / 10)
+        ends = (alone.mean - margin, alone.mean + margin)
+        assert (found.interval.low, found.interval.high) == pytest.approx(ends)
+        assert (ends[0] > 0 or ends[1] < 0) == found.is_significant
 
 
-def test_six_clients_all_of_which_gain_reach_one_in_thirty_two():
-    found = against(method("a", np.zeros(6)), method("b", np.arange(1, 7) / 10))["b"]
-    assert (found.p, found.raw_p) == (2 / 64, 2 / 64)
-    assert (found.verdict, found.higher, found.lower) == ("better", 6, 0)
+def test_leaders_are_the_best_and_all_that_are_not_told_apart_from_it():
+    a, b, c = (method(n, noisy(0.7 - d, seed=s)) for n, d, s in
+               (("a", 0, 0), ("b", 0.001, 1), ("c", 0.2, 2)))  # fmt: skip
+    assert compare(a, [b, c])["c"].verdict == "worse"
+    assert not_told_apart([c, b, a]) == {"a", "b"}, "in whatever order"
+    assert not_told_apart([method("a", [0.5] * 8), method("b", [0.4] * 8)]) == {"a", "b"}
+    assert not_told_apart([]) == frozenset()
 
 
-def test_five_clients_cannot_be_tested_and_it_is_said():
-    found = against(method("a", np.zeros(5)), method("b", np.ones(5)))["b"]
-    assert found.verdict == "no test: 5 clients cannot reach p < 0.05, 6 could"
-    assert np.isnan(found.p)
-    assert found.mean == 1.0
+def test_one_seed_has_a_difference_and_no_test():
+    found = against(method("a", np.zeros(8)), method("b", np.arange(8) / 10))["b"]
+    assert found.mean == pytest.approx(0.35)
+    assert (found.higher, found.lower, found.seeds, found.agreeing) == (7, 0, 1, 1)
+    assert found.verdict == "no test: one seed does not tell what a seed does to all clients"
+    assert np.isnan([found.p, found.raw_p, found.interval.low, found.interval.high]).all()
 
 
-def test_clients_that_do_not_change_give_no_test_either():
-    found = against(method("a", np.zeros(20)), method("b", [0.1] * 5 + [0] * 15))["b"]
-    assert found.verdict == "no test: only 5 of 20 clients differ"
-
-
-def test_what_cannot_be_tested_still_counts_in_the_correction():
-    gain = np.arange(1, 11) / 100
-    found = against(method("a", np.zeros(10)), method("b", gain), method("c", np.zeros(10)))
-    assert found["c"].untested
-    assert found["b"].p == pytest.approx(2 * 2 / 2**10)
+def test_what_cannot_be_tested_still_counts_among_the_pairs():
+    a, b = method("a", noisy(0.5)), method("b", noisy(0.6, seed=1))
+    found = against(a, b, method("c", noisy(0.5)))
+    assert found["c"].untested == "no client differs"
+    assert found["b"].p == pytest.approx(3 * found["b"].raw_p)
 
 
 def test_means_over_seeds_that_are_equal_on_paper_are_zeros_and_ties():
@@ -143,34 +115,37 @@ def test_means_over_seeds_that_are_equal_on_paper_are_zeros_and_ties():
     reference = method("a", [[0.1] * 8, [0.2] * 8, [0.0] * 8])
     other = method("b", [[0.0] * 8, [0.0] * 8, [0.3] * 8])
     found = against(reference, other)["b"]
-    assert (found.higher, found.lower) == (0, 0)
-    assert found.untested == "only 0 of 8 clients differ"
+    assert (found.higher, found.lower, found.mean) == (0, 0, 0.0)
+    assert found.agreeing == 0
 
 
 def test_pairs_are_of_the_same_seed_and_only_of_common_ones():
-    rng = np.random.default_rng(1)
-    table = rng.uniform(0, 1, (3, 9))
+    table = np.random.default_rng(1).uniform(0, 1, (3, 9))
     reference = method("a", table, seeds=[10, 11, 12])
-    other = method("b", table[[2, 0]] + np.arange(1, 10) / 100, seeds=[12, 10])
+    gains = np.arange(1, 10) / 100
+    other = method("b", table[[2, 0]] + gains, seeds=[12, 10])
     found = against(reference, other)["b"]
     assert (found.seeds, found.agreeing, found.clients) == (2, 2, 9)
     assert found.mean == pytest.approx(0.05)
-    assert found.raw_p == pytest.approx(2 / 2**9)
+    # Seeds do nothing here: what is left is Student's test of the clients.
+    assert found.raw_p == pytest.approx(stats.ttest_1samp(gains, 0).pvalue)
     apart = against(reference, method("c", table, seeds=[1, 2, 3]))["c"]
     assert apart.verdict == "no test: no seed in common yet"
+    assert (apart.seeds, apart.clients) == (0, 0)
+
+
+def test_the_effect_size_is_the_mean_in_standard_deviations_of_single_differences():
+    gains = np.array([[0.1, 0.2, 0.0, 0.1], [0.3, 0.2, 0.1, 0.2]])
+    found = against(method("a", np.full((2, 4), 0.5)), method("b", 0.5 + gains))["b"]
+    assert found.effect == pytest.approx(0.15 / gains.std(ddof=1))
+    assert np.isnan(
+        against(method("a", np.zeros((2, 4))), method("b", np.ones((2, 4))))["b"].effect
+    )
 
 
 def test_not_found_is_not_called_equal():
-    table = np.array([0.1, -0.1, 0.2, -0.2, 0.3, -0.3, 0.05, -0.06])
-    found = against(method("a", np.zeros(8)), method("b", table))["b"]
+    found = against(method("a", noisy(0.5)), method("b", noisy(0.501, seed=1)))["b"]
     assert found.verdict == "no difference was found"
-
-
-def test_a_mean_that_contradicts_the_ranks_is_called_neither_better_nor_worse():
-    table = np.array([0.01 + i / 10_000 for i in range(19)] + [-0.9])
-    found = against(method("a", np.zeros(20)), method("b", table))["b"]
-    assert found.mean < 0 < found.sign
-    assert found.verdict == "different"
 
 
 def test_the_reference_is_chosen_on_validation_data():
@@ -180,32 +155,26 @@ def test_the_reference_is_chosen_on_validation_data():
     assert default_reference([]) is None
 
 
-def comparisons(number, *, gain=0.0, seed_std=0.0, grain=None, methods=5, clients=20, seeds=3):
-    """Simulated differences of methods to a reference that is no better than the others.
+def comparisons(number, *, gain=0.0, seed_std=0.01, methods=5, clients=20, seeds=4):
+    """Simulated methods with crossed effects, the best on validation data as the reference.
 
     Args:
         number: of comparisons.
         gain: of the first of them.
-        seed_std: by which a seed moves all clients of a method.
-        grain: number of test samples of a client, which accuracies are multiples of.
+        seed_std: by which a seed moves all clients of a method, in test and in validation.
         methods, clients, seeds: sizes of a comparison.
     """
     rng = np.random.default_rng(11)
     for _ in range(number):
         true = rng.normal(0.7, 0.1, clients)
-        shape = (methods, seeds, clients)
-        tables = true + rng.normal(0, 0.04, shape) + rng.normal(0, seed_std, (methods, seeds, 1))
-        tables[1] += gain
-        if grain:
-            tables = np.round(tables * grain) / grain
-        reference, *others = (method(str(k), table) for k, table in enumerate(tables))
-        yield against(reference, *others)
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Intervals are not what is simulated."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 2)
+        moved = rng.normal(0, seed_std, (methods, seeds, 1))
+        tables = true + moved + rng.normal(0, 0.04, (methods, seeds, clients))
+        tables[0] += gain
+        val = moved.mean((1, 2)) + rng.normal(0, 0.003, methods)
+        val[0] += gain
+        made = [method(str(k), table, val[k]) for k, table in enumerate(tables)]
+        reference = default_reference(made)
+        yield compare(reference, [each for each in made if each is not reference])
 
 
 def any_found(found):
@@ -213,25 +182,17 @@ def any_found(found):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("grain", [None, 40], ids=["continuous", "forty test samples"])
-def test_equal_methods_are_told_apart_at_about_the_stated_rate(quick, grain):
-    """At most 5 % by Holm; a common reference makes tests agree, so that it may be 3 %."""
-    errors = sum(any_found(found) for found in comparisons(400, grain=grain))
-    low, high = stats.binom.ppf(0.001, 400, 0.03), stats.binom.ppf(0.999, 400, 0.05)
-    assert low <= errors <= high
-
-
-def test_a_true_difference_is_found_and_blamed_on_the_right_method(quick):
-    found = list(comparisons(60, gain=0.04))
-    assert np.mean([each["1"].verdict == "better" for each in found]) > 0.9
-    others = [each[name].is_significant for each in found for name in "234"]
-    assert np.mean(others) < 0.1
+def test_equal_methods_are_told_apart_no_more_often_than_stated():
+    """Though the reference is the one whose seeds were lucky on validation and test alike."""
+    errors = sum(any_found(found) for found in comparisons(400))
+    assert errors <= stats.binom.ppf(0.999, 400, 0.05)
 
 
 @pytest.mark.thorough
-def test_what_a_seed_does_to_all_clients_is_not_in_p_as_the_docstring_admits(quick):
-    rate = np.mean([any_found(found) for found in comparisons(150, seed_std=0.01)])
-    assert 0.15 < rate < 0.4
+def test_a_true_difference_is_found_and_blamed_on_the_right_method():
+    found = list(comparisons(60, gain=0.1, seeds=6))
+    assert np.mean([len(each) == 4 and "0" not in each for each in found]) > 0.9
+    assert np.mean([each["1"].verdict == "worse" for each in found if "0" not in each]) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -293,16 +254,6 @@ def test_a_seed_without_a_difference_agrees_with_nobody():
     assert none.agreeing == 0
 
 
-def test_an_interval_without_zero_beside_no_difference_is_told():
-    gain = np.array([0.1, 0.1, 0.09, 0.08, 0.07, -0.01, 0.06, 0.05])
-    lost = [method(name, np.zeros(8)) for name in "cde"]
-    found = against(method("a", np.zeros(8)), method("b", gain), *lost)
-    assert found["b"].interval.low > 0
-    assert found["b"].verdict == "no difference was found"
-    assert found["b"].is_at_odds
-    assert not found["c"].is_at_odds
-
-
 def test_two_scenarios_or_two_methods_are_ranked_and_not_tested():
     assert not rank({"a": [0.9, 0.8], "b": [0.7, 0.8], "c": [0.1, 0.2]}).is_tested
     two = rank({"a": [0.9, 0.8, 0.3], "b": [0.7, 0.8, 0.2]})
@@ -311,12 +262,27 @@ def test_two_scenarios_or_two_methods_are_ranked_and_not_tested():
     assert not rank({}).is_tested
 
 
-def test_so_few_clients_that_no_correction_could_be_passed_are_told(monkeypatch):
-    from pfltune.report.analysis import Analysis
+def test_pairs_of_ranks_are_tested_from_five_scenarios_on():
+    rng = np.random.default_rng(0)
+    table = {name: 0.1 * k + rng.normal(0, 0.01, 5) for k, name in enumerate("abc")}
+    four = rank({name: row[:4] for name, row in table.items()})
+    assert (four.is_tested, four.has_pairs) == (True, False)
+    five = rank(table)
+    assert five.has_pairs
+    assert five.critical_difference == critical_difference(3, 5)
 
-    def too_small(clients, methods):
-        differences = {str(k): SimpleNamespace(clients=clients) for k in range(methods)}
-        return Analysis.is_too_small.fget(SimpleNamespace(differences=differences))
 
-    # 5 · 2/2⁷ = 0.078, 5 · 2/2⁸ = 0.039
-    assert [too_small(7, 5), too_small(8, 5), too_small(0, 0)] == [True, False, False]
+@pytest.mark.thorough
+@pytest.mark.parametrize("methods", [3, 5, 10])
+def test_nemenyis_difference_is_too_wide_for_few_scenarios_and_right_from_five_on(methods):
+    """As ranks.FEWEST_FOR_PAIRS says."""
+    rng = np.random.default_rng(0)
+
+    def error(scenarios):
+        ranks = rng.random((10_000, scenarios, methods)).argsort(-1).mean(1)
+        spread = ranks.max(1) - ranks.min(1)
+        return (spread > critical_difference(methods, scenarios)).mean()
+
+    assert error(3) < 0.035
+    for scenarios in (5, 8, 12):
+        assert 0.02 < error(scenarios) < 0.062

@@ -11,16 +11,17 @@ from pfltune.report.communication import (
     pareto_front,
     reach,
 )
+from pfltune.report.crossed import Factor
 from pfltune.report.fronts import Fronts, fronts_of
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.searching import Searching, search_of
 from pfltune.report.statistics import (
-    ALPHA,
     Difference,
     Interval,
-    bootstrap,
     compare,
     default_reference,
+    interval_of,
+    not_told_apart,
 )
 from pfltune.report.styles import Style, row_styles
 
@@ -35,6 +36,7 @@ class Analysis:
         chosen: whether the user named the reference.
         intervals: of each confirmed method's test accuracy, over seeds and clients, 95 %.
         differences: of each other confirmed method to the reference.
+        leaders: the best test accuracy, and all that are not told apart from it.
         target: validation accuracy in [0, 1] that methods are timed to.
         reached: when each confirmed method reached the target; None where it never did.
         front: confirmed methods that no other beats for as many MB or fewer, by MB.
@@ -49,6 +51,7 @@ class Analysis:
     chosen: bool
     intervals: dict[str, Interval]
     differences: dict[str, Difference]
+    leaders: frozenset[str]
     target: float
     reached: dict[str, Reached | None]
     front: tuple[MethodResult, ...]
@@ -58,10 +61,15 @@ class Analysis:
     fronts: Fronts | None = None
 
     @property
-    def is_too_small(self) -> bool:
-        """Whether no method could be told from the reference, however large the difference."""
-        most = max((each.clients for each in self.differences.values()), default=0)
-        return len(self.differences) * 2.0 ** (1 - most) > ALPHA
+    def is_tested(self) -> bool:
+        """Whether any difference could be tested."""
+        return any(not each.untested for each in self.differences.values())
+
+    @property
+    def over(self) -> tuple[Factor, ...]:
+        """What intervals and p-values of differences generalise over; empty if there are none."""
+        tested = [each for each in self.differences.values() if not each.untested]
+        return tuple(dict.fromkeys(factor for each in tested for factor in each.over))
 
 
 def analyse(
@@ -87,8 +95,9 @@ def analyse(
         result=result,
         reference=against,
         chosen=reference is not None,
-        intervals={method.name: bootstrap(method.clients()) for method in shown},
+        intervals={method.name: interval_of(method) for method in shown},
         differences=compare(against, others) if against else {},
+        leaders=not_told_apart(shown),
         target=aim,
         reached={method.name: reach(method, aim) for method in shown},
         front=pareto_front(shown),

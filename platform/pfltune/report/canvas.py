@@ -22,10 +22,12 @@ NOTEBOOK_DPI = 110
 PAD = 0.06  # inches round all
 DECADES = 3  # of MB below the most that are told from 0
 MOST_TICKS = 5  # on an axis of a knob
+TEXT_SIZE = 8  # points, of all text in all figures
 # TrueType in PDFs, as journals demand; no random names in SVGs. What a stranger named is text: two
 # dollars in it are no formula.
 SETTINGS = {
-    "font.size": 9,
+    "font.size": TEXT_SIZE,
+    **dict.fromkeys(("axes.titlesize", "figure.titlesize", "figure.labelsize"), "medium"),
     "pdf.fonttype": 42,
     "svg.hashsalt": "pfltune",
     "text.parse_math": False,

@@ -70,8 +70,8 @@ def paired_clients(analysis: Analysis) -> Drawing | None:
     shown = [method.clients() for method in analysis.result.confirmed]
     limits = 100 * min(map(np.min, shown)) - MARGIN, 100 * max(map(np.max, shown)) + MARGIN
     grid[0, 0].set(xlim=limits, ylim=limits)
-    figure.supxlabel(f"test accuracy of a client with {reference.title}, %", fontsize=9)
-    figure.supylabel("with the method, %", fontsize=9)
+    figure.supxlabel(f"test accuracy of a client with {reference.title}, %")
+    figure.supylabel("with the method, %")
     caption = (
         f"Each client's test accuracy with a method against that with {reference.title}"
         f"{mean_over(analysis)}. Above the diagonal the method is better."
@@ -117,7 +117,6 @@ def _note(axes: Any, place: int, text: str) -> None:
         (1.01, place),
         xycoords=("axes fraction", "data"),
         va="center",
-        fontsize=8,
         annotation_clip=False,
     )
 
@@ -125,7 +124,7 @@ def _note(axes: Any, place: int, text: str) -> None:
 def _pairs(axes: Any, method: MethodResult, reference: MethodResult, style: Style) -> None:
     """One panel of :func:`paired_clients`."""
     dress(axes)
-    axes.set_title(method.title, fontsize=9)
+    axes.set_title(method.title)
     axes.axline((0, 0), slope=1, color="0.5", linewidth=0.8)
     seeds = common_seeds(method, reference)
     if not seeds:
@@ -137,6 +136,6 @@ def _pairs(axes: Any, method: MethodResult, reference: MethodResult, style: Styl
         (0.94, "left", f"{(differences > 0).sum()} above"),
         (0.06, "right", f"{(differences < 0).sum()} below"),
     ):
-        place = {"ha": corner, "va": "center", "transform": axes.transAxes, "fontsize": 8}
+        place = {"ha": corner, "va": "center", "transform": axes.transAxes}
         axes.text(0.05 if corner == "left" else 0.95, share, count, **place)
     axes.set_aspect("equal")

@@ -1,7 +1,7 @@
 """The columns of a report's tables: what each shows, how it sorts, and which value is best."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,24 +28,31 @@ class Column:
         text: a method's cell.
         value: the number behind it, which sorts; NaN where there is none.
         best: whether the highest or the lowest value is to be striven for; empty if neither.
+        leaders: short names of those that are ahead, where that is more than a look at figures.
     """
 
     title: str
     text: Callable[[MethodResult], str]
     value: Callable[[MethodResult], float]
     best: Better = ""
+    leaders: frozenset[str] | None = None
 
     def winners(self, methods: Iterable[MethodResult]) -> set[str]:
-        """Short names of the methods whose figure reads like the best one's.
+        """Short names of the leaders, or of the methods whose figure reads like the best one's.
 
-        None where all read alike: then no method is ahead of another.
+        None where that are all: then no method is ahead of another.
         """
         shown = [m for m in methods if m.runs and not np.isnan(self.value(m))]
         if not self.best or not shown:
             return set()
         first = (max if self.best == "high" else min)(shown, key=self.value)
-        best = {m.name for m in shown if self._figure(m) == self._figure(first)}
+        best = {m.name for m in shown if self._is_ahead(m, first)}
         return best if len(best) < len(shown) else set()
+
+    def _is_ahead(self, method: MethodResult, first: MethodResult) -> bool:
+        if self.leaders is not None:
+            return method.name in self.leaders
+        return self._figure(method) == self._figure(first)
 
     def _figure(self, method: MethodResult) -> str:
         """What a cell shows, without its spread."""
@@ -112,7 +119,7 @@ TERMINAL = (ACCURACY, CLIENT_STD, MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEP
 def result_columns(analysis: Analysis) -> tuple[Column, ...]:
     """How good the methods are, and what they send."""
     return (
-        ACCURACY,
+        _tested_accuracy(analysis),
         _interval(analysis),
         CLIENT_STD,
         WORST,
@@ -164,10 +171,15 @@ def _measured(measure: Measure) -> Column:
     return Column(plain(measure.heading), text, value, measure.better)
 
 
+def _tested_accuracy(analysis: Analysis) -> Column:
+    """In bold are all that are not told apart from the best."""
+    return replace(ACCURACY, leaders=analysis.leaders)
+
+
 def _interval(analysis: Analysis) -> Column:
     def text(method: MethodResult) -> str:
         interval = analysis.intervals[method.name]
-        if method.clients().size < 2:
+        if np.isnan(interval.low):
             return NO_FIGURE
         return f"{100 * interval.low:.2f} – {100 * interval.high:.2f}"
 
@@ -178,22 +190,23 @@ def _against_reference(analysis: Analysis) -> tuple[Column, ...]:
     """Nothing where there is nobody to compare with."""
     if not is_compared(analysis):
         return ()
-    verdict = Column("test, corrected", lambda m: _tested(analysis, m), lambda m: _p(analysis, m))
-    return (_difference_column(analysis), verdict)
+    verdict = Column(
+        "test, all pairs together", lambda m: _tested(analysis, m), lambda m: _p(analysis, m)
+    )
+    effect = Column(
+        "effect size", lambda m: _effect_text(analysis, m), lambda m: _effect(analysis, m)
+    )
+    return (_difference_column(analysis, "95 %, all pairs together"), verdict, effect)
 
 
 def paper_columns(analysis: Analysis) -> tuple[Column, ...]:
     """Of the result table in a paper: what was found, and what it took."""
-    compared = (
-        (
-            _difference_column(analysis),
-            Column("p (Holm)", lambda m: _bare_p(analysis, m), lambda m: _p(analysis, m)),
-        )
-        if is_compared(analysis)
-        else ()
-    )
+    p = Column("p", lambda m: _bare_p(analysis, m), lambda m: _p(analysis, m))
+    compared = (_difference_column(analysis, "95 %"),) if is_compared(analysis) else ()
+    if analysis.is_tested:
+        compared = (*compared, p)
     return (
-        ACCURACY,
+        _tested_accuracy(analysis),
         _interval(analysis),
         *compared,
         CLIENT_STD,
@@ -208,8 +221,11 @@ def is_compared(analysis: Analysis) -> bool:
     return analysis.reference is not None and bool(analysis.differences)
 
 
-def _difference_column(analysis: Analysis) -> Column:
-    title = f"difference to {analysis.reference.title if analysis.reference else ''} (95 % each)"
+def _difference_column(analysis: Analysis, of_interval: str) -> Column:
+    to = analysis.reference.title if analysis.reference else ""
+    title = f"difference to {to}"
+    if analysis.is_tested:
+        title += f" ({of_interval})"
     return Column(title, lambda m: _difference(analysis, m), lambda m: _mean(analysis, m))
 
 
@@ -219,7 +235,7 @@ def _difference(analysis: Analysis, method: MethodResult) -> str:
     found = analysis.differences[method.name]
     if np.isnan(found.mean):
         return NO_FIGURE
-    if found.seeds * found.clients < 2:
+    if found.untested:
         return signed(100 * found.mean)
     low, high = (signed(100 * each) for each in (found.interval.low, found.interval.high))
     return f"{signed(100 * found.mean)} ({low} to {high})"
@@ -239,6 +255,16 @@ def _bare_p(analysis: Analysis, method: MethodResult) -> str:
     if np.isnan(_p(analysis, method)):
         return NO_FIGURE
     return bare_p(_p(analysis, method))
+
+
+def _effect_text(analysis: Analysis, method: MethodResult) -> str:
+    value = _effect(analysis, method)
+    return NO_FIGURE if np.isnan(value) else signed(value)
+
+
+def _effect(analysis: Analysis, method: MethodResult) -> float:
+    found = analysis.differences.get(method.name)
+    return found.effect if found else float("nan")
 
 
 def _mean(analysis: Analysis, method: MethodResult) -> float:

@@ -169,6 +169,5 @@ def _bar(axes: Any, place: int, value: float | None) -> None:
         xytext=(4, 0),
         textcoords="offset points",
         va="center",
-        fontsize=8,
         color="0.35" if value is None else "black",
     )

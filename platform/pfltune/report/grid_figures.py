@@ -37,7 +37,6 @@ WIDEST = 8.5
 """Inches of maps beside each other."""
 MOST_MAPS = 12
 """In one figure; more of them make further figures."""
-TEXT = 7.5
 NO_CELL = "#e3e6ea"
 BEST = "#D55E00"
 
@@ -144,7 +143,7 @@ def _draw_map(axes: Any, result: GridResult, shown: Map, norm: Normalize) -> Non
     axes.set_xticks(range(len(across)), [plain(written(value)) for value in across])
     axes.set_yticks(range(len(downward)), [plain(written(value)) for value in downward])
     axes.set(xlabel=plain(first), ylabel=plain(second))
-    axes.set_title(shown.title, fontsize="medium")
+    axes.set_title(shown.title)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
@@ -178,7 +177,6 @@ def _draw_cell(
         *(x, y, _text(cell)),
         ha="center",
         va="center",
-        fontsize=TEXT,
         linespacing=1.25,
         fontweight="bold" if is_best else "normal",
         color=_ink(colour),

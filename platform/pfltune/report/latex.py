@@ -12,12 +12,12 @@ from pfltune.report.columns import (
     resource_columns,
 )
 from pfltune.report.results import MethodResult
-from pfltune.report.statistics import ALPHA
-from pfltune.report.words import BOLD_NOTE, odds, seeds_of
+from pfltune.report.statistics import ALPHA, pairs_of
+from pfltune.report.words import BOLD_NOTE, scope, seeds_of, together, untested
 from pfltune.text import plain
 
-WORSE, BETTER, DIFFERENT = r"$^{\downarrow}$", r"$^{\uparrow}$", r"$^{\ast}$"
-MARKS = {"worse": WORSE, "better": BETTER, "different": DIFFERENT}
+WORSE, BETTER = r"$^{\downarrow}$", r"$^{\uparrow}$"
+MARKS = {"worse": WORSE, "better": BETTER}
 SPECIAL = {
     "\\": r"\textbackslash{}",
     **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -27,6 +27,7 @@ SPECIAL = {
     ">": r"\textgreater{}",
     "±": r"$\pm$",
     "–": "--",
+    "≥": r"$\geq$",
     MINUS: "$-$",
     "η": r"$\eta$",
 }
@@ -82,6 +83,9 @@ def result_table(analysis: Analysis) -> str:
         row[1] += _mark(analysis, method)
     scenario = escaped(result.scenario)
     caption = f"Test accuracy and communication on {scenario}."
+    if analysis.is_tested:
+        pairs = pairs_of(len(analysis.differences) + 1)
+        caption += f" Intervals of differences and p for {_all(pairs)}."
     return str(Tabular(_heads(columns), rows, caption, _note(analysis), label(result.name)))
 
 
@@ -135,6 +139,14 @@ def _mark(analysis: Analysis, method: MethodResult) -> str:
     return MARKS.get(found.verdict, "") if found else ""
 
 
+def _all(pairs: int) -> str:
+    return (
+        f"all {pairs} pairs of methods together (Bonferroni)"
+        if pairs > 1
+        else "the only pair of methods"
+    )
+
+
 def _note(analysis: Analysis) -> str:
     if not analysis.result.confirmed:
         return ""
@@ -147,19 +159,14 @@ def _note(analysis: Analysis) -> str:
     sentences = [spread, escaped(BOLD_NOTE) if several else ""]
     sentences += map(escaped, analysis.result.remarks)
     if analysis.reference is not None and analysis.differences:
-        untested = [m for m in analysis.result.confirmed if _is_untested(analysis, m)]
-        titles = ", ".join(escaped(method.title) for method in untested)
         sentences += [
-            "Differences in percentage points, each with its own 95\\,\\% bootstrap interval.",
+            "Differences in percentage points.",
+            escaped(together(analysis)),
+            escaped(scope(analysis)),
             f"{WORSE}/{BETTER}: worse/better than {escaped(analysis.reference.title)} "
-            f"($p<{ALPHA}$, Wilcoxon's signed-rank test over clients, Holm's correction); without "
-            "a mark no difference was found.",
-            *([f"Not tested: {titles}."] if titles else []),
-            escaped(odds(analysis)),
+            f"($p<{ALPHA}$); without a mark no difference was found."
+            if analysis.is_tested
+            else "",
+            *map(escaped, untested(analysis)),
         ]
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def _is_untested(analysis: Analysis, method: MethodResult) -> bool:
-    found = analysis.differences.get(method.name)
-    return found is not None and bool(found.untested)

@@ -138,9 +138,11 @@ class Results(OfJob[ComparisonResult]):
         ``test/accuracy_low`` and ``…_high`` of its 95 % interval; ``test/accuracy_std`` and
         ``…_worst_decile`` over clients; ``val/accuracy``; ``comm/…`` in MB, per round, in total and
         per client and round; ``params/…``; ``train/total_steps``; ``time/total_s``;
-        ``memory/peak_mb``; ``difference`` to the ``reference`` with its interval, ``p`` and
-        ``p_holm`` after the correction, ``verdict``; ``rounds_to_target`` and ``mb_to_target``.
-        What a method has no figure of is NaN.
+        ``memory/peak_mb``; ``difference`` to the ``reference`` with its interval and
+        ``p_all_pairs``, which hold for all pairs of methods together and ``generalises_over`` what
+        is named there, ``p`` of this pair by itself, ``effect_size`` (the difference in standard
+        deviations of the paired differences of single clients and seeds), ``verdict``;
+        ``rounds_to_target`` and ``mb_to_target``. What a method has no figure of is NaN.
         """
         return table_frame(self.analysis)
 

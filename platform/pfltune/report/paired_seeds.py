@@ -15,7 +15,7 @@ from math import nan, sqrt
 import numpy as np
 from scipy import stats
 
-from pfltune.report.statistics import ALPHA, holm
+from pfltune.report.statistics import ALPHA
 from pfltune.ties import settled
 
 Scores = Mapping[int, float]
@@ -73,6 +73,16 @@ def gaps(best: Scores, others: Sequence[Scores]) -> list[Gap]:
         Gap(g.mean, g.standard_error, g.seeds, p if not np.isnan(g.raw_p) else nan, g.raw_p)
         for g, p in zip(raw, corrected, strict=True)
     ]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values that hold for all comparisons together, by Holm's step-down rule (1979)."""
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(order), 0, -1)
+    stepped = np.maximum.accumulate(np.asarray(p_values)[order] * factors).clip(max=1.0)
+    corrected = np.empty(len(order))
+    corrected[order] = stepped
+    return [float(p) for p in corrected]
 
 
 def pooled(every: Iterable[Scores]) -> Scatter | None:

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pfltune.data.census import Census
 from pfltune.data.names import on_one_line
+from pfltune.report.canvas import TEXT_SIZE, styled
 from pfltune.report.styles import COLOURS
 from pfltune.scenario import Scenario
 from pfltune.storage import write_whole
@@ -23,7 +24,7 @@ GRID_HEIGHT, ROW = 3.4, (0.14, 0.3)
 LARGEST_GRID = 30.0
 BARS, GAP, LINE = 1.1, 0.16, 0.19
 ABOVE, BELOW, RIGHT = 0.25, 0.5, 1.1
-LETTER, TITLE_LETTER = 0.06, 0.08
+LETTER, TITLE_LETTER = 0.07, 0.075
 CLIENT_LABEL, CLASS_LABEL = 0.3, 0.13  # from one to the next
 
 LONGEST_NAME, LONGEST_TITLE = 24, 400
@@ -31,8 +32,7 @@ CLASS_BUBBLE, DOMAIN_BUBBLE = 1.4, 0.95  # largest diameters in cells; few of a 
 MOST_INK = 0.5  # share of the grid that bubbles may cover
 SMALLEST_BUBBLE = 0.8  # points²: one sample among thousands must still be seen
 BUBBLE = {"color": "0.25", "edgecolors": "white"}
-PARTS = {"train": COLOURS[0], "val": COLOURS[4], "test": COLOURS[2]}
-SMALL = 7
+PARTS = {"train": COLOURS[0], "val": COLOURS[5], "test": COLOURS[3]}
 
 
 def write_partition(
@@ -70,6 +70,11 @@ def partition_figure(census: Census, title: str) -> Figure:
 
     A bubble's area is the number of samples.
     """
+    with styled():
+        return _drawn(census, title)
+
+
+def _drawn(census: Census, title: str) -> Figure:
     clients = len(census.by_class)
     column = _cell(clients, GRID_WIDTH, COLUMN)
     row = _cell(len(census.class_names), GRID_HEIGHT, ROW)
@@ -77,14 +82,14 @@ def partition_figure(census: Census, title: str) -> Figure:
     _bars(bars, census)
     by_name = census.by_class.sum(1)
     _bubbles(by_class, by_name, census.class_names, (column, row), CLASS_BUBBLE)
-    by_class.set_ylabel("class", fontsize=SMALL + 1)
+    by_class.set_ylabel("class")
     for axes in by_domain:
         by_name, cell = census.by_domain.sum(1), (column, ROW[1])
         _bubbles(axes, by_name, census.domain_names, cell, DOMAIN_BUBBLE)
-        axes.set_ylabel("domain", fontsize=SMALL + 1)
+        axes.set_ylabel("domain")
     bars.set_xticks(range(0, clients, _step(clients, column, CLIENT_LABEL)))
     bars.set_xlim(-0.5, clients - 0.5)
-    bars.set_xlabel("client", fontsize=SMALL + 1)
+    bars.set_xlabel("client")
     return panels[0].figure
 
 
@@ -99,9 +104,7 @@ def _panels(census: Census, column: float, row: float, title: str) -> list[Any]:
     lines = textwrap.wrap(on_one_line(title, LONGEST_TITLE), int(width / TITLE_LETTER))
     height = BELOW + sum(heights) + GAP * (len(heights) - 1) + ABOVE + LINE * len(lines)
     figure = Figure(figsize=(width, height))
-    figure.text(
-        0.1 / width, 1 - 0.08 / height, "\n".join(lines), va="top", fontsize=9, parse_math=False
-    )
+    figure.text(0.1 / width, 1 - 0.08 / height, "\n".join(lines), va="top", parse_math=False)
     panels: list[Any] = []
     bottom = BELOW
     for each in heights:
@@ -135,13 +138,11 @@ def _bubbles(
     axes.scatter(client, kind, s=areas, linewidths=edges, clip_on=False, zorder=2, **BUBBLE)
     for shown in _round_numbers(int(counts.max()))[: max(1, len(names) - 1)]:
         axes.scatter([], [], s=max(shown * scale, SMALLEST_BUBBLE), label=f"{shown:,}", **BUBBLE)
-    letters = np.sqrt(counts.max() * scale) / SMALL  # legends are measured in letters
+    letters = np.sqrt(counts.max() * scale) / TEXT_SIZE  # legends are measured in letters
     _legend(axes, title="samples", handlelength=letters, labelspacing=max(0.4, letters - 1.0))
     axes.set_ylim(len(names) - 0.5, -0.5)
     ticks = range(0, len(names), _step(len(names), cell[1], CLASS_LABEL))
-    axes.set_yticks(
-        ticks, [_short(names[tick]) for tick in ticks], fontsize=SMALL, parse_math=False
-    )
+    axes.set_yticks(ticks, [_short(names[tick]) for tick in ticks], parse_math=False)
     axes.grid(color="0.88", linewidth=0.5)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, pad=5, labelbottom=False)
@@ -154,10 +155,10 @@ def _bars(axes: Any, census: Census) -> None:
         axes.bar(range(len(sizes)), sizes, bottom=floor, label=part, color=PARTS[part])
         floor += sizes
     _legend(axes, reverse=True)
-    axes.set_ylabel("samples", fontsize=SMALL + 1)
+    axes.set_ylabel("samples")
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.tick_params(labelsize=SMALL, length=2)
+    axes.tick_params(length=2)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.88", linewidth=0.5)
     axes.set_axisbelow(True)
@@ -170,8 +171,6 @@ def _legend(axes: Any, **options: Any) -> None:
         bbox_to_anchor=(1.0, 1.0),
         alignment="left",
         frameon=False,
-        fontsize=SMALL,
-        title_fontsize=SMALL,
         borderpad=0,
         borderaxespad=1.2,
         **options,

@@ -1,25 +1,33 @@
 """Several comparisons in one table: an accuracy for each scenario, average ranks."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pfltune.report import words
+from pfltune.report.aggregates import Aggregates, Estimate, aggregate, profiles_figure
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, canvas, label_rows, legend, rows_height
-from pfltune.report.columns import Column, accuracy, cells
+from pfltune.report.columns import NO_FIGURE, Column, accuracy, cells, p_value
 from pfltune.report.figures import written
 from pfltune.report.latex import Tabular, escaped, table_rows
 from pfltune.report.markdown import markdown
 from pfltune.report.page import grid, pictures, rendered
-from pfltune.report.ranks import Ranking, critical_difference_diagram, rank
+from pfltune.report.ranks import (
+    FEWEST_FOR_PAIRS,
+    Ranking,
+    critical_difference_diagram,
+    rank,
+)
 from pfltune.report.results import TEST, MethodResult
+from pfltune.report.spreadsheet import digits
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.statistics import ALPHA
 from pfltune.report.styles import COLOURS, MARKERS, Style, row_styles
+from pfltune.text import count
 from pfltune.ties import settled
 
 SPREAD = 0.32  # of a row, in which scenarios stand one above the other
@@ -35,6 +43,7 @@ class Scenarios:
         methods: one row each, the best average rank first; methods that miss somewhere come last.
         ranking: of the methods that have a figure everywhere.
         styles: by short name of a method.
+        aggregates: of the ranked methods, the best average rank first; None with one scenario.
     """
 
     analyses: tuple[Analysis, ...]
@@ -42,6 +51,7 @@ class Scenarios:
     methods: tuple[MethodResult, ...]
     ranking: Ranking
     styles: dict[str, Style]
+    aggregates: Aggregates | None
 
     def found(self, scenario: int, method: MethodResult) -> MethodResult | None:
         """A method's confirmed figures in one scenario."""
@@ -51,8 +61,8 @@ class Scenarios:
     @property
     def titles(self) -> dict[str, str]:
         """Of the methods by short name; of two with one title, the short names."""
-        count = Counter(method.title for method in self.methods)
-        return {m.name: m.title if count[m.title] == 1 else m.name for m in self.methods}
+        number = Counter(method.title for method in self.methods)
+        return {m.name: m.title if number[m.title] == 1 else m.name for m in self.methods}
 
 
 def side_by_side(analyses: Sequence[Analysis], names: Sequence[str] = ()) -> Scenarios:
@@ -72,7 +82,10 @@ def side_by_side(analyses: Sequence[Analysis], names: Sequence[str] = ()) -> Sce
     places = dict(zip(ranking.names, ranking.ranks, strict=True))
     ordered = sorted(by_name.values(), key=lambda m: (places.get(m.name, np.inf), m.name))
     heads = tuple(names) or _names(analyses)
-    return Scenarios(tuple(analyses), heads, tuple(ordered), ranking, row_styles(ordered))
+    runs = {m.name: [_runs(a, m.name) for a in analyses] for m in ordered if m.name in places}
+    return Scenarios(
+        tuple(analyses), heads, tuple(ordered), ranking, row_styles(ordered), aggregate(runs)
+    )
 
 
 def _names(analyses: Sequence[Analysis]) -> tuple[str, ...]:
@@ -88,6 +101,7 @@ def write_scenarios(scenarios: Scenarios, folder: Path) -> None:
         [
             ("accuracies", lambda: _accuracies(scenarios)),
             ("critical-difference", lambda: _ranks(scenarios)),
+            ("performance-profiles", lambda: profiles(scenarios)),
         ],
         folder,
     )
@@ -115,26 +129,83 @@ def scenario_columns(scenarios: Scenarios) -> tuple[Column, ...]:
     return (*accuracies, Column("average rank", shown_rank, average_rank, "low"))
 
 
+def aggregate_columns(scenarios: Scenarios) -> tuple[Column, ...]:
+    """Over all scenarios together; nothing of a single one."""
+    found = scenarios.aggregates
+    if found is None:
+        return ()
+    first = scenarios.titles[found.first]
+    return (
+        _estimate_column("interquartile mean %", found.iqm),
+        _estimate_column(f"P(improvement over {first}) %", found.improvement),
+    )
+
+
+def _estimate_column(title: str, found: Mapping[str, Estimate]) -> Column:
+    def text(method: MethodResult) -> str:
+        if method.name not in found:
+            return NO_FIGURE
+        each = found[method.name]
+        low, high = 100 * each.low, 100 * each.high
+        return f"{100 * each.value:.2f} ({low:.2f} to {high:.2f})"
+
+    def value(method: MethodResult) -> float:
+        return found[method.name].value if method.name in found else np.nan
+
+    return Column(title, text, value)
+
+
+def aggregate_note(scenarios: Scenarios) -> str:
+    """What the figures over all scenarios are; empty if there are none."""
+    found = scenarios.aggregates
+    if found is None:
+        return ""
+    return (
+        f"Over {found.scenarios} scenarios together, with {count(found.seeds, 'seed')} of each "
+        "method in each (Agarwal et al. 2021): the mean of the middle half of a method's "
+        "accuracies; the probability that a seed of a method is above one of "
+        f"{scenarios.titles[found.first]}, ties half, mean over scenarios. In brackets a 95 % "
+        "stratified bootstrap, which draws seeds within scenarios: it is about these scenarios "
+        "and, with few seeds, too narrow for a test."
+    )
+
+
+def profiles(scenarios: Scenarios) -> Drawing | None:
+    """The performance profiles; None with one scenario."""
+    if scenarios.aggregates is None:
+        return None
+    return profiles_figure(scenarios.aggregates, scenarios.titles, scenarios.styles)
+
+
 def rank_note(ranking: Ranking) -> str:
     """What the ranks say, and what they do not."""
     if not len(ranking.names):
         return "No method has a confirmed run in every scenario, so there are no ranks."
-    count = f"{len(ranking.names)} methods over {ranking.accuracies.shape[1]} scenarios"
+    many = f"{len(ranking.names)} methods over {ranking.accuracies.shape[1]} scenarios"
     if not ranking.is_tested:
-        return f"Average ranks of {count}; a test needs at least three of both."
-    differ = (
-        f"Friedman's test: p = {ranking.p:.3f}. Average ranks differ at {ALPHA} where they are "
-        f"further apart than {ranking.critical_difference:.2f} (Nemenyi's critical difference)"
-        if ranking.p < ALPHA
-        else f"Friedman's test found no difference among all (p = {ranking.p:.3f}), so that no "
-        "pair is to be told apart"
+        return f"Average ranks of {many}; a test needs at least three of both."
+    told = f"Average ranks of {many}. Friedman's test by permutation: {p_value(ranking.p)}"
+    if ranking.p >= ALPHA:
+        return f"{told}: no difference was found among all, so that no pair is to be told apart."
+    if not ranking.has_pairs:
+        return (
+            f"{told}: they differ. Which of them do is not tested with fewer than "
+            f"{FEWEST_FOR_PAIRS} scenarios: Nemenyi's critical difference is for many."
+        )
+    return (
+        f"{told}. Average ranks differ at {ALPHA} where they are further apart than "
+        f"{ranking.critical_difference:.2f} (Nemenyi's critical difference)."
     )
-    return f"Average ranks of {count}. {differ}."
 
 
 def _accuracy(analysis: Analysis, name: str) -> float:
     shown = {m.name: settled(m.mean(TEST)) for m in analysis.result.confirmed}
     return shown.get(name, float("nan"))
+
+
+def _runs(analysis: Analysis, name: str) -> list[float]:
+    """Test accuracy of each seed of a confirmed method."""
+    return next(m.values(TEST) for m in analysis.result.confirmed if m.name == name)
 
 
 def _accuracy_column(scenarios: Scenarios, place: int) -> Column:
@@ -145,7 +216,8 @@ def _accuracy_column(scenarios: Scenarios, place: int) -> Column:
     def value(method: MethodResult) -> float:
         return _accuracy(scenarios.analyses[place], method.name)
 
-    return Column(f"{scenarios.names[place]} %", text, value, "high")
+    leaders = scenarios.analyses[place].leaders
+    return Column(f"{scenarios.names[place]} %", text, value, "high", leaders)
 
 
 def _accuracies(scenarios: Scenarios) -> Drawing:
@@ -170,39 +242,67 @@ def _accuracies(scenarios: Scenarios) -> Drawing:
 
 
 def _ranks(scenarios: Scenarios) -> Drawing | None:
-    """None without scenarios and methods enough for a test."""
-    if not scenarios.ranking.is_tested:
+    """None without scenarios and methods enough to test pairs."""
+    if not scenarios.ranking.has_pairs:
         return None
     return critical_difference_diagram(scenarios.ranking, scenarios.titles, scenarios.styles)
 
 
 def markdown_table(scenarios: Scenarios, told: str) -> str:
     """The table and what is to be told of the ranks."""
-    columns = scenario_columns(scenarios)
+    tables = [_lines(scenarios, scenario_columns(scenarios)), [told]]
+    if scenarios.aggregates is not None:
+        tables += [_lines(scenarios, aggregate_columns(scenarios)), [aggregate_note(scenarios)]]
+    return "\n".join("".join(each).rstrip("\n") + "\n" for each in tables)
+
+
+def _lines(scenarios: Scenarios, columns: Sequence[Column]) -> list[str]:
     heads = ["method", *(column.title for column in columns)]
     rows = [[scenarios.titles[m.name], *cells(m, columns)] for m in scenarios.methods]
-    return f"{markdown([heads, *rows])}\n{told}\n"
+    return [markdown([heads, *rows])]
 
 
 def latex_table(scenarios: Scenarios, ranks: str) -> str:
     """The table for a paper, with what it needs to be understood and what is told of the ranks."""
-    columns = scenario_columns(scenarios)
-    heads = ["method", *(escaped(column.title) for column in columns)]
     results = [analysis.result for analysis in scenarios.analyses]
-    told = (words.accuracy_note(results), words.BOLD_NOTE, ranks)
-    note = escaped(" ".join(told))
+    told = " ".join((words.accuracy_note(results), words.BOLD_NOTE, ranks))
+    first = _latex(
+        scenarios, scenario_columns(scenarios), "Test accuracy by scenario.", told, "scenarios"
+    )
+    if scenarios.aggregates is None:
+        return first
+    columns, note = aggregate_columns(scenarios), aggregate_note(scenarios)
+    return f"{first}\n{_latex(scenarios, columns, 'All scenarios together.', note, 'together')}"
+
+
+def _latex(
+    scenarios: Scenarios, columns: Sequence[Column], caption: str, note: str, label: str
+) -> str:
+    heads = ["method", *(escaped(column.title) for column in columns)]
     rows = table_rows(columns, scenarios.methods)
-    return str(Tabular(heads, rows, "Test accuracy by scenario.", note, "tab:scenarios"))
+    return str(Tabular(heads, rows, caption, escaped(note), f"tab:{label}"))
 
 
 def csv_table(scenarios: Scenarios) -> str:
     """One row per method, unrounded."""
     columns = scenario_columns(scenarios)
     rows = [
-        [m.name, *("" if np.isnan(c.value(m)) else repr(c.value(m)) for c in columns)]
+        [m.name, *(digits(c.value(m)) for c in columns), *_estimates(scenarios, m)]
         for m in scenarios.methods
     ]
+    heads = [f"{n}{end}" for n in ("iqm", "improvement") for end in ("", "_low", "_high")]
+    if scenarios.aggregates is not None:
+        return csv_text(["method", *scenarios.names, "average_rank", *heads], rows)
     return csv_text(["method", *scenarios.names, "average_rank"], rows)
+
+
+def _estimates(scenarios: Scenarios, method: MethodResult) -> list[str]:
+    """Of all scenarios together, as CSV has them; nothing with one scenario."""
+    found = scenarios.aggregates
+    if found is None:
+        return []
+    both = (found.iqm.get(method.name), found.improvement.get(method.name))
+    return [digits(getattr(each, end, None)) for each in both for end in ("value", "low", "high")]
 
 
 def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> str:
@@ -215,6 +315,8 @@ def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> st
         results=grid(scenario_columns(scenarios), scenarios.methods, scenarios.styles),
         accuracy_note=f"{words.accuracy_note(results)} {words.BOLD_NOTE}",
         rank_note=rank_note(scenarios.ranking),
+        together=grid(aggregate_columns(scenarios), scenarios.methods, scenarios.styles),
+        together_note=aggregate_note(scenarios),
         figures=pictures(folder, drawings),
         findings=[
             (name, analysis.result.record.scenario.title, words.finding(analysis))

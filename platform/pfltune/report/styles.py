@@ -9,17 +9,19 @@ from typing import Any, Protocol
 
 from matplotlib.colors import to_hex, to_rgb
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette, for what is no method."""
-
-# Nine hues that colour-blind readers tell apart, after Paul Tol's "muted"; his two palest are
-# darker here, for print. Beyond nine methods a shade, the marker and the line tell them apart too.
+# Nine hues that differ in lightness, L* from 16 to 72 in steps of 7, so that they differ in gray
+# print; in CIELAB any two of them are 20 apart, for readers without red, green or blue cones, too.
+# All are dark enough for lines on white. Found by random search (tests/test_styles.py checks them).
 HUES = (
-    *("#332288", "#56B4E9", "#44AA99", "#117733", "#999933"),
-    *("#DDAA33", "#CC6677", "#882255", "#AA4499"),
+    *("#101f68", "#a46f14", "#ae3696", "#519b61", "#601c4a"),
+    *("#c8af5b", "#5e42b4", "#ee6cdc", "#0c530c"),
 )
+COLOURS = HUES
+"""For what is no method."""
+
+# Beyond nine methods a shade and the line tell them apart: lighter ones of dark colours.
 SHADES = (0.0, 0.35, 0.6)
-MARKERS = "osD^vPX*"
+MARKERS = "osD^vPX*p"
 LINES = ("-", "--", ":")
 SLOTS = len(HUES) * len(SHADES)
 
@@ -52,17 +54,16 @@ class Style:
 def styles_of(names: Iterable[str]) -> dict[str, Style]:
     """The style of each method by its short name.
 
-    A built-in method has the style of its place among the built-in ones, whoever it is compared
-    with. Any other takes the first free one from the hash of its name on. No two are alike, up to
-    27 methods.
+    A built-in method has the hue of its place among the built-in ones, any other the hue of the
+    hash of its name, or the next one that nobody has: so up to nine methods have nine hues. Most
+    keep theirs whoever they are compared with. No two are alike, up to 27 methods.
     """
     known = _built_in()
-    wanted = sorted(set(names))
-    slots = {name: known[name] % SLOTS for name in wanted if name in known}
+    wanted = sorted(set(names), key=lambda name: (name not in known, name))
+    slots: dict[str, int] = {}
     for name in wanted:
-        if name not in slots:
-            slots[name] = _free(name, set(slots.values()), set(known.values()))
-    return {name: _style(slots[name]) for name in wanted}
+        slots[name] = _free(known.get(name, _hash(name)), set(slots.values()))
+    return {name: _style(slots[name]) for name in sorted(slots)}
 
 
 class Row(Protocol):
@@ -104,18 +105,23 @@ def _built_in() -> dict[str, int]:
     return {name: place for place, name in enumerate(n for n in names if not n.startswith("_"))}
 
 
-def _free(name: str, taken: set[int], reserved: set[int]) -> int:
-    """The first slot from the name's hash on that nobody has, better one that nobody could have."""
-    first = int.from_bytes(blake2b(name.encode(), digest_size=4).digest())
-    order = [(first + step) % SLOTS for step in range(SLOTS)]
-    free = [slot for slot in order if slot not in taken] or order
-    return next((slot for slot in free if slot not in reserved), free[0])
+def _hash(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=4).digest())
+
+
+def _free(place: int, taken: set[int]) -> int:
+    """The first slot that nobody has, from a place's hue on, all hues before the next shade."""
+    hues = len(HUES)
+    order = [
+        shade * hues + (place + step) % hues for shade in range(len(SHADES)) for step in range(hues)
+    ]
+    return next((slot for slot in order if slot not in taken), order[0])
 
 
 def _style(slot: int) -> Style:
     hue, shade = slot % len(HUES), slot // len(HUES)
-    marker = MARKERS[slot % len(MARKERS)]
-    return Style(_shaded(HUES[hue], SHADES[shade]), marker, LINES[shade])
+    line = LINES[(hue + shade) % len(LINES)]
+    return Style(_shaded(HUES[hue], SHADES[shade]), MARKERS[hue], line)
 
 
 def _shaded(colour: str, share: float) -> str:

@@ -19,9 +19,12 @@ from pfltune.report.page import Grid, grid, pictures, rendered
 from pfltune.report.results import TEST, ComparisonResult, MethodResult, read_results
 from pfltune.report.side_by_side import (
     Scenarios,
+    aggregate_columns,
+    aggregate_note,
     csv_table,
     latex_table,
     markdown_table,
+    profiles,
     scenario_columns,
     side_by_side,
 )
@@ -128,7 +131,13 @@ def write_sweep(found: SweepResult, results: Path, out: Path | None = None) -> P
 
 
 def _write(found: SweepResult, folder: Path) -> None:
-    drawings = written([("accuracy-over-settings", lambda: over_settings(found))], folder)
+    drawings = written(
+        [
+            ("accuracy-over-settings", lambda: over_settings(found)),
+            ("performance-profiles", lambda: profiles(found.table)),
+        ],
+        folder,
+    )
     texts = {
         "table.md": markdown_table(found.table, RANK_NOTE),
         "table.tex": latex_table(found.table, RANK_NOTE),
@@ -188,7 +197,7 @@ def _draw(
     label = short_keys(found.sweep.swept)[list(found.sweep.swept).index(along)]
     first = pane.get_subplotspec().is_first_col()
     dress(pane, label, "test accuracy, %" if first else "")
-    pane.set_title(plain(label_of(chosen)), fontsize="medium")
+    pane.set_title(plain(label_of(chosen)))
     place_ticks(pane, "x", places.values(), [plain(value) for value in values])
 
 
@@ -234,6 +243,8 @@ def _page(found: SweepResult, folder: Path, drawings: Sequence[Drawing]) -> str:
         results=grid(scenario_columns(found.table), found.table.methods, found.table.styles),
         accuracy_note=f"{words.accuracy_note(results)} {words.BOLD_NOTE}",
         rank_note=RANK_NOTE,
+        together=grid(aggregate_columns(found.table), found.table.methods, found.table.styles),
+        together_note=aggregate_note(found.table),
         figures=pictures(folder, drawings),
         sections=list(_sections(found)),
         latex=latex_table(found.table, RANK_NOTE),

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from pfltune.report.analysis import Analysis
 from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial, count_reused
-from pfltune.report.statistics import ALPHA
+from pfltune.report.statistics import ALPHA, pairs_of
 from pfltune.text import count, plain
 
+ENOUGH_SEEDS = 5
+"""With fewer, what seeds do is known so badly that it decides alone (docs/protocol.md)."""
 INSTEAD = "name another folder with --out"
 """Where a report finds files that are not its own."""
 
@@ -107,21 +109,19 @@ def spread_note(result: ComparisonResult) -> str:
     if not result.confirmed:
         return ""
     one = max(len(method.runs) for method in result.confirmed) == 1
-    drawn = (
-        "over clients; of other seeds one seed says nothing"
-        if one
-        else "over seeds and clients, drawn independently of each other"
-    )
+    over = "clients; of other seeds one seed says nothing" if one else "seeds and clients"
     both = "" if one else "; both are means over seeds"
     return (
-        f"The interval is a 95 % bootstrap {drawn}. Client std is the standard deviation over "
-        f"clients, the worst decile the mean of the lowest tenth of them{both}."
+        f"The interval is a 95 % interval of this accuracy by itself, over {over}. Client std is "
+        "the standard deviation over clients, the worst decile the mean of the lowest tenth of "
+        f"them{both}."
     )
 
 
 BOLD_NOTE = (
-    "Bold is the best figure of its column, and every one that reads the same; it does not say "
-    "that others differ."
+    "Bold are the best test accuracy and all that are not told apart from it (p ≥ "
+    f"{ALPHA}, all pairs of methods together), none where that are all; in other columns the best "
+    "figure and every one that reads the same."
 )
 
 
@@ -135,31 +135,73 @@ def test_note(analysis: Analysis) -> str:
     why = "named by the user" if analysis.chosen else "the method with the best validation accuracy"
     sentences = [
         f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by client "
-        "and seed, in percentage points; the interval of each is a 95 % bootstrap for that "
-        "difference by itself. Wilcoxon's signed-rank test on the clients' differences"
-        f"{mean_over(analysis)} (zeros after Pratt); p-values after Holm's correction for "
-        f"{count(len(analysis.differences), 'comparison')}. That no difference was found does "
-        "not say that there is none. A p-value speaks of these clients under these seeds; what a "
-        "seed does to all clients at once is not in it, so the seeds that agree are counted.",
-        odds(analysis),
+        "and seed, in percentage points.",
+        together(analysis),
+        scope(analysis),
+        "The effect size is the difference in standard deviations of the paired differences of "
+        "single clients and seeds. That no difference was found does not say that there is none.",
+        few_seeds(analysis),
     ]
-    if analysis.is_too_small:
-        sentences.append(
-            f"With so few clients, no difference could be found at p < {ALPHA} after the "
-            "correction, however large."
-        )
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def odds(analysis: Analysis) -> str:
-    """Where an interval and the test beside it seem to contradict each other; empty if nowhere."""
-    titles = [m.title for m in _others(analysis) if analysis.differences[m.name].is_at_odds]
-    if not titles:
+def together(analysis: Analysis) -> str:
+    """How intervals and p-values are corrected; empty if nothing was tested."""
+    if not analysis.is_tested:
+        return ""
+    pairs = pairs_of(len(analysis.differences) + 1)
+    corrected = (
+        f"hold for all {pairs} pairs of methods together (Bonferroni)"
+        if pairs > 1
+        else "are of the only pair"
+    )
+    return (
+        f"Intervals (95 %) and p-values are of one analysis with crossed effects and {corrected}: "
+        f"an interval leaves 0 out exactly where p < {ALPHA}."
+    )
+
+
+def scope(analysis: Analysis) -> str:
+    """What p generalises over, and what it does not; empty if nothing was tested."""
+    over = analysis.over
+    if not over:
+        return ""
+    units = "draws of clients" if "draws" in over else "clients like those of this draw"
+    firsts = ["searches"] if "searches" in over else []
+    seeds = ["seeds"] if "seeds" in over else []
+    sentence = f"They generalise over {_listed([*firsts, *seeds, units])}."
+    if "searches" not in over:
+        sentence += (
+            " Not over searches: they are about the configurations that were found, and another "
+            "search may find others."
+        )
+    return sentence
+
+
+def untested(analysis: Analysis) -> list[str]:
+    """A sentence for each reason why methods were not tested."""
+    reasons: dict[str, list[str]] = {}
+    for method in _others(analysis):
+        if reason := analysis.differences[method.name].untested:
+            reasons.setdefault(reason, []).append(method.title)
+    return [f"Not tested: {', '.join(titles)} ({why})." for why, titles in reasons.items()]
+
+
+def few_seeds(analysis: Analysis) -> str:
+    """That seeds are so few that only large differences can be told apart; empty if not."""
+    tested = [each for each in analysis.differences.values() if not each.untested]
+    fewest = min((each.seeds for each in tested), default=ENOUGH_SEEDS)
+    if fewest >= ENOUGH_SEEDS:
         return ""
     return (
-        f"Of {', '.join(titles)}, interval and test do not agree: the one is of the mean and not "
-        "corrected, the other of the clients' ranks and corrected. The verdict is the test's."
+        f"{count(fewest, 'seed').capitalize()} say little of what a seed does to all clients at "
+        f"once, so that only large differences are told apart; {ENOUGH_SEEDS} say much more."
     )
+
+
+def _listed(things: Sequence[str]) -> str:
+    *first, last = things
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def finding(analysis: Analysis) -> str:
@@ -170,7 +212,6 @@ def finding(analysis: Analysis) -> str:
     groups = {
         f"Worse than {name} (p < {ALPHA}): ": _titles(analysis, "worse"),
         f"Better than {name} (p < {ALPHA}): ": _titles(analysis, "better"),
-        f"Different from {name} (p < {ALPHA}), but not one way: ": _titles(analysis, "different"),
         f"No difference from {name} was found: ": _titles(analysis, "no difference was found"),
         f"Not tested against {name}: ": _titles(analysis, "no test"),
     }

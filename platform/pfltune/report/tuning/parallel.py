@@ -57,7 +57,7 @@ def _scale(axes: Any, place: int, axis: KnobAxis) -> None:
     """A knob's line with its values beside it."""
     axes.axvline(place, color="0.3", linewidth=0.8, zorder=0)
     for value in _ticks(axis):
-        text = {"xytext": (4, 0), "textcoords": "offset points", "fontsize": 7, "va": "center"}
+        text = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
         halo = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
         axes.annotate(shown(value), (place, axis.share(value)), bbox=halo, zorder=4, **text)
 

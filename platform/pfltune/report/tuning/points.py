@@ -111,7 +111,7 @@ def mark(axes: Any, places: np.ndarray, points: Sequence[Point], tuned: Tuned) -
             ring(axes, *place)
     for place, point in zip(places.T, points, strict=True):
         if point.round < max(each.round for each in points):
-            near = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 6.5}
+            near = {"xytext": (4, 3), "textcoords": "offset points"}
             axes.annotate(str(point.round), place, color="0.35", **near)
 
 

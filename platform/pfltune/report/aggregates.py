@@ -1,0 +1,179 @@
+"""Methods over several scenarios: interquartile means, improvement, performance profiles.
+
+The definitions are those of rliable (Agarwal et al. 2021, arXiv 2108.13264): a run is a seed of the
+confirmation, a task is a scenario. Intervals are by the stratified bootstrap, which draws seeds
+within each scenario; they are about these scenarios, and with few seeds too narrow, so that nothing
+is called different by them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy import stats
+
+from pfltune.report.canvas import Drawing, canvas, legend
+from pfltune.report.styles import Style
+from pfltune.ties import settled
+
+FEWEST_SCENARIOS = 2
+RESAMPLES = 1_999
+CUT = 0.25
+MARKS = 8  # on a curve
+ENDS = (0.025, 0.975)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Aggregates:
+    """What is said of methods over all scenarios together.
+
+    Attributes:
+        scores: test accuracies in [0, 1] by short name of a method, (seeds, scenarios); as many
+            seeds of each in each scenario, which is the fewest that any has.
+        first: the method that the others are held against.
+        iqm: interquartile mean of all accuracies of a method, of the middle half of them.
+        improvement: probability that a seed of a method has a higher accuracy than one of
+            ``first`` in the same scenario, ties half, mean over scenarios; not of ``first`` itself.
+    """
+
+    scores: Mapping[str, np.ndarray]
+    first: str
+    iqm: Mapping[str, Estimate]
+    improvement: Mapping[str, Estimate]
+
+    @property
+    def seeds(self) -> int:
+        """Of each method in each scenario."""
+        return len(self.scores[self.first])
+
+    @property
+    def scenarios(self) -> int:
+        """How many there are."""
+        return self.scores[self.first].shape[1]
+
+
+def aggregate(found: Mapping[str, Sequence[Sequence[float]]]) -> Aggregates | None:
+    """Put scenarios together.
+
+    Args:
+        found: accuracies in [0, 1] of each seed in each scenario, by method, the one first that the
+            others are held against.
+
+    Returns:
+        None with fewer than two scenarios, or without a method.
+    """
+    if not found or len(next(iter(found.values()))) < FEWEST_SCENARIOS:
+        return None
+    seeds = min(len(each) for scenarios in found.values() for each in scenarios)
+    scores = {
+        name: settled(np.array([each[:seeds] for each in scenarios]).T)
+        for name, scenarios in found.items()
+    }
+    first, *others = scores
+    drawn = {name: _drawn(each, place) for place, (name, each) in enumerate(scores.items())}
+    return Aggregates(
+        scores,
+        first,
+        {
+            name: _estimate(interquartile_mean(each), interquartile_mean(drawn[name]))
+            for name, each in scores.items()
+        },
+        {
+            name: _estimate(
+                improvement(scores[name], scores[first]), improvement(drawn[name], drawn[first])
+            )
+            for name in others
+        },
+    )
+
+
+def interquartile_mean(scores: np.ndarray) -> np.ndarray:
+    """Mean of what is left without the lowest and the highest quarter, each rounded down.
+
+    Args:
+        scores: (…, seeds, scenarios).
+
+    Returns:
+        (…).
+    """
+    flat = scores.reshape(*scores.shape[:-2], -1)
+    return np.asarray(stats.trim_mean(flat, CUT, axis=-1))
+
+
+def improvement(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Share of pairs of a seed each in which the first is higher; equals count half.
+
+    Within each scenario this is Mann and Whitney's U by the number of pairs.
+
+    Args:
+        scores: (…, seeds, scenarios).
+        others: (…, other seeds, scenarios).
+
+    Returns:
+        Its mean over scenarios, (…).
+    """
+    signs = np.sign(scores[..., :, None, :] - others[..., None, :, :])
+    return np.asarray((1 + signs.mean((-3, -2, -1))) / 2)
+
+
+def profile(scores: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Share of all seeds and scenarios with an accuracy above each of ``levels``."""
+    return np.asarray((scores[..., None] > levels).mean((-3, -2)))
+
+
+def profiles_figure(
+    found: Aggregates, titles: Mapping[str, str], styles: Mapping[str, Style]
+) -> Drawing:
+    """The performance profile of each method.
+
+    Args:
+        found: of at least one method.
+        titles, styles: of the methods by short name.
+    """
+    figure, axes = canvas("test accuracy τ, %", "share of runs above τ")
+    every = np.concatenate([each.ravel() for each in found.scores.values()])
+    # A step falls where an accuracy is reached: just before it the run still counts.
+    levels = np.unique(np.concatenate([[max(every.min() - 0.01, 0.0)], every]))
+    for name, scores in found.scores.items():
+        style = styles[name]
+        axes.step(
+            100 * levels,
+            profile(scores, levels),
+            where="post",
+            label=titles[name],
+            color=style.colour,
+            linestyle=style.line,
+            marker=style.marker,
+            markersize=4,
+            markevery=max(1, len(levels) // MARKS),
+        )
+    legend(figure, axes)
+    caption = (
+        f"Performance profiles: the share of runs, {found.seeds} seeds in each of "
+        f"{found.scenarios} scenarios, whose test accuracy is above τ. A curve above another is "
+        "better at that level (Agarwal et al. 2021)."
+    )
+    return Drawing("performance-profiles", caption, figure)
+
+
+def _drawn(scores: np.ndarray, place: int) -> np.ndarray:
+    """Seeds drawn with replacement within each scenario, (resamples, seeds, scenarios)."""
+    rng = np.random.default_rng(place)
+    chosen = rng.integers(len(scores), size=(RESAMPLES, *scores.shape))
+    take = partial(np.take_along_axis, axis=1)
+    return np.asarray(take(np.broadcast_to(scores, chosen.shape), chosen))
+
+
+def _estimate(value: np.ndarray, drawn: np.ndarray) -> Estimate:
+    low, high = np.quantile(drawn, ENDS)
+    return Estimate(float(value), float(low), float(high))
