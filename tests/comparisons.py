@@ -45,7 +45,7 @@ class Fake:
 def record_of(methods: Mapping[str, "Fake"], name: str, *, rounds: int = 4, **changed) -> Record:
     """The record of a comparison of these methods on digits; ``changed`` are parts that differ."""
     one = next(iter(methods.values()))
-    trials, seeds = len(one.searched) + one.failed, len(one.test)
+    trials, seeds = max(len(one.searched) + one.failed, 1), len(one.test)
     overrides = [f"protocol.rounds={rounds}", "protocol.sampled_clients=4"]
     ground = load_scenario("digits", overrides)
     parts = {

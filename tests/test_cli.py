@@ -178,7 +178,10 @@ def test_the_defaults_of_the_command_line_are_those_of_the_budget():
     from pfltune.budget import Budget
     from pfltune.cli.compare import command
 
-    names = ("trials", "generation", "eta", "seeds", "seed", "finalists", "finalist_seeds")
+    names = (
+        *("trials", "generation", "eta", "halving", "sampler", "studies", "control"),
+        *("seeds", "seed", "finalists", "finalist_seeds"),
+    )
     shown = {option.name: option.default for option in command.params if option.name in names}
     assert Budget.model_validate(shown) == Budget.model_validate({})
 

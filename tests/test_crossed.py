@@ -202,14 +202,14 @@ def test_equal_methods_are_told_apart_no_more_often_than_stated(design):
 @pytest.mark.thorough
 def test_the_tests_that_were_not_taken_err_more_often():
     """Clients alone, and Satterthwaite where a few seeds have the largest part."""
-    seeds = error_rates.Design(100, 3, client=15, seed=8, rest=0.1)
+    seeds = error_rates.Design(100, 2, client=15, seed=8, rest=0.1)
     common = error_rates.Design(64, 3, client=5.1, seed=2)
 
     def rate(test, design):
         return error_rates.found_rate(test, design, 1_000, (0.05,))[0]
 
     assert rate(error_rates.wilcoxon_p, common) > 0.15
-    assert rate(error_rates.satterthwaite_p, seeds) > 0.06
+    assert rate(error_rates.satterthwaite_p, seeds) > 0.09
     assert rate(error_rates.bootstrap_p, seeds) > 0.2
 
 

@@ -183,7 +183,8 @@ def test_with_one_objective_there_are_no_fronts(results):
 
 
 def test_the_table_of_fronts_and_its_words(result, analysis, double):
-    shown = lines(analysis.fronts)
+    heads, *shown = lines(analysis.fronts)
+    assert len({len(row) for row in (heads, *shown)}) == 1
     assert [row[0] for row in shown] == [each.method.title for each in analysis.fronts.methods]
     local = next(row for row in shown if row[0].startswith("Local"))
     assert local[1] == "1 of 1"

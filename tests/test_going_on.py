@@ -17,7 +17,10 @@ from pfltune.record import Asked, Record, read_record
 PROGRAM = Program(source={"fedavg": "1"}, files={}, versions={"torch": "2"}, processor="abacus")
 NAME = "mine"
 BEGUN = {
-    "compare": ["--methods", "fedavg,local", "--seeds", "2"],
+    "compare": [
+        *("--methods", "fedavg,local", "--seeds", "2"),
+        *("--decide", "order", "--max-seeds", "9"),
+    ],
     "tune": ["fedavg", "--set", "lr=0.2", "--seeds", "2"],
     "grid": ["fedrep", "--over", "head_epochs=1,2", "--set", "lr=0.2", "--seeds", "2"],
     "sensitivity": ["--lr", "0.05", "--seeds", "2"],
@@ -52,12 +55,18 @@ DECIDING = {
     "trials": ["--trials", "9"],
     "generation": ["--generation", "2"],
     "eta": ["--eta", "3"],
+    "halving": ["--no-halving"],
+    "sampler": ["--sampler", "random"],
+    "studies": ["--studies", "2"],
+    "control": ["--control"],
     "seeds": ["--seeds", "3"],
     "finalists": ["--finalists", "4"],
     "finalist_seeds": ["--finalist-seeds", "4"],
     "objective": ["--objective", "accuracy,comm"],
     "front": ["--front", "4"],
     "max_mb": ["--max-mb", "5"],
+    "decide": ["--decide", "best"],
+    "max_seeds": ["--max-seeds", "10"],
     "seed": ["--seed", "8"],
     "search": ["--search", "protocol.local_epochs=1,2,5,7"],
     "start": ["--start", "protocol.local_epochs=1"],

@@ -33,6 +33,8 @@ def whole(monkeypatch):
         (of(1), 8001.0, "in each of 1 trial at once; there are 16.0 GB: fewer clients or"),
         (of(8, share=0.5, device="cuda"), 4000.0, ""),
         (of(8, share=0.5, device="cuda"), 4001.0, "in each of 2 trials"),
+        (of(1, share=0.25, device="cuda"), 8000.0, ""),
+        (of(1, share=2.0, device="cuda"), 8001.0, "in each of 1 trial"),
         (of(8, address="there:1"), 1e9, ""),
     ],
 )

@@ -42,9 +42,9 @@ from pfltune.running.trial_log import TrialLog
 from pfltune.search.bracket import Bracket
 from pfltune.search.candidate import SCORE, Candidate, confirmation_seed, validation_seed
 from pfltune.search.plan import Plan
+from pfltune.search.sampled import Sampled
 from pfltune.search.searches import ComparisonDealer, MethodSearch
 from pfltune.search.space import load_space
-from pfltune.search.tpe import Tpe
 from pfltune.stages import sees_test
 from pfltune.tracking.events import TrialEnded, TrialStarted
 from pfltune.trials.stored import StoredRound, StoredTrial
@@ -450,13 +450,16 @@ class Simulation:
         self.hear("error", trial)
 
     def _assert_earlier_generations_have_ended(self, dealt: Candidate, dealt_to: str) -> None:
+        if dealt.stage == "control":
+            return  # of nothing that is searched
         now = (STAGES.index(dealt.stage), dealt.generation)
         running = [
             trial.key
             for trial in self.trials
             if not trial.ended
             and sitting_of(trial) == dealt_to
-            and trial.candidate.method == dealt.method
+            and (trial.candidate.method, trial.candidate.study) == (dealt.method, dealt.study)
+            and trial.candidate.stage != "control"
             and (STAGES.index(trial.candidate.stage), trial.candidate.generation) < now
         ]
         assert not running, f"{dealt} was dealt while {running} had not ended"
@@ -644,8 +647,9 @@ def test_optuna_is_told_the_value_at_which_each_trial_ended(alone):
         study = alone.dealer.searches[method].strategy.study
         for trial, told in zip(alone.of(method, "search"), study.trials, strict=True):
             reached = trial.last_result["round"]
-            at_its_rung = {reached: trial.last_result[SCORE]} if reached < 8 else {}
-            assert told.intermediate_values == at_its_rung
+            rungs = [rung for rung in PLAN.rungs(4) if rung <= reached]
+            scores = {rung: objective(trial.candidate, rung, PLAN) for rung in rungs}
+            assert told.intermediate_values == scores
 
 
 def test_the_search_takes_a_failure_for_worse_than_all_that_was_stopped_early():
@@ -653,11 +657,11 @@ def test_the_search_takes_a_failure_for_worse_than_all_that_was_stopped_early():
     from optuna.samplers._tpe.sampler import _split_trials
 
     plan = make_plan(trials=4, generation=4)
-    strategy = Tpe("fedavg", plan, SPACES["fedavg"])
+    strategy = Sampled("fedavg", plan, SPACES["fedavg"])
     for index in range(4):
         strategy.propose(index)
     for index, outcome in enumerate([Outcome(), Outcome(2, 0.9), Outcome(4, 0.1), Outcome(8, 0.0)]):
-        strategy.hear(index, outcome)
+        strategy.hear(index, outcome, {})
     ranked = [_split_trials(strategy.study, strategy.study.trials, n)[0] for n in (1, 2, 3)]
     assert [{trial.number for trial in best} for best in ranked] == [{3}, {2, 3}, {1, 2, 3}]
 
@@ -682,7 +686,7 @@ def test_whoever_has_been_dealt_least_is_served_first():
 def test_optuna_hears_of_a_generation_only_as_a_whole():
     """A trial may end before the last of its generation is dealt: it must not be heard of yet."""
     plan, space = make_plan(trials=4, generation=2), SPACES["fedavg"]
-    search = MethodSearch("fedavg", plan, space, strategy := Tpe("fedavg", plan, space))
+    search = MethodSearch("fedavg", plan, space, strategy := Sampled("fedavg", plan, space))
     study = strategy.study
     search.next()
     search.complete(0, Outcome(8, 0.5))
@@ -775,7 +779,7 @@ class Repeating:
     def propose(self, index):
         return self.point
 
-    def hear(self, index, outcome) -> None:
+    def hear(self, index, outcome, rungs) -> None:
         self.heard.append((index, outcome.round))
 
 

@@ -17,9 +17,9 @@ from pfltune.ranking import Outcome
 from pfltune.registry import find_method, make_method
 from pfltune.scenario import load_scenario
 from pfltune.search.plan import Plan
+from pfltune.search.sampled import Sampled
 from pfltune.search.searches import ComparisonDealer, MethodSearch
 from pfltune.search.space import SearchSpace, check_space, load_space
-from pfltune.search.tpe import Tpe
 from pfltune.space_file import SpaceFile
 from pfltune.studies.comparison import plan_methods
 
@@ -219,7 +219,7 @@ def test_whatever_knob_is_held_no_trial_fails_because_of_it(method, knob):
         space = load_space(method).hold(held)
     except UserError:
         return
-    search = MethodSearch(method, plan, space, Tpe(method, plan, space))
+    search = MethodSearch(method, plan, space, Sampled(method, plan, space))
     assert_valid(method, [dict(search.next().knobs) for _ in range(plan.budget.trials)])
 
 

@@ -28,9 +28,9 @@ from pfltune.randomness import derive
 from pfltune.ranking import Outcome, Standing
 from pfltune.search.bracket import Bracket
 from pfltune.search.candidate import Candidate, confirmation_seed, validation_seed
+from pfltune.search.sampled import Sampled
 from pfltune.search.searches import MethodSearch
-from pfltune.search.several import SeveralTpe, front_of
-from pfltune.search.tpe import Tpe
+from pfltune.search.several import SampledFronts, front_of
 from pfltune.settings import validated
 from pfltune.tracking.events import MethodEnded, from_json, to_json
 
@@ -354,7 +354,7 @@ def told(strategy, *outcomes):
     for index in range(len(outcomes)):
         strategy.propose(index)
     for index, outcome in enumerate(outcomes):
-        strategy.hear(index, outcome)
+        strategy.hear(index, outcome, {})
     return strategy.study
 
 
@@ -367,7 +367,7 @@ def ranking(study, *numbers):
 def test_tpe_ranks_fronts_then_what_was_stopped_and_last_what_sends_too_much():
     plan = make_plan(trials=6, generation=6, max_mb=10.0, **BOTH)
     study = told(
-        SeveralTpe("fedavg", plan, SPACES["fedavg"]),
+        SampledFronts("fedavg", plan, SPACES["fedavg"]),
         Outcome(1, 0.9, 5.0),  # 40 MB of 10
         Outcome(2, 0.9, 1.0),
         Outcome(8, 0.5, 4.0),
@@ -386,13 +386,13 @@ def test_tpe_ranks_fronts_then_what_was_stopped_and_last_what_sends_too_much():
 def test_tpe_of_one_objective_hears_of_the_limit_too():
     plan = make_plan(trials=3, generation=3, max_mb=10.0)
     outcomes = Outcome(1, 0.9, 5.0), Outcome(2, 0.3, 1.0), Outcome(8, 0.5, 4.0)
-    study = told(Tpe("fedavg", plan, SPACES["fedavg"]), *outcomes)
+    study = told(Sampled("fedavg", plan, SPACES["fedavg"]), *outcomes)
     assert ranking(study, 1, 2) == [{2}, {1, 2}]
     assert study.best_trial.number == 2
 
 
 def test_without_a_limit_optuna_is_told_no_constraint():
-    study = told(Tpe("fedavg", make_plan(trials=3), SPACES["fedavg"]), Outcome(8, 0.5, 4.0))
+    study = told(Sampled("fedavg", make_plan(trials=3), SPACES["fedavg"]), Outcome(8, 0.5, 4.0))
     assert study.trials[0].constraints == {}
 
 
@@ -402,7 +402,7 @@ def test_later_generations_learn_from_bytes():
     runs = []
     for order in (1, -1):
         search = MethodSearch(
-            "fedavg", plan, SPACES["fedavg"], SeveralTpe("fedavg", plan, SPACES["fedavg"])
+            "fedavg", plan, SPACES["fedavg"], SampledFronts("fedavg", plan, SPACES["fedavg"])
         )
         for _ in range(12):
             search.next()
@@ -431,6 +431,20 @@ def test_what_the_objective_can_be():
 def test_finalists_and_a_front_do_not_go_together():
     with pytest.raises(UserError, match="the front is confirmed, see --front"):
         validated(Budget, {"trials": 2, "finalists": 2, **BOTH}, "budget")
+
+
+@pytest.mark.parametrize(
+    "more", [{"studies": 2}, {"control": True}, {"decide": "best"}, {"sampler": "gp"}]
+)
+def test_what_needs_one_chosen_configuration_is_refused(more):
+    with pytest.raises(UserError, match="is for one objective"):
+        validated(Budget, {"trials": 2, **more, **BOTH}, "budget")
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc"])
+def test_other_samplers_search_for_fronts_too(sampler):
+    plan = make_plan(methods=("fedavg",), trials=8, generation=4, sampler=sampler, **BOTH)
+    assert Several(plan).run().outcome() == Several(plan, workers=3, seed=2).run().outcome()
 
 
 def test_a_front_can_grow_and_not_shrink():

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pfltune.metrics import Metric as Metric
     from pfltune.registry import available_methods as available_methods
     from pfltune.registry import make_method as make_method
+    from pfltune.report.draws_notebook import DrawsResults as DrawsResults
     from pfltune.report.grid_results import GridResults as GridResults
     from pfltune.report.notebook import Results as Results
     from pfltune.report.notebook import SensitivityResults as SensitivityResults
@@ -51,6 +52,7 @@ _HOME = {
     "Chunk": "pfltune.data.source",
     "DataSource": "pfltune.data.settings",
     "Decoded": "pfltune.data.source",
+    "DrawsResults": "pfltune.report.draws_notebook",
     "FederatedTrial": "pfltune.federation.trial",
     "GridResults": "pfltune.report.grid_results",
     "Halted": "pfltune.errors",

@@ -23,12 +23,16 @@ from typing import Any, Literal, Protocol, TypeVar, Unpack, get_type_hints
 
 from pfltune.audit.issue import CERTIFICATE, certificate_of
 from pfltune.audit.verify import Verdict, verified
+from pfltune.draws import DRAWS, Draws, label, read_draws
 from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.method import Method
 from pfltune.record import Grid, Record, Sensitivity
 from pfltune.registry import reference_to
 from pfltune.report.attachment import Attachment, attach, attach_grid, attach_report
 from pfltune.report.description import of_study
+from pfltune.report.draws import read_draws_result
+from pfltune.report.draws_notebook import DrawsResults
+from pfltune.report.draws_writer import write_draws
 from pfltune.report.grid import read_grid
 from pfltune.report.grid_results import GridResults
 from pfltune.report.grid_writer import write_grid
@@ -42,20 +46,22 @@ from pfltune.report.tuning.notebook import results_of
 from pfltune.report.tuning.tuned import Pair, checked_pair
 from pfltune.report.writer import read_found, write_found
 from pfltune.running.folder_lock import locked
-from pfltune.running.job import Job, Progress, Voice, Watched, once
-from pfltune.running.session import House, Ran, run_sessions
+from pfltune.running.job import After, Job, Progress, Voice, Watched, once
+from pfltune.running.session import run_sessions
 from pfltune.running.sitting import way_back
+from pfltune.running.sittings import House, Ran
 from pfltune.running.stopping import ending_when_interrupted
 from pfltune.scenario import Scenario
 from pfltune.search.plan import Plan
 from pfltune.studies import begin
 from pfltune.studies.cells import CellsJob
 from pfltune.studies.comparison import Comparison
+from pfltune.studies.draws import draws_of, extended_draws, first_extended, first_of, followers
 from pfltune.studies.options import (
     OPTIONS,
+    CompareOptions,
     ExtendOptions,
     GridOptions,
-    SearchOptions,
     SensitivityOptions,
     TuneOptions,
     checked,
@@ -77,7 +83,7 @@ MethodLike = str | type[Method]
 """A name, ``path/to/file.py:Class``, or a class that is in a file."""
 ScenarioLike = str | Path | Scenario
 """A name, the path of a YAML file, or a scenario."""
-Found = Results | GridResults | SensitivityResults | SweepResults
+Found = Results | GridResults | SensitivityResults | SweepResults | DrawsResults
 
 
 OPTIONS_OF = {"sweep": "compare"}
@@ -145,9 +151,11 @@ def compare(
     *,
     scenario: ScenarioLike | None = None,
     progress: bool | View = False,
-    **options: Unpack[SearchOptions],
-) -> Results:
+    **options: Unpack[CompareOptions],
+) -> Results | DrawsResults:
     """Compare methods on one scenario: equal search, fresh seeds, one table.
+
+    With ``partitions=3`` on three draws of clients: accuracy is over these too.
 
     Args:
         methods: names, ``path/to/file.py:Class``, or classes that are in a file.
@@ -165,8 +173,11 @@ def compare(
     """
     wanted = None if methods is None else _references(methods)
     given = _given("compare", options, methods=wanted, scenario=scenario)
+    view = _view(progress)
+    if (draws := draws_of(given)) is not None:
+        return drawn(draws, given, view)
     _see_one("compare", given)
-    return compared("compare", given, _view(progress))
+    return compared("compare", given, view)
 
 
 @_like_its_command
@@ -212,8 +223,10 @@ def extend(
     *,
     progress: bool | View = False,
     **options: Unpack[ExtendOptions],
-) -> Results:
+) -> Results | DrawsResults:
     """Add methods, seeds, search trials or finalists to a comparison, finished or not.
+
+    To a comparison over several draws of clients also more of these.
 
     Only what is new is trained; the table is that of a comparison that was asked for all at once.
 
@@ -231,6 +244,8 @@ def extend(
     wanted = None if methods is None else _references(methods)
     given = _given("extend", options, name=name, methods=wanted)
     view = _view(progress)
+    if (draws := extended_draws(given)) is not None:
+        return drawn(draws, given, view, first_extended)
     with released():
         job = begin.extension(given)
         run(job, given, view)
@@ -336,7 +351,7 @@ def sweep(
     *,
     scenario: str | Path | Sequence[str | Path] | None = None,
     progress: bool | View = False,
-    **options: Unpack[SearchOptions],
+    **options: Unpack[CompareOptions],
 ) -> SweepResults:
     """Compare methods in each of several settings: one pool of workers, one report.
 
@@ -359,6 +374,8 @@ def sweep(
     wanted = None if methods is None else _references(methods)
     several = None if scenario is None else _joined(scenario)
     given = _given("compare", options, methods=wanted, scenario=several)
+    if given.pop("partitions", 1) > 1:
+        raise UserError("a sweep is over one partition in each of its cells: sweep over data_seed")
     if "overrides" in given:
         given["overrides"] = swept_texts(given["overrides"])
     plan = sweep_of("compare", given)
@@ -374,7 +391,7 @@ def load_results(
     reference: str | None = None,
     target: float | None = None,
 ) -> Found:
-    """What was found by a comparison, search, grid, study or sweep, also while it runs.
+    """What was found by a comparison, search, grid, study, sweep or draws, also while it runs.
 
     Args:
         name: of it.
@@ -391,6 +408,9 @@ def load_results(
     if name and (plan := read_sweep(place / name)) is not None:
         found = read_sweep_result(place, plan, reference=reference, target=target)
         return SweepResults(found, place / name)
+    if name and (draws := read_draws(place / name)) is not None:
+        told = read_draws_result(place, draws, reference=reference, target=target)
+        return DrawsResults(told, place / name)
     record = find_record(place, name)
     if isinstance(record.budget, Grid):
         return GridResults(read_grid(place, name), place / name)
@@ -586,16 +606,101 @@ def _reported_sweep(
     found = SweepResults(read_sweep_result(results, plan, failures), results / plan.name)
     write_sweep(found.found, results)
     view.show(found)
-    for cell in cells:
-        attach_report(results, cell.analysis, cell.report.parent, view.voice.warn)
-    lost = next((each.error for each in ran if isinstance(each.error, TrackingError)), None)
-    if lost is not None:
-        raise lost
+    _attach_all(results, cells, ran, view)
     if failures:
         raise Halted(f"{len(failures)} of {count(len(plan.cells), 'cell')} could not run")
     if not all(cell.result.confirmed for cell in cells):
         raise Halted("a cell has no figure: every trial failed")
     return found
+
+
+def drawn(
+    draws: Draws,
+    given: Mapping[str, Any],
+    view: View,
+    make_first: Callable[[Draws, Mapping[str, Any]], Comparison] = first_of,
+) -> DrawsResults:
+    """Run or resume a comparison over draws of clients, report all and each, and tell MLflow.
+
+    Args:
+        draws: which there are.
+        given: the options that were given.
+        view: what is said and shown.
+        make_first: makes the comparison on the first draw of them; the others are like it.
+
+    Raises:
+        UserError, Halted, TrackingError: see :func:`compare`.
+    """
+    results = writable_folder(results_folder(given))
+    with released():
+        first = make_first(draws, given)
+        folder = results / draws.name
+        with locked(folder), resumable("compare", draws.name), _written(draws, folder):
+            ran = run_sessions(_watched_draws(draws, first, view), _house(results, given, view))
+            if not any(each.record for each in ran):
+                raise next(each.error for each in ran if each.error)
+    failures = {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
+    with _reporting(first, view):
+        return _reported_draws(draws, results, [r for r in ran if r.record], failures, view)
+
+
+@contextmanager
+def _written(draws: Draws, folder: Path) -> Iterator[None]:
+    """Have it said in the folder which draws there are, unless none of them can begin."""
+    before = read_draws(folder)
+    draws.write(folder)
+    try:
+        yield
+    except UserError:
+        if before is not None:
+            before.write(folder)
+        else:
+            (folder / DRAWS).unlink()
+        raise
+
+
+def _watched_draws(draws: Draws, first: Comparison, view: View) -> list[Watched]:
+    """The comparisons on each draw, with their part of one progress and what they wait for."""
+    jobs: list[tuple[Comparison, After | None]] = [(first, None), *followers(draws, first)]
+    labels = [label(job.scenario.data_seed) for job, _ in jobs]
+    progress = view.sweep_progress(
+        {name: job.plan for name, (job, _) in zip(labels, jobs, strict=True)}
+    )
+    voice = Voice(once(view.voice.tell), view.voice.warn)
+    return [
+        Watched(job, progress.cells[name], voice, after)
+        for name, (job, after) in zip(labels, jobs, strict=True)
+    ]
+
+
+def _reported_draws(
+    draws: Draws, results: Path, ran: Sequence[Ran], failures: Mapping[str, str], view: View
+) -> DrawsResults:
+    each = [read_found(results, one.job.name) for one in ran]
+    for one in each:
+        write_found(one)
+    found = DrawsResults(read_draws_result(results, draws, failures), results / draws.name)
+    write_draws(found.found, results)
+    view.show(found)
+    _attach_all(results, each, ran, view)
+    if failures:
+        raise Halted(f"{len(failures)} of {count(draws.partitions, 'draw')} could not run")
+    if not all(one.result.confirmed for one in each):
+        raise Halted("a draw has no figure: every trial failed")
+    return found
+
+
+def _attach_all(results: Path, found: Sequence[Results], ran: Sequence[Ran], view: View) -> None:
+    """Give MLflow the report of each comparison that ran with others.
+
+    Raises:
+        TrackingError: MLflow cannot be told, or lacks something of one.
+    """
+    for one in found:
+        attach_report(results, one.analysis, one.report.parent, view.voice.warn)
+    lost = next((each.error for each in ran if isinstance(each.error, TrackingError)), None)
+    if lost is not None:
+        raise lost
 
 
 def _joined(scenarios: str | Path | Sequence[str | Path]) -> str:

@@ -1,17 +1,26 @@
 """What each method of a comparison may spend."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from pfltune.errors import UserError
+from pfltune.racing.race import Decide
 from pfltune.settings import Settings, validated
 from pfltune.stages import Stage
 
 MOST_TRIALS = 100_000
 TRIALS, GENERATION = 8, 4
 """Search trials per method, and how many are suggested together, where nothing else is said."""
+MAX_SEEDS = 12
+"""Confirmation seeds at most where something is to be decided and nothing else is said."""
+
+SamplerName = Literal["tpe", "random", "qmc", "gp", "cmaes"]
+SAMPLERS_OF_FRONTS: tuple[SamplerName, ...] = ("tpe", "random", "qmc")
+"""Those that can suggest for several objectives."""
+SAMPLER_NAMES: tuple[SamplerName, ...] = get_args(SamplerName)
+"""What can suggest configurations, see :mod:`pfltune.search.samplers`."""
 OBJECTIVES = (("accuracy",), ("accuracy", "comm"))
 """What a search can make best."""
 ROUNDING = 1e-9
@@ -33,7 +42,13 @@ class Budget(Settings):
         min_length=1, description="search trials per method that are suggested together, in turn"
     )
     eta: int = Field(3, ge=2, description="one of eta trials goes on at each rung")
+    halving: bool = Field(True, description="whether trials are stopped at rungs at all")
+    sampler: SamplerName = Field("tpe", description="what suggests configurations")
+    studies: int = Field(1, ge=1, description="independent searches of each method")
     seeds: int = Field(3, ge=0, description="fresh seeds of the confirmation")
+    control: bool = Field(
+        False, description="whether the first start values are tested with the same seeds, too"
+    )
     finalists: int = Field(
         0,
         ge=0,
@@ -51,6 +66,14 @@ class Budget(Settings):
         None, gt=0, description="MB that a trial may send, up and down of all sampled clients"
     )
     seed: int = Field(0, ge=0, description="seed of the whole comparison")
+    decide: Decide | None = Field(
+        None,
+        description="what further seeds are added for: to decide which method is the best one, or "
+        "the order of all; without it every method has the same seeds",
+    )
+    max_seeds: int | None = Field(
+        None, ge=1, description="seeds that a method has at the most where something is decided"
+    )
 
     @property
     def trials(self) -> int:
@@ -67,19 +90,37 @@ class Budget(Settings):
         """Whether bytes decide what a search suggests, stops or chooses."""
         return self.several or self.max_mb is not None
 
-    def planned(self, searched: bool = True) -> dict[Stage, int]:
-        """Trials of a method by stage; fewer, where configurations fail or repeat, or a front ends.
+    def planned(self, searched: bool = True, chosen: bool = False) -> dict[Stage, int]:
+        """Trials of a method by stage, as many as there can be.
+
+        There are fewer of finalists, where configurations fail or repeat, of confirmation seeds,
+        where what is to be decided is decided before, or cannot be, and of a front that has fewer
+        configurations.
 
         Args:
             searched: whether it has something to search. One configuration is not chosen among.
+            chosen: whether its configuration was chosen before, so that it is tested at once.
         """
+        each = self.planned_each(searched, chosen)
+        controls: dict[Stage, int] = {"control": self.seeds} if self.control else {}
+        return {stage: self.studies * number for stage, number in each.items()} | controls
+
+    def planned_each(self, searched: bool = True, chosen: bool = False) -> dict[Stage, int]:
+        """The same of each of its studies; what they share is not among it."""
+        if chosen:
+            return {"search": 0, "choose": 0, "confirm": self.seeds}
         trials = self.trials if searched else 1
         finalists = min(self.finalists, trials) if trials > 1 else 0
         return {
             "search": trials,
             "choose": finalists * self.finalist_seeds,
-            "confirm": self.seeds * (min(self.front, trials) if self.several else 1),
+            "confirm": self.most_seeds * (min(self.front, trials) if self.several else 1),
         }
+
+    @property
+    def most_seeds(self) -> int:
+        """Confirmation seeds of a method, as many as there can be."""
+        return self.max_seeds or self.seeds
 
     def fits(self, round_number: int, mb: float, rounds: int) -> bool:
         """Whether a trial may go on, or is one of those that are chosen from.
@@ -108,6 +149,10 @@ class Budget(Settings):
         finalists: int | None = None,
         finalist_seeds: int | None = None,
         front: int | None = None,
+        studies: int | None = None,
+        control: bool | None = None,
+        decide: Decide | None = None,
+        max_seeds: int | None = None,
     ) -> "Budget":
         """This budget with more seeds or finalists, or with whole generations after its own.
 
@@ -116,10 +161,12 @@ class Budget(Settings):
             trials: the same of search trials.
             generation: size of each new generation, if it is not the first one's; or the sizes of
                 all generations, those that are there included.
-            finalists, finalist_seeds, front: how many there shall be.
+            finalists, finalist_seeds, studies, max_seeds, front: how many there shall be.
+            control: whether there shall be one.
+            decide: what further seeds are added for, if nothing was to be decided so far.
 
         Raises:
-            UserError: it would be less, or no whole generations.
+            UserError: it would be less, or no whole generations; or nothing is to be decided.
         """
         sizes = self.generations
         if isinstance(generation, tuple):
@@ -131,11 +178,18 @@ class Budget(Settings):
                 f"--generation {generation} says how large new generations are; say with --trials "
                 f"how many trials there shall be, more than {self.trials}"
             )
-        more = {"seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
-        more["front"] = front
-        given = {name: number for name, number in more.items() if number is not None}
-        content = {**self.model_dump(), "generations": sizes, **given}
-        new = validated(Budget, content, "budget")
+        more = {
+            "seeds": seeds,
+            "finalists": finalists,
+            "finalist_seeds": finalist_seeds,
+            "front": front,
+            "studies": studies,
+            "control": control,
+            "decide": decide,
+            "max_seeds": max_seeds,
+        }
+        given = {name: value for name, value in more.items() if value is not None}
+        new = validated(Budget, {**self.model_dump(), "generations": sizes, **given}, "budget")
         self.check_growth(new)
         return new
 
@@ -145,13 +199,20 @@ class Budget(Settings):
         Raises:
             UserError: something is; names it.
         """
-        counted = ["seeds", "finalists"] + ["finalist_seeds"] * bool(self.finalists)
-        counted += ["front"] * self.several
+        counted = ["seeds", "finalists", "studies"] + ["finalist_seeds"] * bool(self.finalists)
+        counted += ["max_seeds"] * bool(self.decide) + ["front"] * self.several
+        if self.decide and now.decide != self.decide:
+            raise UserError(
+                f"it is to be decided: {self.decide}; {now.decide} is another question: give the "
+                "compare command with another --name, what is known is not trained again"
+            )
         for name in counted:
             before, after = getattr(self, name), getattr(now, name)
             if after < before:
                 words = WORDS.get(name) or name.replace("_", " ")
                 raise UserError(f"there are {before} {words}; {after} would be fewer")
+        if self.control and not now.control:
+            raise UserError("there is a control of the start values; without it would be fewer")
         if now.generations[: len(self.generations)] != self.generations:
             old, new = (", ".join(map(str, each.generations)) for each in (self, now))
             raise UserError(f"there are generations of {old}; {new} would not begin with them")
@@ -167,6 +228,21 @@ class Budget(Settings):
                 f"{some} …; name the sizes of all with --generation for others"
             )
         return (size,) * (more // size)
+
+    @model_validator(mode="after")
+    def _enough_to_decide(self) -> "Budget":
+        if self.decide is None and self.max_seeds is not None:
+            raise ValueError(f"max_seeds={self.max_seeds} is for what is decided: say with decide")
+        if self.decide is not None and (self.max_seeds or 0) < self.seeds:
+            raise ValueError(f"max_seeds={self.max_seeds} must be at least seeds={self.seeds}")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_most_seeds(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not values.get("decide") or values.get("max_seeds"):
+            return values
+        return {**values, "max_seeds": MAX_SEEDS}
 
     @model_validator(mode="before")
     @classmethod
@@ -189,11 +265,24 @@ class Budget(Settings):
 
     @model_validator(mode="after")
     def _one_way_to_choose(self) -> "Budget":
-        if self.several and self.finalists:
+        """See that nothing is asked for that needs one chosen configuration, where there are more.
+
+        Raises:
+            ValueError: something does.
+        """
+        if not self.several:
+            return self
+        if self.finalists:
             raise ValueError(
                 f"finalists={self.finalists} are for one objective, of which one configuration is "
                 "chosen; with several objectives the front is confirmed, see --front"
             )
+        asked = {"studies": self.studies > 1, "control": self.control, "decide": self.decide}
+        for name in (name for name, is_asked in asked.items() if is_asked):
+            raise ValueError(f"{name} is for one objective, of which one configuration is chosen")
+        if self.sampler not in SAMPLERS_OF_FRONTS:
+            told = ", ".join(SAMPLERS_OF_FRONTS)
+            raise ValueError(f"sampler={self.sampler} is for one objective; choose from: {told}")
         return self
 
     @field_validator("generations")

@@ -24,7 +24,17 @@ NUMERIC = (
 """Distributions whose version can move a figure or a suggestion."""
 SUGGESTING = ("pfltune", "optuna")
 """Those of them that move no figure of a given trial: pfltune's own code has a digest."""
-SILENT = ("api.py", "audit", "cli", "report", "sweeps.py", "testing", "tracking", "trials")
+SILENT = (
+    "api.py",
+    "audit",
+    "cli",
+    "draws.py",
+    "report",
+    "sweeps.py",
+    "testing",
+    "tracking",
+    "trials",
+)
 """Folders and files of pfltune whose code tells of figures and moves none."""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, nan
+from typing import TypeVar
 
 from pfltune import figures
 from pfltune.ties import exact_mean, settled
@@ -61,7 +62,11 @@ class Outcome:
         return cls(last.round, last.score, last.mb, exact_mean(test) if test else nan)
 
 
-def best_first(outcomes: Iterable[tuple[int, Outcome]]) -> list[int]:
+Place = TypeVar("Place", int, tuple[int, int])
+"""Where a trial is found: its index, or its study and index."""
+
+
+def best_first(outcomes: Iterable[tuple[Place, Outcome]]) -> list[Place]:
     """The trials with the most rounds first, then those with the best score, then the lowest index.
 
     Rounds come first: a trial that was stopped early lost against its own generation. Failed trials
@@ -71,7 +76,7 @@ def best_first(outcomes: Iterable[tuple[int, Outcome]]) -> list[int]:
     return [index for _, _, index in sorted(ran)]
 
 
-def best_index(outcomes: Iterable[tuple[int, Outcome]]) -> int | None:
+def best_index(outcomes: Iterable[tuple[Place, Outcome]]) -> Place | None:
     """The first of them; None if every trial failed."""
     return next(iter(best_first(outcomes)), None)
 

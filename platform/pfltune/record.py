@@ -161,6 +161,8 @@ class Record(Settings):
         titles: how they are written in a paper, by short name.
         fixed: knobs that the user holds, by short name of the method.
         tuned: whose search chose what is held, by short name of a method that was tuned elsewhere.
+        chosen: configurations that are tested without a search, by short name: one for each study
+            that chose them, None where all of its trials failed.
         budget: of the search and the confirmation, or of the grid or study.
         spaces: what was searched, by short name.
         space_options: what was asked for of that.
@@ -184,6 +186,7 @@ class Record(Settings):
     titles: Mapping[str, str]
     fixed: Mapping[str, Mapping[str, Value]] = Field(default_factory=dict)
     tuned: Mapping[str, Tuned] = Field(default_factory=dict)
+    chosen: Mapping[str, tuple[Mapping[str, Value] | None, ...]] = Field(default_factory=dict)
     budget: Budget | Sensitivity | Grid
     spaces: Mapping[str, Any] = Field(default_factory=dict)
     space_options: SpaceOptions = AS_METHODS_SAY
@@ -273,7 +276,7 @@ class Record(Settings):
             return same
         names = (f"journal-{number}.jsonl" for number in count(2))
         free = next(name for name in names if name not in {self.journal, *taken})
-        by_method = ("fixed", "tuned", "spaces", "limits", "defaults", "measures")
+        by_method = ("fixed", "tuned", "chosen", "spaces", "limits", "defaults", "measures")
         grown = ("command", "methods", "budget", "program", *by_method)
         update = {name: getattr(now, name) for name in grown}
         titles = {**now.titles, **self.titles}
@@ -356,6 +359,7 @@ def _part_of(now: Record, before: Record) -> Record:
         "methods": tuple(method for method in now.methods if short_name(method) in names),
         "fixed": kept(now.fixed),
         "tuned": kept(now.tuned),
+        "chosen": before.chosen,  # a search that goes on may choose another
         "budget": before.budget,
         "spaces": kept(now.spaces),
         "limits": kept(now.limits),

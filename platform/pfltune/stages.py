@@ -2,12 +2,24 @@
 
 from typing import Literal
 
-Stage = Literal["search", "choose", "grid", "confirm"]
+Stage = Literal["search", "choose", "grid", "confirm", "control"]
 """``search`` tries configurations, ``choose`` trains the best of them with fresh seeds before one
 is chosen, ``grid`` trains every one of a grid: all these on validation data alone. ``confirm``
-tests what has been chosen."""
+tests what has been chosen, and ``control`` beside it what the search began with."""
+
+
+def trial_name(method: str, stage: Stage, index: int, study: int = 0) -> str:
+    """The name of a trial, unique within its comparison.
+
+    Args:
+        method: short name.
+        stage: what it is for.
+        index: its number within method, study and stage.
+        study: which of the method's independent searches it is of; the first is not named.
+    """
+    return f"{method}-{stage}-s{study}-{index}" if study else f"{method}-{stage}-{index}"
 
 
 def sees_test(stage: Stage) -> bool:
     """Whether the trials of a stage are given test indices; others cannot leak what they lack."""
-    return stage == "confirm"
+    return stage in ("confirm", "control")

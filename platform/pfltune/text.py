@@ -51,5 +51,6 @@ def _in_short(value: object) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """``1 seed``, ``2 seeds``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    """``1 seed``, ``2 seeds``, ``3 studies``."""
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else several}"

@@ -13,7 +13,7 @@ from pfltune.record import Record
 from pfltune.scenario import apply_override
 from pfltune.seal import digest
 from pfltune.settings import Settings, validated
-from pfltune.stages import Stage
+from pfltune.stages import Stage, trial_name
 from pfltune.storage import write_whole
 from pfltune.text import plain
 
@@ -29,7 +29,8 @@ class CertifiedTrial(Settings):
     Attributes:
         method: short name.
         stage: what it was for.
-        index: number within method and stage.
+        index: number within method, study and stage.
+        study: which of the independent searches of its method it is of.
         generation: number of its generation; -1 in the confirmation.
         seed: of the federated trial.
         knobs: all of them, defaults included.
@@ -46,6 +47,7 @@ class CertifiedTrial(Settings):
     method: str
     stage: Stage
     index: int = Field(ge=0)
+    study: int = Field(0, ge=0)
     generation: int = Field(ge=-1)
     seed: int = Field(ge=0)
     knobs: Mapping[str, Value]
@@ -61,7 +63,7 @@ class CertifiedTrial(Settings):
     @property
     def name(self) -> str:
         """As in journal and report."""
-        return f"{self.method}-{self.stage}-{self.index}"
+        return trial_name(self.method, self.stage, self.index, self.study)
 
     @property
     def rounds(self) -> int:

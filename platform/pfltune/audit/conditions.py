@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from pfltune.budget import Budget
 from pfltune.errors import UserError, unknown
 from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Federation
@@ -14,6 +15,7 @@ from pfltune.plugins import is_file
 from pfltune.program import SUGGESTING, Program, file_digest, files_of, method_digest
 from pfltune.record import Record
 from pfltune.registry import short_name
+from pfltune.search.samplers import SAMPLERS
 from pfltune.text import plain
 from pfltune.variants import Reference, parsed
 
@@ -72,7 +74,9 @@ def conditions_of(
         compute=Compute(**wanted),
         differences=tuple(map(plain, told)),
         exact=same and repeats,
-        suggests=not _code(record.program, now) and _optuna(record.program) == _optuna(now),
+        suggests=not _code(record.program, now)
+        and _optuna(record.program) == _optuna(now)
+        and (same or _computes_little(record)),
     )
 
 
@@ -161,6 +165,11 @@ def _moving(before: Program, now: Program) -> bool:
 
 def _numeric(program: Program) -> dict[str, str]:
     return {n: v for n, v in program.versions.items() if n not in SUGGESTING}
+
+
+def _computes_little(record: Record) -> bool:
+    """Whether what suggests makes the same of the same on any machine: a fitted model does not."""
+    return not (isinstance(record.budget, Budget) and SAMPLERS[record.budget.sampler].whole)
 
 
 def _optuna(program: Program) -> str | None:

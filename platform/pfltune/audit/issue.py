@@ -82,6 +82,7 @@ def _certified(record: Record, trial: ToldTrial) -> CertifiedTrial:
         method=started.method,
         stage=started.stage,
         index=started.index,
+        study=started.study,
         generation=started.generation,
         seed=started.seed,
         knobs=complete_knobs(record, started.method, started.knobs),

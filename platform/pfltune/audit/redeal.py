@@ -5,11 +5,13 @@ scores alone. So from the certified scores the certified trials must follow, and
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import optuna
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.conditions import Conditions
+from pfltune.audit.kept import ROUND, TEST, VAL
 from pfltune.budget import Budget
 from pfltune.figures import TOTAL
 from pfltune.knobs import Value
@@ -23,8 +25,9 @@ from pfltune.search.candidate import Candidate
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace
+from pfltune.stages import trial_name
 from pfltune.studies.comparison import plan_on
-from pfltune.tracking.events import Event, TrialEnded, TrialStarted
+from pfltune.tracking.events import Event, Selected, TrialEnded, TrialStarted
 from pfltune.trials.spec import complete_knobs
 from pfltune.trials.stored import StoredRound, StoredTrial
 
@@ -36,6 +39,10 @@ def redealt(certificate: Certificate, conditions: Conditions) -> list[str]:
     references = [conditions.references[short_name(method)] for method in record.methods]
     asked = (references, record.budget, record.scenario, record.fixed, record.space_options)
     plan, spaces, _ = plan_on(*asked)
+    chosen = {
+        m: record.chosen[name] for m in references if (name := short_name(m)) in record.chosen
+    }
+    plan = replace(plan, chosen=chosen)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trials = {trial.name: trial for trial in certificate.trials}
     strategy = {} if conditions.suggests else {"strategy": _as_certified(trials)}
@@ -45,7 +52,8 @@ def redealt(certificate: Certificate, conditions: Conditions) -> list[str]:
     waiting = []
     while (candidate := dealt.next()) is not None:
         waiting.append(candidate)
-    return [*_spaces(certificate, spaces), *_compared(certificate, told.events, waiting)]
+    searched = {method: space for method, space in spaces.items() if method not in chosen}
+    return [*_spaces(certificate, searched), *_compared(certificate, told.events, waiting)]
 
 
 def _as_certified(trials: Mapping[str, CertifiedTrial]) -> type:
@@ -53,13 +61,13 @@ def _as_certified(trials: Mapping[str, CertifiedTrial]) -> type:
 
     class AsCertified:
         def __init__(self, method: str, plan: Plan, space: SearchSpace) -> None:
-            self._name = short_name(method)
+            self._name, self._study = short_name(method), plan.study
 
         def propose(self, index: int) -> Mapping[str, Value]:
-            trial = trials.get(f"{self._name}-search-{index}")
+            trial = trials.get(trial_name(self._name, "search", index, self._study))
             return trial.knobs if trial else {}
 
-        def hear(self, index: int, outcome: Outcome) -> None:
+        def hear(self, index: int, outcome: Outcome, rungs: Mapping[int, float]) -> None:
             pass
 
     return AsCertified
@@ -99,10 +107,18 @@ class _Certified:
         told = enumerate(zip(trial.scores, metrics, strict=True), start=1)
         rounds = tuple(StoredRound(number, *done) for number, done in told)
         outcome = "reached" if trial.outcome == "stopped early" else trial.outcome
-        return StoredTrial(rounds, outcome)
+        return StoredTrial(rounds, outcome, selected=_tested(trial))
 
     def keep(self, candidate: Candidate, trial: StoredTrial) -> None:
         """Nothing."""
+
+
+def _tested(trial: CertifiedTrial) -> Selected | None:
+    """What a race hears of a test: of all clients, their mean."""
+    if TEST not in trial.figures:
+        return None
+    number, val, test = (trial.figures[name] for name in (ROUND, VAL, TEST))
+    return Selected(round=int(number), val=[val], test=[test])
 
 
 def _spaces(certificate: Certificate, spaces: Mapping[str, SearchSpace]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pfltune.audit.certificate import CertifiedTrial, Row
 from pfltune.audit.kept import TEST
 from pfltune.front import fronted, letter_of
+from pfltune.report.balance import balanced, spread
 
 SPREAD = "seeds/std"
 
@@ -27,6 +28,12 @@ def table_of(
     )
 
 
+def _counted(trials: Sequence[CertifiedTrial]) -> list[CertifiedTrial]:
+    """The runs of a row: those with the seeds that each of its studies has."""
+    found = {(t.study, t.seed): t for t in trials if t.outcome == "finished"}
+    return [found[cell] for cell in balanced(found)]
+
+
 def _rows(method: str, trials: Sequence[CertifiedTrial], several: bool) -> Iterator[Row]:
     confirmed = [trial for trial in trials if trial.stage == "confirm"]
     shown = fronted(confirmed, lambda trial: trial) if several else ()
@@ -38,9 +45,17 @@ def _rows(method: str, trials: Sequence[CertifiedTrial], several: bool) -> Itera
 
 
 def _row(method: str, trials: Sequence[CertifiedTrial]) -> Row:
-    runs = [trial for trial in trials if trial.outcome == "finished"]
+    runs = _counted(trials)
     shared = set.intersection(*(set(run.figures) for run in runs)) if runs else set()
     means = {name: statistics.fmean(r.figures[name] for r in runs) for name in sorted(shared)}
+    seeds = tuple(dict.fromkeys(run.seed for run in runs))
     if len(runs) > 1 and TEST in shared:
-        means[SPREAD] = statistics.stdev(run.figures[TEST] for run in runs)
-    return Row(method=method, seeds=tuple(run.seed for run in runs), figures=means)
+        means[SPREAD] = _spread([run.figures[TEST] for run in runs], len(seeds))
+    return Row(method=method, seeds=seeds, figures=means)
+
+
+def _spread(values: Sequence[float], seeds: int) -> float:
+    """Over seeds, or over studies and seeds where there are several of both."""
+    if len(values) == seeds:
+        return statistics.stdev(values)
+    return spread([values[first : first + seeds] for first in range(0, len(values), seeds)])

@@ -13,6 +13,7 @@ from pfltune.cli import options
 from pfltune.studies.options import METHODS
 
 if TYPE_CHECKING:
+    from pfltune.report.draws_notebook import DrawsResults
     from pfltune.report.grid_results import GridResults
     from pfltune.report.notebook import Results
     from pfltune.report.results import ComparisonResult
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
         "pfltune compare -o protocol.rounds=30 --name digits-30-rounds",
         "pfltune compare --methods fedavg,local,my_method.py:MyMethod",
         "pfltune compare -o partition.alpha=0.1,0.5,1.0 --name over-alpha",
+        "pfltune compare --methods fedperfix,fedavg,local --partitions 5 --name five-draws",
         "pfltune compare --methods 'fedperfix,fedperfix[prefix=zero]'",
+        "pfltune compare --methods fedperfix,fedavg,local --decide --max-seeds 12",
         "pfltune compare --search lr=1e-3:0.3 --search protocol.local_epochs=1,2,5",
         "pfltune compare --resume digits-30-rounds",
     )
@@ -43,8 +46,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Fresh seeds of the confirmation.",
 )
+@options.decide
+@options.max_seeds("12")
 @options.scenario
 @options.finalists("compare")
+@options.partitions
 @options.pool
 def command(results: Path, as_json: bool, **_: Any) -> None:
     """Compare methods on one scenario: equal search, fresh seeds, one table.
@@ -58,18 +64,40 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
     given = options.given()
     console = Console(markup=False, quiet=as_json)
     console.print("Loading torch and timm")
-    from pfltune.api import compare, swept
+    from pfltune.api import compare, sweep
     from pfltune.cli.sweep import show_sweep, sweep_json
     from pfltune.cli.view import Terminal
+    from pfltune.studies.draws import draws_of
     from pfltune.studies.sweep import sweep_of
 
-    if (sweep := sweep_of("compare", given)) is not None:
+    if draws_of(given) is None and sweep_of("compare", given) is not None:
         shown = sweep_json if as_json else partial(show_sweep, console)
-        swept(sweep, given, Terminal(console, shown))
+        sweep(progress=Terminal(console, shown), **given)
         return
-
-    show = print_json if as_json else partial(show_comparison, console, results)
+    show = print_any if as_json else partial(show_any, console, results)
     compare(progress=Terminal(console, show), **given)
+
+
+def show_any(console: Console, results: Path, found: "Results | DrawsResults") -> None:
+    """What a comparison found, on one draw of clients or on several."""
+    from pfltune.cli.draws import show_draws
+    from pfltune.report.draws_notebook import DrawsResults
+
+    if isinstance(found, DrawsResults):
+        show_draws(console, results, found)
+    else:
+        show_found(console, results, found)
+
+
+def print_any(found: "Results | DrawsResults") -> None:
+    """The same as one JSON object."""
+    from pfltune.cli.draws import draws_json
+    from pfltune.report.draws_notebook import DrawsResults
+
+    if isinstance(found, DrawsResults):
+        draws_json(found)
+    else:
+        print_json(found)
 
 
 def show_found(
@@ -97,11 +125,16 @@ def show_comparison(console: Console, results: Path, found: "Results") -> None:
     """The table, what has to be known of it, and where there is more."""
     from pfltune.cli.tables import print_table
     from pfltune.report.fronts_shown import front_lines
+    from pfltune.report.racing import finding
+    from pfltune.report.tuning.gained import gained
+    from pfltune.report.tuning.repeated import repeated
     from pfltune.report.words import origin_note
 
     print_table(console, found.result)
     for line in front_lines(found.analysis):
         console.print(line, soft_wrap=True, highlight=False)
+    if told := finding(found.result):
+        console.print(told, soft_wrap=True, highlight=False)
     if note := origin_note(found.result):
         console.print(note, soft_wrap=True, highlight=False)
     for method in found.result.methods:
@@ -111,6 +144,8 @@ def show_comparison(console: Console, results: Path, found: "Results") -> None:
             )
         if method.unfit:
             console.print(f"{method.title}: {method.unfit}", soft_wrap=True, highlight=False)
+    for line in (*repeated(found.analysis), *gained(found.analysis)):
+        console.print(line, soft_wrap=True, highlight=False)
     show_where(console, found, results)
 
 
@@ -127,11 +162,14 @@ def print_json(found: "Results") -> None:
 
 def content_of(folder: Path, result: "ComparisonResult") -> dict[str, Any]:
     """What a comparison found, for scripts: the rows of the table under MLflow's names."""
+    from pfltune.report.racing import rows as race_rows
+
     rows = [
         {
             "method": method.name,
             "title": method.title,
             "best": method.best,
+            **({"chosen": list(method.chosen)} if method.chosen else {}),
             "failures": list(method.failures),
             "reused": method.reused,
             **method.summary(),
@@ -144,6 +182,7 @@ def content_of(folder: Path, result: "ComparisonResult") -> dict[str, Any]:
         "id": result.id,
         "report": str(folder / "report" / "report.html"),
         "reused": result.reused,
+        **({"race": list(race_rows(result))} if result.race else {}),
         "methods": rows,
     }
 

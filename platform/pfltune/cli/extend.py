@@ -8,16 +8,20 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.cli.compare import print_json, show_found
+from pfltune.cli.compare import print_any, show_any
+from pfltune.studies.options import MOST_PARTITIONS
 
 
 @click.command(
     epilog=options.examples(
         "pfltune extend digits-20261121-064956 --methods apfl,ditto",
         "pfltune extend my-run --seeds 10",
+        "pfltune extend my-run --decide --max-seeds 20",
         "pfltune extend my-run --trials 16",
+        "pfltune extend my-run --studies 3",
         "pfltune extend my-run --generation 4,4,8",
         "pfltune extend my-search --trials 24 --finalist-seeds 5",
+        "pfltune extend five-draws --partitions 8 --seeds 5",
         "pfltune extend my-search --methods 'fedperfix[prefix=zero]' --seeds 5",
     )
 )
@@ -29,6 +33,8 @@ from pfltune.cli.compare import print_json, show_found
     default=None,
     help="Confirmation seeds that there shall be, not fewer than there are.",
 )
+@options.decide
+@options.max_seeds("as many as there are, or 12")
 @click.option(
     "--trials",
     type=int,
@@ -43,7 +49,21 @@ from pfltune.cli.compare import print_json, show_found
     "those that are there included, e.g. 4,4,8.",
 )
 @click.option(
+    "--studies",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Independent searches of each method that there shall be.",
+)
+@click.option(
+    "--control",
+    is_flag=True,
+    default=None,
+    help="Also test each method's first start values with the seeds of the confirmation.",
+)
+@click.option(
     "--finalists",
+    "--revalidate",
+    "finalists",
     type=click.IntRange(min=0),
     default=None,
     help="Finalists per method that there shall be, see `pfltune tune --help`.",
@@ -61,6 +81,12 @@ from pfltune.cli.compare import print_json, show_found
     help="Configurations of each method's front that are confirmed that there shall be, see "
     "`pfltune compare --help`.",
 )
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, MOST_PARTITIONS),
+    default=None,
+    help="Draws of clients that there shall be, of what was begun with --partitions.",
+)
 @options.wrap
 @options.free
 @options.as_json
@@ -77,5 +103,5 @@ def command(results: Path, as_json: bool, **_: Any) -> None:
     from pfltune.api import extend
     from pfltune.cli.view import Terminal
 
-    show = print_json if as_json else partial(show_found, console, results)
+    show = print_any if as_json else partial(show_any, console, results)
     extend(progress=Terminal(console, show), **given)

@@ -20,7 +20,7 @@ LONGEST_NAME = 28
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 16
 """Characters of a sparkline."""
-STAGES: tuple[Stage, ...] = ("search", "choose", "confirm")
+STAGES: tuple[Stage, ...] = ("search", "choose", "confirm", "control")
 COLUMNS = ("best val. accuracy", "stopped early", "now", "best values")
 """After the method and its stages; the last is the first to go where there is no room."""
 
@@ -76,7 +76,7 @@ class ComparisonProgress(Redrawn, ComparisonLines):
         The best values of a single method have a line of their own.
         """
         states = self._methods.values()
-        stages = [s for s in STAGES if any(state.planned[s] for state in states)]
+        stages = [s for s in STAGES if any(state.planned.get(s) for state in states)]
         heads = ("method", *stages, *COLUMNS)
         rows = [self._row(name, state, stages) for name, state in self._methods.items()]
         endless = Console(width=sys.maxsize, markup=False)

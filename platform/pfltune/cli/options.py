@@ -7,8 +7,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from pfltune.budget import SAMPLER_NAMES
 from pfltune.errors import UserError
-from pfltune.studies.options import DEFAULTS, MOST_THREADS, OWN_DEFAULTS, RESULTS
+from pfltune.studies.options import DEFAULTS, MOST_PARTITIONS, MOST_THREADS, OWN_DEFAULTS, RESULTS
 
 METHODS_HELP = (
     "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
@@ -408,6 +409,35 @@ pool = stacked(
         show_default=True,
         help="One of ETA goes on at each rung.",
     ),
+    click.option(
+        "--halving/--no-halving",
+        default=DEFAULTS["halving"],
+        help="Whether trials are stopped at rungs at all.  [default: halving]",
+    ),
+    click.option(
+        "--sampler",
+        type=click.Choice(SAMPLER_NAMES),
+        default=DEFAULTS["sampler"],
+        show_default=True,
+        help="What suggests configurations: Optuna's TPE; random, the control of all others; qmc, "
+        "a Sobol sequence; gp and cmaes, which learn from whole trials alone and need "
+        "--no-halving or --generation 1.",
+    ),
+    click.option(
+        "--studies",
+        type=click.IntRange(min=1),
+        default=DEFAULTS["studies"],
+        show_default=True,
+        help="Independent searches of each method. Each chooses its own configuration, which is "
+        "tested with the same seeds: ± and intervals are then over studies and seeds.",
+    ),
+    click.option(
+        "--control",
+        is_flag=True,
+        default=DEFAULTS["control"],
+        help="Also test each method's first start values, published ones where there are, with "
+        "the seeds of the confirmation: what the search gained over them on one footing.",
+    ),
     objective,
     wrap,
     search_space,
@@ -416,11 +446,30 @@ pool = stacked(
 )
 
 
+partitions = stacked(
+    click.option(
+        "--partitions",
+        type=click.IntRange(1, MOST_PARTITIONS),
+        default=OWN_DEFAULTS["compare"]["partitions"],
+        show_default=True,
+        help="Draws of clients that it is made on: data_seed, data_seed + 1 and so on. Methods are "
+        "tuned on the first, and what is chosen there is tested on each.",
+    ),
+    click.option(
+        "--tune-each",
+        is_flag=True,
+        help="Tune methods on each of the --partitions.",
+    ),
+)
+
+
 def finalists(command: str) -> Callable[[Any], Any]:
     """How many configurations are chosen among, and by how many seeds."""
     return stacked(
         click.option(
             "--finalists",
+            "--revalidate",
+            "finalists",
             type=click.IntRange(min=0),
             default=OWN_DEFAULTS[command]["finalists"],
             show_default=True,
@@ -434,6 +483,28 @@ def finalists(command: str) -> Callable[[Any], Any]:
             show_default=True,
             help="Fresh validation seeds of each finalist.",
         ),
+    )
+
+
+decide = click.option(
+    "--decide",
+    type=click.Choice(["best", "order"]),
+    is_flag=False,
+    flag_value="best",
+    default=None,
+    help="Add confirmation seeds until it is decided, by tests that hold whenever one looks, which "
+    "method is the best (the default of a bare --decide) or the order of all; --seeds are given to "
+    "every method in any case, further ones to those that are still in question.",
+)
+
+
+def max_seeds(default: str) -> Callable[[Any], Any]:
+    """How many seeds a race may take."""
+    return click.option(
+        "--max-seeds",
+        type=click.IntRange(min=1),
+        default=None,
+        help=f"Confirmation seeds of a method at the most, with --decide.  [default: {default}]",
     )
 
 

@@ -12,6 +12,7 @@ from pfltune.cli import options
 from pfltune.errors import Halted, UserError
 
 if TYPE_CHECKING:
+    from pfltune.draws import Draws
     from pfltune.report.results import ComparisonResult
     from pfltune.sweeps import Sweep
 
@@ -101,6 +102,7 @@ def _report_one(
     pair: tuple[str, str] | None,
 ) -> Path:
     from pfltune.cli.tuned import print_tuned
+    from pfltune.draws import read_draws
     from pfltune.record import Grid
     from pfltune.report.attachment import attach_report
     from pfltune.report.results import find_record
@@ -108,6 +110,13 @@ def _report_one(
     from pfltune.report.writer import read_found, write_found
     from pfltune.sweeps import read_sweep
 
+    if (draws := read_draws(results / name)) is not None:
+        if left_out or pair is not None:
+            raise UserError(
+                f"{name} is a comparison over several partitions: --without and --pair are for its "
+                "draws, one by one"
+            )
+        return _report_draws(results, draws, out, reference, target)
     if (sweep := read_sweep(results / name)) is not None:
         if left_out:
             raise UserError(f"{name} is a sweep: --without is for its cells, one by one")
@@ -149,6 +158,19 @@ def _report_sweep(
     return folder
 
 
+def _report_draws(
+    results: Path, draws: "Draws", out: Path | None, reference: str | None, target: float | None
+) -> Path:
+    from pfltune.cli.tables import print_draws
+    from pfltune.report.draws import read_draws_result
+    from pfltune.report.draws_writer import write_draws
+
+    found = read_draws_result(results, draws, reference=reference, target=target)
+    folder = write_draws(found, results, out)
+    print_draws(Console(markup=False), found)
+    return folder
+
+
 def _report_grid(results: Path, name: str, out: Path | None) -> Path:
     from pfltune.cli.tables import print_grid
     from pfltune.report.attachment import attach_grid
@@ -181,6 +203,7 @@ def _report_several(
     from pfltune.report.results import read_results
     from pfltune.report.side_by_side import rank_note, side_by_side, write_scenarios
     from pfltune.report.together import together, why_apart, without
+    from pfltune.report.tuning.versus import sampler_note, sampler_text
     from pfltune.report.words import INSTEAD
     from pfltune.report.writer import write_files
 
@@ -203,6 +226,8 @@ def _report_several(
     if apart:
         click.echo(f"A column for each, and not one table: {apart}")
     click.echo(rank_note(scenarios.ranking))
+    for line in (*sampler_text(scenarios.analyses), sampler_note(scenarios.analyses)):
+        click.echo(line, nl=bool(line))
     return folder
 
 

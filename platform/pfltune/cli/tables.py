@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pfltune.report import draws_words
 from pfltune.report.columns import (
     ACCURACY,
     CLIENT_STD,
@@ -22,9 +23,12 @@ from pfltune.report.columns import (
     Column,
     cells,
 )
+from pfltune.report.draws import DrawsResult
+from pfltune.report.draws_table import rows as draw_rows
+from pfltune.report.draws_table import terminal_columns as draw_columns
 from pfltune.report.grid import GridResult
 from pfltune.report.grid_table import GridColumn, best_first, columns
-from pfltune.report.results import ComparisonResult
+from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.sensitivity import HEADS, Cells, rows
 from pfltune.report.side_by_side import scenario_columns
 from pfltune.report.sweep import SweepResult
@@ -126,12 +130,41 @@ def print_sweep(console: Console, found: SweepResult) -> None:
 
 def _sweep_table(found: SweepResult, columns: Sequence[Column]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    titled = ((found.table.titles[method.name], method) for method in found.table.methods)
+    return _filled(table, columns, titled)
+
+
+def print_draws(console: Console, found: DrawsResult) -> None:
+    """Print the table over all draws, as many of its columns as fit, and what it says."""
+    wide = wide_enough(console)
+    every = draw_columns(found)
+    shown = fitting(every, reversed(every[1:]), partial(_draws_table, found), wide.width)
+    wide.print(_draws_table(found, shown))
+    if left := [column.title.removesuffix(" %") for column in every if column not in shown]:
+        wide.print(f"no room here for {', '.join(left)}: see the report", highlight=False)
+    said = (draws_words.in_short(found), draws_words.finding(found), draws_words.setting(found))
+    for line in filter(None, said):
+        wide.print(line, highlight=False)
+    for name, told in draws_words.statuses(found):
+        wide.print(f"{name} {told}", highlight=False, soft_wrap=True)
+
+
+def _draws_table(found: DrawsResult, columns: Sequence[Column]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    titled = ((found.by_name[method.name].title, method) for method in draw_rows(found))
+    return _filled(table, columns, titled)
+
+
+def _filled(
+    table: Table, columns: Sequence[Column], methods: Iterable[tuple[str, MethodResult]]
+) -> Table:
+    """A table with a row for each method under its title."""
     table.add_column("method", no_wrap=True)
     for column in columns:
         head = column.title.removesuffix(" %").replace(" ", "\n")
         table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
-    for method in found.table.methods:
-        table.add_row(plain(found.table.titles[method.name]), *cells(method, columns))
+    for title, method in methods:
+        table.add_row(plain(title), *cells(method, columns))
     return table
 
 

@@ -10,6 +10,7 @@ from pfltune import figures
 from pfltune.figures import MB_PER_CLIENT, Better, Figure, Measure
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
+from pfltune.report.racing import standing
 from pfltune.report.results import TEST, MethodResult
 from pfltune.text import count, plain
 from pfltune.ties import settled
@@ -196,15 +197,19 @@ def _against_reference(analysis: Analysis) -> tuple[Column, ...]:
     effect = Column(
         "effect size", lambda m: _effect_text(analysis, m), lambda m: _effect(analysis, m)
     )
-    return (_difference_column(analysis, "95 %, all pairs together"), verdict, effect)
+    difference = _difference_column(analysis, "95 %, all pairs together")
+    return (difference, _race_column(analysis) or verdict, effect)
 
 
 def paper_columns(analysis: Analysis) -> tuple[Column, ...]:
     """Of the result table in a paper: what was found, and what it took."""
     p = Column("p", lambda m: _bare_p(analysis, m), lambda m: _p(analysis, m))
-    compared = (_difference_column(analysis, "95 %"),) if is_compared(analysis) else ()
+    race = _race_column(analysis)
+    compared: list[Column] = []
+    if is_compared(analysis):
+        compared = [_difference_column(analysis, "95 %"), *([race] if race else [])]
     if analysis.is_tested:
-        compared = (*compared, p)
+        compared.append(p)
     return (
         _tested_accuracy(analysis),
         _interval(analysis),
@@ -214,6 +219,14 @@ def paper_columns(analysis: Analysis) -> tuple[Column, ...]:
         TOTAL_MB,
         PERSONAL,
     )
+
+
+def _race_column(analysis: Analysis) -> Column | None:
+    """What the race says of each method; None where there was none."""
+    race = analysis.result.race
+    if race is None:
+        return None
+    return Column("race", lambda m: standing(race, m.name), lambda _: float("nan"))
 
 
 def is_compared(analysis: Analysis) -> bool:
@@ -226,6 +239,8 @@ def _difference_column(analysis: Analysis, of_interval: str) -> Column:
     title = f"difference to {to}"
     if analysis.is_tested:
         title += f" ({of_interval})"
+    elif analysis.result.budget.decide is not None:
+        title += " (95 % each)"
     return Column(title, lambda m: _difference(analysis, m), lambda m: _mean(analysis, m))
 
 
@@ -235,7 +250,7 @@ def _difference(analysis: Analysis, method: MethodResult) -> str:
     found = analysis.differences[method.name]
     if np.isnan(found.mean):
         return NO_FIGURE
-    if found.untested:
+    if np.isnan(found.interval.low):
         return signed(100 * found.mean)
     low, high = (signed(100 * each) for each in (found.interval.low, found.interval.high))
     return f"{signed(100 * found.mean)} ({low} to {high})"

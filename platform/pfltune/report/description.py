@@ -13,6 +13,8 @@ from pfltune.report.markdown import escaped, lines_of, markdown
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.sensitivity import HEADS, Cells, rows
 from pfltune.report.tuning.advice import advice
+from pfltune.report.tuning.gained import gained
+from pfltune.report.tuning.repeated import agreement
 from pfltune.report.tuning.sentence import sentences
 from pfltune.report.tuning.table import best_ten, lines, ten_columns
 from pfltune.report.tuning.tuned import Tuned, is_tuning, tuned_of
@@ -30,7 +32,7 @@ def of_comparison(analysis: Analysis) -> str:
     result = analysis.result
     if is_tuning(result):
         return _of_tuning(tuned_of(analysis))
-    told = [status(result), finding(analysis), accuracy_note([result])]
+    told = [status(result), finding(analysis), accuracy_note([result]), *gained(analysis)]
     table = lines_of(result.methods, result_columns(analysis))
     return fitting(told, table, where_next(result.name, more=_more(result)))
 
@@ -45,6 +47,7 @@ def of_method(analysis: Analysis, method: MethodResult) -> str:
     """What its search found, its row of the table, and where to look next."""
     search = analysis.searches.get(method.name)
     told = [found_in(search)] if search else [method.title]
+    told.append(agreement(analysis.studies.get(method.name, ())))
     rows = [row for row in analysis.result.methods if row.method == method.name]
     table = lines_of(rows, result_columns(analysis))
     here = "The trials are the runs below this one; `best.json` has the chosen configuration"

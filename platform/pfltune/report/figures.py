@@ -16,6 +16,8 @@ from pfltune.report.curves import (
     to_target,
 )
 from pfltune.report.fronts_shown import search_fronts
+from pfltune.report.race_figure import course_of_the_race
+from pfltune.report.tuning.effort import best_after
 from pfltune.report.tuning.of_methods import best_so_far, knob_contour, knob_slices
 from pfltune.text import plain
 
@@ -31,8 +33,10 @@ FIGURES = (
     gain_over_local,
     paired_clients,
     best_so_far,
+    best_after,
     knob_slices,
     knob_contour,
+    course_of_the_race,
 )
 
 

@@ -4,7 +4,7 @@ Accuracies are in [0, 1], MB are 10^6 bytes; names of figures are those of MLflo
 files beside the report.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -13,13 +13,16 @@ from pfltune.report.analysis import Analysis
 from pfltune.report.fronts_shown import front_rows
 from pfltune.report.grid import GridResult
 from pfltune.report.grid_table import summary_rows
-from pfltune.report.results import ToldTrial
+from pfltune.report.racing import RACE, rows
+from pfltune.report.results import ComparisonResult, ToldTrial
 from pfltune.report.sensitivity import NAMES, Cells
 from pfltune.report.spreadsheet import summary_row
 from pfltune.report.sweep import SweepResult
+from pfltune.report.tuning.effort import EFFORT_HEADS, effort_rows
+from pfltune.report.tuning.repeated import study_rows
 from pfltune.tracking.events import Selected
 
-TRIAL = ("trial", "method", "stage", "index", "seed")
+TRIAL = ("trial", "method", "stage", "study", "index", "seed")
 
 
 def table_frame(analysis: Analysis) -> pd.DataFrame:
@@ -41,6 +44,29 @@ def fronts_frame(analysis: Analysis) -> pd.DataFrame:
     return pd.DataFrame(front_rows(analysis.fronts) if analysis.fronts else [])
 
 
+def race_frame(result: ComparisonResult) -> pd.DataFrame:
+    """A row per hypothesis of a race, of which ``course`` is a tuple; none without a race."""
+    found = [
+        {**row, "course": tuple(map(float, str(row["course"]).split()))} for row in rows(result)
+    ]
+    return pd.DataFrame(found, columns=RACE)
+
+
+def studies_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per method and study: what it chose, and what that is worth; as ``studies.csv``."""
+    rows = [
+        row
+        for method in analysis.result.whole
+        for row in study_rows(method, analysis.studies[method.name])
+    ]
+    return pd.DataFrame(rows)
+
+
+def efforts_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per method and number of trials, as ``best-after.csv``."""
+    return pd.DataFrame(effort_rows(analysis), columns=list(EFFORT_HEADS))
+
+
 def sweep_frame(found: SweepResult) -> pd.DataFrame:
     """A row per cell and method: where the cell stands, and the method's figures there."""
     frames = []
@@ -50,6 +76,11 @@ def sweep_frame(found: SweepResult) -> pd.DataFrame:
             frame.insert(place, key, value)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def draws_frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """A row per method of a comparison over draws; NaN where it has no figure."""
+    return pd.DataFrame(list(rows)).set_index("method")
 
 
 def trials_frame(trials: Iterable[ToldTrial]) -> pd.DataFrame:

@@ -21,9 +21,11 @@ HEADS = (
 )
 
 
-def lines(found: Fronts) -> list[list[str]]:
-    """A row for each method below :data:`HEADS`."""
-    return [
+def lines(found: Fronts | None) -> list[list[str]]:
+    """A row for each method's front, the headings first; nothing with one objective."""
+    if found is None:
+        return []
+    rows = [
         [
             each.method.title,
             f"{len(each.front)} of {len(each.searched)}",
@@ -33,10 +35,13 @@ def lines(found: Fronts) -> list[list[str]]:
         ]
         for each in found.methods
     ]
+    return [list(HEADS), *rows]
 
 
-def note(result: ComparisonResult, found: Fronts) -> str:
-    """What a front and its hypervolume are."""
+def note(result: ComparisonResult, found: Fronts | None) -> str:
+    """What a front and its hypervolume are; empty with one objective."""
+    if found is None:
+        return ""
     most = f"{found.most:,.4g} MB"
     is_limit = result.budget.max_mb is not None
     why = "what a trial may send" if is_limit else "the most that any trial of a front sent"

@@ -13,7 +13,15 @@ from pfltune.report.columns import (
 )
 from pfltune.report.results import MethodResult
 from pfltune.report.statistics import ALPHA, pairs_of
-from pfltune.report.words import BOLD_NOTE, scope, seeds_of, together, untested
+from pfltune.report.words import (
+    BOLD_NOTE,
+    finding,
+    scope,
+    seeds_of,
+    test_note,
+    together,
+    untested,
+)
 from pfltune.text import plain
 
 WORSE, BETTER = r"$^{\downarrow}$", r"$^{\uparrow}$"
@@ -158,7 +166,9 @@ def _note(analysis: Analysis) -> str:
     several = len(analysis.result.confirmed) > 1
     sentences = [spread, escaped(BOLD_NOTE) if several else ""]
     sentences += map(escaped, analysis.result.remarks)
-    if analysis.reference is not None and analysis.differences:
+    if analysis.differences and _is_raced(analysis):
+        sentences += [escaped(test_note(analysis)), escaped(finding(analysis))]
+    elif analysis.reference is not None and analysis.differences:
         sentences += [
             "Differences in percentage points.",
             escaped(together(analysis)),
@@ -170,3 +180,8 @@ def _note(analysis: Analysis) -> str:
             *map(escaped, untested(analysis)),
         ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _is_raced(analysis: Analysis) -> bool:
+    """Whether figures decided how many seeds there are."""
+    return analysis.result.budget.decide is not None

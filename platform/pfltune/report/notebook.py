@@ -19,7 +19,10 @@ from pfltune.report.frames import (
     cells_frame,
     clients_frame,
     curves_frame,
+    efforts_frame,
     fronts_frame,
+    race_frame,
+    studies_frame,
     sweep_frame,
     table_frame,
     trials_frame,
@@ -49,8 +52,9 @@ class Told:
     def trials(self) -> "pd.DataFrame":
         """A row per trial, of all stages.
 
-        Columns: ``trial``, ``method``, ``stage`` (``search``, ``choose`` or ``confirm``),
-        ``index`` within method and stage, ``seed``, ``generation`` (-1 outside the search),
+        Columns: ``trial``, ``method``, ``stage`` (``search``, ``choose``, ``confirm`` or
+        ``control``), ``study``, ``index`` within them, ``seed``, ``generation`` (-1 outside the
+        search),
         ``outcome`` (``finished``, ``stopped early``, ``failed`` or ``running``), ``failure``,
         ``rounds_done``, ``knobs/NAME`` for each knob, and the last value of each figure.
         ``selected/…`` are figures at the round that was chosen on validation.
@@ -156,6 +160,38 @@ class Results(OfJob[ComparisonResult]):
         accurate for as many MB or fewer. Nothing with one objective.
         """
         return fronts_frame(self.analysis)
+
+    @property
+    def race(self) -> "pd.DataFrame":
+        """A row per hypothesis of a race; none where nothing was to be decided.
+
+        Columns: ``of``, a method that may be the best, or two that may be equal; ``state``, see
+        :class:`pfltune.racing.question.Question`; who is ``better``, of a pair that is decided;
+        ``seeds`` after which it was settled, or that were weighed; its ``e_value``, what was
+        ``needed``, the ``threshold``; ``seeds_more`` that it would take, NaN where that cannot be
+        said; ``course`` of the e-value, a number after each seed.
+        """
+        return race_frame(self.result)
+
+    @property
+    def studies(self) -> "pd.DataFrame":
+        """A row per method and independent search of it.
+
+        Columns: ``method``, ``study``, ``seeds`` that ended, the chosen trial's
+        ``search/val_accuracy``, ``val/accuracy`` and ``test/accuracy`` with the seeds of the
+        confirmation, ``test/accuracy_std_seeds``, and ``knobs/NAME`` of what was chosen.
+        """
+        return studies_frame(self.analysis)
+
+    @property
+    def best_after(self) -> "pd.DataFrame":
+        """A row per method and number n of search trials: the best validation accuracy of n.
+
+        Columns: ``method``, ``trials``, ``val/accuracy`` (mean over studies), ``lowest`` and
+        ``highest`` study, the ``round`` that all trials are read at, ``studies``. Of random search
+        it is expected over the order of the draws.
+        """
+        return efforts_frame(self.analysis)
 
     @cached_property
     def analysis(self) -> Analysis:

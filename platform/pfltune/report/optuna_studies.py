@@ -40,7 +40,9 @@ class StudyContent:
 
 
 def studies_of(result: ComparisonResult) -> list[StudyContent]:
-    """One study for each method that was searched, by what it is called in the comparison.
+    """One study for each search of a method, by what that is called in the comparison.
+
+    Of several searches of one method, all but the first have their number after its name.
 
     A trial that ran all its rounds is complete, one that was stopped early is pruned, and both have
     the score of every evaluated round: the best mean validation accuracy so far, in [0, 1].
@@ -51,12 +53,13 @@ def studies_of(result: ComparisonResult) -> list[StudyContent]:
     spaces = {name: space.get("search", {}) for name, space in result.record.spaces.items()}
     found = [
         StudyContent(
-            name=f"pfltune/{result.name}/{method.name}",
-            attributes=_attributes(result, method),
-            trials=_trials(method, spaces[method.name]),
+            name=f"pfltune/{result.name}/{method.name}" + (f"/{number}" if number else ""),
+            attributes=_attributes(result, study),
+            trials=_trials(study, spaces[method.name]),
         )
         for method in sorted(result.whole, key=lambda method: method.name)
         if spaces.get(method.name)
+        for number, study in enumerate(method.each_study())
     ]
     if not found:
         raise UserError(f"{result.name} has searched nothing, so that there is no study of it")

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pfltune.front import letter_of
-from pfltune.report import fronts_shown, words
+from pfltune.report import fronts_shown, racing, words
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing
 from pfltune.report.columns import (
+    MINUS,
     NO_FIGURE,
     Column,
     cells,
@@ -25,6 +26,11 @@ from pfltune.report.results import TEST, VAL, MethodResult
 from pfltune.report.searching import Searching
 from pfltune.report.styles import Style
 from pfltune.report.tuning import words as search_words
+from pfltune.report.tuning.effort import effort_lines, effort_note
+from pfltune.report.tuning.gained import gain_cell, gain_lines, gain_note, no_footing
+from pfltune.report.tuning.repeated import repeated
+
+NO_COLOUR = "transparent"
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,12 @@ class Picture:
 def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing]) -> str:
     """The page of one comparison; its figures are read from ``folder``."""
     result = analysis.result
-    searches = [analysis.searches[method.name] for method in result.whole]
-    rows = {
-        method.name: [r for r in result.methods if r.method == method.name]
-        for method in result.whole
-    }
-    alone = len(searches) == 1
+    searches = [each for method in result.whole for each in analysis.studies[method.name]]
+    whole = {method.name: method for method in result.whole}
+    leading = analysis.searches[result.whole[0].name]
+    alone = len(whole) == 1
+    rows = {name: [r for r in result.methods if r.method == name] for name in whole}
+    colours = {m.title: analysis.styles[m.name].colour for m in (*result.methods, *result.whole)}
 
     def sortable(columns: Sequence[Column]) -> Grid:
         return grid(columns, result.methods, analysis.styles)
@@ -102,42 +108,31 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         origin_note=words.origin_note(result),
         reuse_note=words.reuse_note(result.trials),
         alone=alone,
-        finding=search_words.finding(searches[0]) if alone else words.finding(analysis),
+        finding=search_words.finding(leading) if alone else words.finding(analysis),
         results=sortable(result_columns(analysis)),
         resources=sortable(resource_columns(analysis)),
         accuracy_note=f"{words.accuracy_note([result])} {words.spread_note(result)}",
         test_note=words.test_note(analysis),
         bold_note="" if alone else words.BOLD_NOTE,
-        tuning_note=search_words.TUNING_NOTE,
+        race_heads=racing.HEADS[result.race.decide] if result.race else (),
+        race_rows=[line.cells for line in racing.lines(result)],
+        tuning_note=" ".join(filter(None, (search_words.TUNING_NOTE, no_footing(searches)))),
+        agreements=repeated(analysis),
+        gains=plain_grid(gain_lines(analysis), colours),
+        gain_note=gain_note(analysis),
+        efforts=plain_grid(effort_lines(analysis), colours),
+        effort_note=effort_note(analysis),
         communication_note=words.communication_note(analysis),
-        fronts=_fronts(analysis),
-        fronts_note=fronts_shown.note(result, analysis.fronts) if analysis.fronts else "",
+        fronts=plain_grid(fronts_shown.lines(analysis.fronts), colours),
+        fronts_note=fronts_shown.note(result, analysis.fronts),
         figures=pictures(folder, drawings),
-        searches=[_search(each, rows[each.method.name]) for each in searches],
+        searches=[
+            _search(each, rows[name], f", study {number}" if len(studies) > 1 else "")
+            for name, studies in analysis.studies.items()
+            for number, each in enumerate(studies)
+        ],
         latex=result_table(analysis),
     )
-
-
-def _fronts(analysis: Analysis) -> Grid | None:
-    """A row for each method's front; None with one objective."""
-    if analysis.fronts is None:
-        return None
-    rows = [
-        Row(
-            title,
-            analysis.styles[each.method.name].colour,
-            [Cell(t, _number(t), False) for t in rest],
-        )
-        for each, (title, *rest) in zip(
-            analysis.fronts.methods, fronts_shown.lines(analysis.fronts), strict=True
-        )
-    ]
-    return Grid(fronts_shown.HEADS, rows)
-
-
-def _number(text: str) -> str:
-    """What a cell sorts by: the number that it begins with."""
-    return text.partition(" ")[0].replace(NO_FIGURE, "")
 
 
 def rendered(template: str, **content: Any) -> str:
@@ -183,12 +178,43 @@ def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:
     ]
 
 
-def _search(search: Searching, rows: Sequence[MethodResult]) -> Search:
+def plain_grid(lines: Sequence[Sequence[str]], colours: Mapping[str, str]) -> Grid | None:
+    """A table of texts, its headings first; None where there is no line.
+
+    Args:
+        lines: of the table.
+        colours: by the first cell of a line.
+    """
+    if not lines:
+        return None
+    heads, *rows = lines
+    shown = [
+        Row(
+            first,
+            colours.get(first, NO_COLOUR),
+            [Cell(text, _number(text), is_best=False) for text in rest],
+        )
+        for first, *rest in rows
+    ]
+    return Grid(heads, shown)
+
+
+def _number(text: str) -> str:
+    """What a cell sorts by: the number that it begins with."""
+    found = text.replace(MINUS, "-").split()
+    try:
+        return repr(float(found[0].replace(",", ""))) if found else ""
+    except ValueError:
+        return ""
+
+
+def _search(search: Searching, rows: Sequence[MethodResult], study: str) -> Search:
     """A row of the table of the search.
 
     Args:
         search: of a method.
         rows: of the method, in the table of results.
+        study: which of several studies it is, behind its title.
     """
     method = search.method
     edges = [
@@ -196,7 +222,7 @@ def _search(search: Searching, rows: Sequence[MethodResult]) -> Search:
     ]
     shares = [f"{knob} {share:.0%}" for knob, share in search.importances.items()]
     return Search(
-        title=method.title,
+        title=method.title + study,
         cells=(
             f"{method.search_trials:,}",
             f"{search.counted('stopped early'):,}",
@@ -204,7 +230,7 @@ def _search(search: Searching, rows: Sequence[MethodResult]) -> Search:
             f"{method.search_steps:,.0f}",
             search_words.first_value(search),
             search_words.winner_value(search.winner),
-            search_words.gain(search),
+            gain_cell(search),
             search_words.percent(method.mean(VAL)),
             search_words.percent(method.mean(TEST)),
         ),

@@ -4,21 +4,24 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
 from pfltune import figures
 from pfltune.budget import Budget
+from pfltune.draws import refuse_several
 from pfltune.errors import UserError, unknown
 from pfltune.figures import Figure, Measure
 from pfltune.front import fronted, letter_of
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
+from pfltune.racing.race import Race, race
 from pfltune.ranking import Outcome, best_first
 from pfltune.record import RECORD, Change, Record, read_record
 from pfltune.registry import short_name
+from pfltune.report.balance import balanced, spread
 from pfltune.stages import sees_test
-from pfltune.sweeps import refuse_sweep
 from pfltune.text import count, plain
 from pfltune.ties import settled
 from pfltune.tracking.endings import final_figures
@@ -47,7 +50,7 @@ SOMETIMES = (figures.UNSEEN_TEST.name, figures.GFLOPS.name)
 
 @dataclass(frozen=True)
 class ConfirmedRun:
-    """One confirmation trial that ran to its end.
+    """One confirmation trial that ran to its end, or one of a control.
 
     Attributes:
         seed: its seed.
@@ -57,6 +60,8 @@ class ConfirmedRun:
             ``clients``.
         clients: indices of these clients in the partition; empty stands for all, in their order.
         measured: what the scenario's metrics gave for each of them.
+        study: which of several independent searches chose what it trains.
+        knobs: its configuration.
     """
 
     seed: int
@@ -66,6 +71,8 @@ class ConfirmedRun:
     test: tuple[float, ...] = ()
     clients: tuple[int, ...] = ()
     measured: tuple[MeasuredDict, ...] = ()
+    study: int = 0
+    knobs: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -89,6 +96,7 @@ class SearchedRun:
         needs_mb: what it sent in all rounds, or would send if all were like those that it ran; NaN
             where none did.
         fits: whether that is no more than it may send; a trial that does not is never chosen.
+        study: which of several independent searches it is of.
     """
 
     index: int
@@ -101,6 +109,7 @@ class SearchedRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     needs_mb: float = float("nan")
     fits: bool = True
+    study: int = 0
 
     @property
     def value(self) -> float:
@@ -116,11 +125,13 @@ class Finalist:
         index: of its search trial.
         knobs: the configuration.
         values: its score at the end, in [0, 1], by the seed of each trial that ran all its rounds.
+        study: in which of several independent searches it was a finalist.
     """
 
     index: int
     knobs: Mapping[str, Value]
     values: Mapping[int, float]
+    study: int = 0
 
     @property
     def mean(self) -> float:
@@ -139,8 +150,10 @@ class MethodResult:
         name: short name of the method; of one with several rows with the row's letter,
             ``fedperfix (a)``.
         title: how it is written in a paper; likewise.
-        best: the configuration that the search chose.
-        runs: the confirmation trials.
+        best: the configuration that the search chose; of several studies that of the one which did
+            best on validation data with the seeds of the confirmation.
+        runs: the confirmation trials, by study, then by seed: those with the seeds that every study
+            has.
         search_trials, failed_trials: number of search trials, and of trials that failed.
         search_steps: local steps that the search and its finalists spent.
         failures: why trials failed, each reason once.
@@ -149,6 +162,8 @@ class MethodResult:
         ended: trials that have ended, of all stages.
         is_over: whether there is nothing more to come.
         trials: all its trials, as the journal tells of them.
+        chosen: what each of several studies chose, None if every trial failed; empty for one.
+        controls: tests of what the search began with, with the seeds of the confirmation.
         unfit: why none of its configurations can be chosen, in words, where all that have run
             would send too much; else empty.
         of: short name of the method; empty where that is ``name``, in its only row.
@@ -168,6 +183,8 @@ class MethodResult:
     ended: int = 0
     is_over: bool = True
     trials: "tuple[ToldTrial, ...]" = ()
+    chosen: tuple[Mapping[str, Value] | None, ...] = ()
+    controls: tuple[ConfirmedRun, ...] = ()
     unfit: str = ""
     of: str = ""
     place: int = 0
@@ -207,34 +224,75 @@ class MethodResult:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Of the confirmation trials, in their order."""
-        return tuple(run.seed for run in self.runs)
+        return tuple(dict.fromkeys(run.seed for run in self.runs))
 
-    def clients(self, seeds: Sequence[int] | None = None) -> np.ndarray:
-        """Test accuracy of every client in the chosen round, float64 (seeds, clients).
+    @property
+    def studies(self) -> tuple[int, ...]:
+        """Those with confirmation trials."""
+        return tuple(dict.fromkeys(run.study for run in self.runs))
+
+    def crossed(
+        self, seeds: Sequence[int] | None = None, studies: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Test accuracy of every client in the chosen round, float64 (studies, seeds, clients).
 
         Args:
-            seeds: those wanted, in the order wanted; default: all.
+            seeds, studies: those wanted, in the order wanted; default: all.
         """
-        by_seed = {run.seed: run.test for run in self.runs}
+        found = {(run.study, run.seed): run.test for run in self.runs}
         wanted = self.seeds if seeds is None else seeds
-        return np.array([by_seed[seed] for seed in wanted], dtype=np.float64)
+        searches = self.studies if studies is None else studies
+        rows = [[found[study, seed] for seed in wanted] for study in searches]
+        return np.array(rows, dtype=np.float64)
+
+    def clients(self, seeds: Sequence[int] | None = None) -> np.ndarray:
+        """The same, mean over studies, float64 (seeds, clients)."""
+        crossed = self.crossed(seeds)
+        return crossed[0] if len(crossed) == 1 else crossed.mean(0)
+
+    def of_study(self, study: int) -> "MethodResult":
+        """What one of several studies did, as if there were no others."""
+        if not self.chosen:
+            return self
+        trials = tuple(trial for trial in self.trials if trial.started.study == study)
+        return replace(
+            self,
+            best=dict(self.chosen[study] or {}),
+            runs=tuple(run for run in self.runs if run.study == study),
+            searched=tuple(run for run in self.searched if run.study == study),
+            finalists=tuple(each for each in self.finalists if each.study == study),
+            trials=trials,
+            search_trials=sum(run.study == study for run in self.searched),
+            search_steps=_search_steps(trials),
+            failed_trials=sum(trial.outcome == "failed" for trial in trials),
+            chosen=(),
+        )
+
+    def each_study(self) -> "tuple[MethodResult, ...]":
+        """What each of its studies did; of one search, itself."""
+        return tuple(map(self.of_study, range(len(self.chosen)))) or (self,)
+
+    @property
+    def leading(self) -> int:
+        """The first of several studies that chose what is the best."""
+        return next((n for n, chosen in enumerate(self.chosen) if chosen == self.best), 0)
 
     def mean(self, metric: str) -> float:
-        """Mean over seeds; NaN if no confirmation trial ended."""
+        """Mean over studies and seeds; NaN if no confirmation trial ended."""
         values = self.values(metric)
         return float(np.mean(values)) if values else float("nan")
 
     def std(self, metric: str) -> float:
-        """Sample standard deviation over seeds; NaN for fewer than two, which have none."""
+        """Sample standard deviation over studies and seeds, see :func:`spread`; NaN for one run."""
         values = self.values(metric)
-        return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+        return spread(np.reshape(values, (len(self.studies), -1))) if values else float("nan")
 
     def per_round(self, figure: Figure) -> float:
         """What a figure that adds up comes to in a round, mean over seeds."""
         return self.mean(figure.name) / self.mean(figures.ROUNDS.name)
 
     def values(self, metric: str) -> list[float]:
-        """One value per seed."""
+        """One value per study and seed."""
         return [run.metrics[metric] for run in self.runs]
 
     def summary(self) -> dict[str, float]:
@@ -286,6 +344,8 @@ class ComparisonResult:
         budgets: what methods could spend that were given another budget than the record's, by
             short name.
         remarks: sentences on where its rows come from, or that some are left out.
+        race: how it stands with what was to be decided, among all its methods; None where nothing
+            was, or where rows come from several comparisons.
     """
 
     name: str
@@ -298,6 +358,7 @@ class ComparisonResult:
     measures: tuple[Measure, ...] = ()
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    race: Race | None = None
 
     @property
     def confirmed(self) -> tuple[MethodResult, ...]:
@@ -379,6 +440,8 @@ class ComparisonResult:
             return method.ended
         if method.place:
             return 0  # counted in the method's first row
+        if method.name in self.record.chosen:
+            return sum(self.budget_of(method.name).planned(chosen=True).values())
         is_searched = self.record.spaces.get(method.method, {}).get("search", True)
         return sum(self.budget_of(method.method).planned(bool(is_searched)).values())
 
@@ -415,7 +478,35 @@ def read_results(results: Path, name: str) -> ComparisonResult:
         record.changes,
         journal.damage or "",
         record.measures,
+        race=_race(record.budget, methods),
     )
+
+
+def _race(budget: Budget, methods: Sequence[MethodResult]) -> Race | None:
+    """What the tests that have ended decide; methods whose search found nothing take no part."""
+    if budget.decide is None:
+        return None
+    figures = {method.name: list(_tests(method)) for method in methods}
+    entered = {name: found for name, found in figures.items() if found}
+    waiting: dict[str, list[float | None]] = {
+        method.name: [] for method in methods if not method.is_over
+    }
+    return race(budget.decide, budget.most_seeds, {**waiting, **entered})
+
+
+def _tests(method: MethodResult) -> Iterator[float | None]:
+    """Test accuracy of each seed from the first on, up to one that has not ended.
+
+    Mean over studies; None where one of them failed.
+    """
+    tests = [trial for trial in method.trials if trial.started.stage == "confirm"]
+    studies = len({trial.started.study for trial in tests})
+    for index in range(max((trial.started.index for trial in tests), default=-1) + 1):
+        ended = [trial for trial in tests if trial.started.index == index and trial.ended]
+        if len(ended) < studies:
+            return
+        found = [trial.metrics[TEST] for trial in ended if trial.outcome == "finished"]
+        yield fmean(found) if len(found) == studies else None
 
 
 def begun_journal(folder: Path, record: Record) -> Journal:
@@ -445,7 +536,7 @@ def find_record(results: Path, name: str) -> Record:
     if name in ("", ".", "..") or "/" in name:
         raise UserError(f"{name!r} is no name of a comparison")
     see_inside(results / name, results)
-    refuse_sweep(results / name)
+    refuse_several(results / name)
     record = read_record(results / name)
     if record is not None:
         return record
@@ -500,7 +591,7 @@ def count_reused(trials: "Iterable[ToldTrial]") -> int:
 
 
 def told_trials(events: Iterable[Event]) -> tuple[list[ToldTrial], dict[str, MethodEnded]]:
-    """The trials of a journal by index within their method, and how its methods ended."""
+    """The trials of a journal by study and index, and how its methods ended."""
     trials: dict[str, ToldTrial] = {}
     endings: dict[str, MethodEnded] = {}
     rounds: dict[str, dict[int, RoundDone]] = defaultdict(dict)
@@ -515,7 +606,8 @@ def told_trials(events: Iterable[Event]) -> tuple[list[ToldTrial], dict[str, Met
             endings[event.method] = event
     for name, done in rounds.items():
         trials[name].rounds = [done[number] for number in sorted(done)]
-    return sorted(trials.values(), key=lambda trial: trial.started.index), endings
+    ordered = sorted(trials.values(), key=lambda each: (each.started.study, each.started.index))
+    return ordered, endings
 
 
 def _rows(
@@ -555,32 +647,30 @@ def _method(
 ) -> MethodResult:
     searched = [trial for trial in trials if trial.started.stage == "search"]
     failed = [trial.ended for trial in trials if trial.ended and trial.outcome == "failed"]
-    confirmed = [
-        trial
-        for trial in trials
-        if trial.started.stage == "confirm" and trial.outcome == "finished"
-    ]
+    confirmed, controls = (
+        [t for t in trials if t.started.stage == stage and t.outcome == "finished"]
+        for stage in ("confirm", "control")
+    )
     best = ending.best if ending else confirmed[0].started.knobs if confirmed else None
-    found = tuple(_searched(trial, budget, rounds) for trial in searched)
+    found = {(trial.started.study, trial.started.seed): trial for trial in confirmed}
+    runs = tuple(_searched(trial, budget, rounds) for trial in searched)
     return MethodResult(
         name=name,
         title=plain(title),
         best=dict(best or {}),
-        runs=tuple(map(_confirmed, confirmed)),
+        runs=tuple(_confirmed(found[cell]) for cell in balanced(found)),
         search_trials=len(searched),
         failed_trials=len(failed),
-        search_steps=sum(
-            trial.metrics.get(figures.STEPS.name, 0.0)
-            for trial in trials
-            if not sees_test(trial.started.stage)
-        ),
+        search_steps=_search_steps(trials),
         failures=tuple(sorted({plain(ended.failure) or "unknown" for ended in failed})),
-        searched=found,
-        finalists=_finalists(searched, [t for t in trials if t.started.stage == "choose"]),
+        searched=runs,
+        finalists=_all_finalists(searched, [t for t in trials if t.started.stage == "choose"]),
         ended=sum(trial.ended is not None for trial in trials),
         is_over=ending is not None,
         trials=tuple(trials),
-        unfit=_unfit(found, budget) if ending and not best else "",
+        chosen=tuple(ending.chosen if ending else _chosen_so_far(confirmed)),
+        controls=tuple(map(_confirmed, controls)),
+        unfit=_unfit(runs, budget) if ending and not best else "",
     )
 
 
@@ -595,6 +685,21 @@ def _unfit(searched: Sequence[SearchedRun], budget: Budget) -> str:
     )
 
 
+def _search_steps(trials: "Iterable[ToldTrial]") -> float:
+    """Local steps of the search and its finalists."""
+    return sum(
+        trial.metrics.get(figures.STEPS.name, 0.0)
+        for trial in trials
+        if not sees_test(trial.started.stage)
+    )
+
+
+def _chosen_so_far(confirmed: Iterable[ToldTrial]) -> list[dict[str, Value] | None]:
+    """What each study is tested with before the last has ended; empty where there is one."""
+    found = {trial.started.study: trial.started.knobs for trial in confirmed}
+    return [found.get(study) for study in range(max(found, default=0) + 1)] if any(found) else []
+
+
 def _confirmed(trial: ToldTrial) -> ConfirmedRun:
     selected = trial.ended.selected if trial.ended else None
     val, test = (selected["val"], selected["test"]) if selected else ([], [])
@@ -606,6 +711,8 @@ def _confirmed(trial: ToldTrial) -> ConfirmedRun:
         test=tuple(test),
         clients=tuple(selected.get("clients", ())) if selected else (),
         measured=tuple(selected.get("metrics", ())) if selected else (),
+        study=trial.started.study,
+        knobs=trial.started.knobs,
     )
 
 
@@ -629,8 +736,24 @@ def _searched(trial: ToldTrial, budget: Budget, rounds: int) -> SearchedRun:
         rounds=trial.ended.round if trial.ended else reached,
         curve=trial.curve(SCORE),
         metrics=metrics,
+        study=trial.started.study,
         needs_mb=sent * rounds / reached if reached else float("nan"),
         fits=budget.fits(reached, sent, rounds),
+    )
+
+
+def _all_finalists(
+    searched: Sequence[ToldTrial], again: Sequence[ToldTrial]
+) -> tuple[Finalist, ...]:
+    """Those of each study, one after the other."""
+    studies = sorted({trial.started.study for trial in again})
+    return tuple(
+        finalist
+        for study in studies
+        for finalist in _finalists(
+            [trial for trial in searched if trial.started.study == study],
+            [trial for trial in again if trial.started.study == study],
+        )
     )
 
 
@@ -651,4 +774,5 @@ def _finalists(searched: Iterable[ToldTrial], again: Sequence[ToldTrial]) -> tup
 
 def _finalist(index: int, trials: Sequence[ToldTrial]) -> Finalist:
     done = {t.started.seed: t.reached.value for t in trials if t.outcome == "finished"}
-    return Finalist(index, trials[0].started.knobs, done)
+    first = trials[0].started
+    return Finalist(index, first.knobs, done, first.study)

@@ -74,16 +74,6 @@ class Searching:
     edges: tuple[Edge, ...]
     space: Mapping[str, Dimension]
 
-    @property
-    def gain(self) -> float:
-        """Percentage points of the winner over the first trial.
-
-        NaN where they did not run equally far: then their scores do not compare.
-        """
-        if self.winner is None or self.first is None or self.winner.rounds != self.first.rounds:
-            return math.nan
-        return 100 * (self.winner.value - self.first.value)
-
     def counted(self, outcome: str) -> int:
         """The number of trials that ended so."""
         return sum(run.outcome == outcome for run in self.method.searched)

@@ -1,21 +1,27 @@
 """Several comparisons in one table: an accuracy for each scenario, average ranks."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pfltune.report import words
-from pfltune.report.aggregates import Aggregates, Estimate, aggregate, profiles_figure
+from pfltune.report.aggregates import Aggregates, aggregate, profiles_figure
+from pfltune.report.aggregates_table import (
+    AGGREGATE_HEADS,
+    aggregate_cells,
+    aggregate_columns,
+    aggregate_note,
+)
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, canvas, label_rows, legend, rows_height
-from pfltune.report.columns import NO_FIGURE, Column, accuracy, cells, p_value
+from pfltune.report.columns import Column, accuracy, cells, p_value
 from pfltune.report.figures import written
 from pfltune.report.latex import Tabular, escaped, table_rows
 from pfltune.report.markdown import markdown
-from pfltune.report.page import grid, pictures, rendered
+from pfltune.report.page import grid, pictures, plain_grid, rendered
 from pfltune.report.ranks import (
     FEWEST_FOR_PAIRS,
     Ranking,
@@ -27,7 +33,7 @@ from pfltune.report.spreadsheet import digits
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.statistics import ALPHA
 from pfltune.report.styles import COLOURS, MARKERS, Style, row_styles
-from pfltune.text import count
+from pfltune.report.tuning.versus import sampler_lines, sampler_note
 from pfltune.ties import settled
 
 SPREAD = 0.32  # of a row, in which scenarios stand one above the other
@@ -129,47 +135,6 @@ def scenario_columns(scenarios: Scenarios) -> tuple[Column, ...]:
     return (*accuracies, Column("average rank", shown_rank, average_rank, "low"))
 
 
-def aggregate_columns(scenarios: Scenarios) -> tuple[Column, ...]:
-    """Over all scenarios together; nothing of a single one."""
-    found = scenarios.aggregates
-    if found is None:
-        return ()
-    first = scenarios.titles[found.first]
-    return (
-        _estimate_column("interquartile mean %", found.iqm),
-        _estimate_column(f"P(improvement over {first}) %", found.improvement),
-    )
-
-
-def _estimate_column(title: str, found: Mapping[str, Estimate]) -> Column:
-    def text(method: MethodResult) -> str:
-        if method.name not in found:
-            return NO_FIGURE
-        each = found[method.name]
-        low, high = 100 * each.low, 100 * each.high
-        return f"{100 * each.value:.2f} ({low:.2f} to {high:.2f})"
-
-    def value(method: MethodResult) -> float:
-        return found[method.name].value if method.name in found else np.nan
-
-    return Column(title, text, value)
-
-
-def aggregate_note(scenarios: Scenarios) -> str:
-    """What the figures over all scenarios are; empty if there are none."""
-    found = scenarios.aggregates
-    if found is None:
-        return ""
-    return (
-        f"Over {found.scenarios} scenarios together, with {count(found.seeds, 'seed')} of each "
-        "method in each (Agarwal et al. 2021): the mean of the middle half of a method's "
-        "accuracies; the probability that a seed of a method is above one of "
-        f"{scenarios.titles[found.first]}, ties half, mean over scenarios. In brackets a 95 % "
-        "stratified bootstrap, which draws seeds within scenarios: it is about these scenarios "
-        "and, with few seeds, too narrow for a test."
-    )
-
-
 def profiles(scenarios: Scenarios) -> Drawing | None:
     """The performance profiles; None with one scenario."""
     if scenarios.aggregates is None:
@@ -252,7 +217,10 @@ def markdown_table(scenarios: Scenarios, told: str) -> str:
     """The table and what is to be told of the ranks."""
     tables = [_lines(scenarios, scenario_columns(scenarios)), [told]]
     if scenarios.aggregates is not None:
-        tables += [_lines(scenarios, aggregate_columns(scenarios)), [aggregate_note(scenarios)]]
+        tables += [
+            _lines(scenarios, aggregate_columns(scenarios.aggregates, scenarios.titles)),
+            [aggregate_note(scenarios.aggregates, scenarios.titles)],
+        ]
     return "\n".join("".join(each).rstrip("\n") + "\n" for each in tables)
 
 
@@ -271,7 +239,10 @@ def latex_table(scenarios: Scenarios, ranks: str) -> str:
     )
     if scenarios.aggregates is None:
         return first
-    columns, note = aggregate_columns(scenarios), aggregate_note(scenarios)
+    columns, note = (
+        aggregate_columns(scenarios.aggregates, scenarios.titles),
+        aggregate_note(scenarios.aggregates, scenarios.titles),
+    )
     return f"{first}\n{_latex(scenarios, columns, 'All scenarios together.', note, 'together')}"
 
 
@@ -287,22 +258,11 @@ def csv_table(scenarios: Scenarios) -> str:
     """One row per method, unrounded."""
     columns = scenario_columns(scenarios)
     rows = [
-        [m.name, *(digits(c.value(m)) for c in columns), *_estimates(scenarios, m)]
+        [m.name, *(digits(c.value(m)) for c in columns), *aggregate_cells(scenarios.aggregates, m)]
         for m in scenarios.methods
     ]
-    heads = [f"{n}{end}" for n in ("iqm", "improvement") for end in ("", "_low", "_high")]
-    if scenarios.aggregates is not None:
-        return csv_text(["method", *scenarios.names, "average_rank", *heads], rows)
-    return csv_text(["method", *scenarios.names, "average_rank"], rows)
-
-
-def _estimates(scenarios: Scenarios, method: MethodResult) -> list[str]:
-    """Of all scenarios together, as CSV has them; nothing with one scenario."""
-    found = scenarios.aggregates
-    if found is None:
-        return []
-    both = (found.iqm.get(method.name), found.improvement.get(method.name))
-    return [digits(getattr(each, end, None)) for each in both for end in ("value", "low", "high")]
+    more = AGGREGATE_HEADS if scenarios.aggregates is not None else ()
+    return csv_text(["method", *scenarios.names, "average_rank", *more], rows)
 
 
 def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> str:
@@ -315,8 +275,14 @@ def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> st
         results=grid(scenario_columns(scenarios), scenarios.methods, scenarios.styles),
         accuracy_note=f"{words.accuracy_note(results)} {words.BOLD_NOTE}",
         rank_note=rank_note(scenarios.ranking),
-        together=grid(aggregate_columns(scenarios), scenarios.methods, scenarios.styles),
-        together_note=aggregate_note(scenarios),
+        samplers=plain_grid(sampler_lines(scenarios.analyses), {}),
+        sampler_note=sampler_note(scenarios.analyses),
+        together=grid(
+            aggregate_columns(scenarios.aggregates, scenarios.titles),
+            scenarios.methods,
+            scenarios.styles,
+        ),
+        together_note=aggregate_note(scenarios.aggregates, scenarios.titles),
         figures=pictures(folder, drawings),
         findings=[
             (name, analysis.result.record.scenario.title, words.finding(analysis))

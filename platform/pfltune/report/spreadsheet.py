@@ -10,6 +10,7 @@ from pfltune import figures
 from pfltune.figures import PARTS
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
+from pfltune.report.racing import rows
 from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -17,30 +18,42 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_table(result: ComparisonResult) -> str:
-    """One row per method and seed."""
+    """One row per method and seed, and of several studies per study."""
     metrics = sorted({name for m in result.methods for run in m.runs for name in run.metrics})
+    places = _places(result)
     rows = [
-        [method.name, run.seed, *(digits(run.metrics.get(name)) for name in metrics)]
+        [
+            method.name,
+            *(getattr(run, place) for place in places),
+            *(digits(run.metrics.get(name)) for name in metrics),
+        ]
         for method in result.methods
         for run in method.runs
     ]
-    return text(["method", "seed", *metrics], rows)
+    return text(["method", *places, *metrics], rows)
 
 
 def csv_clients(result: ComparisonResult) -> str:
     """One row per method, seed and client: accuracies in [0, 1] in the chosen round, and metrics.
 
-    A client has the number that it has in the partition.
+    A client has the number that it has in the partition. Of several studies, one row for each.
     """
+    places = _places(result)
     names = [figures.ACCURACY.name, *(measure.name for measure in result.measures)]
     heads = [f"{part}_{name}" for name in names for part in PARTS]
     rows = [
-        [method.name, run.seed, client, *map(digits, numbers)]
+        [method.name, *(getattr(run, place) for place in places), client, *map(digits, numbers)]
         for method in result.methods
         for run in method.runs
         for client, *numbers in zip(run.indices, *_of_clients(run), strict=True)
     ]
-    return text(["method", "seed", "client", *heads], rows)
+    return text(["method", *places, "client", *heads], rows)
+
+
+def _places(result: ComparisonResult) -> tuple[str, ...]:
+    """The columns that say which run a row is of."""
+    several = any(run.study for method in result.methods for run in method.runs)
+    return ("study", "seed") if several else ("seed",)
 
 
 def csv_summary(analysis: Analysis) -> str:
@@ -51,6 +64,13 @@ def csv_summary(analysis: Analysis) -> str:
     rows = [summary_row(analysis, method) for method in analysis.result.confirmed]
     heads = list(dict.fromkeys(name for row in rows for name in row))
     return text(heads, [[cell_text(row.get(n)) for n in heads] for row in rows]) if rows else ""
+
+
+def csv_race(result: ComparisonResult) -> str:
+    """One row per hypothesis of a race, with its e-value after each seed."""
+    found = list(rows(result))
+    heads = list(found[0]) if found else []
+    return text(heads, [[cell_text(row[h]) for h in heads] for row in found]) if found else ""
 
 
 def text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -87,9 +107,11 @@ def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
     interval, reached = analysis.intervals[method.name], analysis.reached[method.name]
     found = analysis.differences.get(method.name)
     protocol = analysis.result.record.scenario.protocol
+    gain = analysis.gains.get(method.name)
     return {
         "method": method.name,
-        "seeds": len(method.runs),
+        "seeds": len(method.seeds),
+        **({"studies": len(method.studies)} if method.chosen else {}),
         **method.summary(),
         figures.TEST_LOW.name: interval.low,
         figures.TEST_HIGH.name: interval.high,
@@ -109,6 +131,7 @@ def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
         "generalises_over": " ".join(found.over) if found else "",
         "verdict": found.verdict if found else "reference",
         "target": analysis.target,
+        **({"gain_over_start": gain.mean, "gain_std": gain.std} if gain else {}),
     }
 
 

@@ -107,18 +107,29 @@ def common_seeds(method: MethodResult, other: MethodResult) -> list[int]:
     return [seed for seed in other.seeds if seed in method.seeds]
 
 
-def tables_of(method: MethodResult, seeds: Sequence[int]) -> list[np.ndarray]:
-    """Test accuracies, one table (searches, seeds, clients) per draw of the clients."""
-    return [method.clients(seeds)[None]] if len(seeds) else []
+def tables_of(
+    method: MethodResult, seeds: Sequence[int], studies: Sequence[int] | None = None
+) -> list[np.ndarray]:
+    """Test accuracies, one table (searches, seeds, clients) per draw of the clients.
+
+    Args:
+        method: with confirmation trials.
+        seeds, studies: those wanted; default: all studies.
+    """
+    searches = method.studies if studies is None else studies
+    return [method.crossed(seeds, searches)] if len(seeds) and len(searches) else []
 
 
 def paired_tables(method: MethodResult, other: MethodResult) -> list[np.ndarray]:
-    """Differences of test accuracy, method minus other, of the seeds that both have.
+    """Differences of test accuracy, method minus other, of the seeds and studies that both have.
 
-    As :func:`tables_of`; empty without a common seed.
+    As :func:`tables_of`; empty without a common seed. A study of the one and that with the same
+    number of the other were searched with the same seed.
     """
     seeds = common_seeds(method, other)
-    both = zip(tables_of(method, seeds), tables_of(other, seeds), strict=True)
+    studies = [study for study in other.studies if study in method.studies]
+    tables = (tables_of(each, seeds, studies) for each in (method, other))
+    both = zip(*tables, strict=True)
     return [settled(mine - others) for mine, others in both]
 
 
@@ -171,14 +182,17 @@ def _around(found: Crossed, alpha: float) -> tuple[float, float]:
     return found.mean - margin, found.mean + margin
 
 
-def difference_of(tables: Sequence[np.ndarray], pairs: int) -> Difference:
+def difference_of(
+    tables: Sequence[np.ndarray], pairs: int, searched_each: bool = False
+) -> Difference:
     """Of paired differences, as :func:`pfltune.report.crossed.crossed` takes them.
 
     Args:
         tables: (searches, seeds, clients), one per draw of the clients.
         pairs: that intervals and p-values are to hold for together.
+        searched_each: whether each draw has searches of its own.
     """
-    found = crossed(tables)
+    found = crossed(tables, searched_each=searched_each)
     # Of every client its mean over seeds and searches, of every seed its mean over all else.
     clients = settled(np.concatenate([each.mean((0, 1)) for each in tables] or [np.empty(0)]))
     seeds = np.mean([each.mean((0, 2)) for each in tables], axis=0) if tables else np.empty(0)

@@ -11,6 +11,7 @@ import numpy as np
 from pfltune.errors import UserError
 from pfltune.ownership import published, see_inside
 from pfltune.report import words
+from pfltune.report.aggregates_table import aggregate_columns, aggregate_note
 from pfltune.report.analysis import Analysis, analyse
 from pfltune.report.canvas import HEIGHT, Drawing, dress, outside_legend, panels, place_ticks
 from pfltune.report.columns import result_columns
@@ -19,8 +20,6 @@ from pfltune.report.page import Grid, grid, pictures, rendered
 from pfltune.report.results import TEST, ComparisonResult, MethodResult, read_results
 from pfltune.report.side_by_side import (
     Scenarios,
-    aggregate_columns,
-    aggregate_note,
     csv_table,
     latex_table,
     markdown_table,
@@ -243,8 +242,12 @@ def _page(found: SweepResult, folder: Path, drawings: Sequence[Drawing]) -> str:
         results=grid(scenario_columns(found.table), found.table.methods, found.table.styles),
         accuracy_note=f"{words.accuracy_note(results)} {words.BOLD_NOTE}",
         rank_note=RANK_NOTE,
-        together=grid(aggregate_columns(found.table), found.table.methods, found.table.styles),
-        together_note=aggregate_note(found.table),
+        together=grid(
+            aggregate_columns(found.table.aggregates, found.table.titles),
+            found.table.methods,
+            found.table.styles,
+        ),
+        together_note=aggregate_note(found.table.aggregates, found.table.titles),
         figures=pictures(folder, drawings),
         sections=list(_sections(found)),
         latex=latex_table(found.table, RANK_NOTE),

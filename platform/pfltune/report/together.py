@@ -121,6 +121,9 @@ def _conditions(one: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
     assert isinstance(other.budget, Budget)
     yield "the seed", one.budget.seed, other.budget.seed
     yield "a number of confirmation seeds of", one.budget.seeds, other.budget.seeds
+    yield "a number of studies of", one.budget.studies, other.budget.studies
+    yield "the sampler", one.budget.sampler, other.budget.sampler
+    yield "decided with further seeds:", one.budget.decide, other.budget.decide
 
 
 def _check_equal(
@@ -188,11 +191,11 @@ def _budgets(results: Sequence[ComparisonResult]) -> str:
     searched = {(result.budget.generations, result.budget.eta) for result in results}
     if len(searched) > 1:
         stage, what = "search", "search trials per method"
-    elif len({result.budget.planned()["choose"] for result in results}) > 1:
+    elif len({result.budget.planned_each()["choose"] for result in results}) > 1:
         stage, what = "choose", "trials of finalists per method"
     else:
         return ""
-    told = [f"{result.name} {result.budget.planned()[stage]}" for result in results]
+    told = [f"{result.name} {result.budget.planned_each()[stage]}" for result in results]
     return f"Budgets differ, which favours those with more: {what} are {', '.join(told)}."
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pfltune.report import racing
 from pfltune.report.analysis import Analysis
 from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial, count_reused
 from pfltune.report.statistics import ALPHA, pairs_of
@@ -71,46 +72,68 @@ def accuracy_note(results: Sequence[ComparisonResult]) -> str:
         return "No confirmation trial has ended, so that there is no test accuracy."
     many = max(len(method.runs) for method in methods) > 1
     spread = "± the sample standard deviation over" if many else "with"
+    if max(len(method.studies) for method in methods) > 1:
+        spread = "± the standard deviation of a run of another search with another seed, from"
     note = (
         "Test accuracy is the mean over clients at the round with the best validation accuracy, "
         f"{spread} {seeds_of(methods)} that the search never used."
     )
     if any(r.record.scenario.protocol.evaluate == "after_training" for r in results):
         note += " Clients of a round are tested right after their training, before aggregation."
-    fewer = [m.title for r in results for m in r.confirmed if len(m.runs) < planned_seeds(r)]
+    fewer = [m.title for r in results for m in r.confirmed if len(m.runs) < planned_seeds(r, m)]
     if fewer:
         note += f" Fewer seeds than planned have ended of {', '.join(dict.fromkeys(fewer))}."
     return note
 
 
-def planned_seeds(result: ComparisonResult) -> int:
-    """Confirmation seeds of each method, if none fails."""
-    return result.budget.seeds
+def planned_seeds(result: ComparisonResult, method: MethodResult) -> int:
+    """Confirmation trials of a method, if none fails; of a race as many as have begun."""
+    if result.budget.decide is None:
+        return result.budget.planned()["confirm"]
+    return sum(trial.started.stage == "confirm" for trial in method.trials)
 
 
 def seeds_of(methods: Sequence[MethodResult]) -> str:
-    """Over how many seeds figures are: ``3 seeds``, or ``1 to 3 seeds`` where some have failed."""
-    numbers = [len(method.runs) for method in methods]
+    """Over how many seeds figures are: ``3 seeds``, or ``1 to 3 seeds`` where some have failed.
+
+    Of several studies: ``3 studies × 3 seeds``.
+    """
+    seeds = _from_to([len(method.seeds) for method in methods], "seed")
+    studies = [len(method.studies) for method in methods]
+    return f"{_from_to(studies, 'study')} × {seeds}" if max(studies, default=0) > 1 else seeds
+
+
+def _from_to(numbers: Sequence[int], noun: str) -> str:
     if not numbers:
-        return "no seed"
+        return f"no {noun}"
     fewest, most = min(numbers), max(numbers)
-    return count(most, "seed") if fewest == most else f"{fewest} to {count(most, 'seed')}"
+    return count(most, noun) if fewest == most else f"{fewest} to {count(most, noun)}"
 
 
 def mean_over(analysis: Analysis, first: str = "") -> str:
     """``, mean over seeds`` where there are several; with what is averaged before, if anything."""
-    many = any(len(method.runs) > 1 for method in analysis.result.confirmed)
-    over = [each for each in (first, "seeds" if many else "") if each]
-    return f", mean over {' and '.join(over)}" if over else ""
+    shown = analysis.result.confirmed
+    seeds = "seeds" if any(len(method.seeds) > 1 for method in shown) else ""
+    studies = "studies" if any(len(method.studies) > 1 for method in shown) else ""
+    *most, last = [each for each in (first, studies, seeds) if each] or [""]
+    return f", mean over {' and '.join(filter(None, (', '.join(most), last)))}" if last else ""
 
 
 def spread_note(result: ComparisonResult) -> str:
     """What the interval and the spread over clients are; empty without figures."""
     if not result.confirmed:
         return ""
+    if result.budget.decide is not None:
+        return (
+            "The interval is over seeds and holds whenever one stops. Client std is the standard "
+            "deviation over clients, the worst decile the mean of the lowest tenth of them; both "
+            "are means over seeds."
+        )
     one = max(len(method.runs) for method in result.confirmed) == 1
-    over = "clients; of other seeds one seed says nothing" if one else "seeds and clients"
-    both = "" if one else "; both are means over seeds"
+    several = max(len(method.studies) for method in result.confirmed) > 1
+    repeated = f"{'studies, ' * several}seeds and clients"
+    over = "clients; of other seeds one seed says nothing" if one else repeated
+    both = "" if one else f"; both are means over {'studies and ' * several}seeds"
     return (
         f"The interval is a 95 % interval of this accuracy by itself, over {over}. Client std is "
         "the standard deviation over clients, the worst decile the mean of the lowest tenth of "
@@ -132,6 +155,8 @@ def test_note(analysis: Analysis) -> str:
         return ""
     if reference is None or not analysis.differences:
         return "Nothing was tested: there are not two methods with confirmed runs."
+    if analysis.result.budget.decide is not None:
+        return _race_note(analysis, reference)
     why = "named by the user" if analysis.chosen else "the method with the best validation accuracy"
     sentences = [
         f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by client "
@@ -143,6 +168,14 @@ def test_note(analysis: Analysis) -> str:
         few_seeds(analysis),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _race_note(analysis: Analysis, reference: MethodResult) -> str:
+    why = "named by the user" if analysis.chosen else "the method with the best validation accuracy"
+    return (
+        f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by seed, in "
+        f"percentage points. {racing.note(analysis.result)}"
+    )
 
 
 def together(analysis: Analysis) -> str:
@@ -208,6 +241,8 @@ def finding(analysis: Analysis) -> str:
     """What came out, in a sentence or two; empty if nothing was compared."""
     if analysis.reference is None or not analysis.differences:
         return ""
+    if analysis.result.budget.decide is not None:
+        return racing.finding(analysis.result)
     name = analysis.reference.title
     groups = {
         f"Worse than {name} (p < {ALPHA}): ": _titles(analysis, "worse"),

@@ -13,12 +13,21 @@ from pfltune.report.markdown import markdown_table
 from pfltune.report.notebook import Results
 from pfltune.report.page import comparison_page
 from pfltune.report.results import ComparisonResult, read_results
-from pfltune.report.spreadsheet import csv_clients, csv_summary, csv_table
+from pfltune.report.spreadsheet import (
+    cell_text,
+    csv_clients,
+    csv_race,
+    csv_summary,
+    csv_table,
+)
+from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.together import without
+from pfltune.report.tuning.effort import EFFORT_HEADS, effort_rows
 from pfltune.report.tuning.figures import write_figures as tuning_figures
 from pfltune.report.tuning.markdown import markdown_of
 from pfltune.report.tuning.notebook import TuneResults, results_of
 from pfltune.report.tuning.page import tuning_page
+from pfltune.report.tuning.repeated import study_rows
 from pfltune.report.tuning.spreadsheet import csv_trials
 from pfltune.report.tuning.tuned import Pair, Tuned
 from pfltune.report.words import INSTEAD
@@ -116,7 +125,25 @@ def _tables(analysis: Analysis) -> dict[str, str]:
         "table.csv": csv_table(analysis.result),
         "clients.csv": csv_clients(analysis.result),
         "summary.csv": csv_summary(analysis),
+        **({"race.csv": csv_race(analysis.result)} if analysis.result.race else {}),
+        **_of_searches(analysis),
     }
+
+
+def _of_searches(analysis: Analysis) -> dict[str, str]:
+    """What needs trials or studies enough to be said."""
+    effort = csv_text(EFFORT_HEADS, effort_rows(analysis))
+    texts = {"best-after.csv": effort} if analysis.efforts else {}
+    if any(len(studies) > 1 for studies in analysis.studies.values()):
+        rows = [
+            row
+            for method in analysis.result.whole
+            for row in study_rows(method, analysis.studies[method.name])
+        ]
+        heads = list(dict.fromkeys(name for row in rows for name in row))
+        cells = [[cell_text(row.get(name)) for name in heads] for row in rows]
+        texts["studies.csv"] = csv_text(heads, cells)
+    return texts
 
 
 def _write(texts: Mapping[str, str], folder: Path) -> None:

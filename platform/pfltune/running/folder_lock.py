@@ -11,6 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pfltune.draws import DRAWS
 from pfltune.errors import UserError
 from pfltune.ownership import see_inside
 from pfltune.record import NAME, RECORD
@@ -75,10 +76,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """See that the folder is new, empty, or a comparison's or a sweep's."""
+    """See that the folder is new, empty, or a comparison's, a sweep's or of draws."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UserError(f"{folder} is no folder of its own; choose another --name")
-    if not folder.exists() or any((folder / name).exists() for name in (RECORD, SWEEP)):
+    if not folder.exists() or any((folder / name).exists() for name in (RECORD, SWEEP, DRAWS)):
         return
     there = {path.name for path in folder.iterdir() if not is_partial(path)}
     others = sorted(there - {LOCK, OWNER})

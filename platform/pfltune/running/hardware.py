@@ -63,9 +63,9 @@ class Hardware:
         """
         if self.address is None:
             device = torch.device(self.compute.device)
-            on_gpu = device.type == "cuda" and self.gpus_per_trial
-            at_once = round(1 / self.gpus_per_trial) if on_gpu else self.workers
-            see_room(servers, device, at_once)
+            share = self.gpus_per_trial if device.type == "cuda" else 0.0
+            of_one = max(1, int(1 / share)) if share else self.workers
+            see_room(servers, device, min(of_one, self.workers))
 
     @classmethod
     def choose(

@@ -1,17 +1,17 @@
 """What a session runs and how it shows where it stands."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from pfltune.data.census import Census
 from pfltune.federation.federation import Federation
 from pfltune.federation.setup import check_optimizer
-from pfltune.knobs import Knob, defaults_of
+from pfltune.knobs import Knob, Value, defaults_of
 from pfltune.method import Method
-from pfltune.record import Asked
+from pfltune.record import Asked, Record
 from pfltune.registry import find_method, short_name
 from pfltune.running.hardware import Hardware
 from pfltune.running.trial_options import TrialOptions
@@ -35,6 +35,7 @@ class Job(ABC):
         asked: what touches no figure.
         results: the results folder.
         sweep: the name of the sweep of which it is a cell, which resumes it; empty if of none.
+        tags: what MLflow is told of what it belongs to.
         extends: whether it may ask for more than what is there, whose record then asks for it too.
         notes: what the user should know of it, a line each.
     """
@@ -47,6 +48,7 @@ class Job(ABC):
     asked: Asked
     results: Path
     sweep: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
     extends: bool = False
     notes: tuple[str, ...] = ()
 
@@ -153,19 +155,39 @@ def once(tell: Callable[[str], object]) -> Callable[[str], None]:
     return tell_once
 
 
+Choice = Mapping[str, Sequence[Mapping[str, Value] | None]]
+"""What each search of each method chose, by short name; None where every trial failed."""
+
+
+@dataclass(frozen=True)
+class After:
+    """What a job waits for.
+
+    Attributes:
+        first: the name of a job of the same session, which chooses what this one needs.
+        made: the job, of the record and the choice of the first one. It says in a
+            :class:`pfltune.UserError` why there can be none.
+    """
+
+    first: str
+    made: Callable[[Record, Choice], Job]
+
+
 @dataclass(frozen=True)
 class Watched:
     """A job and who watches it.
 
     Attributes:
-        job: what to run.
+        job: what to run. One that waits is like this, but for what is chosen.
         progress: shows where it stands.
         voice: says what happens.
+        after: what it waits for; None if it can begin at once.
     """
 
     job: Job
     progress: Progress
     voice: Voice
+    after: After | None = None
 
 
 DrawPartition = Callable[[Scenario, Census, Path, Callable[[str], object]], list[Path]]

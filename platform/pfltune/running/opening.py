@@ -114,11 +114,12 @@ def open_mirror(
     with published(job.folder, record.owner, "move it away") as draft:
         files = [path.name for path in draw(job.scenario, census, draft, voice.tell)]
     store = Store(job.results)
+    tags = {**job.tags, **environment_tags(), **source_tags(job.way_back)}
     return Mirror(
         store,
         job.name,
         record.id,
-        tags={"scenario": job.scenario.name, **environment_tags(), **source_tags(job.way_back)},
+        tags={"scenario": job.scenario.name, **tags},
         parents=record.titles,
         artifacts={RECORD: record.text()},
         files=[job.folder / name for name in files],

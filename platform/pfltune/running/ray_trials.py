@@ -1,7 +1,7 @@
 """All trials of one or more sittings as one experiment of Ray Tune."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from tempfile import TemporaryDirectory
 
 from ray import tune
@@ -10,11 +10,12 @@ from ray.tune.experiment import Trial
 
 from pfltune.errors import Halted
 from pfltune.running.callback import JournalCallback
+from pfltune.running.dealt import DealtTrials
 from pfltune.running.given import candidate_of, sitting_of
 from pfltune.running.ray_folder import MARK
 from pfltune.running.ray_search import DealtSearch
 from pfltune.running.scheduler import RungScheduler
-from pfltune.running.sitting import Sitting
+from pfltune.running.sittings import Sittings
 from pfltune.running.stopping import Stopping
 from pfltune.running.trainable import FederatedTrainable
 
@@ -22,21 +23,18 @@ RETRIES = 3
 """How often a trial is started again in a row without getting any further."""
 
 
-def run_trials(sittings: Sequence[Sitting], stopping: Stopping) -> None:
-    """Train every trial that has not ended and is not known.
+def run_trials(sittings: Sittings, stopping: Stopping) -> None:
+    """Train every trial that has not ended and is not known, of those that open meanwhile too.
 
     Raises:
         KeyboardInterrupt: the user stopped it.
         Halted: it cannot go on for now.
     """
-    dealt = {sitting.job.name: sitting.dealt for sitting in sittings}
-    hardware = [sitting.job.hardware for sitting in sittings]
-    trainable = tune.with_parameters(
-        FederatedTrainable, given={sitting.job.name: sitting.given for sitting in sittings}
-    )
+    dealt = sittings.dealt
+    trainable = tune.with_parameters(FederatedTrainable, given=sittings.given)
     resources = {
-        "cpu": max(each.threads for each in hardware),
-        "gpu": max(each.gpus_per_trial for each in hardware),
+        "cpu": max(each.threads for each in sittings.hardware),
+        "gpu": max(each.gpus_per_trial for each in sittings.hardware),
     }
     # Tune keeps nothing that anybody reads again: journal and checkpoints are our own.
     with TemporaryDirectory(
@@ -45,9 +43,9 @@ def run_trials(sittings: Sequence[Sitting], stopping: Stopping) -> None:
         tuner = tune.Tuner(
             tune.with_resources(trainable, resources),
             tune_config=tune.TuneConfig(
-                search_alg=DealtSearch(dealt),
-                scheduler=RungScheduler(dealt, stopping, [sitting.settle for sitting in sittings]),
-                num_samples=sum(sitting.job.plan.total_trials() for sitting in sittings),
+                search_alg=DealtSearch(dealt, sittings),
+                scheduler=RungScheduler(dealt, stopping, [sittings.settle]),
+                num_samples=sittings.trials,
                 reuse_actors=True,
                 trial_dirname_creator=_trial_folder,
             ),
@@ -62,11 +60,11 @@ def run_trials(sittings: Sequence[Sitting], stopping: Stopping) -> None:
         try:
             tuner.fit()
         except TuneError as error:
-            raise _halted(sittings) or error from None
+            raise _halted(dealt.values()) or error from None
 
 
-def _halted(sittings: Sequence[Sitting]) -> Halted | None:
-    found = (sitting.dealt.log.halted for sitting in sittings)
+def _halted(dealt: Iterable[DealtTrials]) -> Halted | None:
+    found = (trials.log.halted for trials in dealt)
     return next((halted for halted in found if halted), None)
 
 

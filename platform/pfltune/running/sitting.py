@@ -1,7 +1,7 @@
 """One open comparison or study: what is told of its trials, and what happens at its end."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from pfltune.errors import Halted, TrackingError
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.federation import Federation
+from pfltune.knobs import Value
 from pfltune.ownership import release
 from pfltune.record import Record
 from pfltune.running.dealt import DealtTrials
@@ -40,7 +41,6 @@ class Sitting:
         mirror: tells MLflow.
         dealer: says which trials there are.
         dealt: its trials.
-        given: what they are given.
         before: how many trials had ended, and how many had begun, when it was opened.
         finished: whether all of them have ended.
     """
@@ -52,7 +52,6 @@ class Sitting:
     mirror: Mirror
     dealer: Dealer
     dealt: DealtTrials
-    given: Given
     before: tuple[int, int]
     finished: bool = False
 
@@ -83,12 +82,12 @@ class Sitting:
             self._finish()
 
     def _finish(self) -> None:
-        fronts = self.dealer.fronts()
+        chosen, fronts = self.dealer.chosen(), self.dealer.fronts()
         for method, best in self.dealer.best().items():
             if method not in self.ledger.methods_ended:
+                each = [_plain(knobs) for knobs in chosen.get(method, ())]
                 front = [dict(knobs) for knobs in fronts.get(method, ())]
-                ended = MethodEnded(method, None if best is None else dict(best), front=front)
-                self.dealt.log.write(ended)
+                self.dealt.log.write(MethodEnded(method, _plain(best), chosen=each, front=front))
         self.finished = True
         try:
             self._remove_checkpoints()
@@ -101,6 +100,11 @@ class Sitting:
         for folder in {folder for ledger in ledgers for folder in ledger.folders()}:
             Checkpoints(open_storage(place, folder)).remove()
         release(open_storage(place))
+
+
+def given_by(job: Job, federation: Federation) -> Given:
+    """What the trials of a job have in common."""
+    return Given(job.federations(federation), job.hardware.compute, job.trial_options)
 
 
 @contextmanager
@@ -137,8 +141,7 @@ def open_sitting(
     place = job.trial_options.checkpoints
     log = TrialLog(journal.append, ledger, finished, place, voice.tell, unkept)
     dealt = DealtTrials(dealer, ledger, log, finished)
-    given = Given(job.federations(federation), job.hardware.compute, job.trial_options)
-    sitting = Sitting(job, record, journal, ledger, mirror, dealer, dealt, given, before)
+    sitting = Sitting(job, record, journal, ledger, mirror, dealer, dealt, before)
     with _resumable(sitting, watched):
         yield sitting
 
@@ -163,3 +166,7 @@ def way_back(job: Job) -> str:
     usual = job.results == Path("results").resolve()
     flag = "" if usual else f" --results {shlex.quote(str(job.results))}"
     return f"What is done is kept. Go on with: {job.way_back}{flag}"
+
+
+def _plain(knobs: Mapping[str, Value] | None) -> dict[str, Value] | None:
+    return None if knobs is None else dict(knobs)

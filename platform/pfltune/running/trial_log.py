@@ -66,6 +66,7 @@ class TrialLog:
                     seed=candidate.seed,
                     knobs=dict(candidate.knobs),
                     reused=reused,
+                    study=candidate.study,
                 )
             )
 

@@ -1,5 +1,7 @@
 """Which trials of a comparison go on, by the halving of each generation."""
 
+from collections.abc import Mapping
+
 from pfltune.ranking import Standing
 from pfltune.search.bracket import Bracket
 from pfltune.search.candidate import Candidate
@@ -8,7 +10,7 @@ from pfltune.search.plan import Plan
 
 
 class Brackets:
-    """The halving of every generation of every method; what is not searched is never halved.
+    """The halving of every generation of every search; what is not searched is never halved.
 
     Args:
         plan: the generations.
@@ -18,7 +20,9 @@ class Brackets:
     def __init__(self, plan: Plan, halving: MakeHalving = Bracket.of) -> None:
         self._plan = plan
         self._make = halving
-        self._made: dict[tuple[str, int], Halving] = {}
+        self._made: dict[tuple[str, int, int], Halving] = {}
+        self._rungs = plan.all_rungs()
+        self._there: dict[str, dict[int, Standing]] = {}
 
     def enter(self, candidate: Candidate) -> None:
         """A trial exists."""
@@ -29,6 +33,7 @@ class Brackets:
         """A trial has done a round and stands so."""
         if candidate.stage == "search":
             self._bracket(candidate).reach(candidate.index, standing)
+            self._note(candidate.name, standing)
 
     def leave(self, candidate: Candidate) -> None:
         """A trial has ended, in whatever way."""
@@ -41,8 +46,20 @@ class Brackets:
             return "go on"
         return self._bracket(candidate).verdict(candidate.index)
 
+    def scores(self, candidate: Candidate) -> Mapping[int, float]:
+        """The score of a trial at each rung that it has come to."""
+        there = self._there.get(candidate.name, {})
+        return {rung: standing.score for rung, standing in sorted(there.items())}
+
+    def _note(self, trial: str, standing: Standing) -> None:
+        for rung in self._rungs:
+            if standing.ahead > rung:
+                there = self._there.setdefault(trial, {})
+                first = min(there.get(rung, standing), standing, key=lambda each: each.round)
+                there[rung] = first
+
     def _bracket(self, candidate: Candidate) -> Halving:
-        key = (candidate.method, candidate.generation)
+        key = (candidate.method, candidate.study, candidate.generation)
         if key not in self._made:
             generation = self._plan.generations(candidate.method)[candidate.generation]
             self._made[key] = self._make(self._plan, generation)

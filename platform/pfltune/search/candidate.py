@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from pfltune.knobs import Value
 from pfltune.randomness import derive
 from pfltune.registry import short_name
-from pfltune.stages import Stage
+from pfltune.stages import Stage, sees_test, trial_name
 
 # What the search maximises: best mean validation accuracy so far, 0 before the first evaluation and
 # after a failure. Not a figure of the trial, so its name is none that MLflow is told.
@@ -30,6 +30,7 @@ class Candidate:
         generation: number of its generation; -1 outside the search.
         seed: seed of the federated trial.
         knobs: the configuration, with what the user holds fixed.
+        study: which of the independent searches of its method it is of.
     """
 
     method: str
@@ -38,11 +39,18 @@ class Candidate:
     generation: int
     seed: int
     knobs: Mapping[str, Value]
+    study: int = 0
 
     @property
     def name(self) -> str:
         """Unique within the comparison; also of its folder and of its run."""
-        return f"{short_name(self.method)}-{self.stage}-{self.index}"
+        return trial_name(short_name(self.method), self.stage, self.index, self.study)
+
+    @property
+    def content(self) -> Hashable:
+        """What its figures depend on: trials with the same are one."""
+        tested = sees_test(self.stage)
+        return self.method, tested, self.seed, tuple(sorted(self.knobs.items()))
 
     @property
     def folder(self) -> str:
@@ -67,6 +75,14 @@ def checkpoint_folder(trial: str, seed: int, knobs: Mapping[str, Value]) -> str:
     said = json.dumps([trial, seed, sorted(knobs.items())])
     number = blake2b(said.encode(), digest_size=6).hexdigest()
     return f"{_OTHER.sub('-', trial)[:_LONGEST]}-{number}"
+
+
+def study_seed(comparison_seed: int, study: int) -> int:
+    """What all seeds of one of several independent searches are derived from.
+
+    The first has that of the comparison: it is the search that there would be without the others.
+    """
+    return derive(comparison_seed, "study", study) % 2**31 if study else comparison_seed
 
 
 def validation_seed(comparison_seed: int, index: int) -> int:

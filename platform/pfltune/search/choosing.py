@@ -34,11 +34,21 @@ class Choosing:
         cls, plan: Plan, method: str, searched: Sequence[Candidate], outcomes: Mapping[int, Outcome]
     ) -> "Choosing":
         """That of a search which is over."""
-        planned, each = plan.planned(method)["choose"], plan.budget.finalist_seeds
+        own = plan.budget.planned_each(method not in plan.unsearched)
+        planned, each = own["choose"], plan.budget.finalist_seeds
         best = different(searched, outcomes)[: max(1, planned // each)]
         turns = range(1, each + 1) if planned else ()
-        seeds = [validation_seed(plan.budget.seed, turn) for turn in turns]
+        seeds = [validation_seed(plan.seed, turn) for turn in turns]
         return cls(best, seeds, plan.protocol.rounds)
+
+    @classmethod
+    def made(cls, plan: Plan, method: str) -> "Choosing | None":
+        """A choice that the plan says was made before; None where the method is to be searched."""
+        if method not in plan.chosen:
+            return None
+        knobs, seed = plan.chosen[method][plan.study], validation_seed(plan.seed, 0)
+        best = [Candidate(method, "search", 0, 0, seed, knobs, plan.study)] if knobs else []
+        return cls(best, (), plan.protocol.rounds)
 
     @property
     def trials(self) -> int:
@@ -50,6 +60,11 @@ class Choosing:
         """Whether no trial will come any more."""
         return self.dealt == self.trials
 
+    @property
+    def is_made(self) -> bool:
+        """Whether all have ended, so that the choice is what it will be."""
+        return len(self.outcomes) == self.trials
+
     def next(self) -> Candidate | None:
         """The next trial, all finalists with one seed after the other; None if none is left."""
         if self.is_dealt:
@@ -58,7 +73,7 @@ class Choosing:
         turn, place = divmod(index, len(self.finalists))
         self.dealt += 1
         best, seed = self.finalists[place], self.seeds[turn]
-        return Candidate(best.method, "choose", index, -1, seed, best.knobs)
+        return Candidate(best.method, "choose", index, -1, seed, best.knobs, best.study)
 
     def complete(self, index: int, outcome: Outcome) -> None:
         """Hear how one of its trials ended."""
@@ -66,7 +81,7 @@ class Choosing:
 
     def chosen(self) -> Candidate | None:
         """The search trial of what is chosen; None until all have ended, or if there is nothing."""
-        if len(self.outcomes) < self.trials or not self.finalists:
+        if not self.is_made or not self.finalists:
             return None
         scores = [self._scores(place) for place in range(len(self.finalists))]
         return self.finalists[choice(scores)]

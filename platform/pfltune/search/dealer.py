@@ -29,5 +29,14 @@ class Dealer(Protocol):
     def best(self) -> Mapping[str, Mapping[str, Value] | None]:
         """What to show above each method's trials in the end; None if every one failed."""
 
+    def chosen(self) -> Mapping[str, Sequence[Mapping[str, Value] | None]]:
+        """What each of several independent searches chose, by method; empty where there is one."""
+
+    def choices(self) -> Mapping[str, Sequence[Mapping[str, Value] | None]] | None:
+        """What each search of each method chose, None if every trial of it failed.
+
+        None in place of all before the last one has chosen.
+        """
+
     def fronts(self) -> Mapping[str, Sequence[Mapping[str, Value]]]:
         """All that was chosen of each method that has several configurations, the best first."""

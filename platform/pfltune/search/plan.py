@@ -1,8 +1,8 @@
 """What a comparison will run: the same for every method, known before the first trial starts."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from pfltune.budget import Budget
@@ -10,6 +10,7 @@ from pfltune.dominance import ranked
 from pfltune.federation.federation import Rounds
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome, Standing
+from pfltune.search.candidate import study_seed
 from pfltune.stages import Stage
 
 
@@ -36,6 +37,9 @@ class Plan:
         protocol: rounds and evaluations.
         fixed: knobs that the user holds at one value, by method.
         unsearched: methods without a free knob; all their search trials would be the same one.
+        chosen: configurations that are tested without a search, by method: those that the searches
+            of another comparison have chosen, one for each study; None where every trial failed.
+        study: of which of the independent searches it is.
     """
 
     methods: tuple[str, ...]
@@ -43,13 +47,26 @@ class Plan:
     protocol: Rounds
     fixed: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     unsearched: frozenset[str] = frozenset()
+    chosen: Mapping[str, Sequence[Mapping[str, Value] | None]] = field(default_factory=dict)
+    study: int = 0
+
+    def of_study(self, study: int) -> "Plan":
+        """The schedule of one of the independent searches."""
+        return replace(self, study=study)
+
+    @property
+    def seed(self) -> int:
+        """What the seeds of its study are derived from; those of confirmations are not."""
+        return study_seed(self.budget.seed, self.study)
 
     def trials(self, method: str | None = None) -> int:
         """Search trials of a method; of one that has something to search if none is named."""
+        if self._is_chosen(method):
+            return 0
         return 1 if method in self.unsearched else self.budget.trials
 
     def generations(self, method: str | None = None) -> list[Generation]:
-        """The generations of a method, in turn."""
+        """The generations of a method that is searched, in turn."""
         sizes = (1,) if method in self.unsearched else self.budget.generations
         firsts = accumulate(sizes, initial=0)
         return [Generation(first, size) for first, size in zip(firsts, sizes, strict=False)]
@@ -58,8 +75,10 @@ class Plan:
         """The rounds after which a generation of ``size`` trials is halved, ascending.
 
         R·η⁻ᵏ for as many k as leave a survivor (Jamieson & Talwalkar 2016, arXiv 1502.07943),
-        moved up to the next evaluated round.
+        moved up to the next evaluated round. None without halving.
         """
+        if not self.budget.halving:
+            return []
         rounds, every = self.protocol.rounds, self.protocol.evaluate_every
         found = set()
         for level in range(1, int(math.log(size, self.budget.eta) + 1e-9) + 1):
@@ -96,9 +115,9 @@ class Plan:
         return self.budget.fits(trial.round, trial.mb, self.protocol.rounds)
 
     def search_rounds(self, method: str | None = None) -> int:
-        """Rounds that the search of a method takes if no trial fails."""
+        """Rounds that one search of a method takes if no trial fails."""
         total = 0
-        for generation in self.generations(method):
+        for generation in [] if self._is_chosen(method) else self.generations(method):
             running, reached = generation.size, 0
             for rung in [*self.rungs(generation.size), self.protocol.rounds]:
                 total += running * (rung - reached)
@@ -107,7 +126,11 @@ class Plan:
 
     def planned(self, method: str | None = None) -> dict[Stage, int]:
         """Trials of a method by stage, as many as there can be."""
-        return self.budget.planned(method not in self.unsearched)
+        return self.budget.planned(method not in self.unsearched, self._is_chosen(method))
+
+    def planned_each(self, method: str | None = None) -> dict[Stage, int]:
+        """The same of each of its studies; what they share is not among it."""
+        return self.budget.planned_each(method not in self.unsearched, self._is_chosen(method))
 
     def total_rounds(self) -> int:
         """Rounds of all methods and stages, as many as there can be if no trial fails."""
@@ -117,7 +140,12 @@ class Plan:
         """Trials of all methods and stages, as many as there can be."""
         return sum(sum(self.planned(method).values()) for method in self.methods)
 
+    def _is_chosen(self, method: str | None) -> bool:
+        """Whether a method is not searched but tested at once; all of them if none is named."""
+        return self.chosen.keys() >= ({method} if method else set(self.methods))
+
     def _rounds(self, method: str) -> int:
         planned = self.planned(method)
-        whole = planned["choose"] + planned["confirm"]
-        return self.search_rounds(method) + whole * self.protocol.rounds
+        whole = sum(planned.values()) - planned["search"]
+        searches = self.budget.studies * self.search_rounds(method)
+        return searches + whole * self.protocol.rounds

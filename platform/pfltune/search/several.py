@@ -1,4 +1,4 @@
-"""A search of accuracy and bytes at once, by Optuna's multi-objective TPE, and its fronts."""
+"""A search of accuracy and bytes at once by one of Optuna's samplers, and its fronts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,12 +14,13 @@ from pfltune.search.candidate import Candidate
 from pfltune.search.choosing import different
 from pfltune.search.feasible import constrain
 from pfltune.search.plan import Plan
+from pfltune.search.sampled import Sampled
+from pfltune.search.samplers import SAMPLERS
 from pfltune.search.space import SearchSpace
 from pfltune.search.strategy import Strategy
-from pfltune.search.tpe import Tpe
 
 
-class SeveralTpe:
+class SampledFronts:
     """Proposes what looks like the front of validation accuracy and MB so far.
 
     Optuna's TPE with several directions (Ozaki et al. 2022, Journal of Artificial Intelligence
@@ -41,11 +42,9 @@ class SeveralTpe:
 
     def __init__(self, method: str, plan: Plan, space: SearchSpace) -> None:
         name = short_name(method)
-        sampler = optuna.samplers.TPESampler(
-            seed=derive(plan.budget.seed, f"optuna/{name}") % 2**32,
-            n_startup_trials=min(plan.generations(method)[0].size, 10),
-            constant_liar=True,
-        )
+        seed = derive(plan.seed, f"optuna/{name}") % 2**32
+        startup = min(plan.generations(method)[0].size, 10)
+        sampler = SAMPLERS[plan.budget.sampler].make(seed, startup)
         self._plan = plan
         self._space = space
         self._asked: dict[int, Trial] = {}
@@ -61,7 +60,7 @@ class SeveralTpe:
         self._space(trial)
         return dict(trial.params)
 
-    def hear(self, index: int, outcome: Outcome) -> None:
+    def hear(self, index: int, outcome: Outcome, rungs: Mapping[int, float]) -> None:
         """Learn how a trial went."""
         trial = self._asked.pop(index)
         constrain(trial, self._plan, outcome)
@@ -72,8 +71,8 @@ class SeveralTpe:
 
 
 def by_objective(method: str, plan: Plan, space: SearchSpace) -> Strategy:
-    """What proposes the configurations of a method: TPE, of as many objectives as there are."""
-    return (SeveralTpe if plan.budget.several else Tpe)(method, plan, space)
+    """What proposes the configurations of a method, for as many objectives as there are."""
+    return (SampledFronts if plan.budget.several else Sampled)(method, plan, space)
 
 
 def front_of(

@@ -20,9 +20,15 @@ class Strategy(Protocol):
     def propose(self, index: int) -> Mapping[str, Value]:
         """The searched knobs of the trial with this index."""
 
-    def hear(self, index: int, outcome: Outcome) -> None:
-        """Learn how a trial went."""
+    def hear(self, index: int, outcome: Outcome, rungs: Mapping[int, float]) -> None:
+        """Learn how a trial went.
+
+        Args:
+            index: of the trial.
+            outcome: how it ended.
+            rungs: its score at each rung that it came to.
+        """
 
 
 MakeStrategy = Callable[[str, Plan, SearchSpace], Strategy]
-"""Makes the strategy of a method, given its reference, the plan and its search space."""
+"""Makes the strategy of a search, given its method's reference, its plan and its search space."""

@@ -10,6 +10,7 @@ from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.method import Method
 from pfltune.method_list import MethodList, method_list
+from pfltune.racing.race import fewest_seeds
 from pfltune.record import WHY_NOT_EXTENDED, Asked, Grid, Record, Sensitivity
 from pfltune.registry import canonical, short_name
 from pfltune.running.folder_lock import checked_name
@@ -28,8 +29,16 @@ from pfltune.studies.tuned import all_chosen, warnings
 from pfltune.tracking.store import writable_folder
 from pfltune.variants import parsed
 
-OF_BUDGET = ("eta", "seeds", "seed", "finalists", "finalist_seeds", "objective", "front", "max_mb")
-GROWING = ("seeds", "trials", "generation", "finalists", "finalist_seeds", "front")
+OF_BUDGET = (
+    *("eta", "halving", "sampler", "studies", "seeds", "control", "seed"),
+    *("finalists", "finalist_seeds", "objective", "front", "max_mb"),
+)
+RACING = ("decide", "max_seeds")
+"""Only of comparisons of several methods."""
+GROWING = (
+    *("seeds", "studies", "trials", "generation", "control"),
+    *("finalists", "finalist_seeds", "front", *RACING),
+)
 """Options of a budget that may be given anew to have more."""
 
 
@@ -61,7 +70,12 @@ def comparison(
         results_folder(given),
         record or like,
     )
-    return replace(job, sweep=sweep)
+    return replace(tested_again(job, record), sweep=sweep)
+
+
+def tested_again(job: Comparison, record: Record | None) -> Comparison:
+    """A job as its record has it: one that tests what was chosen before searches nothing."""
+    return job.testing(record.chosen, record.tuned) if record and record.chosen else job
 
 
 def extension(given: Mapping[str, Any]) -> Comparison:
@@ -109,6 +123,7 @@ def _comparison(
     results: Path,
     before: Record | None,
 ) -> Comparison:
+    _see_race(budget, len(named.references))
     only = short_name(canonical(named.references[0]))
     held = {method or only: knobs for method, knobs in options["fixed"].items()}
     tuned = all_chosen(named.references, results, held, scenario, before)
@@ -147,6 +162,7 @@ def budget_of(given: Mapping[str, Any], options: Mapping[str, Any]) -> Budget:
         UserError: it is not possible.
     """
     wanted = {key: options[key] for key in ("trials", "generation", *OF_BUDGET)}
+    wanted |= {key: options[key] for key in RACING if options.get(key) is not None}
     if isinstance(wanted["generation"], tuple) and "trials" not in given:
         wanted["trials"] = None
     elif isinstance(wanted["generation"], tuple) and "generation" not in given:
@@ -156,6 +172,8 @@ def budget_of(given: Mapping[str, Any], options: Mapping[str, Any]) -> Budget:
         wanted["finalists"] = 0 if several else wanted["finalists"]
     budget = validated(Budget, wanted, "budget")
     _see_finalists(given, budget)
+    if "eta" in given and not budget.halving:
+        raise UserError(f"--eta {given['eta']}: there is no halving, which it would be of")
     return budget
 
 
@@ -174,6 +192,26 @@ def _see_finalists(given: Mapping[str, Any], budget: Budget) -> None:
         raise UserError(
             f"--finalist-seeds {given['finalist_seeds']}: there are no finalists, which would be "
             "trained with them; say with --finalists how many there shall be"
+        )
+
+
+def _see_race(budget: Budget, methods: int) -> None:
+    """See that something could be decided.
+
+    Raises:
+        UserError: it could not, whatever comes.
+    """
+    if budget.decide is None:
+        return
+    if methods < 2:
+        raise UserError(
+            f"--decide {budget.decide}: there is one method, and nothing to decide; name more"
+        )
+    fewest = fewest_seeds(budget.decide, methods)
+    if budget.most_seeds < fewest:
+        raise UserError(
+            f"--max-seeds {budget.most_seeds}: nothing could be decided of {methods} methods "
+            f"before {fewest} seeds, even if all of them agreed"
         )
 
 

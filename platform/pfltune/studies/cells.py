@@ -108,6 +108,14 @@ class CellsDealer:
         """Nothing: one cell is the best."""
         return {}
 
+    def chosen(self) -> dict[str, list[Mapping[str, Value] | None]]:
+        """Nothing: cells are no search."""
+        return {}
+
+    def choices(self) -> dict[str, list[Mapping[str, Value] | None]]:
+        """Nothing, for the same reason."""
+        return {}
+
     def _best(self, method: str) -> Mapping[str, Value] | None:
         cells = self._cells[method]
         place = best_place([self._scores[method, place] for place in range(len(cells))])

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from pfltune.budget import Budget
@@ -12,11 +12,13 @@ from pfltune.federation.searched_settings import without_settings
 from pfltune.knobs import Knob
 from pfltune.method import Method
 from pfltune.plugins import absolute
+from pfltune.racing.race import fewest_seeds
 from pfltune.record import Tuned
 from pfltune.registry import canonical, make_method, reference_title, short_name
-from pfltune.running.job import Job
+from pfltune.running.job import Choice, Job
 from pfltune.scenario import Scenario
 from pfltune.search.plan import Plan
+from pfltune.search.samplers import check_sampler
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import SearchSpace
 from pfltune.space_file import AS_METHODS_SAY, SpaceOptions
@@ -48,15 +50,16 @@ class Comparison(Job):
             "titles": {short_name(m): title_in(self.titles, m) for m in self.plan.methods},
             "fixed": {short_name(m): dict(v) for m, v in self.plan.fixed.items()},
             "tuned": self.tuned,
+            "chosen": {short_name(m): tuple(each) for m, each in self.plan.chosen.items()},
             "budget": self.plan.budget,
-            "spaces": {short_name(m): space.recorded() for m, space in self.spaces.items()},
+            "spaces": {short_name(m): space.recorded() for m, space in self._searched.items()},
             "space_options": self.space_options,
             "limits": {short_name(m): self._limits(m) for m in self.plan.methods},
         }
 
     def searched(self) -> dict[str, tuple[Knob, ...]]:
         """The dimensions of each search space."""
-        return {short_name(m): tuple(space.varied()) for m, space in self.spaces.items()}
+        return {short_name(m): tuple(space.varied()) for m, space in self._searched.items()}
 
     def announcement(self) -> str:
         """What is about to happen, in a line."""
@@ -68,7 +71,18 @@ class Comparison(Job):
         return (
             f"{subject}: {spent}{' each' if several else ''}, "
             f"{count(self.plan.protocol.rounds, 'round')}, {at_once} side by side in "
-            f"{self.hardware.compute.precision}"
+            f"{self.hardware.compute.precision}{self._race()}"
+        )
+
+    def _race(self) -> str:
+        """What seeds are added for; empty where they are not."""
+        budget, methods = self.plan.budget, len(self.plan.methods)
+        if budget.decide is None:
+            return ""
+        what = "which method is the best" if budget.decide == "best" else "the order of all methods"
+        fewest = fewest_seeds(budget.decide, methods)
+        return (
+            f". Seeds are added until it is decided, or cannot be, {what}; {fewest} that agree can"
         )
 
     def firsts(self) -> Iterator[Method]:
@@ -84,6 +98,35 @@ class Comparison(Job):
     def dealer(self) -> ComparisonDealer:
         """Search, choice and confirmation of all methods."""
         return ComparisonDealer(self.plan, self.spaces)
+
+    def testing(self, chosen: Choice, tuned: Mapping[str, Tuned]) -> "Comparison":
+        """The same without a search: it tests configurations that were chosen before.
+
+        A method for which nothing was chosen is left out.
+
+        Args:
+            chosen: what each search of each method chose, by short name.
+            tuned: whose search chose it, by short name.
+
+        Raises:
+            UserError: there is none at all.
+        """
+        knobs = {m: chosen.get(short_name(m), ()) for m in self.plan.methods}
+        held = {m: tuple(each) for m, each in knobs.items() if any(v is not None for v in each)}
+        if not held:
+            raise UserError("no method has a configuration to be tested: every trial failed")
+        plan = replace(self.plan, methods=tuple(held), chosen=held)
+        return replace(
+            self,
+            plan=replace(plan, fixed={m: v for m, v in plan.fixed.items() if m in held}),
+            spaces={m: space for m, space in self.spaces.items() if m in held},
+            tuned={short_name(m): tuned[short_name(m)] for m in held},
+        )
+
+    @property
+    def _searched(self) -> Mapping[str, SearchSpace]:
+        """The search spaces of the methods that are searched."""
+        return {m: space for m, space in self.spaces.items() if m not in self.plan.chosen}
 
     def _limits(self, method: str) -> dict[str, list[float | None]]:
         """The lowest and highest value that each knob can have, whatever is searched."""
@@ -115,7 +158,9 @@ def plan_methods(
     held = {each: held_of(each, fixed.get(short_name(each), {})) for each in references}
     spaces = asked_spaces(held, protocol, options, clients)
     unsearched = frozenset(m for m, space in spaces.items() if not space.dimensions)
-    return Plan(references, budget, protocol, held, unsearched), spaces
+    plan = Plan(references, budget, protocol, held, unsearched)
+    check_sampler(plan, spaces)
+    return plan, spaces
 
 
 def plan_on(
@@ -179,18 +224,26 @@ def methods_at_ends(spaces: Mapping[str, SearchSpace]) -> Iterator[Method]:
 
 def _spent(plan: Plan, method: str | None) -> str:
     """What a method is given, in words; each one of several if none is named."""
-    planned = plan.planned(method)
-    parts = [count(planned["search"], "search trial")]
+    planned = plan.planned_each(method)
+    parts = [count(planned["search"], "search trial")] if planned["search"] else []
     if planned["choose"]:
         each = plan.budget.finalist_seeds
         finalists = count(planned["choose"] // each, "finalist")
         parts.append(f"{finalists} with {count(each, 'validation seed')}")
-    seeds = count(plan.budget.seeds, "confirmation seed")
-    if plan.budget.several:
-        most = planned["confirm"] // plan.budget.seeds if plan.budget.seeds else 0
-        seeds = f"up to {count(most, 'configuration')} of a front with {seeds}"
-    parts.append(seeds)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+    parts.append(_confirmed(plan.budget, planned["confirm"]))
+    told = f"{', '.join(parts[:-1])} and {parts[-1]}" if parts[1:] else parts[0]
+    if plan.budget.studies > 1:
+        told = f"{plan.budget.studies} studies of {told}"
+    return told + (", and a control of the start values" if plan.budget.control else "")
+
+
+def _confirmed(budget: Budget, trials: int) -> str:
+    """What is tested, of a method with so many tests."""
+    seeds = count(budget.most_seeds, "confirmation seed")
+    if budget.several:
+        most = trials // budget.most_seeds if budget.most_seeds else 0
+        return f"up to {count(most, 'configuration')} of a front with {seeds}"
+    return seeds if budget.decide is None else f"{budget.seeds} to {seeds}"
 
 
 def _check_once(references: Iterable[str]) -> None:

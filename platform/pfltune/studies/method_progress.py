@@ -22,7 +22,7 @@ class MethodProgress:
         failed: trials of all stages that failed.
         bests: validation accuracy of the search's best trial so far after each of its rounds.
         rounds: the round that each running trial has reached.
-        searched: how far each search trial has come, by its index.
+        searched: how far each search trial has come, by its study and index.
         knobs: of each search trial, without those that are held.
         chosen: those of what is tested; None before.
     """
@@ -34,8 +34,8 @@ class MethodProgress:
     failed: int = 0
     bests: list[float] = field(default_factory=list)
     rounds: dict[str, int] = field(default_factory=dict)
-    searched: dict[int, Outcome] = field(default_factory=dict)
-    knobs: dict[int, Mapping[str, Value]] = field(default_factory=dict)
+    searched: dict[tuple[int, int], Outcome] = field(default_factory=dict)
+    knobs: dict[tuple[int, int], Mapping[str, Value]] = field(default_factory=dict)
     chosen: Mapping[str, Value] | None = None
 
     @property
@@ -50,7 +50,7 @@ class MethodProgress:
         return in_short(self.chosen or found)
 
     @property
-    def _leader(self) -> int | None:
+    def _leader(self) -> tuple[int, int] | None:
         return best_index(self.searched.items())
 
     @property

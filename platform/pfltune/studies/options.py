@@ -12,13 +12,17 @@ from typing import Annotated, Any, Literal, get_type_hints
 from annotated_types import Ge, Gt, Le
 from typing_extensions import TypedDict
 
+from pfltune.racing.race import Decide
+
 MOST_THREADS = 1024
+MOST_PARTITIONS = 100
 RESULTS = "PFLTUNE_RESULTS"
 """The environment variable that names the results folder where no option does."""
 
 Seed = Annotated[int, Ge(0)]
 Number = Annotated[int, Ge(1)]
 Finalists = Annotated[int, Ge(0)]
+Partitions = Annotated[int, Ge(1), Le(MOST_PARTITIONS)]
 AtOnce = Annotated[int, Ge(1), Le(MOST_THREADS)]
 Share = Annotated[float, Ge(0)]
 Seconds = Annotated[float, Ge(0)]
@@ -101,7 +105,11 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
         generation: trials suggested together, which are halved among themselves; one size, or the
             size of each generation.
         eta: one of eta goes on at each rung.
+        halving: whether trials are stopped at rungs at all.
+        sampler: what suggests configurations: ``tpe``, ``random``, ``qmc``, ``gp`` or ``cmaes``.
+        studies: independent searches of each method, each of which chooses its own configuration.
         seeds: fresh seeds of the confirmation.
+        control: test each method's first start values with the same seeds, too.
         finalists: best configurations that are trained again before one is chosen; with 0 the
             search alone chooses.
         finalist_seeds: fresh validation seeds of each finalist.
@@ -119,7 +127,11 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
     trials: int
     generation: int | tuple[int, ...]
     eta: int
+    halving: bool
+    sampler: Literal["tpe", "random", "qmc", "gp", "cmaes"]
+    studies: Number
     seeds: Number
+    control: bool
     finalists: Finalists
     finalist_seeds: Number
     objective: str | Sequence[str]
@@ -128,6 +140,24 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
     search: Mapping[str, Any] | Sequence[str]
     space: str | Path | Mapping[str, Any]
     start: Sequence[Mapping[str, Any]]
+
+
+class CompareOptions(SearchOptions, total=False):
+    """What a comparison of several methods can be told besides.
+
+    Attributes:
+        decide: add confirmation seeds until it is decided which method is the ``best``, or the
+            ``order`` of all; every method has ``seeds`` of them in any case.
+        max_seeds: that a method has at the most then; default: 12.
+        partitions: draws of clients that it is made on, each with the next ``data_seed``.
+        tune_each: tune methods on each draw; default: on the first alone, whose configurations are
+            tested on the others.
+    """
+
+    decide: Decide
+    max_seeds: Number
+    partitions: Partitions
+    tune_each: bool
 
 
 class TuneOptions(SearchOptions, total=False):
@@ -150,18 +180,28 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
         trials: search trials per method that there shall be.
         generation: size of each added generation, by default that of the first one; or the sizes of
             all, those that are there included.
+        studies: independent searches of each method that there shall be.
         seeds: confirmation seeds that there shall be.
+        control: test each method's first start values with the same seeds, too.
         finalists: configurations trained again before one is chosen that there shall be.
         finalist_seeds: validation seeds of each of them that there shall be.
         front: configurations of each method's front that are confirmed that there shall be.
+        decide: what further seeds are added for, if nothing was to be decided so far.
+        max_seeds: confirmation seeds that there shall be at the most, where something is.
+        partitions: draws of clients that there shall be, of a comparison over several.
     """
 
     trials: int
     generation: int | tuple[int, ...]
+    studies: Number
     seeds: Number
+    control: bool
     finalists: Finalists
     finalist_seeds: Number
     front: Number
+    decide: Decide
+    max_seeds: Number
+    partitions: Partitions
 
 
 class GridOptions(JobOptions, MethodOptions, total=False):
@@ -194,7 +234,7 @@ class SensitivityOptions(JobOptions, total=False):
 
 
 OPTIONS: Mapping[str, type] = {
-    "compare": SearchOptions,
+    "compare": CompareOptions,
     "tune": TuneOptions,
     "extend": ExtendOptions,
     "grid": GridOptions,
@@ -219,6 +259,10 @@ DEFAULTS: Mapping[str, Any] = {
     "trials": 8,
     "generation": 4,
     "eta": 3,
+    "halving": True,
+    "sampler": "tpe",
+    "studies": 1,
+    "control": False,
     "finalist_seeds": 3,
     "objective": ("accuracy",),
     "front": 3,
@@ -226,10 +270,16 @@ DEFAULTS: Mapping[str, Any] = {
 }
 """Of the options that have one and the same in all commands; of the others it is None."""
 OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "compare": {"methods": METHODS, "seeds": 3, "finalists": 0},
+    "compare": {
+        **{"methods": METHODS, "seeds": 3, "finalists": 0},
+        **{"partitions": 1, "tune_each": False},
+    },
     "tune": {"method": None, "knobs": {}, "seeds": 1, "finalists": 3},
     "extend": dict.fromkeys(
-        ("trials", "generation", "seeds", "finalists", "finalist_seeds", "front")
+        (
+            *("trials", "generation", "studies", "seeds", "control", "finalists"),
+            *("finalist_seeds", "front", "decide", "max_seeds", "partitions"),
+        )
     ),
     "grid": {"methods": None, "over": {}, "knobs": {}, "seeds": 3, "test": False},
     "sensitivity": {"seeds": 1},

@@ -35,12 +35,19 @@ class Clock:
         if self._first is None:
             self._first = (time.monotonic(), done)
 
-    def text(self, done: int, total: int) -> str:
-        """``1:15 elapsed, 1:26 left, 207 of 444 rounds``."""
+    def text(self, done: int, total: int, at_most: bool = False) -> str:
+        """``1:15 elapsed, 1:26 left, 207 of 444 rounds``.
+
+        Args:
+            done, total: rounds.
+            at_most: whether there may be fewer than ``total``; then both are told as bounds.
+        """
         now = time.monotonic()
         left = self._left(now, done, total)
-        rest = "" if left is None else f"{_minutes(left)} left, "
-        return f"{_minutes(now - self._began)} elapsed, {rest}{done} of {count(total, 'round')}"
+        up_to = "up to " if at_most else ""
+        rest = "" if left is None else f"{up_to}{_minutes(left)} left, "
+        rounds = f"{done} of {up_to}{count(total, 'round')}"
+        return f"{_minutes(now - self._began)} elapsed, {rest}{rounds}"
 
     def _left(self, now: float, done: int, total: int) -> float | None:
         """Seconds that the other rounds will take; None while that would be a guess."""
@@ -116,10 +123,11 @@ class ComparisonLines(Lines):
         progress.begun[event.stage] += 1
         knobs = {name: value for name, value in event.knobs.items() if name not in held}
         if event.stage == "search":
-            progress.knobs[event.index] = knobs
+            progress.knobs[event.study, event.index] = knobs
         elif event.stage == "confirm" and progress.chosen is None:
             progress.chosen = knobs
-            self._rounds_saved += progress.settle("choose") * self._plan.protocol.rounds
+            if self._plan.budget.studies == 1:
+                self._rounds_saved += progress.settle("choose") * self._plan.protocol.rounds
 
     def _count_round(self, event: RoundDone) -> None:
         progress = self._of(event.trial)
@@ -131,9 +139,9 @@ class ComparisonLines(Lines):
         if trial.stage == "search":
             outcome = Outcome.of(Standing.of(event.round, event.score, event.metrics))
             if self._plan.fits(outcome):
-                progress.searched[trial.index] = outcome
+                progress.searched[trial.study, trial.index] = outcome
             else:
-                progress.searched.pop(trial.index, None)
+                progress.searched.pop((trial.study, trial.index), None)
             progress.bests.append(progress.best)
 
     def _count_end(self, event: TrialEnded) -> None:
@@ -144,7 +152,7 @@ class ComparisonLines(Lines):
         if failed:
             self._rounds_saved += self._plan.protocol.rounds - event.round
         if failed and trial.stage == "search":
-            progress.searched.pop(trial.index, None)
+            progress.searched.pop((trial.study, trial.index), None)
         progress.ended[trial.stage] += 1
         progress.stopped += event.outcome == "stopped early"
 
@@ -165,7 +173,12 @@ class ComparisonLines(Lines):
         return f"{self._clock()} | " + " | ".join(states)
 
     def _clock(self) -> str:
-        return self.clock.text(self.rounds_done, self.rounds)
+        return self.clock.text(self.rounds_done, self.rounds, self.is_open)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be fewer rounds, since it is not known when something is decided."""
+        return self._plan.budget.decide is not None
 
     @property
     def rounds(self) -> int:
@@ -258,7 +271,8 @@ class SweepLines(Lines):
 
     def time(self) -> str:
         """The clock, for all cells together."""
-        return self.clock.text(*self._rounds())
+        is_open = any(plan.budget.decide is not None for plan in self._plans.values())
+        return self.clock.text(*self._rounds(), is_open)
 
     def _show(self) -> None:
         shown = [f"{label} {trials}" for label, trials in self.trials().items()]

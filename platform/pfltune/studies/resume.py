@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pfltune.budget import Budget
+from pfltune.draws import refuse_several
 from pfltune.errors import UserError
 from pfltune.plugins import Plugin
 from pfltune.program import file_digest, files_of
 from pfltune.record import RECORD, Record, read_record
 from pfltune.registry import short_name
 from pfltune.running.folder_lock import checked_name
-from pfltune.sweeps import refuse_sweep
 
 HERE = "local"
 """As an address of Ray: this machine alone."""
@@ -34,7 +34,7 @@ def begun(command: str, given: Mapping[str, Any], results: Path) -> Record | Non
     chosen = name if resume is None else resume
     if chosen is None:
         return None
-    refuse_sweep(results / checked_name(chosen))
+    refuse_several(results / checked_name(chosen))
     record = known(chosen, results) if resume else read_record(results / checked_name(chosen))
     if record and record.command != command:
         raise UserError(
@@ -49,7 +49,7 @@ def known(name: str, results: Path) -> Record:
     Raises:
         UserError: there is nothing of that name.
     """
-    refuse_sweep(results / checked_name(name))
+    refuse_several(results / checked_name(name))
     record = read_record(results / name)
     if record is None:
         there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))

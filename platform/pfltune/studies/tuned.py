@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pfltune.budget import Budget
+from pfltune.draws import refuse_several
 from pfltune.errors import UserError, unknown
 from pfltune.federation.searched_settings import without_settings
 from pfltune.front import fronted, letter_of
@@ -18,7 +19,6 @@ from pfltune.record import RECORD, Record, Tuned, flat, read_record
 from pfltune.registry import canonical, find_method, short_name
 from pfltune.running.folder_lock import checked_name
 from pfltune.scenario import Scenario
-from pfltune.sweeps import refuse_sweep
 from pfltune.text import in_short
 from pfltune.tracking.events import MethodEnded, TrialStarted
 from pfltune.tracking.journal import Journal
@@ -145,7 +145,7 @@ def _is_tuned(reference: str) -> bool:
 
 
 def _record(name: str, results: Path) -> Record:
-    refuse_sweep(results / checked_name(name))
+    refuse_several(results / checked_name(name))
     record = read_record(results / name)
     if record is None:
         there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))
@@ -207,16 +207,18 @@ def _choice(
     started = [e for e in events if isinstance(e, TrialStarted) and e.method == method]
     searched = sum(event.stage == "search" for event in started)
     origin = Tuned(name=record.name, id=record.id, method=method, trials=searched)
-    # What is tested has been chosen, also while the method still has trials to come.
-    several = isinstance(record.budget, Budget) and record.budget.several
-    confirmed = fronted(started, lambda event: event) if several else ()
+    # What is tested has been chosen, also while the method still has trials to come; of several
+    # studies only their end says which of them chose best.
+    fronts = isinstance(record.budget, Budget) and record.budget.several
+    confirmed = fronted(started, lambda event: event) if fronts else ()
     found = {letter_of(place): own[0].knobs for place, own in enumerate(confirmed)}
     if letter in found:
         return origin, found[letter]
     if letter or len(found) > 1:
         raise UserError(_which(record.name, method, letter, found))
+    several = isinstance(record.budget, Budget) and record.budget.studies > 1
     for event in started:
-        if event.stage == "confirm":
+        if event.stage == "confirm" and not several:
             return origin, event.knobs
     ends = [e for e in events if isinstance(e, MethodEnded) and e.method == method]
     if not ends:

@@ -32,7 +32,7 @@ class _Search:
 
 
 class BestSoFar:
-    """Makes a point for each search trial, in the order of their numbers.
+    """Makes a point for each search trial of a first study, in the order of their numbers.
 
     A trial's point waits for all trials of lower numbers, so that no point depends on which of them
     ended first. Only trials that ran all rounds count: others are read after fewer.
@@ -43,7 +43,7 @@ class BestSoFar:
 
     def ended(self, started: TrialStarted, score: float, end: TrialEnded) -> list[Metric]:
         """The points that the end of a trial makes known; none outside a search."""
-        if started.stage != "search":
+        if started.stage != "search" or started.study:
             return []
         search = self._searches[started.method]
         counts = end.outcome == "finished" and math.isfinite(score)

@@ -31,6 +31,7 @@ class TrialStarted:
         knobs: its configuration.
         time: in milliseconds since the epoch.
         reused: whether it is told from a trial that was trained before, as far as that goes.
+        study: which of the independent searches of its method it is of.
     """
 
     trial: str
@@ -42,6 +43,7 @@ class TrialStarted:
     knobs: dict[str, Any]
     time: int = field(default_factory=now_ms)
     reused: bool = False
+    study: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,14 @@ class MethodEnded:
         best: the configuration that the search chose, of a front the most accurate one on
             validation; None if every trial failed.
         time: in milliseconds since the epoch.
+        chosen: what each of several independent searches chose, in their order; empty for one.
         front: all that it chose, where these are several.
     """
 
     method: str
     best: dict[str, Any] | None
     time: int = field(default_factory=now_ms)
+    chosen: list[dict[str, Any] | None] = field(default_factory=list)
     front: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -161,9 +165,10 @@ def _model_of(kind: type[Event]) -> type[BaseModel]:
     hints = get_type_hints(kind)
     # What came with a later version has a default, and is missing in journals from before it.
     later: dict[str, Any] = {
-        each.name: each.default for each in fields(kind) if isinstance(each.default, bool)
+        each.name: [] if each.default_factory is list else each.default
+        for each in fields(kind)
+        if isinstance(each.default, int) or each.default_factory is list
     }
-    later |= {name: [] for name in SELDOM if name in hints}
     wanted: dict[str, Any] = {name: (hint, later.get(name, ...)) for name, hint in hints.items()}
     return create_model(kind.__name__, __config__=_EXACTLY, **wanted)
 

@@ -261,8 +261,7 @@ class Mirror:
         if item is None:
             self._closing = True
         elif isinstance(item, MethodEnded):
-            ended = partial(self._runs.end_method, item.method, item.best, item.front)
-            self._commands.append(ended)
+            self._commands.append(partial(self._runs.end_method, item))
         elif not isinstance(item, Event):
             self._commands.append(item)
         elif isinstance(item, TrialStarted):

@@ -19,8 +19,9 @@ from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 from pfltune.errors import ForeignExperiment
 from pfltune.figures import BEST_VAL, SELECTED, best_val_at
 from pfltune.front import letter_of
+from pfltune.text import in_short
 from pfltune.tracking.endings import final_figures
-from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL
 from pfltune.tracking.own_store import ARTIFACTS, COMPARISON_TAG
 from pfltune.tracking.store import Store
@@ -41,6 +42,8 @@ COMPARISON_STAGE = "comparison"
 """Of the comparison's own run."""
 ALL = "all methods"
 """The comparison's own run; with its space, the name is no method's and no trial's."""
+OURS = "pfltune."
+"""What the tags of a comparison, and of what it belongs to, begin with."""
 MAX_TAG = 5000
 MAX_PARAM = 6000
 MAX_BATCH = 1000  # metrics in one request, by MLflow's REST interface
@@ -173,37 +176,36 @@ class Runs:
         self._log(run, tags=[RunTag(key, value) for key, value in tags.items()])
         self._terminate(event.trial, STATUS[event.outcome], event.time)
 
-    def end_method(
-        self,
-        method: str,
-        best: Mapping[str, Any] | None,
-        front: Sequence[Mapping[str, Any]] = (),
-    ) -> None:
-        """Close a method's run with its best configuration; None if every trial failed.
+    def end_method(self, event: MethodEnded) -> None:
+        """Close a method's run with its best configuration, and with that of each of its studies.
 
         All configurations of a front stand beside it, too.
 
         With the last method's, the comparison's own is closed.
         """
-        if not self.is_whole(method):
-            self._end_method(method, best, front)
+        if not self.is_whole(event.method):
+            self._end_method(event)
         if self._parents.keys() <= self._whole.keys() and not self.is_whole(ALL):
             self._stop_watching()
             ended = {self._whole[name] for name in self._parents}
             self._terminate(ALL, "FAILED" if ended == {"FAILED"} else "FINISHED")
 
-    def _end_method(
-        self, method: str, best: Mapping[str, Any] | None, front: Sequence[Mapping[str, Any]]
-    ) -> None:
-        run = self._ids[method]
+    def _end_method(self, event: MethodEnded) -> None:
+        run, best = self._ids[event.method], event.best
+        tags = [
+            RunTag(f"study {number} chose", in_short(chosen or {}) or "nothing")
+            for number, chosen in enumerate(event.chosen)
+        ]
+        if tags:
+            self._log(run, tags=tags)
         if best is not None:
             text = json.dumps(dict(best), indent=2) + "\n"
             self._store.client.log_text(run, text, "best.json")
             self._log(run, params=_params(best))
-        if front:
-            told = {letter_of(place): dict(knobs) for place, knobs in enumerate(front)}
+        if event.front:
+            told = {letter_of(place): dict(knobs) for place, knobs in enumerate(event.front)}
             self._store.client.log_text(run, json.dumps(told, indent=2) + "\n", "front.json")
-        self._terminate(method, "FINISHED" if best is not None else "FAILED")
+        self._terminate(event.method, "FINISHED" if best is not None else "FAILED")
 
     def kill(self) -> None:
         """Mark every run that has not ended as killed."""
@@ -302,7 +304,7 @@ class Runs:
             artifact_location=own.as_uri() if self._store.is_sqlite else None,
             tags={
                 "scenario": self._tags["scenario"],
-                COMPARISON_TAG: self._comparison,
+                **{key: text for key, text in self._tags.items() if key.startswith(OURS)},
                 **self._views.tags(),
             },
         )
@@ -397,8 +399,9 @@ def _metrics(values: Mapping[str, float], time: int, step: int) -> list[Metric]:
 
 
 def _place(event: TrialStarted) -> dict[str, str]:
-    """What a trial is, beside its configuration."""
-    return {
+    """What a trial is, beside its configuration; a first study is not named."""
+    study = {"study": str(event.study)} if event.study else {}
+    return study | {
         "method": event.method,
         "stage": event.stage,
         "seed": str(event.seed),

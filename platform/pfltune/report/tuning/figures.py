@@ -13,12 +13,21 @@ from pfltune.report.figures import written
 from pfltune.report.tuning.contour import contour
 from pfltune.report.tuning.cost import accuracy_vs_mb
 from pfltune.report.tuning.course import best_so_far
+from pfltune.report.tuning.effort import best_after as of_methods
 from pfltune.report.tuning.parallel import parallel
 from pfltune.report.tuning.slices import slices
 from pfltune.report.tuning.tuned import Tuned
 
+
+def best_after(tuned: Tuned) -> Drawing | None:
+    """The best of n trials; None where it is that of one search in its order, shown otherwise."""
+    effort = tuned.analysis.efforts.get(tuned.method.name)
+    return of_methods(tuned.analysis) if effort and effort.is_expected else None
+
+
 SEARCH: dict[str, Callable[[Tuned], Drawing | None]] = {
-    make.__name__: make for make in (slices, contour, parallel, best_so_far, accuracy_vs_mb)
+    make.__name__: make
+    for make in (slices, contour, parallel, best_so_far, best_after, accuracy_vs_mb)
 }
 """Of the search trials, by name, in the order in which a page shows them."""
 

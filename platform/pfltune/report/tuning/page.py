@@ -11,11 +11,13 @@ from pfltune.report import words
 from pfltune.report.canvas import Drawing
 from pfltune.report.columns import resource_columns, result_columns
 from pfltune.report.latex import result_table
-from pfltune.report.page import Cell, Grid, Row, grid, pictures, rendered
+from pfltune.report.page import Cell, Grid, Row, grid, pictures, plain_grid, rendered
 from pfltune.report.tuning.advice import advice
 from pfltune.report.tuning.contour import COLOURS
+from pfltune.report.tuning.effort import effort_lines, effort_note
 from pfltune.report.tuning.entries import Entry, entries
 from pfltune.report.tuning.figures import CONFIRMATION_NAMES
+from pfltune.report.tuning.repeated import study_lines
 from pfltune.report.tuning.sentence import sentence, sentences
 from pfltune.report.tuning.table import (
     TrialColumn,
@@ -59,6 +61,9 @@ def tuning_page(tuned: Tuned, folder: Path, drawings: Iterable[Drawing]) -> str:
         trials=trial_grid(tuned, trial_columns(tuned), entries(tuned.method)),
         budget_note=budget_note(result),
         score_note=SCORE_NOTE,
+        studies=plain_grid(study_lines(tuned.studies), {}),
+        efforts=plain_grid(effort_lines(analysis), {}),
+        effort_note=effort_note(analysis),
         importances=importance_grid(tuned),
         importance_note=tuned.learned.importance_note,
         latex=result_table(analysis) if result.confirmed else "",

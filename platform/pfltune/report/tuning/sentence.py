@@ -9,9 +9,12 @@ from pfltune import figures
 from pfltune.knobs import Value
 from pfltune.report.columns import PLUS_MINUS, accuracy
 from pfltune.report.dimensions import Dimension
+from pfltune.report.gains import control_gain
 from pfltune.report.learned import Equal, KnobRange, Tried
 from pfltune.report.results import VAL
 from pfltune.report.tuning.entries import Entry, sorted_entries, stood
+from pfltune.report.tuning.gained import seeds_of
+from pfltune.report.tuning.repeated import agreement
 from pfltune.report.tuning.tuned import Tuned
 from pfltune.report.tuning.words import over, shown
 from pfltune.text import count
@@ -28,7 +31,7 @@ def sentence(tuned: Tuned) -> str:
 
 def sentences(tuned: Tuned) -> tuple[str, ...]:
     """All that is to be known of the result, what matters most first."""
-    parts = (sentence, gain, fall, as_good, cheapest, ranges, early)
+    parts = (sentence, gain, fall, repeated, as_good, cheapest, ranges, early)
     return tuple(told for part in parts if (told := part(tuned)))
 
 
@@ -62,8 +65,24 @@ def worth(tuned: Tuned) -> str:
     )
 
 
+def repeated(tuned: Tuned) -> str:
+    """What the studies chose, and what tuning gives whichever of them one had run."""
+    told = agreement(tuned.studies)
+    whole = tuned.result.methods[0]
+    if not told or len(whole.studies) < 2:
+        return told
+    over = f"{count(len(whole.studies), 'study')} × {count(len(whole.seeds), 'seed')}"
+    return f"{told} Test accuracy {accuracy(whole)} % over {over}."
+
+
 def gain(tuned: Tuned) -> str:
     """How far it is above the published values, where both were trained equally far."""
+    tested = control_gain(tuned.method)
+    if tested and tuned.method.best:
+        began = "the published values" if tuned.starts_published else "the start values"
+        if tested.is_start:
+            return f"These are {began}."
+        return f"{_points(100 * tested.mean)} {began} on test data, over {seeds_of(tested)}."
     found = [each for each in sorted_entries(tuned.method) if each.run.rounds]
     best = next((each for each in found if each.is_chosen), None)
     first = next((each for each in found if each.run.index == 0), None)

@@ -40,13 +40,19 @@ class Tuned:
 
     @property
     def method(self) -> MethodResult:
-        """The only one."""
-        return self.result.methods[0]
+        """The only one; of several studies what the one did that chose best."""
+        return self.search.method
 
     @property
     def search(self) -> Searching:
         """Its search."""
-        return self.analysis.searches[self.method.name]
+        (search,) = self.analysis.searches.values()
+        return search
+
+    @property
+    def studies(self) -> tuple[Searching, ...]:
+        """All searches of it."""
+        return self.analysis.studies[self.method.name]
 
     @property
     def style(self) -> Style:

@@ -1,16 +1,24 @@
 """What a report says of a search in words."""
 
 import math
+from collections.abc import Mapping
 
-from pfltune.budget import Budget
+from pfltune.budget import Budget, SamplerName
 from pfltune.knobs import Value
 from pfltune.record import Tuned
 from pfltune.report.choosing import Fall, fall_of
-from pfltune.report.columns import NO_FIGURE, signed
+from pfltune.report.columns import NO_FIGURE
 from pfltune.report.results import ComparisonResult, MethodResult, SearchedRun
 from pfltune.report.searching import Searching
 from pfltune.text import count, plain
 
+SAMPLER_WORDS: Mapping[SamplerName, str] = {
+    "tpe": "Optuna's TPE",
+    "random": "independent random draws",
+    "qmc": "a scrambled Sobol sequence",
+    "gp": "Optuna's Gaussian process",
+    "cmaes": "CMA-ES",
+}
 SCORE_NOTE = (
     "No search trial was given test data. The score is the best validation accuracy so far, "
     "averaged over clients."
@@ -39,7 +47,8 @@ def budget_note(result: ComparisonResult) -> str:
 
 
 def _spent(budget: Budget) -> str:
-    return _halved(budget) + _again(budget) + _bytes(budget)
+    parts = (_halved, _suggested, _again, _repeated, _bytes)
+    return "".join(part(budget) for part in parts)
 
 
 def _bytes(budget: Budget) -> str:
@@ -59,8 +68,25 @@ def _bytes(budget: Budget) -> str:
     return told
 
 
+def _suggested(budget: Budget) -> str:
+    return "" if budget.sampler == "tpe" else f" Suggested by {SAMPLER_WORDS[budget.sampler]}."
+
+
+def _repeated(budget: Budget) -> str:
+    """Other searches beside the first, and what the search began with."""
+    told = ""
+    if budget.studies > 1:
+        told = (
+            f" {budget.studies} such searches of each method, independent of each other; what each "
+            "of them chose is tested with the same seeds."
+        )
+    if budget.control:
+        told += " The first start values are tested with these seeds, too."
+    return told
+
+
 def _again(budget: Budget) -> str:
-    finalists = budget.planned()["choose"] // budget.finalist_seeds
+    finalists = budget.planned_each()["choose"] // budget.finalist_seeds
     if not finalists:
         return ""
     best = f"The best {finalists} were" if finalists > 1 else "The best one was"
@@ -71,7 +97,7 @@ def _again(budget: Budget) -> str:
 
 def _halved(budget: Budget) -> str:
     sizes = budget.generations
-    halved = f"halved with η = {budget.eta}"
+    halved = f"halved with η = {budget.eta}" if budget.halving else "none of them stopped early"
     if len(sizes) == 1:
         return f"{count(sizes[0], 'trial')} per method in one generation, {halved}."
     whole = f"{count(sum(sizes), 'trial')} per method in {len(sizes)} generations of"
@@ -158,11 +184,6 @@ def first_value(search: Searching) -> str:
 def winner_value(winner: SearchedRun | None) -> str:
     """The winner's score at its end."""
     return NO_FIGURE if winner is None else percent(winner.value)
-
-
-def gain(search: Searching) -> str:
-    """What the search gained over its first trial, in points."""
-    return NO_FIGURE if math.isnan(search.gain) else signed(search.gain)
 
 
 def percent(share: float) -> str:

@@ -1,4 +1,6 @@
-"""Optuna's tree-structured Parzen estimator as a search strategy."""
+"""A search strategy that asks one of Optuna's samplers."""
+
+from collections.abc import Mapping
 
 import optuna
 from optuna.trial import Trial, TrialState
@@ -9,18 +11,19 @@ from pfltune.ranking import Outcome
 from pfltune.registry import short_name
 from pfltune.search.feasible import constrain
 from pfltune.search.plan import Plan
+from pfltune.search.samplers import SAMPLERS
 from pfltune.search.space import SearchSpace
 
 
-class Tpe:
-    """Proposes what looks like the best trials so far, after the space's start points.
+class Sampled:
+    """Proposes the space's start points, then what the budget's sampler makes of the trials so far.
 
     A trial that did all its rounds is told to Optuna as complete. One that was stopped early is
-    told as pruned, with its score at the round where it was: TPE ranks it behind all complete
-    ones, by how far it came, then by its score, so that a high score of an early round is not taken
-    for one of the last. A failed trial is told as pruned without a score, which TPE ranks last of
-    all and so keeps away from; one told as failed it would forget, and one told as complete with a
-    low score it would rank before everything that was stopped early.
+    told as pruned, with its score at each rung where it was: TPE ranks it behind all complete
+    ones, by how far it came, then by its score there, so that a high score of an early round is not
+    taken for one of the last. A failed trial is told as pruned without a score, which TPE ranks
+    last of all and so keeps away from; one told as failed it would forget, and one told as complete
+    with a low score it would rank before everything that was stopped early.
 
     Args:
         method: reference of the method.
@@ -31,17 +34,16 @@ class Tpe:
     def __init__(self, method: str, plan: Plan, space: SearchSpace) -> None:
         # By its name, not by its file's path: elsewhere the same file is suggested the same.
         name = short_name(method)
-        sampler = optuna.samplers.TPESampler(
-            seed=derive(plan.budget.seed, f"optuna/{name}") % 2**32,
-            n_startup_trials=min(plan.generations(method)[0].size, 10),
-            constant_liar=True,
-        )
+        seed = derive(plan.seed, f"optuna/{name}") % 2**32
+        startup = min(plan.generations(method)[0].size, 10)
         self._plan = plan
         self._rounds = plan.protocol.rounds
         self._space = space
         self._asked: dict[int, Trial] = {}
         self.study = optuna.create_study(
-            study_name=f"pfltune/{name}", direction="maximize", sampler=sampler
+            study_name=f"pfltune/{name}",
+            direction="maximize",
+            sampler=SAMPLERS[plan.budget.sampler].make(seed, startup),
         )
         for point in space.start:
             self.study.enqueue_trial(dict(point))
@@ -52,13 +54,14 @@ class Tpe:
         self._space(trial)
         return dict(trial.params)
 
-    def hear(self, index: int, outcome: Outcome) -> None:
+    def hear(self, index: int, outcome: Outcome, rungs: Mapping[int, float]) -> None:
         """Learn how a trial went."""
         trial = self._asked.pop(index)
         constrain(trial, self._plan, outcome)
+        if outcome.round:
+            for rung, score in (rungs or {outcome.round: outcome.value}).items():
+                trial.report(score, rung)
         if outcome.round == self._rounds:
             self.study.tell(trial, outcome.value)
-            return
-        if outcome.round:
-            trial.report(outcome.value, outcome.round)
-        self.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self.study.tell(trial, state=TrialState.PRUNED)

@@ -1,0 +1,295 @@
+"""The one table of a comparison over draws: its columns, and the formats it is written in."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from pfltune import figures
+from pfltune.report import draws_words
+from pfltune.report.columns import (
+    NO_FIGURE,
+    Column,
+    accuracy,
+    bare_p,
+    cells,
+    p_value,
+    signed,
+)
+from pfltune.report.draws import Against, DrawsResult
+from pfltune.report.latex import Tabular, escaped, label, table_rows
+from pfltune.report.markdown import escaped as in_markdown
+from pfltune.report.markdown import markdown
+from pfltune.report.results import TEST, VAL, ConfirmedRun, MethodResult
+from pfltune.report.spreadsheet import cell_text, digits, text
+from pfltune.text import plain
+from pfltune.ties import settled
+
+ACCURACY, OVER_DRAWS, OVER_SEEDS = "test accuracy %", "± draws", "± seeds"
+TESTED = "test, all pairs together"
+
+
+def rows(found: DrawsResult) -> tuple[MethodResult, ...]:
+    """Who stands in each row, in whose name columns look its figures up."""
+    by_name = {method.name: method for method in found.table.methods}
+    return tuple(by_name[method.name] for method in found.methods)
+
+
+def columns(found: DrawsResult) -> tuple[Column, ...]:
+    """Accuracy over draws and seeds, differences to the reference in words, then each draw."""
+    difference = _difference_column(found, "95 %, all pairs together")
+    compared = (difference, _verdict_column(found)) if found.against else ()
+    return (*_together(found), *compared, *_draws(found, accuracy))
+
+
+def paper_columns(found: DrawsResult) -> tuple[Column, ...]:
+    """The same with the bare p."""
+    compared = (_difference_column(found, "95 %"), _p_column(found)) if found.against else ()
+    return (*_together(found), *compared, *_draws(found, accuracy))
+
+
+def terminal_columns(found: DrawsResult) -> tuple[Column, ...]:
+    """The same in few characters: means without intervals and spreads."""
+    first, *others = _together(found)
+    compared = (_mean_column(found), _p_column(found)) if found.against else ()
+    draws = zip(_draws(found, _percent), found.seeds, strict=True)
+    each = (replace(column, title=f"draw {seed}") for column, seed in draws)
+    return (replace(first, title="mean %"), *others, *compared, *each)
+
+
+def _together(found: DrawsResult) -> tuple[Column, ...]:
+    return (_accuracy(found), _over_draws(found), _over_seeds(found), _won(found))
+
+
+def _accuracy(found: DrawsResult) -> Column:
+    def text_of(method: MethodResult) -> str:
+        drawn = found.by_name[method.name]
+        part = "" if drawn.is_whole else f" ({len(drawn.shown)} of {len(drawn.found)})"
+        return f"{100 * drawn.mean():.2f}{part}"
+
+    def value(method: MethodResult) -> float:
+        """Only means over all draws are compared."""
+        drawn = found.by_name[method.name]
+        return settled(drawn.mean()) if drawn.is_whole else np.nan
+
+    return Column(ACCURACY, text_of, value, "high", found.leaders)
+
+
+def _over_draws(found: DrawsResult) -> Column:
+    return _spread(OVER_DRAWS, lambda method: found.by_name[method.name].std_draws())
+
+
+def _over_seeds(found: DrawsResult) -> Column:
+    return _spread(OVER_SEEDS, lambda method: found.by_name[method.name].std_seeds())
+
+
+def _spread(title: str, value: Any) -> Column:
+    def text_of(method: MethodResult) -> str:
+        return NO_FIGURE if np.isnan(value(method)) else f"{100 * value(method):.2f}"
+
+    return Column(title, text_of, value)
+
+
+def _won(found: DrawsResult) -> Column:
+    def text_of(method: MethodResult) -> str:
+        return str(found.by_name[method.name].wins)
+
+    return Column(
+        f"won of {len(found.seeds)}",
+        text_of,
+        lambda method: float(found.by_name[method.name].wins),
+        "high",
+    )
+
+
+def _difference_column(found: DrawsResult, of_interval: str) -> Column:
+    title = f"difference to {_title(found)}"
+    if any(not each.untested for each in found.against.values()):
+        title += f" ({of_interval})"
+    return Column(title, lambda m: _difference(found, m), lambda m: _mean(found, m))
+
+
+def _mean_column(found: DrawsResult) -> Column:
+    def text_of(method: MethodResult) -> str:
+        return NO_FIGURE if np.isnan(_mean(found, method)) else signed(100 * _mean(found, method))
+
+    return Column(f"minus {_title(found)}", text_of, lambda method: _mean(found, method))
+
+
+def _verdict_column(found: DrawsResult) -> Column:
+    return Column(TESTED, lambda m: _tested(found, m), lambda m: _number(found, m))
+
+
+def _p_column(found: DrawsResult) -> Column:
+    return Column("p", lambda m: _p(found, m), lambda m: _number(found, m))
+
+
+def _title(found: DrawsResult) -> str:
+    return found.reference.title if found.reference else ""
+
+
+def _difference(found: DrawsResult, method: MethodResult) -> str:
+    against = found.against.get(method.name)
+    if against is None:
+        return draws_words.REFERENCE if method.name == _reference(found) else NO_FIGURE
+    if np.isnan(against.mean):
+        return NO_FIGURE
+    mean = signed(100 * against.mean)
+    if against.untested:
+        return mean
+    ends = (signed(100 * end) for end in (against.interval.low, against.interval.high))
+    return f"{mean} ({' to '.join(ends)})"
+
+
+def _mean(found: DrawsResult, method: MethodResult) -> float:
+    against = found.against.get(method.name)
+    if against is None:
+        return 0.0 if method.name == _reference(found) else np.nan
+    return against.mean
+
+
+def _tested(found: DrawsResult, method: MethodResult) -> str:
+    against = found.against.get(method.name)
+    if against is None:
+        return NO_FIGURE
+    return against.verdict if against.untested else f"{against.verdict}, {p_value(against.p)}"
+
+
+def _p(found: DrawsResult, method: MethodResult) -> str:
+    number = _number(found, method)
+    return NO_FIGURE if np.isnan(number) else bare_p(number)
+
+
+def _number(found: DrawsResult, method: MethodResult) -> float:
+    against = found.against.get(method.name)
+    return against.p if against else np.nan
+
+
+def _reference(found: DrawsResult) -> str:
+    return found.reference.name if found.reference else ""
+
+
+def _percent(method: MethodResult) -> str:
+    return f"{100 * method.mean(TEST):.2f}"
+
+
+def _draws(found: DrawsResult, shown: Callable[[MethodResult], str]) -> Iterator[Column]:
+    for place, name in enumerate(found.labels):
+        yield _draw(found, place, name, shown)
+
+
+def _draw(
+    found: DrawsResult, place: int, name: str, shown: Callable[[MethodResult], str]
+) -> Column:
+    def there(method: MethodResult) -> MethodResult | None:
+        return found.by_name[method.name].found[place]
+
+    def text_of(method: MethodResult) -> str:
+        own = there(method)
+        return shown(own) if own else NO_FIGURE
+
+    def value(method: MethodResult) -> float:
+        own = there(method)
+        return settled(own.mean(TEST)) if own else np.nan
+
+    return Column(f"{name} %", text_of, value, "high", found.analyses[place].leaders)
+
+
+def markdown_table(found: DrawsResult) -> str:
+    """The table and what it needs to be understood."""
+    shown = columns(found)
+    heads = ["method", *(column.title for column in shown)]
+    lines = [[found.by_name[m.name].title, *cells(m, shown)] for m in rows(found)]
+    return f"{markdown([heads, *lines])}\n{in_markdown(' '.join(draws_words.notes(found)))}\n"
+
+
+def latex_table(found: DrawsResult) -> str:
+    """The table for a paper."""
+    shown = paper_columns(found)
+    heads = ["method", *(escaped(column.title) for column in shown)]
+    scenario = escaped(found.results[0].scenario)
+    caption = f"Test accuracy on {scenario} over {len(found.seeds)} draws of clients."
+    note = escaped(" ".join(draws_words.notes(found)))
+    titled = table_rows(shown, rows(found))
+    for row, method in zip(titled, found.methods, strict=True):
+        row[0] = escaped(method.title)
+    return str(Tabular(heads, titled, caption, note, label(found.draws.name)))
+
+
+def csv_summary(found: DrawsResult) -> str:
+    """One row per method, unrounded; what a method has no figure of is empty."""
+    lines = list(summary_rows(found))
+    heads = list(dict.fromkeys(name for line in lines for name in line))
+    return text(heads, [[cell_text(line.get(name)) for name in heads] for line in lines])
+
+
+def summary_rows(found: DrawsResult) -> Iterator[dict[str, Any]]:
+    """What is said of each method, all figures as they are; NaN where there is none."""
+    for method in found.methods:
+        if not method.shown:
+            yield {"method": method.name, "title": plain(method.title), "partitions": 0}
+            continue
+        yield {
+            "method": method.name,
+            "title": plain(method.title),
+            "partitions": len(method.shown),
+            "seeds": len(method.seeds),
+            figures.TEST.name: method.mean(),
+            f"{figures.TEST.name}_std_partitions": method.std_draws(),
+            figures.TEST_STD_SEEDS.name: method.std_seeds(),
+            figures.VAL.name: method.mean(VAL),
+            figures.TOTAL.name: method.mean(figures.TOTAL.name),
+            "won": method.wins,
+            **_compared(found.against.get(method.name)),
+            "reference": _reference(found),
+            **{
+                f"{figures.TEST.name}@{name}": mean
+                for name, mean in zip(found.labels, method.means(), strict=True)
+            },
+        }
+
+
+def _compared(against: Against | None) -> dict[str, Any]:
+    nothing = float("nan")
+    if against is None:
+        ends = ("difference_low", "difference_high")
+        names = ("difference", *ends, "draws_agreeing", "p_all_pairs", "p")
+        return dict.fromkeys(names, nothing) | {"verdict": ""}
+    return {
+        "difference": against.mean,
+        "difference_low": against.interval.low,
+        "difference_high": against.interval.high,
+        "draws_agreeing": float(against.draws_agreeing),
+        "p_all_pairs": against.p,
+        "p": against.raw_p,
+        "verdict": against.verdict,
+    }
+
+
+def csv_table(found: DrawsResult) -> str:
+    """One row per method, draw and seed."""
+    runs = list(_runs(found))
+    metrics = sorted({name for *_, run in runs for name in run.metrics})
+    lines = [
+        [name, seed, run.seed, *(digits(run.metrics.get(metric)) for metric in metrics)]
+        for name, seed, run in runs
+    ]
+    return text(["method", "data_seed", "seed", *metrics], lines)
+
+
+def csv_clients(found: DrawsResult) -> str:
+    """One row per method, draw, seed and client: accuracies in [0, 1] in the chosen round."""
+    lines = [
+        [name, seed, run.seed, client, digits(val), digits(test)]
+        for name, seed, run in _runs(found)
+        for client, val, test in zip(run.indices, run.val, run.test, strict=True)
+    ]
+    return text(["method", "data_seed", "seed", "client", "val_accuracy", "test_accuracy"], lines)
+
+
+def _runs(found: DrawsResult) -> Iterator[tuple[str, int, ConfirmedRun]]:
+    for method in found.methods:
+        for seed, there in zip(found.seeds, method.found, strict=True):
+            for run in there.runs if there else ():
+                yield method.name, seed, run

@@ -1,0 +1,188 @@
+"""What the report of a comparison over draws says in sentences."""
+
+from collections.abc import Iterator, Sequence
+
+from pfltune.draws import label
+from pfltune.report.draws import Drawn, DrawsResult
+from pfltune.report.statistics import ALPHA
+from pfltune.report.words import BOLD_NOTE, seeds_of, status
+from pfltune.text import count, plain
+from pfltune.ties import settled
+
+REFERENCE = "reference"
+
+
+def notes(found: DrawsResult) -> list[str]:
+    """All that the table needs to be understood."""
+    told = (accuracy_note(found), differ_note(found), test_note(found), BOLD_NOTE)
+    return [sentence for sentence in told if sentence]
+
+
+def setting(found: DrawsResult) -> str:
+    """What was done on the draws, and what differs between them."""
+    draws = found.draws
+    first = label(draws.first)
+    tuned = (
+        "Methods were tuned on each draw by itself"
+        if draws.tune_each
+        else f"Methods were tuned on {first} alone; the other draws test the configurations that "
+        "were chosen there, with the same seeds"
+    )
+    return f"A comparison over {count(draws.partitions, 'draw')} of clients. {tuned}."
+
+
+def in_short(found: DrawsResult) -> str:
+    """What an accuracy is, in a line; empty without any."""
+    if not found.confirmed:
+        return ""
+    return f"test accuracy: mean over clients, {_over(found)}, at the round chosen on validation"
+
+
+def _over(found: DrawsResult) -> str:
+    """``3 draws and 2 seeds``."""
+    methods = [m for method in found.confirmed for m in method.shown]
+    return f"{count(len(found.seeds), 'draw')} and {seeds_of(methods)}"
+
+
+def differ_note(found: DrawsResult) -> str:
+    """What a draw changes, and what it leaves as it is."""
+    weights = found.results[0].record.scenario.backbone.weights
+    start = (
+        " Start weights differ too: each draw trains its own on images that none of its clients "
+        "holds."
+        if weights == "warm-start"
+        else ""
+    )
+    return (
+        "Draws differ in who holds which images and in what of them trains, validates and tests."
+        f"{start} The seeds of trials are the same on every draw."
+    )
+
+
+def accuracy_note(found: DrawsResult) -> str:
+    """What an accuracy is and what the two spreads are."""
+    if not found.confirmed:
+        return "No confirmation trial has ended, so that there is no test accuracy."
+    most = max(len(m.runs) for method in found.confirmed for m in method.shown)
+    several = any(len(m.studies) > 1 for method in found.confirmed for m in method.shown)
+    sentences = [
+        f"Test accuracy is the mean over the clients of a draw, {_over(found)}, at the round "
+        "with the best validation accuracy; each draw counts alike."
+    ]
+    if len(found.seeds) > 1:
+        sentences.append(
+            "± draws is the sample standard deviation over draws of their means, in which seeds "
+            "have a share."
+        )
+    if most > 1:
+        sentences.append(
+            f"± seeds is the one over the {'studies and ' * several}seeds of a draw, the root mean "
+            "square of all draws."
+        )
+    sentences.append(
+        "Won counts the draws on which no method has a higher test accuracy; the columns of draws "
+        "have means over seeds" + (" ± their standard deviation." if most > 1 else ".")
+    )
+    if parts := [method.title for method in found.confirmed if not method.is_whole]:
+        sentences.append(f"Without a figure on some draw, and so not compared: {', '.join(parts)}.")
+    return " ".join(sentences)
+
+
+def test_note(found: DrawsResult) -> str:
+    """What was tested, against whom; empty where there is nobody to compare with."""
+    if found.reference is None or not found.against:
+        return ""
+    why = (
+        "named by the user" if found.chosen else "the method with the best mean validation accuracy"
+    )
+    sentences = [
+        f"Reference: {found.reference.title}, {why}. Differences of test accuracy are paired by "
+        "draw, seed and client, in percentage points."
+    ]
+    if over := _generalised(found):
+        together = (
+            f"hold for all {found.pairs} pairs of methods together (Bonferroni)"
+            if found.pairs > 1
+            else "are of the only pair"
+        )
+        sentences.append(
+            "Intervals (95 %) and p-values are of one analysis with crossed effects of draw and "
+            f"seed and {together}: an interval leaves 0 out exactly where p < {ALPHA}. {over}"
+        )
+    sentences.append("That no difference was found does not say that there is none.")
+    return " ".join(sentences)
+
+
+def _generalised(found: DrawsResult) -> str:
+    """What p generalises over; empty if nothing was tested."""
+    tested = [each for each in found.against.values() if not each.untested]
+    if not tested:
+        return ""
+    over = {factor for each in tested for factor in each.over}
+    names = {"searches": "searches", "seeds": "seeds", "draws": "draws of clients"}
+    names["clients"] = "clients like those of the only draw"
+    told = " and ".join(name for factor, name in names.items() if factor in over)
+    if "searches" in over:
+        return f"They generalise over {told}."
+    if found.draws.tune_each and len(found.seeds) > 1:
+        return f"They generalise over {told}, and over searches: each draw has its own."
+    return (
+        f"They generalise over {told}. Not over searches: all draws test the configurations of one "
+        "search, and another one may find others."
+    )
+
+
+def finding(found: DrawsResult) -> str:
+    """What came out, in a sentence or two; empty if nothing was compared."""
+    if found.reference is None or not found.against:
+        return ""
+    name = found.reference.title
+    groups = {
+        f"Worse than {name} (p < {ALPHA}): ": _titles(found, "worse"),
+        f"Better than {name} (p < {ALPHA}): ": _titles(found, "better"),
+        f"No difference from {name} was found: ": _titles(found, "no difference was found"),
+        f"Not tested against {name}: ": _titles(found, ""),
+    }
+    told = [f"{head}{', '.join(titles)}." for head, titles in groups.items() if titles]
+    return " ".join([*told, order(found)]).strip()
+
+
+def order(found: DrawsResult) -> str:
+    """Whether the order of the methods is the same on every draw; empty where there is none."""
+    whole = [method for method in found.methods if method.is_whole]
+    if len(whole) < 2 or len(found.seeds) < 2:
+        return ""
+    orders = {tuple(_order(whole, place)) for place in range(len(found.seeds))}
+    drawn = count(len(found.seeds), "draw")
+    if len(orders) == 1:
+        return f"The order of the methods is the same on all {drawn}."
+    first = {each[0] for each in orders}
+    by_name = {method.name: method.title for method in whole}
+    if len(first) == 1:
+        return f"{by_name[first.pop()]} is ahead on all {drawn}; the order below it changes."
+    ahead = [f"{m.title} ({m.wins})" for m in sorted(whole, key=lambda m: -m.wins) if m.wins]
+    return f"Who is ahead changes with the draw: {', '.join(ahead)} of {drawn}."
+
+
+def statuses(found: DrawsResult) -> Iterator[tuple[str, str]]:
+    """Each draw that has not ended, and each that is missing, with what is to be said of it."""
+    for result in found.results:
+        if told := status(result):
+            yield result.name, f"is {told}"
+    for name, reason in found.missing.items():
+        yield name, f"is missing: {plain(reason)}"
+
+
+def _order(methods: Sequence[Drawn], place: int) -> list[str]:
+    """Short names by accuracy on one draw, the best first."""
+    ordered = sorted(methods, key=lambda m: (-settled(m.means()[place]), m.name))
+    return [method.name for method in ordered]
+
+
+def _titles(found: DrawsResult, verdict: str) -> list[str]:
+    """The methods of which a test says so; an empty verdict stands for no test."""
+    return [
+        found.by_name[name].title
+        for name, against in found.against.items()
+        if (against.verdict == verdict if verdict else bool(against.untested))
+    ]
