@@ -32,6 +32,7 @@ from pfltune.search.sampled import Sampled
 from pfltune.search.searches import MethodSearch
 from pfltune.search.several import SampledFronts, front_of
 from pfltune.settings import validated
+from pfltune.studies.draws import draws_of
 from pfltune.tracking.events import MethodEnded, from_json, to_json
 
 BOTH = {"objective": "accuracy,comm"}
@@ -494,3 +495,11 @@ def test_the_journal_is_the_same_for_any_number_of_workers(alone):
     other = Several(PLAN, workers=4, seed=11).run()
     assert told_of(other.seat) == told_of(alone("both").seat)
     assert list(itertools.islice(other.lines, 1))
+
+
+def test_several_draws_are_refused(tmp_path):
+    more = {"partitions": 2, "objective": "accuracy,comm", "results": tmp_path}
+    with pytest.raises(UserError, match="--partitions is for one objective"):
+        draws_of(more)
+    with pytest.raises(UserError, match="accuracy, or accuracy,comm"):
+        draws_of({**more, "objective": "speed"})

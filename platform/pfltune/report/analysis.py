@@ -75,8 +75,8 @@ class Analysis:
 
     @property
     def titles(self) -> dict[str, str]:
-        """How each method is written."""
-        return {method.name: method.title for method in self.result.methods}
+        """How each method and each row is written."""
+        return {m.name: m.title for m in (*self.result.methods, *self.result.whole)}
 
     @property
     def is_tested(self) -> bool:
