@@ -24,7 +24,7 @@ from trained import compare_small
 import pfltune
 from pfltune.audit.certificate import canonical
 from pfltune.budget import Budget
-from pfltune.ranking import Outcome
+from pfltune.ranking import Course, Outcome
 from pfltune.report.choosing import chosen_finalist, fall_of
 from pfltune.report.results import read_results
 from pfltune.report.searching import search_of
@@ -108,14 +108,14 @@ def test_the_best_mean_over_shared_seeds_is_chosen(scores, place):
 def test_whichever_trial_ends_first_the_same_is_chosen(places, turns, values, order):
     """And where no trial fails, it is the highest mean by plain arithmetic."""
     seeds = list(range(10, 10 + turns))
-    made = Choosing(searched(*({"a": n} for n in range(places))), seeds, rounds=4)
+    made = Choosing(searched(*({"a": n} for n in range(places))), seeds, Course(4))
     dealt = list(iter(made.next, None))
     assert [(each.index, each.seed, each.stage) for each in dealt] == [
         (index, seeds[index // places], "choose") for index in range(places * turns)
     ]
     chosen = set()
     for _ in range(4):
-        told = Choosing(made.finalists, seeds, rounds=4, dealt=len(dealt))
+        told = Choosing(made.finalists, seeds, Course(4), dealt=len(dealt))
         for candidate in order.sample(dealt, len(dealt)):
             assert told.chosen() is None
             value = values[candidate.index]

@@ -30,6 +30,7 @@ from pfltune.registry import available_methods, by_family, find_method, make_met
 from pfltune.scenario import load_scenario
 from pfltune.search.plan import Plan
 from pfltune.search.space import load_space
+from pfltune.studies.claims import replay_of
 from pfltune.studies.grid import axes_of, plan_grid
 from pfltune.sweeps import cells_of
 from pfltune.testing import contract_of
@@ -51,6 +52,7 @@ REPEATABLE = (
     "pfltune check ",
     "pfltune payload --methods ",
 )
+CLAIM_OPTIONS = ("scale", "footings", "overrides", "trials", "seeds", "name")
 SHORT = "rounds: 2, evaluate_every: 1, sampled_clients: 4, local_epochs: 1, batch_size: 32"
 
 
@@ -120,6 +122,9 @@ def test_every_command_in_the_docs_is_one(page, line, beside):
     if ("metrics=" in line or "--wrap" in line) and ".py:" in line:
         beside(next(each for each in PAGES if each.name == page))
     asked = parsed(line).params
+    if line.startswith("pfltune claim"):
+        see_claim(asked, next(each for each in PAGES if each.name == page), beside)
+        return
     texts = [text for text in (asked.get("methods"), asked.get("method")) if text] or ["fedavg"]
     texts = [text for text in texts if not text.endswith(".yaml")]
     wraps = asked.get("wrap") or ()
@@ -141,6 +146,19 @@ def test_every_command_in_the_docs_is_one(page, line, beside):
             (ground, asked["overrides"])
         ]:
             load_scenario(name, overrides)
+
+
+def see_claim(asked, page, beside):
+    """A claim that a command names has the scale and the footings that it asks for."""
+    if asked["claim"] is None:
+        return
+    beside(page)
+    given = {key: value for key, value in asked.items() if value and key in CLAIM_OPTIONS}
+    replay = replay_of(asked["claim"], given)
+    for part in replay.parts:
+        spends = ("protocol.budget=",)
+        overrides = [o for o in part.options["overrides"] if not o.startswith(spends)]
+        load_scenario(part.options["scenario"], overrides)
 
 
 @pytest.mark.parametrize("line", [line for _, line in SHELL if line.startswith("make ")])

@@ -155,6 +155,16 @@ def test_a_grid_may_be_over_settings_of_the_scenario_too(tmp_path):
     assert [knob.choices for knob in job.searched()["fedperfix"]] == [(1, 5), RATES]
 
 
+def test_where_prefixes_sit_is_an_axis(tmp_path):
+    """The choices of ``place`` are the cells, trained with the same seeds."""
+    places = ("attn", "mlp", "pos_embed")
+    job = job_of(tmp_path, over={"place": places}, fixed={"": {"bottleneck": 4}})
+    job.scenario.check(job.firsts())
+    trials = dealt(job)
+    assert [trial.knobs["place"] for trial in trials] == [*places, *places]
+    assert [trial.seed for trial in trials] == [s for s in job.seeds for _ in places]
+
+
 @pytest.mark.parametrize(
     ("over", "methods", "fixed", "told"),
     [

@@ -145,15 +145,3 @@ def test_killed_or_not_on_one_worker_or_two_the_report_is_the_same(tmp_path):
     assert story.ended, story.whole()
     assert story.survived, story.whole()
     assert report_of(straight) == report_of(broken)
-
-
-def test_where_prefixes_sit_is_an_axis(place):
-    """The choices of ``place`` are the cells, trained with the same seed."""
-    over = ["--over", "place=attn,mlp,pos_embed", "--set", "bottleneck=4"]
-    words = [*over, "--seeds", "1", "--name", "places", *QUICK, "--json"]
-    found = json.loads(call(place, "grid", "fedperfix", *words))
-    cells = {cell["place"]: cell for cell in found["cells"]}
-    assert set(cells) == {"attn", "mlp", "pos_embed"}
-    rows = list(csv.DictReader((place / "results/places/report/table.csv").open()))
-    assert {row["place"] for row in rows} == set(cells)
-    assert len({row["seed"] for row in rows}) == 1

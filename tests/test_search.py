@@ -28,6 +28,7 @@ from ray.tune.utils import flatten_dict
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Rounds
+from pfltune.federation.trial_budget import Spending
 from pfltune.randomness import derive
 from pfltune.ranking import Outcome, Standing, best_index
 from pfltune.running.callback import JournalCallback
@@ -62,14 +63,20 @@ def quiet_optuna():
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def make_plan(rounds=8, every=1, methods=METHODS, **budget) -> Plan:
+def make_plan(rounds=8, every=1, methods=METHODS, of_trial=None, **budget) -> Plan:
     protocol = Rounds(
-        rounds=rounds, sampled_clients=1, local_epochs=1, batch_size=1, evaluate_every=every
+        rounds=rounds,
+        budget=of_trial,
+        sampled_clients=1,
+        local_epochs=1,
+        batch_size=1,
+        evaluate_every=every,
     )
     return Plan(tuple(methods), Budget(**budget), protocol)
 
 
 PLAN = make_plan(every=2, trials=7, generation=4, eta=2, seeds=2)
+SPENDING = make_plan(of_trial="24MB", trials=7, generation=4, eta=2, seeds=2)
 
 
 # ---------------------------------------------------------------------- the bracket by itself
@@ -504,11 +511,29 @@ def _result(trial: FakeTrial, number: int, plan: Plan) -> dict:
     score = objective(trial.candidate, number, plan)
     result = {"round": number, SCORE: score, "val/accuracy": score / 2, "time/round_s": number}
     result["comm/total_mb"] = number / 8
-    if number == plan.protocol.rounds:
+    is_over = number == plan.protocol.rounds
+    if plan.protocol.budget is not None:
+        spending = Spending()
+        for done in range(1, number + 1):
+            spending = spending.after(spending.spent + price(trial.candidate, done))
+        ahead = plan.protocol.ahead(number, spending)
+        is_over = ahead > 1
+        result["budget/spent"] = plan.protocol.spent(number, spending)
+        if is_over or plan.protocol.evaluates(number):
+            result["budget/ahead"] = ahead
+    if is_over:
         test = [score, score / 2] if sees_test(trial.candidate.stage) else []
         selected = {"round": number, "val": [score], "test": test}
         result |= {"done": True, "selected": selected}
     return result
+
+
+def price(candidate: Candidate, number: int) -> float:
+    """Bytes of a round, by the configuration; nothing of the method fedrep."""
+    if candidate.method == "fedrep":
+        return 0.0
+    key = json.dumps(dict(candidate.knobs), sort_keys=True)
+    return 1e6 * (1 + derive(0, f"price/{key}") % 4) + 1e5 * (number % 3)
 
 
 def objective(candidate: Candidate, number: int, plan: Plan) -> float:
@@ -541,6 +566,49 @@ def alone():
 def test_workers_and_delays_change_nothing(alone, workers, seed):
     other = Simulation(workers=workers, seed=seed).run()
     assert other.outcome() == alone.outcome()
+
+
+@pytest.fixture(scope="module")
+def spending_alone():
+    """A search under a budget of each trial, on one worker."""
+    return Simulation(SPENDING).run()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_workers_and_delays_change_nothing_under_a_budget(spending_alone, workers, seed):
+    assert Simulation(SPENDING, workers, seed).run().outcome() == spending_alone.outcome()
+
+
+@pytest.mark.parametrize("steps", [5, 40, 200])
+def test_a_search_under_a_budget_that_is_killed_goes_on_as_if_nothing_had_been(
+    spending_alone, steps
+):
+    killed = killed_after(steps, plan=SPENDING, workers=2, seed=1)
+    again = Simulation(SPENDING, 3, 2, lines=killed.lines).run()
+    assert again.outcome() == spending_alone.outcome()
+
+
+def test_under_a_budget_trials_are_halved_by_what_they_have_spent(spending_alone):
+    """At 1/4 and 1/2 of 24 MB; rounds differ, and no trial is over its budget."""
+    assert SPENDING.rungs(4) == [0.25, 0.5]
+    rounds = set()
+    for trial in spending_alone.trials:
+        result, candidate = trial.last_result, trial.candidate
+        spent = sum(price(candidate, n) for n in range(1, result["round"] + 1)) / 24e6
+        if candidate.method == "fedrep":
+            assert result["budget/spent"] == result["round"] / 8
+            continue
+        assert result["budget/spent"] == pytest.approx(spent)
+        assert spent <= 1
+        rounds.add(result["round"])
+        if "selected" in result:
+            assert result["budget/ahead"] > 1
+        else:
+            assert result["budget/ahead"] > 0.25
+    assert len(rounds) > 2
+    ended = Counter("selected" in t.last_result for t in spending_alone.of("fedrep", "search"))
+    assert ended == {True: 2, False: 5}, "what spends nothing is halved by its rounds"
 
 
 @settings(max_examples=12)

@@ -12,16 +12,24 @@ from hypothesis import strategies as st
 
 from pfltune.budget import Budget
 from pfltune.report.analysis import analyse
+from pfltune.report.crossed import crossed
 from pfltune.report.expected_best import best_of, course, expected_best
 from pfltune.report.gains import control_gain, gain_of
+from pfltune.report.notebook import Results
+from pfltune.report.optuna_studies import studies_of
 from pfltune.report.results import ConfirmedRun, Finalist, MethodResult, SearchedRun, read_results
 from pfltune.report.searching import search_of
 from pfltune.report.side_by_side import side_by_side, write_scenarios
+from pfltune.report.statistics import tables_of
 from pfltune.report.together import why_apart
 from pfltune.report.tuning.effort import best_after, effort_lines, effort_note, effort_rows
 from pfltune.report.tuning.gained import gain_cell, gain_lines, gained, no_footing
 from pfltune.report.tuning.repeated import agreement, study_lines
+from pfltune.report.tuning.sentence import sentences
+from pfltune.report.tuning.tuned import tuned_of
 from pfltune.report.tuning.versus import sampler_lines, sampler_note
+from pfltune.report.writer import write_files, write_tuning
+from pfltune.studies.tuned import _choice
 from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL, Journal
 from pfltune.tracking.store import Store
@@ -183,14 +191,16 @@ def test_finalists_are_a_footing_and_the_rounds_of_the_search_one_if_equal():
 # ------------------------------------------------------------------------ whole comparisons told
 
 
-def told(store: Store, name: str, *, sampler="tpe", studies=2, shift=0.0, control=True):
+def told(
+    store: Store, name: str, *, sampler="tpe", studies=2, shift=0.0, control=True, command="compare"
+):
     """A comparison of one method with studies, as a session writes it."""
     budget = Budget(
         trials=3, generation=3, eta=2, seeds=2, studies=studies, control=control, sampler=sampler
     )
     fake = {"m": Fake("M", np.zeros((2, 3)))}
     spaces = {"m": {"search": {"lr": [0.01, 1.0, True]}, "start": [{"lr": 0.1}]}}
-    made = record_of(fake, name, budget=budget, spaces=spaces)
+    made = record_of(fake, name, budget=budget, spaces=spaces, command=command)
     made.write(store.results / name)
     journal = Journal(store.results / name / JOURNAL, made.id)
     for event in _events(studies, shift, control):
@@ -319,6 +329,74 @@ def test_one_sampler_is_held_against_another_by_study_and_seed(store, tmp_path):
     assert sampler_lines(analyses[::-1])[1][5] == "+10.00 ± 0.00", "random is the control"
     write_scenarios(side_by_side(analyses), tmp_path / "out")
     assert "What the sampler gained" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_tuning_shows_the_leading_study_and_how_far_the_others_agree(store, tmp_path):
+    found = tuned_of(analyse(told(store, "one", command="tune")))
+    assert found.method.best == {"lr": 0.2}
+    assert found.method.seeds == (100, 101)
+    assert [run.study for run in found.method.searched] == [1, 1, 1]
+    said = " ".join(sentences(found))
+    assert "M: lr = 0.2. Test accuracy 71.00 ± 1.41 % over 2 seeds" in said
+    assert "21.0 points above the start values on test data, over 2 seeds" in said
+    assert "2 studies chose 2 configurations" in said
+    assert "Test accuracy 66.00 ± 7.21 % over 2 studies × 2 seeds." in said
+    write_tuning(found, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert page.index("What each study chose") < page.index("The best configurations")
+    assert (tmp_path / "best-after-n-trials.png").is_file()
+    assert len((tmp_path / "studies.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / "best-after.csv").read_text().splitlines()) == 4
+
+
+def test_a_report_of_one_study_has_neither_table_nor_file_of_studies(store, tmp_path):
+    found = tuned_of(analyse(told(store, "one", command="tune", studies=1, control=False)))
+    assert found.method is found.result.methods[0]
+    write_tuning(found, tmp_path)
+    assert "What each study chose" not in (tmp_path / "report.html").read_text()
+    assert not (tmp_path / "studies.csv").exists()
+    assert (tmp_path / "table.csv").read_text().startswith("method,seed,")
+
+
+def test_files_of_several_studies_have_a_column_for_them(store, tmp_path):
+    analysis = analyse(told(store, "one"))
+    write_files(analysis, tmp_path)
+    assert (tmp_path / "table.csv").read_text().startswith("method,study,seed,")
+    assert (tmp_path / "clients.csv").read_text().startswith("method,study,seed,client,")
+    assert "gain_over_start" in (tmp_path / "summary.csv").read_text()
+    page = (tmp_path / "report.html").read_text()
+    for text in ("M, study 0", "M, study 1", "What the search gained", "The best of n trials"):
+        assert text in page
+
+
+def test_python_has_a_row_per_study_and_per_number_of_trials(store):
+    found = Results(told(store, "one"), store.results / "one")
+    assert list(found.studies["knobs/lr"]) == [0.4, 0.2]
+    assert list(found.best_after["val/accuracy"]) == pytest.approx([0.3, 0.4, 0.5])
+    assert set(found.trials["study"]) == {0, 1}
+    assert found.table.loc["m", ["seeds", "studies"]].tolist() == [2, 2]
+
+
+def test_each_study_is_one_of_optunas(store):
+    names = [study.name for study in studies_of(told(store, "one"))]
+    assert names == ["pfltune/one/m", "pfltune/one/m/1"]
+    assert [len(study.trials) for study in studies_of(told(store, "two"))] == [3, 3]
+
+
+def test_what_is_taken_from_several_studies_is_what_validates_best(store):
+    """Not what happened to be tested first."""
+    result = told(store, "one")
+    origin, values = _choice(result.record, "m", store.results / "one")
+    assert values == {"lr": 0.2}
+    assert origin.trials == 6
+    _, alone = _choice(told(store, "two", studies=1).record, "m", store.results / "two")
+    assert alone == {"lr": 0.4}
+
+
+def test_intervals_of_several_studies_generalise_over_searches(store):
+    (found,) = told(store, "one").methods
+    assert [table.shape for table in tables_of(found, found.seeds)] == [(2, 2, 3)]
+    assert crossed(tables_of(found, found.seeds)).over == ("searches", "seeds", "clients")
 
 
 def test_samplers_of_other_budgets_are_on_no_footing(store):

@@ -26,12 +26,14 @@ from pfltune.dominance import fronts
 from pfltune.errors import UserError
 from pfltune.randomness import derive
 from pfltune.ranking import Outcome, Standing
+from pfltune.scenario import load_scenario
 from pfltune.search.bracket import Bracket
 from pfltune.search.candidate import Candidate, confirmation_seed, validation_seed
 from pfltune.search.sampled import Sampled
 from pfltune.search.searches import MethodSearch
 from pfltune.search.several import SampledFronts, front_of
 from pfltune.settings import validated
+from pfltune.studies.comparison import plan_methods
 from pfltune.studies.draws import draws_of
 from pfltune.tracking.events import MethodEnded, from_json, to_json
 
@@ -281,27 +283,32 @@ def chosen(plan, *outcomes, knobs=None) -> list[int]:
 
 def test_the_front_by_hand():
     three = make_plan(trials=5, front=3, **BOTH)
-    found = [Outcome(8, 0.5, 1.0), Outcome(8, 0.9, 9.0), Outcome(8, 0.8, 8.0), Outcome(8, 0.6, 4.0)]
+    found = [
+        Outcome(8, 0.5, mb=1.0),
+        Outcome(8, 0.9, mb=9.0),
+        Outcome(8, 0.8, mb=8.0),
+        Outcome(8, 0.6, mb=4.0),
+    ]
     assert chosen(three, *found) == [1, 3, 0], "0.8 for 8 MB is near 0.9 for 9 MB"
     assert chosen(make_plan(trials=5, front=1, **BOTH), *found) == [1], "the most accurate"
     assert chosen(make_plan(trials=5, front=9, **BOTH), *found) == [1, 2, 3, 0]
-    assert chosen(three, *found, Outcome(2, 0.95, 0.1)) == [1, 3, 0], "stopped early"
+    assert chosen(three, *found, Outcome(2, 0.95, mb=0.1)) == [1, 3, 0], "stopped early"
 
 
 def test_a_front_of_one_of_none_and_of_equals():
     plan = make_plan(trials=5, front=3, **BOTH)
-    assert chosen(plan, Outcome(8, 0.5, 1.0), Outcome(8, 0.5, 2.0)) == [0]
-    assert chosen(plan, Outcome(8, 0.5, 1.0)) == [0]
+    assert chosen(plan, Outcome(8, 0.5, mb=1.0), Outcome(8, 0.5, mb=2.0)) == [0]
+    assert chosen(plan, Outcome(8, 0.5, mb=1.0)) == [0]
     assert chosen(plan, Outcome(), Outcome()) == []
     assert chosen(plan) == []
-    same = [Outcome(8, 0.5, 1.0), Outcome(8, 0.5, 1.0)]
+    same = [Outcome(8, 0.5, mb=1.0), Outcome(8, 0.5, mb=1.0)]
     assert chosen(plan, *same) == [0, 1], "different configurations of equal figures"
     assert chosen(plan, *same, knobs=[0.1, 0.1]) == [0], "the same one once"
 
 
 def test_where_all_that_went_on_have_failed_those_that_came_furthest_are_chosen_from():
     plan = make_plan(trials=5, front=3, **BOTH)
-    found = [Outcome(), Outcome(2, 0.5, 1.0), Outcome(2, 0.7, 2.0), Outcome(1, 0.9, 0.1)]
+    found = [Outcome(), Outcome(2, 0.5, mb=1.0), Outcome(2, 0.7, mb=2.0), Outcome(1, 0.9, mb=0.1)]
     assert chosen(plan, *found) == [2, 1]
 
 
@@ -369,12 +376,12 @@ def test_tpe_ranks_fronts_then_what_was_stopped_and_last_what_sends_too_much():
     plan = make_plan(trials=6, generation=6, max_mb=10.0, **BOTH)
     study = told(
         SampledFronts("fedavg", plan, SPACES["fedavg"]),
-        Outcome(1, 0.9, 5.0),  # 40 MB of 10
-        Outcome(2, 0.9, 1.0),
-        Outcome(8, 0.5, 4.0),
-        Outcome(8, 0.4, 8.0),
-        Outcome(1, 0.9, 2.0),  # 16 MB of 10
-        Outcome(8, 0.6, 8.0),
+        Outcome(1, 0.9, mb=5.0),  # 40 MB of 10
+        Outcome(2, 0.9, mb=1.0),
+        Outcome(8, 0.5, mb=4.0),
+        Outcome(8, 0.4, mb=8.0),
+        Outcome(1, 0.9, mb=2.0),  # 16 MB of 10
+        Outcome(8, 0.6, mb=8.0),
     )
     assert ranking(study, 2, 3, 4, 5) == [{2, 5}, {2, 3, 5}, {1, 2, 3, 5}, {1, 2, 3, 4, 5}]
     states = [trial.state.name for trial in study.trials]
@@ -386,14 +393,14 @@ def test_tpe_ranks_fronts_then_what_was_stopped_and_last_what_sends_too_much():
 
 def test_tpe_of_one_objective_hears_of_the_limit_too():
     plan = make_plan(trials=3, generation=3, max_mb=10.0)
-    outcomes = Outcome(1, 0.9, 5.0), Outcome(2, 0.3, 1.0), Outcome(8, 0.5, 4.0)
+    outcomes = Outcome(1, 0.9, mb=5.0), Outcome(2, 0.3, mb=1.0), Outcome(8, 0.5, mb=4.0)
     study = told(Sampled("fedavg", plan, SPACES["fedavg"]), *outcomes)
     assert ranking(study, 1, 2) == [{2}, {1, 2}]
     assert study.best_trial.number == 2
 
 
 def test_without_a_limit_optuna_is_told_no_constraint():
-    study = told(Sampled("fedavg", make_plan(trials=3), SPACES["fedavg"]), Outcome(8, 0.5, 4.0))
+    study = told(Sampled("fedavg", make_plan(trials=3), SPACES["fedavg"]), Outcome(8, 0.5, mb=4.0))
     assert study.trials[0].constraints == {}
 
 
@@ -408,7 +415,7 @@ def test_later_generations_learn_from_bytes():
         for _ in range(12):
             search.next()
         for index in range(12):
-            search.complete(index, Outcome(8, 0.5, float(20 + order * index)))
+            search.complete(index, Outcome(8, 0.5, mb=float(20 + order * index)))
         runs.append([dict(search.next().knobs) for _ in range(12)])
         first = [dict(each.knobs) for each in search.candidates[:12]]
         runs.append(first)
@@ -503,3 +510,10 @@ def test_several_draws_are_refused(tmp_path):
         draws_of(more)
     with pytest.raises(UserError, match="accuracy, or accuracy,comm"):
         draws_of({**more, "objective": "speed"})
+
+
+@pytest.mark.parametrize("more", [{"objective": "accuracy,comm"}, {"max_mb": 5.0}])
+def test_trials_with_a_budget_of_their_own_are_refused(more):
+    protocol = load_scenario("digits", ["protocol.budget=20MB"]).protocol
+    with pytest.raises(UserError, match="give one of the two"):
+        plan_methods(["fedavg"], Budget(trials=2, **more), protocol, {})

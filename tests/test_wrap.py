@@ -24,6 +24,7 @@ from pfltune.registry import (
     short_name,
 )
 from pfltune.search.space import load_space
+from pfltune.studies import begin
 from pfltune.studies.comparison import checked_references
 from pfltune.studies.spaces import asked_spaces, space_options
 from pfltune.testing import Subject, contract_of
@@ -442,9 +443,10 @@ def test_a_wrapped_comparison_from_beginning_to_certificate(tmp_path, mine, clip
 
     # What is added is wrapped, and nothing else.
     pfltune.extend("one", ["fedper"], wrap=clip, **results)
-    pfltune.extend("one", ["fedavg"], **results)
     record = read_record(tmp_path / "results" / "one")
-    assert [*map(short_name, record.methods)] == [*names, "fedper+clip", "fedavg"]
+    assert [*map(short_name, record.methods)] == [*names, "fedper+clip"]
+    bare = begin.extension({"name": "one", "methods": ["fedavg"], **results})
+    assert [*map(short_name, bare.plan.methods)] == [*names, "fedper+clip", "fedavg"]
     folder = tmp_path / "results" / "one"
     latex = next(folder.glob("**/*.tex")).read_text()
     assert "FedAvg + top-k + float16" in latex
@@ -469,28 +471,27 @@ def test_a_wrapped_comparison_from_beginning_to_certificate(tmp_path, mine, clip
     edited = [named[0], f"fedper+{other / 'clip.py'}:Clip"]
     assert "is not run" in refused(lambda: pfltune.verify(certificate, methods=edited))
 
-
-@pytest.mark.slow
-def test_a_grid_and_a_tuning_go_over_the_knobs_of_a_wrap(tmp_path, clip):
-    results = {"results": tmp_path / "results"}
-    grid = pfltune.grid(
-        "fedavg", wrap="topk", over={"topk_share": [0.01, 1.0]}, seeds=1, **SMALL, **results
-    )
-    assert len(grid.result.shown) == 2
-    options = {**SEARCH, "name": "two"}
-    tuned = pfltune.tune(
-        "fedavg", wrap=[clip, "topk[share=0.05]"], search={"clip_norm": [0.1, 1.0]}, **options,
-        **results,
-    )  # fmt: skip
-    (method,) = tuned.result.methods
-    assert method.name == "fedavg+clip+topk[topk_share=0.05]"
-    assert {run.knobs["clip_norm"] for run in method.searched} <= {0.1, 1.0}
-
     # Whoever edits the file of a wrap is told before anything of it runs.
     Path(clip.partition(":")[0]).write_text(ADDS + "# edited\n")
-    assert "clip.py is not the file that two began with" in refused(
-        lambda: pfltune.tune(resume="two", **results)
+    assert "clip.py is not the file that one began with" in refused(
+        lambda: pfltune.compare(resume="one", **results)
     )
+
+
+def test_a_grid_and_a_tuning_go_over_the_knobs_of_a_wrap(tmp_path, clip):
+    results = {"results": tmp_path / "results"}
+    over = {"over": {"topk_share": [0.01, 1.0]}, "seeds": 1}
+    grid = begin.grid({"methods": ["fedavg"], "wrap": "topk", **over, **SMALL, **results})
+    assert [cell["topk_share"] for cell in grid.cells["fedavg+topk"]] == [0.01, 1.0]
+    asked = {"wrap": [clip, "topk[share=0.05]"], "search": {"clip_norm": [0.1, 1.0]}}
+    tuned = begin.comparison("tune", {"methods": ["fedavg"], **asked, **SEARCH, **results})
+    ((method, space),) = tuned.spaces.items()
+    assert short_name(method) == "fedavg+clip+topk[topk_share=0.05]"
+    assert space.searched["clip_norm"].choices == (0.1, 1.0)
+    trials = [tuned.dealer().deal() for _ in range(2)]
+    assert {trial.knobs["clip_norm"] for trial in trials} <= {0.1, 1.0}
+    for job in (grid, tuned):
+        job.scenario.check(job.firsts())
 
 
 @pytest.mark.thorough

@@ -1,6 +1,6 @@
 """Comparisons whose trials are really trained, in this process and small enough to wait for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pfltune.budget import Budget
@@ -37,9 +37,10 @@ def compare_small(
     budget: Budget,
     options: SpaceOptions = AS_METHODS_SAY,
     fixed: Mapping[str, Mapping[str, object]] | None = None,
+    overrides: Sequence[str] = (),
 ) -> Record:
     """Run a comparison on small digits and write its folder; returns its record."""
-    scenario = load_scenario("digits", SMALL)
+    scenario = load_scenario("digits", [*SMALL, *overrides])
     plan, spaces, _ = plan_on(methods, budget, scenario, fixed or {}, options)
     job = Comparison(
         name=name,

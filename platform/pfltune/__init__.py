@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pfltune.api import certify as certify
+    from pfltune.api import claim as claim
     from pfltune.api import compare as compare
     from pfltune.api import export as export
     from pfltune.api import extend as extend
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pfltune.metrics import Metric as Metric
     from pfltune.registry import available_methods as available_methods
     from pfltune.registry import make_method as make_method
+    from pfltune.report.claims.notebook import ClaimResults as ClaimResults
     from pfltune.report.draws_notebook import DrawsResults as DrawsResults
     from pfltune.report.grid_results import GridResults as GridResults
     from pfltune.report.notebook import Results as Results
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Backbone": "pfltune.backbones.base",
     "Chunk": "pfltune.data.source",
+    "ClaimResults": "pfltune.report.claims.notebook",
     "DataSource": "pfltune.data.settings",
     "Decoded": "pfltune.data.source",
     "DrawsResults": "pfltune.report.draws_notebook",
@@ -74,6 +77,7 @@ _HOME = {
     "Wrap": "pfltune.wraps.base",
     "available_methods": "pfltune.registry",
     "certify": "pfltune.api",
+    "claim": "pfltune.api",
     "compare": "pfltune.api",
     "export": "pfltune.api",
     "extend": "pfltune.api",

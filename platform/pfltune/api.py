@@ -17,7 +17,8 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, Unpack, get_type_hints
 
@@ -28,7 +29,11 @@ from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.method import Method
 from pfltune.record import Grid, Record, Sensitivity
 from pfltune.registry import reference_to
+from pfltune.replays import Replay, read_replay
 from pfltune.report.attachment import Attachment, attach, attach_grid, attach_report
+from pfltune.report.claims.notebook import ClaimResults
+from pfltune.report.claims.replayed import read_replayed
+from pfltune.report.claims.writer import write_replayed
 from pfltune.report.description import of_study
 from pfltune.report.draws import read_draws_result
 from pfltune.report.draws_notebook import DrawsResults
@@ -55,10 +60,12 @@ from pfltune.scenario import Scenario
 from pfltune.search.plan import Plan
 from pfltune.studies import begin
 from pfltune.studies.cells import CellsJob
+from pfltune.studies.claims import Planned, planned, replay_of
 from pfltune.studies.comparison import Comparison
 from pfltune.studies.draws import draws_of, extended_draws, first_extended, first_of, followers
 from pfltune.studies.options import (
     OPTIONS,
+    ClaimOptions,
     CompareOptions,
     ExtendOptions,
     GridOptions,
@@ -83,7 +90,7 @@ MethodLike = str | type[Method]
 """A name, ``path/to/file.py:Class``, or a class that is in a file."""
 ScenarioLike = str | Path | Scenario
 """A name, the path of a YAML file, or a scenario."""
-Found = Results | GridResults | SensitivityResults | SweepResults | DrawsResults
+Found = Results | GridResults | SensitivityResults | SweepResults | DrawsResults | ClaimResults
 
 
 OPTIONS_OF = {"sweep": "compare"}
@@ -320,11 +327,37 @@ def sensitivity(
         found = SensitivityResults(record, job.folder, study_trials(record, job.folder))
         write_sensitivity(record, found.cells, job.folder)
         view.show(found)
-        told = Attachment(of_study(job.name, found.cells), found.table.reset_index())
-        attach(job.results, job.name, record.id, told, found.report, view.voice.warn)
+        _attach_study(job, found, view)
     if not found.cells:
         raise Halted("no part has a figure: every trial failed")
     return found
+
+
+@_like_its_command
+def claim(
+    claim: str | Path | None = None,
+    *,
+    scenario: str | Path | None = None,
+    progress: bool | View = False,
+    **options: Unpack[ClaimOptions],
+) -> ClaimResults:
+    """Replay what a paper claims, and say which of its orderings hold, and on which footing.
+
+    Args:
+        claim: name of a claim, or the path of a YAML file.
+        scenario: name or path of a YAML file, in place of the scale's own.
+        progress: whether to print lines that say where it stands, or a view of one's own.
+        options: as of ``pfltune claim``.
+
+    Raises:
+        UserError: something of it is not possible, or no footing can run.
+        Halted: it cannot go on for now, or a footing could not run: the others are done.
+        TrackingError: it has ended, and MLflow could not be told.
+    """
+    named = None if scenario is None else str(scenario)
+    given = _given("claim", options, scenario=named)
+    replay = replay_of(claim, given)
+    return replayed(replay, given, _view(progress), named=claim is not None)
 
 
 def tuning(method: MethodLike | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -391,7 +424,7 @@ def load_results(
     reference: str | None = None,
     target: float | None = None,
 ) -> Found:
-    """What was found by a comparison, search, grid, study, sweep or draws, also while it runs.
+    """What was found by whatever has a name in the results, also while it runs.
 
     Args:
         name: of it.
@@ -408,6 +441,8 @@ def load_results(
     if name and (plan := read_sweep(place / name)) is not None:
         found = read_sweep_result(place, plan, reference=reference, target=target)
         return SweepResults(found, place / name)
+    if name and (replay := read_replay(place / name)) is not None:
+        return ClaimResults(read_replayed(place, replay), place / name)
     if name and (draws := read_draws(place / name)) is not None:
         told = read_draws_result(place, draws, reference=reference, target=target)
         return DrawsResults(told, place / name)
@@ -583,18 +618,24 @@ def swept(plan: Sweep, given: Mapping[str, Any], view: View) -> SweepResults:
             raise UserError(f"no cell of {plan.name} can run: {next(iter(failures.values()))}")
         with locked(results / plan.name), resumable(plan.command, plan.name):
             plan.write(results / plan.name)
-            ran = run_sessions(_watched(plan, jobs, view), _house(results, given, view))
+            labels = {cell.name: cell.label for cell in plan.cells}
+            watched = _watched({labels[job.name]: job for job in jobs}, view)
+            ran = run_sessions(watched, _house(results, given, view))
     failures |= {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
     with _reporting(jobs[0], view):
         return _reported_sweep(plan, results, [r for r in ran if r.record], failures, view)
 
 
-def _watched(plan: Sweep, jobs: Sequence[Comparison], view: View) -> list[Watched]:
-    """The cells, each with its part of one progress and a voice that repeats nothing."""
-    labels = {cell.name: cell.label for cell in plan.cells}
-    progress = view.sweep_progress({labels[job.name]: job.plan for job in jobs})
+def _watched(jobs: Mapping[str, Job], view: View) -> list[Watched]:
+    """Jobs that run together, each with its part of one progress and a voice that repeats nothing.
+
+    Args:
+        jobs: by what they are called.
+        view: what is said and shown.
+    """
+    progress = view.sweep_progress({label: job.plan for label, job in jobs.items()})
     voice = Voice(once(view.voice.tell), view.voice.warn)
-    return [Watched(job, progress.cells[labels[job.name]], voice) for job in jobs]
+    return [Watched(job, progress.cells[label], voice) for label, job in jobs.items()]
 
 
 def _reported_sweep(
@@ -701,6 +742,76 @@ def _attach_all(results: Path, found: Sequence[Results], ran: Sequence[Ran], vie
     lost = next((each.error for each in ran if isinstance(each.error, TrackingError)), None)
     if lost is not None:
         raise lost
+
+
+def replayed(replay: Replay, given: Mapping[str, Any], view: View, named: bool) -> ClaimResults:
+    """Run or resume the replay of a claim, report it and each of its parts, and tell MLflow.
+
+    Args:
+        replay: which parts there are.
+        given: the options that were given.
+        view: what is said and shown.
+        named: whether the user named the claim, and with it whatever files it names.
+
+    Raises:
+        UserError, Halted, TrackingError: see :func:`claim`.
+    """
+    results = writable_folder(results_folder(given))
+    with released():
+        parts, failures = planned(replay, given, named)
+        if not parts:
+            raise UserError(f"no part of {replay.name} can run: {next(iter(failures.values()))}")
+        with locked(results / replay.name), resumable("claim", replay.name):
+            replay.write(results / replay.name)
+            ran = _run_parts(parts, results, _house(results, given, view), view)
+    failures |= {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
+    with _reporting(ran[0].job, view):
+        told = [_told_by_itself(each, results, view) for each in ran if each.record]
+        for draws in (part.draws for part in parts if part.draws):
+            write_draws(read_draws_result(results, draws, failures), results)
+        found = ClaimResults(read_replayed(results, replay, failures), results / replay.name)
+        write_replayed(found.found, results)
+        view.show(found)
+        _attach_all(results, [each for each in told if each], ran, view)
+    if failures:
+        raise Halted(f"not all of {replay.name} could run: {'; '.join(failures)}")
+    return found
+
+
+def _run_parts(parts: Sequence[Planned], results: Path, house: House, view: View) -> list[Ran]:
+    """All comparisons together, then studies one by one."""
+    steps = [step for part in parts for step in part.steps]
+    compared = [step for step in steps if isinstance(step.job, Comparison)]
+    studies = [step.job for step in steps if not isinstance(step.job, Comparison)]
+    with ExitStack() as stack:
+        for draws in (part.draws for part in parts if part.draws):
+            stack.enter_context(locked(results / draws.name))
+            stack.enter_context(_written(draws, results / draws.name))
+        watched = _watched({step.label: step.job for step in compared}, view)
+        waiting = [replace(w, after=s.after) for w, s in zip(watched, compared, strict=True)]
+        ran = run_sessions(waiting, house) if waiting else []
+    for job in studies:
+        ran += run_sessions([Watched(job, view.progress(job), view.voice)], house)
+    return ran
+
+
+def _told_by_itself(ran: Ran, results: Path, view: View) -> Results | None:
+    """Write the report of a part of a claim; returns what of it MLflow is still to be told."""
+    job, record = ran.job, ran.record
+    if isinstance(job, Comparison):
+        found = read_found(results, job.name)
+        write_found(found)
+        return found
+    assert record is not None
+    study = SensitivityResults(record, job.folder, study_trials(record, job.folder))
+    write_sensitivity(record, study.cells, job.folder)
+    _attach_study(job, study, view)
+    return None
+
+
+def _attach_study(job: Job, found: SensitivityResults, view: View) -> None:
+    told = Attachment(of_study(job.name, found.cells), found.table.reset_index())
+    attach(job.results, job.name, found.record.id, told, found.report, view.voice.warn)
 
 
 def _joined(scenarios: str | Path | Sequence[str | Path]) -> str:

@@ -122,7 +122,7 @@ class Budget(Settings):
         """Confirmation seeds of a method, as many as there can be."""
         return self.max_seeds or self.seeds
 
-    def fits(self, round_number: int, mb: float, rounds: int) -> bool:
+    def fits(self, round_number: int, mb: float, rounds: float) -> bool:
         """Whether a trial may go on, or is one of those that are chosen from.
 
         It may not once its MB, were all rounds like those so far, come to more than ``max_mb``:
@@ -135,7 +135,7 @@ class Budget(Settings):
         """
         return not self.excess(round_number, mb, rounds) > ROUNDING
 
-    def excess(self, round_number: int, mb: float, rounds: int) -> float:
+    def excess(self, round_number: int, mb: float, rounds: float) -> float:
         """By what share of ``max_mb`` a trial would send more; 0 or less for one that fits."""
         if self.max_mb is None or not round_number or mb != mb:
             return 0.0

@@ -15,6 +15,10 @@ class Diverged(Exception):
     """Local training left the finite numbers; the trial has failed, the comparison goes on."""
 
 
+class Overspent(Exception):
+    """The budget of a trial did not suffice for one evaluated round; the trial has failed."""
+
+
 class Halted(Exception):
     """A comparison cannot go on for now; what it has done is kept, and it can be resumed."""
 

@@ -235,6 +235,30 @@ STEPS = Figure(
     form="{:,.0f}",
     when="so far",
 )
+PFLOP = Figure(
+    name="compute/total_pflop",
+    better="low",
+    words="10¹⁵ floating-point operations of local training, backward passes included",
+    heading="PFLOP",
+    form="{:,.4g}",
+    when="so far",
+)
+SPENT = Figure(
+    name="budget/spent",
+    words="what is spent of the trial's budget, or of its rounds where nothing of it is",
+    unit="share",
+    factor=100,
+    form="{:.1f}",
+    when="so far",
+)
+AHEAD = Figure(
+    name="budget/ahead",
+    words="what would be spent of it after a round more, like the costliest so far",
+    unit="share",
+    factor=100,
+    form="{:.1f}",
+    when="evaluation",
+)
 ADAPTATION_STEPS = Figure(
     name="train/total_adaptation_steps",
     words="steps of adapting to a client before its evaluations",
@@ -423,6 +447,7 @@ _LISTED = (
     *(TEST_STD, TEST_WORST, BEST_VAL, SEARCH_BEST, LOSS, STEPS, ADAPTATION_STEPS),
     *(UP, DOWN, TOTAL, SETUP, EVALUATION),
     *(ROUND_SECONDS, SECONDS, CPU_SECONDS, EVALUATION_SECONDS, PEAK),
+    *(PFLOP, SPENT, AHEAD),
     *(GFLOPS, SHARED, PERSONAL, ROUNDS, CHOSEN),
     *(SEARCH_HYPERVOLUME, TEST_HYPERVOLUME),
     *(TEST_STD_SEEDS, TEST_LOW, TEST_HIGH, MB_PER_ROUND, MB_PER_CLIENT),

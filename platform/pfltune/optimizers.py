@@ -57,7 +57,9 @@ class Schedule(Conditional):
     """How the learning rate of local training goes over the rounds, as a factor on it."""
 
     kind: Literal["constant", "cosine", "step"] = Field(
-        "constant", description="constant, cosine (down to 0 behind the last round) or step"
+        "constant",
+        description="constant, cosine (down to 0 behind the last round, or where a budget is "
+        "spent) or step",
     )
     every: int = Field(10, ge=1, description="rounds between two steps (step)")
     factor: float = Field(0.5, ge=0.001, le=1, description="what each step multiplies by (step)")
@@ -67,8 +69,17 @@ class Schedule(Conditional):
         "factor": {"kind": "step"},
     }
 
-    def in_round(self, number: int, rounds: int) -> float:
-        """The factor in a round, counted from 1, of so many."""
+    def in_round(self, number: int, rounds: int, spent: float | None = None) -> float:
+        """The factor in a round.
+
+        Args:
+            number: of the round, counted from 1.
+            rounds: of how many.
+            spent: what a trial with a budget had spent of it before the round, as a share; its
+                rounds are not known, and so the cosine goes over that.
+        """
+        if self.kind == "cosine" and spent is not None:
+            return (1 + math.cos(math.pi * min(spent, 1.0))) / 2
         if self.kind == "cosine":
             return (1 + math.cos(math.pi * (number - 1) / rounds)) / 2
         if self.kind == "step":

@@ -1,5 +1,6 @@
 """Which search trial won, and which cell."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, nan
@@ -18,7 +19,8 @@ class Standing:
         score: the best mean validation accuracy so far.
         ahead: what would be spent after one more round: a trial is at a rung as soon as this is
             above the rung, and over as soon as it is above the whole. Of a trial that is ended by
-            its rounds, the number of the next one.
+            its rounds, the number of the next one. Of one with a budget, a share of that, and 0
+            after a round without an evaluation, so that rungs are where it has just been evaluated.
         mb: what its payloads have been so far, in MB; NaN where nobody says.
     """
 
@@ -31,7 +33,8 @@ class Standing:
     def of(cls, round_number: int, score: float, metrics: Mapping[str, float]) -> "Standing":
         """That after a round with these figures."""
         mb = metrics.get(figures.TOTAL.name, nan)
-        return cls(round_number, score, ahead=round_number + 1.0, mb=mb)
+        by_rounds = 0.0 if figures.SPENT.name in metrics else round_number + 1.0
+        return cls(round_number, score, metrics.get(figures.AHEAD.name, by_rounds), mb)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Outcome:
     Attributes:
         round: how far it came.
         value: its score there.
+        ahead: see :class:`Standing`; NaN of one that failed.
         mb: what its payloads were, in MB; NaN where nobody says.
         test: mean test accuracy in the round chosen on validation; NaN for a trial without test
             samples, or one that did not finish.
@@ -48,6 +52,7 @@ class Outcome:
 
     round: int = 0
     value: float = 0.0
+    ahead: float = nan
     mb: float = nan
     test: float = nan
 
@@ -59,26 +64,78 @@ class Outcome:
             last: how it stood after its last round.
             test: accuracy of each client on its test samples in the chosen round.
         """
-        return cls(last.round, last.score, last.mb, exact_mean(test) if test else nan)
+        tested = exact_mean(test) if test else nan
+        return cls(last.round, last.score, last.ahead, last.mb, tested)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a trial runs through: rounds, or the rungs of a budget.
+
+    Attributes:
+        whole: where it is over, in what :attr:`Standing.ahead` is counted in: its rounds, or 1
+            where it has a budget.
+        eta: one of so many goes on at a rung, where it has a budget; None where rounds end it.
+    """
+
+    whole: float
+    eta: int | None = None
+
+    def is_over(self, outcome: Outcome) -> bool:
+        """Whether a trial has come to its end."""
+        if self.eta is None:
+            return outcome.round == self.whole
+        return outcome.ahead > self.whole
+
+    def step(self, rung: float) -> int:
+        """What :meth:`reached` gives of a trial that came to a rung and no further."""
+        if self.eta is None:
+            return int(rung)
+        return DEEPEST - round(-math.log(rung, self.eta))
+
+    def reached(self, outcome: Outcome) -> int:
+        """How far a trial came, to be compared with others: its round, or how many rungs.
+
+        Rungs of a budget are counted from far below the lowest that any generation has.
+        """
+        if self.eta is None:
+            return outcome.round
+        rungs = range(DEEPEST + 1)
+        return DEEPEST - next((k for k in rungs if outcome.ahead > share(self.eta, k)), DEEPEST)
+
+
+DEEPEST = 40
+"""Rungs below the whole budget, more than any generation has."""
+BY_ROUNDS = Course(nan)
+"""That of trials which are told by their rounds, however many there are."""
+
+
+def share(eta: int, level: int) -> float:
+    """The rung of a budget that ``level`` others are above, the whole among them."""
+    return float(eta) ** -level
 
 
 Place = TypeVar("Place", int, tuple[int, int])
 """Where a trial is found: its index, or its study and index."""
 
 
-def best_first(outcomes: Iterable[tuple[Place, Outcome]]) -> list[Place]:
-    """The trials with the most rounds first, then those with the best score, then the lowest index.
+def best_first(
+    outcomes: Iterable[tuple[Place, Outcome]], course: Course = BY_ROUNDS
+) -> list[Place]:
+    """The trials that came furthest first, then those with the best score, then the lowest index.
 
-    Rounds come first: a trial that was stopped early lost against its own generation. Failed trials
-    are left out.
+    How far comes first: a trial that was stopped early lost against its own generation. Failed
+    trials are left out.
     """
-    ran = [(-outcome.round, -outcome.value, index) for index, outcome in outcomes if outcome.round]
+    ran = [(-course.reached(o), -o.value, index) for index, o in outcomes if o.round]
     return [index for _, _, index in sorted(ran)]
 
 
-def best_index(outcomes: Iterable[tuple[Place, Outcome]]) -> Place | None:
+def best_index(
+    outcomes: Iterable[tuple[Place, Outcome]], course: Course = BY_ROUNDS
+) -> Place | None:
     """The first of them; None if every trial failed."""
-    return next(iter(best_first(outcomes)), None)
+    return next(iter(best_first(outcomes, course)), None)
 
 
 def best_place(scores: Sequence[Sequence[float]]) -> int | None:

@@ -26,7 +26,11 @@ def contradictions(certificate: Certificate) -> list[str]:
 
 
 def _trial(trial: CertifiedTrial, rules: Rounds) -> Iterator[str]:
-    if trial.rounds > rules.rounds:
+    if rules.budget is not None:
+        if told := _of_budget(trial):
+            yield told
+            return
+    elif trial.rounds > rules.rounds:
         yield f"{trial.name} has {trial.rounds} rounds of {rules.rounds}"
         return
     if any(after < before for before, after in zip(trial.scores, trial.scores[1:], strict=False)):
@@ -50,16 +54,32 @@ def _budget(certificate: Certificate) -> Budget:
 
 
 def _finished(trial: CertifiedTrial, rules: Rounds) -> Iterator[str]:
-    if trial.rounds < rules.rounds:
+    if rules.budget is None and trial.rounds < rules.rounds:
         yield f"{trial.name} finished after {trial.rounds} rounds of {rules.rounds}"
         return
-    evaluated = [n for n in range(1, rules.rounds + 1) if rules.evaluates(n)]
+    evaluated = [n for n in range(1, trial.rounds + 1) if rules.evaluates(n) or _told(trial, n)]
     chosen = first_of_the_best(trial.scores, evaluated)
     if trial.figures.get(ROUND) != chosen:
         told = trial.figures.get(ROUND)
         yield f"{trial.name} chose round {told}, and its scores say round {chosen}"
     if not _same(trial.figures.get(VAL, math.nan), trial.score):
         yield f"{trial.name} has another validation accuracy in its chosen round than its score"
+
+
+def _of_budget(trial: CertifiedTrial) -> str:
+    """What contradicts the budget of a trial; empty if nothing does."""
+    if len(trial.ahead) != trial.rounds:
+        return f"{trial.name} does not say what it spent in each round"
+    if any(each > 1 for each in trial.ahead[:-1]):
+        return f"{trial.name} went on though its budget was spent"
+    if trial.outcome == "finished" and trial.ahead[-1] <= 1:
+        return f"{trial.name} finished before its budget was spent"
+    return ""
+
+
+def _told(trial: CertifiedTrial, number: int) -> bool:
+    """Whether a trial with a budget said what was ahead of it after a round: it was evaluated."""
+    return bool(trial.ahead) and trial.ahead[number - 1] > 0
 
 
 def _table(certificate: Certificate) -> Iterator[str]:

@@ -49,6 +49,12 @@ def _see_whole(result: ComparisonResult) -> None:
             f"{name} cannot be certified: it was begun by another program than it was ended with, "
             "and no program has all of its figures; compare anew under another --name"
         )
+    if not result.record.scenario.protocol.repeats:
+        budget = result.record.scenario.protocol.budget
+        raise UserError(
+            f"{name} cannot be certified: a budget of seconds, {budget}, ends a trial in another "
+            "round each time"
+        )
     if not result.record.defaults:
         raise UserError(f"{name} cannot be certified: the pfltune that wrote it kept too little")
 
@@ -91,10 +97,18 @@ def _certified(record: Record, trial: ToldTrial) -> CertifiedTrial:
         own_fault=ended.own_fault,
         scores=tuple(done.score for done in rounds),
         mb=tuple(done.metrics[TOTAL.name] for done in rounds) if budget.hears_mb else (),
+        ahead=_ahead(record, rounds),
         figures=certified(trial.metrics),
         curve=curve(rounds, ended.selected),
         seconds=_seconds(rounds),
     )
+
+
+def _ahead(record: Record, rounds: list[StoredRound]) -> tuple[float, ...]:
+    """What brackets heard of a trial's budget; nothing where its rounds say it."""
+    if record.scenario.protocol.budget is None:
+        return ()
+    return tuple(done.standing.ahead for done in rounds)
 
 
 def _seconds(rounds: list[StoredRound]) -> float:

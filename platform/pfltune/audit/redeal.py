@@ -13,7 +13,7 @@ from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.conditions import Conditions
 from pfltune.audit.kept import ROUND, TEST, VAL
 from pfltune.budget import Budget
-from pfltune.figures import TOTAL
+from pfltune.figures import AHEAD, TOTAL
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome
 from pfltune.registry import short_name
@@ -101,11 +101,13 @@ class _Certified:
         trial = self._trials.get(candidate.name)
         if trial is None:
             return None
-        # Of a search that hears of no MB there are none.
-        metrics = [{TOTAL.name: mb} for mb in trial.mb[: trial.rounds]]
-        metrics += [{} for _ in range(trial.rounds - len(metrics))]
-        told = enumerate(zip(trial.scores, metrics, strict=True), start=1)
-        rounds = tuple(StoredRound(number, *done) for number, done in told)
+        # What no search hears of is not there.
+        told: list[dict[str, float]] = [{} for _ in trial.scores]
+        for name, values in ((AHEAD.name, trial.ahead), (TOTAL.name, trial.mb)):
+            for metrics, value in zip(told, values, strict=False):
+                metrics[name] = value
+        scores = enumerate(zip(trial.scores, told, strict=True), start=1)
+        rounds = tuple(StoredRound(number, *done) for number, done in scores)
         outcome = "reached" if trial.outcome == "stopped early" else trial.outcome
         return StoredTrial(rounds, outcome, selected=_tested(trial))
 

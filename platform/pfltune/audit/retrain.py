@@ -1,5 +1,6 @@
 """A certified trial trained again, and what came of it."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -66,7 +67,7 @@ def retrained(trial: CertifiedTrial, conditions: Conditions) -> Retrained:
     if not sees_test(trial.stage):
         federation = federation.without_test()
     method, federation = _configured(trial, conditions, federation)
-    most = federation.protocol.rounds if trial.outcome == "failed" else trial.rounds
+    most = math.inf if trial.outcome == "failed" else trial.rounds
     done: list[StoredRound] = []
     try:
         training = FederatedTrial(method, federation, trial.seed, conditions.compute)

@@ -18,6 +18,7 @@ COMMANDS = {
     "export": "Write searches as studies of Optuna's, for its own tools.",
     "run": "Run one federated trial, without Ray.",
     "sensitivity": "Keep each kind of layer personal in turn: where is the model sensitive?",
+    "claim": "Replay what a paper claims: which of its orderings hold?",
     "methods": "List the methods, or show one with its knobs.",
     "check": "See whether a method keeps what every method must keep.",
     "payload": "Show what each method sends in a round.",

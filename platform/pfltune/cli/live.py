@@ -105,10 +105,13 @@ class ComparisonProgress(Redrawn, ComparisonLines):
         return tuple(Text(cell) for cell in cells)
 
     def _running(self, state: MethodProgress) -> str:
-        reached = sorted(state.rounds.values(), reverse=True)
-        shown = ", ".join(map(str, reached[:4])) + (" …" if len(reached) > 4 else "")
-        of = f"{len(reached)} running, round {shown} of {self._plan.protocol.rounds}"
-        return of if reached else ""
+        protocol, rounds = self._plan.protocol, sorted(state.rounds.values(), reverse=True)
+        spent = [f"{100 * each:.0f} %" for each in sorted(state.spent.values(), reverse=True)]
+        reached, of = [str(each) for each in rounds], f"round {{}} of {protocol.rounds}"
+        if protocol.budget is not None:
+            reached, of = spent, f"{{}} of {protocol.budget}"
+        shown = ", ".join(reached[:4]) + (" …" if len(reached) > 4 else "")
+        return f"{len(reached)} running, {of.format(shown)}" if reached else ""
 
 
 class SweepProgress(Redrawn, SweepLines):

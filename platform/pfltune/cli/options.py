@@ -9,7 +9,14 @@ from click.core import ParameterSource
 
 from pfltune.budget import SAMPLER_NAMES
 from pfltune.errors import UserError
-from pfltune.studies.options import DEFAULTS, MOST_PARTITIONS, MOST_THREADS, OWN_DEFAULTS, RESULTS
+from pfltune.studies.options import (
+    DEFAULTS,
+    MOST_PARTITIONS,
+    MOST_THREADS,
+    OWN_DEFAULTS,
+    RESULTS,
+    with_budget,
+)
 
 METHODS_HELP = (
     "Names (see `pfltune methods`) or path/to/file.py:Class, separated by commas. Knobs in "
@@ -81,6 +88,15 @@ class GenerationSizes(click.ParamType):
         return sizes if len(sizes) > 1 else sizes[0]
 
 
+override = click.option(
+    "--override",
+    "-o",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the scenario, e.g. -o protocol.rounds=20. Repeatable.",
+)
+
 scenario = stacked(
     click.option(
         "--scenario",
@@ -88,13 +104,13 @@ scenario = stacked(
         show_default=True,
         help="Name of a scenario (see `pfltune scenarios`) or path of a YAML file.",
     ),
+    override,
     click.option(
-        "--override",
-        "-o",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Change the scenario, e.g. -o protocol.rounds=20. Repeatable.",
+        "--budget",
+        default=None,
+        metavar="200MB|20000steps|5PFLOP|2h",
+        help="Train each trial until it has spent this, in however many rounds; short for "
+        "-o protocol.budget=….",
     ),
 )
 
@@ -525,8 +541,9 @@ def given() -> dict[str, Any]:
     """What the user gave to the present command, by name, but for what is about its printing."""
     context = click.get_current_context()
     not_given = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
-    return {
+    found = {
         name: value
         for name, value in context.params.items()
         if name != "as_json" and context.get_parameter_source(name) not in not_given
     }
+    return with_budget(found)

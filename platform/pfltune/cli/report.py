@@ -13,6 +13,8 @@ from pfltune.errors import Halted, UserError
 
 if TYPE_CHECKING:
     from pfltune.draws import Draws
+    from pfltune.replays import Replay
+    from pfltune.report.analysis import Analysis
     from pfltune.report.results import ComparisonResult
     from pfltune.sweeps import Sweep
 
@@ -104,6 +106,7 @@ def _report_one(
     from pfltune.cli.tuned import print_tuned
     from pfltune.draws import read_draws
     from pfltune.record import Grid
+    from pfltune.replays import read_replay
     from pfltune.report.attachment import attach_report
     from pfltune.report.results import find_record
     from pfltune.report.tuning.notebook import TuneResults
@@ -123,6 +126,12 @@ def _report_one(
         if pair is not None:
             raise UserError(f"{name} is a sweep: --pair is for its cells, one by one")
         return _report_sweep(results, sweep, out, reference, target)
+    if (replay := read_replay(results / name)) is not None:
+        if reference or target or left_out or pair:
+            raise UserError(
+                f"{name} is a claim: --reference, --target, --without and --pair are for its parts"
+            )
+        return _report_claim(results, replay, out)
     if isinstance(find_record(results, name).budget, Grid):
         if reference or target or left_out or pair:
             raise UserError(
@@ -136,7 +145,7 @@ def _report_one(
         print_tuned(Console(markup=False), found.tuned, results)
         _tell_status([result])
     else:
-        _show(result, [result])
+        _show(found.analysis, [result])
     if out is None:
         attach_report(
             results, found.analysis, results / name / "report", partial(click.echo, err=True)
@@ -155,6 +164,17 @@ def _report_sweep(
     found = read_sweep_result(results, sweep, reference=reference, target=target)
     folder = write_sweep(found, results, out)
     print_sweep(Console(markup=False), found)
+    return folder
+
+
+def _report_claim(results: Path, replay: "Replay", out: Path | None) -> Path:
+    from pfltune.cli.claim import print_replayed
+    from pfltune.report.claims.replayed import read_replayed
+    from pfltune.report.claims.writer import write_replayed
+
+    found = read_replayed(results, replay)
+    folder = write_replayed(found, results, out)
+    print_replayed(Console(markup=False), found)
     return folder
 
 
@@ -214,10 +234,10 @@ def _report_several(
     owner = "the comparisons " + ", ".join(f"{each.name} ({each.id[:8]})" for each in found)
     apart = why_apart(found)
     if apart is None:
-        result = together(found)
+        whole = analyse(together(found), reference, target)
         with published(folder, owner, INSTEAD) as draft:
-            write_files(analyse(result, reference, target), draft)
-        _show(result, found)
+            write_files(whole, draft)
+        _show(whole, found)
         return folder
     scenarios = side_by_side([analyse(result, reference, target) for result in found])
     with published(folder, owner, INSTEAD) as draft:
@@ -231,15 +251,19 @@ def _report_several(
     return folder
 
 
-def _show(result: "ComparisonResult", read: Iterable["ComparisonResult"]) -> None:
+def _show(analysis: "Analysis", read: Iterable["ComparisonResult"]) -> None:
     """The table and what is to be known of it, and of those that it was read from."""
     from pfltune.cli.tables import print_table
+    from pfltune.report.tuning.gained import gained
+    from pfltune.report.tuning.repeated import repeated
     from pfltune.report.words import origin_note
 
-    print_table(Console(markup=False), result)
+    print_table(Console(markup=False), analysis.result)
     _tell_status(read)
-    if note := origin_note(result):
+    if note := origin_note(analysis.result):
         click.echo(note)
+    for line in (*repeated(analysis), *gained(analysis)):
+        click.echo(line)
 
 
 def _tell_status(read: Iterable["ComparisonResult"]) -> None:

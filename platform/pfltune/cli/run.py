@@ -47,6 +47,7 @@ def command(
     method: str,
     scenario: str,
     overrides: tuple[str, ...],
+    budget: str | None,
     knobs: tuple[str, ...],
     wrap: tuple[str, ...],
     seed: int,
@@ -69,6 +70,7 @@ def command(
 
     from pfltune.federation.setup import check_optimizer
     from pfltune.registry import canonical, make_method, reference_title
+    from pfltune.running.affordable import see_affordable
     from pfltune.running.hardware import choose_compute, pick_device, precision_for, see_room
     from pfltune.running.pool import this_machine
     from pfltune.scenario import load_scenario
@@ -77,7 +79,8 @@ def command(
     from pfltune.variants import wrapping
 
     method = wrapping(method, wrap)
-    chosen_scenario = load_scenario(scenario, overrides)
+    spending = () if budget is None else (f"protocol.budget={budget}",)
+    chosen_scenario = load_scenario(scenario, (*overrides, *spending))
     warn = partial(click.echo, err=True)
     values = values_of(method, results, options.key_values(knobs), chosen_scenario, warn)
     chosen = make_method(method, values)
@@ -95,7 +98,8 @@ def command(
         console.print(note)
     console.print(f"{reference_title(canonical(method))}, seed {seed}: {_knobs(chosen)}")
     spec = _spec(method, chosen, chosen_scenario, federation, compute, seed)
-    known = None if fresh else store.find(spec.key)
+    repeats = federation.protocol.repeats
+    known = store.find(spec.key) if repeats and not fresh else None
     if known is not None and known.trial.outcome == "finished":
         trial = known.trial
         console.print(_sizes(trial.rounds[-1].metrics, federation, compute))
@@ -104,9 +108,11 @@ def command(
         _show_end(console, trial, federation)
         console.print(_origin(known))
         return
+    see_affordable({method: (chosen, federation)}, federation.protocol)
     trial = _train(console, chosen, federation, compute, seed)
     _show_end(console, trial, federation)
-    _keep(store, spec, trial, method, chosen_scenario)
+    if repeats:
+        _keep(store, spec, trial, method, chosen_scenario)
 
 
 def _spec(
@@ -201,9 +207,12 @@ def _line(number: int, m: Mapping[str, float]) -> str:
         if figures.VAL.name in m
         else " " * 27
     )
+    share = figures.SPENT.name
+    spent = f"  {figures.SPENT.text(m[share]):>5} % spent" if share in m else ""
     return (
         f"round {number:3d}  loss {m[figures.LOSS.name]:7.4f}  {accuracies}  "
         f"{m[figures.TOTAL.name]:9.3f} MB  {m[figures.SECONDS.name]:6.1f} s"
+        f"{spent}"
     )
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from pfltune.federation.evaluation import Counts, Evaluation, Measured, Selection
 from pfltune.federation.meter import Totals
 from pfltune.federation.trial import FederatedTrial
+from pfltune.federation.trial_budget import Spending
 from pfltune.method import Tensors
 from pfltune.seal import digest, sealed, unsealed
 from pfltune.storage import Storage
@@ -73,6 +74,7 @@ class Checkpoints:
             "round": trial.round,
             "totals": asdict(trial.totals),
             "selection": asdict(trial.selection),
+            "spending": asdict(trial.spending),
             "history": history,
             "files": files,
             "clients": trial.trained,
@@ -121,6 +123,7 @@ class Checkpoints:
         reached, files = content["round"], content["files"]
         history = [dict(entry) for entry in content["history"]]
         totals, selection = Totals(**content["totals"]), _selection(content["selection"])
+        spending = Spending(**content.get("spending", {}))
         trained = {int(client): round_ for client, round_ in content["clients"].items()}
         server = self._tensors(_server(reached), files, trial)
         kept = _selected(selection.round)
@@ -132,6 +135,7 @@ class Checkpoints:
         # Everything is there and intact; only now the trial is changed.
         trial.round, trial.totals, trial.selection = reached, totals, selection
         trial.server, trial.personal, trial.trained = server, personal, trained
+        trial.spending = spending
         trial.selected_server = selected
         self.round, self._newest = reached, {manifest: "", **files}
         return history

@@ -78,14 +78,15 @@ class Cohort:
     def _fitted(self, fits: Sequence[Fit]) -> list[Tensors]:
         if self.size == 1 or len(fits) == 1:
             return [fit.alone() for fit in fits]
-        taken = [fit.work.steps for fit in fits]
+        taken = [(fit.work.steps, fit.work.operations) for fit in fits]
         clients = ", ".join(str(fit.work.client) for fit in fits)
         try:
             with noted(f"clients {clients}, round {fits[0].work.round}"):
                 return fit_together(fits)
         except RuntimeError as error:
-            for fit, count in zip(fits, taken, strict=True):
-                del fit.work.losses[count:]
+            for fit, (steps, operations) in zip(fits, taken, strict=True):
+                del fit.work.losses[steps:]
+                fit.work.operations = operations
             self._shrink(error)
         half = len(fits) // 2
         return self._fitted(fits[:half]) + self._fitted(fits[half:])

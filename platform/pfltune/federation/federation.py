@@ -14,17 +14,25 @@ from pfltune.data.dataset import Dataset
 from pfltune.data.images import Preprocessing
 from pfltune.data.split import ClientSplit
 from pfltune.federation.sampling import AnySampler, Sampling, Uniform
+from pfltune.federation.trial_budget import Spending, TrialBudget
 from pfltune.method import Tensors
 from pfltune.metrics import Metric
 from pfltune.optimizers import Optimizer, Schedule
 from pfltune.randomness import numpy_rng
+from pfltune.ranking import Course
 from pfltune.settings import Settings
+from pfltune.text import count
 
 
 class Rounds(Settings):
     """The rules of the rounds, the same for all methods."""
 
     rounds: int = Field(ge=1, description="communication rounds")
+    budget: TrialBudget | None = Field(
+        None,
+        description="what a trial may spend, such as 200MB, 20000steps, 5PFLOP or 2h; then the "
+        "rounds end only one that spends nothing of it",
+    )
     sampled_clients: int = Field(ge=1, description="clients that train in each round")
     sampler: AnySampler = Field(Uniform(), description="which they are: uniform, or FILE.py:CLASS")
     local_epochs: int = Field(ge=1, description="passes over a client's training data per round")
@@ -43,7 +51,39 @@ class Rounds(Settings):
 
     def evaluates(self, round_number: int) -> bool:
         """Whether clients are evaluated after this round (counted from 1); the last one always."""
-        return round_number % self.evaluate_every == 0 or round_number == self.rounds
+        is_last = round_number == self.rounds and self.budget is None
+        return round_number % self.evaluate_every == 0 or is_last
+
+    @property
+    def told(self) -> str:
+        """How long a trial is: ``15 rounds``, or ``200MB a trial``."""
+        return self.told_rounds if self.budget is None else f"{self.budget} a trial"
+
+    @property
+    def told_rounds(self) -> str:
+        """``15 rounds``."""
+        return count(self.rounds, "round")
+
+    def course(self, eta: int) -> Course:
+        """What a trial runs through, where one of ``eta`` goes on at a rung."""
+        return Course(self.rounds) if self.budget is None else Course(1.0, eta)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a trial ends in the same round again, wherever it is trained."""
+        return self.budget is None or self.budget.repeats
+
+    def spent(self, round_number: int, spending: Spending) -> float:
+        """What a trial has spent after a round, as a share of its budget; of its rounds without."""
+        if self.budget is None or not spending.spent:
+            return round_number / self.rounds
+        return spending.spent / self.budget.amount
+
+    def ahead(self, round_number: int, spending: Spending) -> float:
+        """What it would have spent after another one: it is over where that is above 1."""
+        if self.budget is None or not spending.spent:
+            return (round_number + 1) / self.rounds
+        return spending.ahead / self.budget.amount
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ def _rules(federation: Federation) -> bytes:
 def _protocol(federation: Federation) -> dict[str, Any]:
     protocol = federation.protocol
     found = {**protocol.model_dump(), "sampler": protocol.sampler.by_content()}
+    if protocol.budget is None:
+        del found["budget"]  # as before there were any
     return {name: value for name, value in found.items() if name not in SEARCHED_SETTINGS}
 
 

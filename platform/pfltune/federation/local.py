@@ -11,6 +11,7 @@ from pfltune.federation.compute import Compute
 from pfltune.federation.descent import Descent, Factor
 from pfltune.federation.federation import Rounds
 from pfltune.federation.functional import FunctionalModel
+from pfltune.federation.operations import Operations
 from pfltune.federation.roles import Roles, is_frozen
 from pfltune.federation.step_loss import StepBatch, StepLoss
 from pfltune.method import Objective, Outputs, Phase, Tensors
@@ -31,6 +32,10 @@ class LocalTrainer:
         protocol: batch size and local epochs.
         seed: the trial's seed; data order depends on (seed, round, client, epoch).
         compute: the precision of forward passes.
+
+    Attributes:
+        operations: what local steps compute, counted once for each kind of step.
+        spent: what a trial with a budget had spent of it before this round, as a share.
     """
 
     def __init__(
@@ -47,6 +52,9 @@ class LocalTrainer:
         self.images = images
         self.protocol = protocol
         self.seed = seed
+        self.operations = Operations(self)
+        self.spent: float | None = None
+        self._forward: int | None = None
         self._function = FunctionalModel(model)
         self._compute = compute or Compute()
         self._training: bool | None = None
@@ -125,6 +133,12 @@ class LocalTrainer:
                 x, y = self.images.batch(chosen)
                 found.append((*self.logits_and_features(tensors, x), y))
         return Outputs(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+    def forward_operations(self, tensors: Tensors, indices: Tensor) -> int:
+        """Of the model's answer for one sample, counted once."""
+        if self._forward is None:
+            self._forward = self.forward_flops(tensors, indices[:1])
+        return self._forward
 
     def forward_flops(self, tensors: Tensors, sample: Tensor) -> int:
         """Floating-point operations of the model's answer for one sample, by torch's counter.

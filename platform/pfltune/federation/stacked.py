@@ -44,7 +44,7 @@ def fit_together(fits: Sequence[Fit]) -> list[Tensors]:
     trainer.set_training(True)
     tensors = _stacked([fit.start for fit in fits])
     context = _stacked([fit.context for fit in fits])
-    draws = [fit.work.draw() for fit in fits]
+    draws = [fit.draw() for fit in fits]
     readers = [Interrupted(fit.work.isolated) for fit in fits]
     for phase in first.phases:
         names = trainer.moving(phase, tensors)

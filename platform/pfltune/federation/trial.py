@@ -11,7 +11,7 @@ from torch import Tensor
 from pfltune import figures
 from pfltune.data.images import Images
 from pfltune.devices import moved
-from pfltune.errors import UserError, noted
+from pfltune.errors import Overspent, UserError, noted
 from pfltune.federation.channel import Channel
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.compute import Compute
@@ -30,7 +30,8 @@ from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
 from pfltune.federation.setup import check_optimizer, set_up
 from pfltune.federation.states import PersonalStates, whole_state
-from pfltune.federation.work import ServerRound
+from pfltune.federation.trial_budget import Spending
+from pfltune.federation.work import Fit, ServerRound
 from pfltune.isolation import contained
 from pfltune.method import Method, Tensors, Update
 from pfltune.randomness import derive
@@ -69,6 +70,7 @@ class FederatedTrial:
         trained: the clients that have trained, with the round in which each last did.
         totals: what was spent.
         selection: the best round so far.
+        spending: what was spent of the trial's budget, if it has one.
         selected_server: the server's state in that round, kept for clients that are yet unseen.
 
     Raises:
@@ -87,6 +89,7 @@ class FederatedTrial:
         self.trained: dict[int, int] = {}
         self.totals = Totals()
         self.selection = Selection()
+        self.spending = Spending()
         self.selected_server: Tensors = {}
         _check_sampling(federation)
         reset_peak(self.device)
@@ -120,8 +123,8 @@ class FederatedTrial:
 
     @property
     def finished(self) -> bool:
-        """Whether all rounds of the protocol have run."""
-        return self.round >= self.federation.protocol.rounds
+        """Whether all rounds of the protocol have run, or no other one fits into the budget."""
+        return self.federation.protocol.ahead(self.round, self.spending) > 1
 
     @property
     def hindrances(self) -> list[Hindrance]:
@@ -136,14 +139,19 @@ class FederatedTrial:
     def step(self) -> RoundReport:
         """One round: sample, send, train, collect, aggregate; evaluate where the protocol says.
 
+        Of a trial with a budget the last round is evaluated too. One that passed the budget is
+        neither evaluated nor chosen.
+
         Raises:
             Diverged: a client's loss or tensors were not finite.
+            Overspent: no evaluated round fits into the budget.
         """
         with self._contained(), torch.no_grad():
             return self._step()
 
     def _step(self) -> RoundReport:
         began, cpu_began = time.perf_counter(), time.process_time()
+        self._trainer.spent = self._spent()
         self.round += 1
         before, health = Totals(**asdict(self.totals)), Health(self.device)
         told: list[list[Tensor]] = []
@@ -166,8 +174,10 @@ class FederatedTrial:
             figures.ROUND_SECONDS.name: seconds,
         }
         metrics |= own_figures(self.method, told)
-        if self.federation.protocol.evaluates(self.round):
+        is_counted = self._account()
+        if is_counted and (self._is_due(self.round) or self.finished):
             metrics |= self._evaluate_round(evaluation)
+        metrics |= self._told_of_budget(figures.BEST_VAL.name in metrics)
         if self.finished and self.federation.unseen:
             metrics |= self._meet_unseen()
         self.totals.cpu_seconds += time.process_time() - cpu_began
@@ -201,6 +211,25 @@ class FederatedTrial:
                 figures.SETUP.name: setup_mb(self.method, self.federation, self.seed),
             }
 
+    def foreseen(self) -> Totals:
+        """What a first round spends at the least, of the clients with the fewest samples.
+
+        Nothing is trained, but by a method whose loop is its own; of seconds nothing is known.
+        """
+        totals, samples = Totals(), self.federation.train_samples
+        channel = self._crew.channel(totals, self.roles.personal)
+        cheapest = sorted(samples, key=lambda client: (samples[client], client))
+        with self._contained(), torch.no_grad():
+            for client in cheapest[: self.federation.protocol.sampled_clients]:
+                work = self._crew.work(client, "training", 1)
+                work.run = Fit.foreseen
+                states = (self.server, self.personal[client], channel)
+                down, update = self._crew.trained(work, *states)
+                channel.to_server(update, down, self.personal.of_channel(client), client, 1)
+                totals.steps += work.steps
+                totals.operations += work.operations
+        return totals
+
     def _contained(self) -> AbstractContextManager[None]:
         """Settings of the process are this trial's inside the block, and nobody else's after it."""
         seed = derive(self.seed, "process", self.round)
@@ -231,6 +260,7 @@ class FederatedTrial:
                 self.personal[work.client] = whole_state(update.personal, kept)
                 self.trained[work.client] = self.round
                 self.totals.steps += work.steps
+                self.totals.operations += work.operations
                 with work.named():
                     told.append(own_numbers(self.method, update, self.device))
                 yield replace(update, upload=received, personal={}, client=work.client)
@@ -238,11 +268,49 @@ class FederatedTrial:
     def _begun_evaluation(self, sampled: list[int]) -> RoundEvaluation | None:
         """That of this round, where clients are tested before the server has heard of them."""
         protocol = self.federation.protocol
-        if protocol.evaluate != "after_training" or not protocol.evaluates(self.round):
+        may_be_last = protocol.budget is not None  # which shows when the round is over
+        if protocol.evaluate != "after_training" or not (self._is_due(self.round) or may_be_last):
             return None
         found = RoundEvaluation(self._evaluator, self.round, self.totals)
         found.others(sampled, self.server, self.personal)
         return found
+
+    def _is_due(self, number: int) -> bool:
+        return self.federation.protocol.evaluates(number)
+
+    def _spent(self) -> float | None:
+        """The share of its budget that a trial with one has spent."""
+        rules = self.federation.protocol
+        return None if rules.budget is None else rules.spent(self.round, self.spending)
+
+    def _account(self) -> bool:
+        """Note what this round has spent; whether the budget holds it.
+
+        Raises:
+            Overspent: it does not, and no evaluated round was within it.
+        """
+        rules = self.federation.protocol
+        if rules.budget is None:
+            return True
+        self.spending = self.spending.after(self.totals.of(rules.budget.kind))
+        if rules.spent(self.round, self.spending) <= 1:
+            return True
+        if not self.selection.round:
+            needed = rules.budget.told(self.spending.spent)
+            raise Overspent(
+                f"no evaluated round fits into the budget of {rules.budget}: "
+                f"{needed} were spent after round {self.round}"
+            )
+        return False
+
+    def _told_of_budget(self, is_evaluated: bool) -> dict[str, float]:
+        """How much of its budget a trial has spent, if it has one, and what would be next."""
+        spent = self._spent()
+        if spent is None:
+            return {}
+        ahead = self.federation.protocol.ahead(self.round, self.spending)
+        told = {figures.SPENT.name: spent}
+        return told | ({figures.AHEAD.name: ahead} if is_evaluated or ahead > 1 else {})
 
     def _evaluate_round(self, begun: RoundEvaluation | None) -> dict[str, float]:
         began = time.perf_counter() - (begun.seconds if begun else 0)

@@ -40,6 +40,7 @@ class ClientWork:
     Attributes:
         round: see above.
         losses: the objective's value in each step, scalars on the device.
+        operations: floating-point operations so far, see :class:`Operations`.
         run: carries a fit out; a cohort puts itself here.
         loop: the line of a loop of the method's own over :meth:`batches`, once there was one.
     """
@@ -60,6 +61,7 @@ class ClientWork:
         self._classes = classes
         self.client = client
         self.losses: list[Tensor] = []
+        self.operations = 0
         self.run: Callable[[Fit], Tensors] = Fit.alone
         self.loop: Line | None = None
 
@@ -94,7 +96,8 @@ class ClientWork:
         """What a schedule multiplies rates by; adaptation and personalisation begin anew, at 1."""
         if self._purpose != "training":
             return 1.0
-        return schedule.in_round(self.round, self._trainer.protocol.rounds)
+        trainer = self._trainer
+        return schedule.in_round(self.round, trainer.protocol.rounds, trainer.spent)
 
     def fit(
         self,
@@ -118,11 +121,18 @@ class ClientWork:
         self._trainer.set_training(True)
         with self.isolated():
             for chosen in self.draw()(phase or Phase("all", lr=0.0)):
-                yield self._metered(self._trainer.loss_on(chosen, {}))
+                loss = self._metered(self._trainer.loss_on(chosen, {}))
+                with self._trainer.operations.of_loop(phase, len(chosen[0]), self.computed):
+                    yield loss
 
     def outputs(self, tensors: Tensors) -> Outputs:
         """See :meth:`pfltune.method.LocalWork.outputs`."""
+        self.computed(self.samples * self._trainer.forward_operations(tensors, self._indices))
         return self._trainer.outputs(tensors, self._indices)
+
+    def computed(self, operations: int) -> None:
+        """So many floating-point operations more."""
+        self.operations += operations
 
     def generator(self) -> torch.Generator:
         """See :meth:`pfltune.method.LocalWork.generator`."""
@@ -187,10 +197,29 @@ class Fit:
     objective: Objective
     context: Tensors
 
+    def draw(self) -> Draw:
+        """The samples of each step, whose operations are counted as it is taken."""
+        draw, operations = self.work.draw(), self.trainer.operations
+
+        def counted(phase: Phase) -> Iterator[tuple[Tensor, ...]]:
+            what = (phase, self.objective, self.start, self.context)
+            for chosen in draw(phase):
+                self.work.computed(operations.of_step(*what, chosen))
+                yield chosen
+
+        return counted
+
+    def foreseen(self) -> Tensors:
+        """What it starts from; its steps are counted and none is taken."""
+        draw = self.draw()
+        for phase in self.phases:
+            self.work.losses.extend(torch.zeros(()) for _ in draw(phase))
+        return {name: value.detach().clone() for name, value in self.start.items()}
+
     def alone(self) -> Tensors:
         """Carry it out by itself."""
         work = self.work
-        todo = (self.start, self.phases, work.draw(), self.objective, self.context)
+        todo = (self.start, self.phases, self.draw(), self.objective, self.context)
         with work.named(), work.isolated(), torch.enable_grad():
             return self.trainer.fit(*todo, work.factor, work.losses.append)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pfltune import figures
 from pfltune.ranking import Outcome, best_first
 from pfltune.report.results import TEST, VAL, Finalist, MethodResult, SearchedRun
 
@@ -51,7 +52,8 @@ def outcomes(searched: Iterable[SearchedRun]) -> Iterator[tuple[int, Outcome]]:
     """
     for run in searched:
         if run.curve and run.outcome != "failed" and run.fits:
-            yield run.index, Outcome(run.rounds, run.value)
+            ahead = run.metrics.get(figures.AHEAD.name, math.nan)
+            yield run.index, Outcome(run.rounds, run.value, ahead)
 
 
 def fall_of(method: MethodResult, winner: SearchedRun) -> Fall:
@@ -63,7 +65,7 @@ def fall_of(method: MethodResult, winner: SearchedRun) -> Fall:
     """
     finalist = chosen_finalist(method)
     fresh = list(finalist.values.values()) if finalist else method.values(VAL)
-    order = best_first(outcomes(method.searched))
+    order = best_first(outcomes(method.searched), method.course)
     return Fall(
         searched=winner.value,
         place=order.index(winner.index) + 1,

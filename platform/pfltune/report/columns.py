@@ -12,12 +12,15 @@ from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
 from pfltune.report.racing import standing
 from pfltune.report.results import TEST, MethodResult
+from pfltune.report.spending import budgets, in_words, within
 from pfltune.text import count, plain
 from pfltune.ties import settled
 
 MINUS = "−"
 PLUS_MINUS = " ± "
 NO_FIGURE = "–"
+ENDED = " *"
+"""Behind an accuracy within a budget that was not spent: all rounds are within it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Column:
 
     def _figure(self, method: MethodResult) -> str:
         """What a cell shows, without its spread."""
-        return self.text(method).partition(PLUS_MINUS)[0]
+        return self.text(method).removesuffix(ENDED).partition(PLUS_MINUS)[0]
 
 
 def accuracy(method: MethodResult) -> str:
@@ -113,6 +116,12 @@ STEPS = Column(
 SECONDS = _column(figures.SECONDS)
 PEAK = _column(figures.PEAK)
 GFLOPS = _column(figures.GFLOPS)
+OPERATIONS = Column("operations", lambda m: _operations(m), lambda m: _pflop(m))
+ROUNDS = Column(
+    "rounds",
+    lambda method: figures.ROUNDS.text(method.mean(figures.ROUNDS.name)),
+    lambda method: method.mean(figures.ROUNDS.name),
+)
 
 TERMINAL = (ACCURACY, CLIENT_STD, MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEPS, SECONDS)
 
@@ -141,10 +150,40 @@ def resource_columns(analysis: Analysis) -> tuple[Column, ...]:
         PERSONAL,
         SHARED,
         GFLOPS,
+        *_spending(analysis),
         STEPS,
+        OPERATIONS,
         SECONDS,
         PEAK,
     )
+
+
+def _pflop(method: MethodResult) -> float:
+    return method.summary().get(figures.PFLOP.name, float("nan"))
+
+
+def _operations(method: MethodResult) -> str:
+    """Those of local training, in the unit that suits each."""
+    number = _pflop(method)
+    return NO_FIGURE if np.isnan(number) else in_words(figures.PFLOP, number)
+
+
+def within_columns(analysis: Analysis, figure: Figure) -> tuple[Column, ...]:
+    """Test accuracy within each of some budgets of a figure."""
+    return tuple(_within(figure, budget) for budget in budgets(analysis.result, figure))
+
+
+def _within(figure: Figure, budget: float) -> Column:
+    def text(method: MethodResult) -> str:
+        found = within(method, figure, budget)
+        if np.isnan(found.mean):
+            return NO_FIGURE
+        return f"{100 * found.mean:.2f}" + (ENDED if found.ended else "")
+
+    def value(method: MethodResult) -> float:
+        return settled(within(method, figure, budget).mean)
+
+    return Column(in_words(figure, budget), text, value, "high")
 
 
 def cells(method: MethodResult, columns: Iterable[Column]) -> list[str]:
@@ -297,6 +336,11 @@ def _mb_per_client(analysis: Analysis) -> Column:
         return per_client(method, analysis.result.record.scenario.protocol)
 
     return Column(MB_PER_CLIENT.heading, lambda method: MB_PER_CLIENT.text(value(method)), value)
+
+
+def _spending(analysis: Analysis) -> tuple[Column, ...]:
+    """The rounds, where each trial has as many as its budget holds."""
+    return () if analysis.result.record.scenario.protocol.budget is None else (ROUNDS,)
 
 
 def _to_targets(analysis: Analysis) -> tuple[Column, ...]:

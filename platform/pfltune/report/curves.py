@@ -12,6 +12,7 @@ from pfltune.report.canvas import (
     dress,
     label_rows,
     legend,
+    outside_legend,
     panels,
     rows_height,
     scale_mb,
@@ -19,6 +20,7 @@ from pfltune.report.canvas import (
 )
 from pfltune.report.communication import accuracy_by_mb, pareto_front
 from pfltune.report.results import TEST, ConfirmedRun, MethodResult
+from pfltune.report.spending import NOUNS, SPENT, axis_of, curve
 from pfltune.report.words import mean_over
 
 BAND = 0.12
@@ -60,6 +62,39 @@ def accuracy_over_bytes(analysis: Analysis) -> Drawing:
         f"line is the target, {100 * analysis.target:.2f} %."
     )
     return Drawing("accuracy-by-bytes", caption, figure)
+
+
+def accuracy_within(analysis: Analysis) -> Drawing:
+    """Test accuracy within a budget of MB, local steps, operations and seconds."""
+    shown = analysis.result.confirmed
+    figure, grid = panels(2, 2, (7.2, 5.6), sharey=True)
+    for axes, spent in zip(grid.flat, SPENT, strict=True):
+        most = max((place for m in shown for place, _ in curve(m, spent)), default=0.0)
+        unit, factor = axis_of(spent, most)
+        dress(axes, f"{NOUNS[spent]}, {unit}" if unit != "steps" else NOUNS[spent])
+        for method in shown:
+            found = curve(method, spent)
+            held = [(most, found[-1][1])] if found else []  # what has ended stays as it is
+            points = np.array([*found, *held]).reshape(-1, 2)
+            style = analysis.styles[method.name].curve
+            axes.plot(
+                factor * points[:, 0],
+                100 * points[:, 1],
+                label=method.title,
+                drawstyle="steps-post",
+                **style,
+                **{**_marks(len(points)), "markevery": slice(0, len(found))},
+            )
+        if spent is figures.TOTAL:
+            scale_mb(axes, _most(shown))
+    for row in grid:
+        row[0].set_ylabel("test accuracy, %")
+    outside_legend(figure, grid.flat)
+    caption = (
+        f"Test accuracy within a budget of each kind{mean_over(analysis)}: of the rounds that it "
+        "holds, that with the best validation accuracy."
+    )
+    return Drawing("accuracy-within", caption, figure)
 
 
 def accuracy_vs_communication(analysis: Analysis) -> Drawing | None:

@@ -12,6 +12,7 @@ from pfltune.report.clients import client_accuracies, gain_over_local, paired_cl
 from pfltune.report.curves import (
     accuracy_over_bytes,
     accuracy_vs_communication,
+    accuracy_within,
     learning_curves,
     to_target,
 )
@@ -28,6 +29,7 @@ FIGURES = (
     search_fronts,
     learning_curves,
     accuracy_over_bytes,
+    accuracy_within,
     to_target,
     client_accuracies,
     gain_over_local,

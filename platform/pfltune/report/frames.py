@@ -9,13 +9,17 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from pfltune import figures
+from pfltune.federation.trial_budget import budget_of
 from pfltune.report.analysis import Analysis
 from pfltune.report.fronts_shown import front_rows
 from pfltune.report.grid import GridResult
 from pfltune.report.grid_table import summary_rows
-from pfltune.report.racing import RACE, rows
+from pfltune.report.racing import RACE
+from pfltune.report.racing import rows as race_rows
 from pfltune.report.results import ComparisonResult, ToldTrial
 from pfltune.report.sensitivity import NAMES, Cells
+from pfltune.report.spending import in_figure, within
+from pfltune.report.spending import rows as within_rows
 from pfltune.report.spreadsheet import summary_row
 from pfltune.report.sweep import SweepResult
 from pfltune.report.tuning.effort import EFFORT_HEADS, effort_rows
@@ -44,10 +48,28 @@ def fronts_frame(analysis: Analysis) -> pd.DataFrame:
     return pd.DataFrame(front_rows(analysis.fronts) if analysis.fronts else [])
 
 
+def within_frame(result: ComparisonResult) -> pd.DataFrame:
+    """A row per method, figure that adds up and budget of it, as in ``within.csv``."""
+    return pd.DataFrame(list(within_rows(result)))
+
+
+def within_series(result: ComparisonResult, budget: str) -> pd.Series:
+    """Test accuracy within a budget, by method; NaN where a seed has no evaluated round within it.
+
+    Raises:
+        UserError: it is no budget.
+    """
+    wanted = budget_of(budget)
+    spent = (wanted.figure, in_figure(wanted))
+    values = {method.name: within(method, *spent).mean for method in result.confirmed}
+    return pd.Series(values, name=str(wanted), dtype=float)
+
+
 def race_frame(result: ComparisonResult) -> pd.DataFrame:
     """A row per hypothesis of a race, of which ``course`` is a tuple; none without a race."""
     found = [
-        {**row, "course": tuple(map(float, str(row["course"]).split()))} for row in rows(result)
+        {**row, "course": tuple(map(float, str(row["course"]).split()))}
+        for row in race_rows(result)
     ]
     return pd.DataFrame(found, columns=RACE)
 

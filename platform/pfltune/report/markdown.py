@@ -1,24 +1,36 @@
 """The tables of a report as Markdown."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pfltune.report.analysis import Analysis
-from pfltune.report.columns import Column, cells, resource_columns, result_columns
+from pfltune.report.columns import Column, cells, resource_columns, result_columns, within_columns
 from pfltune.report.results import MethodResult
-from pfltune.report.words import origin_note, test_note
+from pfltune.report.spending import SPENT
+from pfltune.report.words import origin_note, test_note, trial_budget_note, within_note
 from pfltune.text import plain
 
 
 def markdown_table(analysis: Analysis) -> str:
     """For a README: results, then resources, each with what it needs to be understood."""
-    said = (origin_note(analysis.result), test_note(analysis))
+    result = analysis.result
+    said = (origin_note(result), trial_budget_note(result), test_note(analysis))
     note = escaped(" ".join(filter(None, said)))
     results, resources = (
         markdown(lines_of(analysis.result.methods, columns))
         for columns in (result_columns(analysis), resource_columns(analysis))
     )
-    return "\n".join((results, *([note + "\n"] if note else []), resources))
+    tables = (results, *([note + "\n"] if note else []), resources, *_within(analysis))
+    return "\n".join(tables)
+
+
+def _within(analysis: Analysis) -> Iterator[str]:
+    """Test accuracy within budgets of each kind, and what that is."""
+    found = [within_columns(analysis, figure) for figure in SPENT]
+    methods = analysis.result.confirmed
+    yield from (markdown(lines_of(methods, columns)) for columns in found if columns)
+    if any(found):
+        yield f"{escaped(within_note(analysis))}\n"
 
 
 def lines_of(methods: Iterable[MethodResult], columns: Sequence[Column]) -> list[list[str]]:

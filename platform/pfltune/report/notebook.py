@@ -26,6 +26,8 @@ from pfltune.report.frames import (
     sweep_frame,
     table_frame,
     trials_frame,
+    within_frame,
+    within_series,
 )
 from pfltune.report.page import rendered
 from pfltune.report.results import ComparisonResult, ToldTrial
@@ -197,6 +199,29 @@ class Results(OfJob[ComparisonResult]):
     def analysis(self) -> Analysis:
         """All that follows from the figures."""
         return analyse(self.result, self.reference, self.target)
+
+    @property
+    def within(self) -> "pd.DataFrame":
+        """A row per method, figure that adds up what is spent, and budget of it.
+
+        Columns: ``method``; ``figure``, one of ``comm/total_mb``, ``train/total_steps``,
+        ``compute/total_pflop`` and ``time/total_s``; ``budget`` in its unit; ``seeds``;
+        ``test/accuracy`` of the round that is best on validation among those within the budget,
+        mean over clients and seeds, with its ``test/accuracy_std_seeds``; ``ended``, whether all
+        rounds were within it.
+        """
+        return within_frame(self.result)
+
+    def best_within(self, budget: str) -> "pd.Series":
+        """Test accuracy of each method within a budget, by short name; see :attr:`within`.
+
+        Args:
+            budget: such as ``"200MB"``, ``"20000steps"``, ``"5PFLOP"`` or ``"2h"``.
+
+        Raises:
+            UserError: it is none.
+        """
+        return within_series(self.result, budget)
 
     def told(self) -> Iterable[ToldTrial]:
         """The trials, method by method."""

@@ -20,10 +20,12 @@ from pfltune.report.columns import (
     cells,
     resource_columns,
     result_columns,
+    within_columns,
 )
 from pfltune.report.latex import result_table
 from pfltune.report.results import TEST, VAL, MethodResult
 from pfltune.report.searching import Searching
+from pfltune.report.spending import NOUNS, SPENT
 from pfltune.report.styles import Style
 from pfltune.report.tuning import words as search_words
 from pfltune.report.tuning.effort import effort_lines, effort_note
@@ -125,6 +127,9 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         communication_note=words.communication_note(analysis),
         fronts=plain_grid(fronts_shown.lines(analysis.fronts), colours),
         fronts_note=fronts_shown.note(result, analysis.fronts),
+        trial_budget_note=words.trial_budget_note(result),
+        spendings=spendings(analysis),
+        within_note=words.within_note(analysis),
         figures=pictures(folder, drawings),
         searches=[
             _search(each, rows[name], f", study {number}" if len(studies) > 1 else "")
@@ -162,6 +167,13 @@ def grid(
         for method in methods
     ]
     return Grid(["method", *(column.title for column in columns)], rows)
+
+
+def spendings(analysis: Analysis) -> list[tuple[str, Grid]]:
+    """Test accuracy within budgets of each kind that anybody spent: what it is of, and a table."""
+    found = {NOUNS[figure]: within_columns(analysis, figure) for figure in SPENT}
+    methods = analysis.result.confirmed
+    return [(of, grid(own, methods, analysis.styles)) for of, own in found.items() if own]
 
 
 def pictures(folder: Path, drawings: Iterable[Drawing]) -> list[Picture]:

@@ -17,9 +17,10 @@ from pfltune.front import fronted, letter_of
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.racing.race import Race, race
-from pfltune.ranking import Outcome, best_first
+from pfltune.ranking import BY_ROUNDS, Course, Outcome, Standing, best_first
 from pfltune.record import RECORD, Change, Record, read_record
 from pfltune.registry import short_name
+from pfltune.replays import refuse_replay
 from pfltune.report.balance import balanced, spread
 from pfltune.stages import sees_test
 from pfltune.text import count, plain
@@ -37,7 +38,10 @@ from pfltune.tracking.journal import Journal
 
 Curve = list[tuple[int, float]]
 
-CURVES = (figures.VAL.name, figures.TEST.name, figures.TOTAL.name)
+CURVES = (
+    *(figures.VAL.name, figures.TEST.name),
+    *(figure.name for figure in (figures.TOTAL, figures.STEPS, figures.PFLOP, figures.SECONDS)),
+)
 SCORE = figures.BEST_VAL.name
 TEST, VAL = figures.SELECTED_TEST.name, figures.SELECTED_VAL.name
 MEANS = (
@@ -45,7 +49,7 @@ MEANS = (
     *(figures.ADAPTATION_STEPS, figures.SECONDS, figures.PEAK),
 )
 # Only with unseen clients, and only since it is counted.
-SOMETIMES = (figures.UNSEEN_TEST.name, figures.GFLOPS.name)
+SOMETIMES = (figures.UNSEEN_TEST.name, figures.GFLOPS.name, figures.PFLOP.name)
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ class SearchedRun:
         knobs: its configuration; numbers and truth values are no texts.
         outcome: ``finished``, ``stopped early``, ``failed``, or ``running`` without an end so far.
         rounds: how far it came.
+        far: the same as rungs of a budget, see :meth:`pfltune.ranking.Course.reached`; None where
+            rounds say it.
         curve: (round, score), the best mean validation accuracy so far, in [0, 1].
         metrics: the last value of every metric.
         needs_mb: what it sent in all rounds, or would send if all were like those that it ran; NaN
@@ -109,7 +115,13 @@ class SearchedRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     needs_mb: float = float("nan")
     fits: bool = True
+    far: int | None = None
     study: int = 0
+
+    @property
+    def reached(self) -> int:
+        """How far it came, to be compared with others of its method."""
+        return self.rounds if self.far is None else self.far
 
     @property
     def value(self) -> float:
@@ -168,6 +180,7 @@ class MethodResult:
             would send too much; else empty.
         of: short name of the method; empty where that is ``name``, in its only row.
         place: of the row among those of its method, from 0.
+        course: of its trials.
     """
 
     name: str
@@ -185,6 +198,7 @@ class MethodResult:
     trials: "tuple[ToldTrial, ...]" = ()
     chosen: tuple[Mapping[str, Value] | None, ...] = ()
     controls: tuple[ConfirmedRun, ...] = ()
+    course: Course = BY_ROUNDS
     unfit: str = ""
     of: str = ""
     place: int = 0
@@ -466,7 +480,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
             [trial for trial in trials if trial.started.method == short],
             endings.get(short),
             record.budget,
-            record.scenario.protocol.rounds,
+            record.scenario.protocol.course(record.budget.eta),
         )
     ]
     return ComparisonResult(
@@ -537,6 +551,7 @@ def find_record(results: Path, name: str) -> Record:
         raise UserError(f"{name!r} is no name of a comparison")
     see_inside(results / name, results)
     refuse_several(results / name)
+    refuse_replay(results / name)
     record = read_record(results / name)
     if record is not None:
         return record
@@ -570,7 +585,8 @@ class ToldTrial:
         """How far it came, and its score there; round 0 if it failed or has not begun to train."""
         if self.outcome == "failed" or not self.rounds:
             return Outcome()
-        return Outcome(self.rounds[-1].round, self.rounds[-1].score)
+        last = self.rounds[-1]
+        return Outcome.of(Standing.of(last.round, last.score, last.metrics))
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -616,16 +632,16 @@ def _rows(
     trials: list[ToldTrial],
     ending: MethodEnded | None,
     budget: Budget,
-    rounds: int,
+    course: Course,
 ) -> Iterator[MethodResult]:
     """The row of a method, or of each configuration of its front that is confirmed."""
     shown = fronted(trials, lambda trial: trial.started) if budget.several else ()
     if len(shown) < 2:
-        yield _method(name, title, trials, ending, budget, rounds)
+        yield _method(name, title, trials, ending, budget, course)
         return
     rest = [trial for trial in trials if trial.started.stage != "confirm"]
     for place, own in enumerate(shown):
-        row = _method(name, title, [*([] if place else rest), *own], ending, budget, rounds)
+        row = _method(name, title, [*([] if place else rest), *own], ending, budget, course)
         letter = f" ({letter_of(place)})"
         yield replace(
             row,
@@ -643,7 +659,7 @@ def _method(
     trials: list[ToldTrial],
     ending: MethodEnded | None,
     budget: Budget,
-    rounds: int,
+    course: Course,
 ) -> MethodResult:
     searched = [trial for trial in trials if trial.started.stage == "search"]
     failed = [trial.ended for trial in trials if trial.ended and trial.outcome == "failed"]
@@ -653,24 +669,27 @@ def _method(
     )
     best = ending.best if ending else confirmed[0].started.knobs if confirmed else None
     found = {(trial.started.study, trial.started.seed): trial for trial in confirmed}
-    runs = tuple(_searched(trial, budget, rounds) for trial in searched)
+    runs = tuple(_searched(trial, budget, course) for trial in searched)
     return MethodResult(
         name=name,
         title=plain(title),
         best=dict(best or {}),
-        runs=tuple(_confirmed(found[cell]) for cell in balanced(found)),
+        runs=tuple(confirmed_run(found[cell]) for cell in balanced(found)),
         search_trials=len(searched),
         failed_trials=len(failed),
         search_steps=_search_steps(trials),
         failures=tuple(sorted({plain(ended.failure) or "unknown" for ended in failed})),
         searched=runs,
-        finalists=_all_finalists(searched, [t for t in trials if t.started.stage == "choose"]),
+        finalists=_all_finalists(
+            searched, [t for t in trials if t.started.stage == "choose"], course
+        ),
         ended=sum(trial.ended is not None for trial in trials),
         is_over=ending is not None,
         trials=tuple(trials),
         chosen=tuple(ending.chosen if ending else _chosen_so_far(confirmed)),
-        controls=tuple(map(_confirmed, controls)),
+        controls=tuple(map(confirmed_run, controls)),
         unfit=_unfit(runs, budget) if ending and not best else "",
+        course=course,
     )
 
 
@@ -700,7 +719,8 @@ def _chosen_so_far(confirmed: Iterable[ToldTrial]) -> list[dict[str, Value] | No
     return [found.get(study) for study in range(max(found, default=0) + 1)] if any(found) else []
 
 
-def _confirmed(trial: ToldTrial) -> ConfirmedRun:
+def confirmed_run(trial: ToldTrial) -> ConfirmedRun:
+    """A confirmation trial that ran to its end."""
     selected = trial.ended.selected if trial.ended else None
     val, test = (selected["val"], selected["test"]) if selected else ([], [])
     return ConfirmedRun(
@@ -724,9 +744,10 @@ def _short(name: str) -> str:
     return name
 
 
-def _searched(trial: ToldTrial, budget: Budget, rounds: int) -> SearchedRun:
+def _searched(trial: ToldTrial, budget: Budget, course: Course) -> SearchedRun:
     reached, metrics = trial.rounds[-1].round if trial.rounds else 0, trial.metrics
     sent = metrics.get(figures.TOTAL.name, float("nan"))
+    rounds = course.whole if course.eta is None else float("nan")
     return SearchedRun(
         index=trial.started.index,
         generation=trial.started.generation,
@@ -734,6 +755,7 @@ def _searched(trial: ToldTrial, budget: Budget, rounds: int) -> SearchedRun:
         knobs=dict(trial.started.knobs),
         outcome=trial.outcome,
         rounds=trial.ended.round if trial.ended else reached,
+        far=None if course.eta is None else course.reached(trial.reached),
         curve=trial.curve(SCORE),
         metrics=metrics,
         study=trial.started.study,
@@ -743,7 +765,7 @@ def _searched(trial: ToldTrial, budget: Budget, rounds: int) -> SearchedRun:
 
 
 def _all_finalists(
-    searched: Sequence[ToldTrial], again: Sequence[ToldTrial]
+    searched: Sequence[ToldTrial], again: Sequence[ToldTrial], course: Course
 ) -> tuple[Finalist, ...]:
     """Those of each study, one after the other."""
     studies = sorted({trial.started.study for trial in again})
@@ -753,17 +775,20 @@ def _all_finalists(
         for finalist in _finalists(
             [trial for trial in searched if trial.started.study == study],
             [trial for trial in again if trial.started.study == study],
+            course,
         )
     )
 
 
-def _finalists(searched: Iterable[ToldTrial], again: Sequence[ToldTrial]) -> tuple[Finalist, ...]:
+def _finalists(
+    searched: Iterable[ToldTrial], again: Sequence[ToldTrial], course: Course
+) -> tuple[Finalist, ...]:
     """In the order in which they were trained again, which is that of their places in the search.
 
     Of search trials with the same configuration the best is meant.
     """
     by_index = {trial.started.index: trial for trial in searched}
-    order = best_first((index, trial.reached) for index, trial in by_index.items())
+    order = best_first(((index, trial.reached) for index, trial in by_index.items()), course)
     found: dict[int, list[ToldTrial]] = defaultdict(list)
     for trial in again:
         knobs = trial.started.knobs

@@ -113,7 +113,7 @@ def _winner(method: MethodResult, ran: Iterable[SearchedRun]) -> SearchedRun | N
     by_index = {run.index: run for run in ran}
     if chosen := chosen_finalist(method):
         return by_index[chosen.index]
-    order = best_first(outcomes(by_index.values()))
+    order = best_first(outcomes(ran), method.course)
     # Of a front, the most accurate that none dominates need not be the first of equals.
     own = (n for n in order if by_index[n].knobs == method.best)
     best = next(own, next(iter(order), None))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pfltune.figures import ROUNDS, TOTAL
+from pfltune.layers import LAYERS
 from pfltune.ownership import published
 from pfltune.record import Record
 from pfltune.report.canvas import ShownFigure
@@ -20,12 +21,7 @@ from pfltune.tracking.journal import Journal
 NAMES = {
     "all": "everything (Local)",
     "none": "nothing (FedAvg)",
-    "head": "head",
-    "patch_embed": "patch embedding",
-    "pos_embed": "position embedding",
-    "norm": "normalisation",
-    "attn": "self-attention",
-    "mlp": "MLP",
+    **LAYERS,
 }
 REFERENCES = ("none", "all")
 

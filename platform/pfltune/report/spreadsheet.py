@@ -12,6 +12,7 @@ from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
 from pfltune.report.racing import rows
 from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
+from pfltune.report.spending import rows as within_rows
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a formula begins with."""
@@ -64,6 +65,16 @@ def csv_summary(analysis: Analysis) -> str:
     rows = [summary_row(analysis, method) for method in analysis.result.confirmed]
     heads = list(dict.fromkeys(name for row in rows for name in row))
     return text(heads, [[cell_text(row.get(n)) for n in heads] for row in rows]) if rows else ""
+
+
+def csv_within(result: ComparisonResult) -> str:
+    """One row per confirmed method, figure that adds up, and budget of it; see ``spending``.
+
+    ``ended`` says that all rounds were within the budget.
+    """
+    found = list(within_rows(result))
+    heads = list(found[0]) if found else []
+    return text(heads, [[cell_text(value) for value in row.values()] for row in found])
 
 
 def csv_race(result: ComparisonResult) -> str:

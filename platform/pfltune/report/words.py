@@ -86,6 +86,37 @@ def accuracy_note(results: Sequence[ComparisonResult]) -> str:
     return note
 
 
+def trial_budget_note(result: ComparisonResult) -> str:
+    """What a trial could spend, and what that means for its rounds; empty without a budget."""
+    protocol = result.record.scenario.protocol
+    budget = protocol.budget
+    if budget is None:
+        return ""
+    idle = [m.title for m in result.confirmed if not m.mean(budget.figure.name)]
+    ended = f" {', '.join(idle)} spent nothing of it and ended after {protocol.told_rounds}."
+    clock = (
+        " A budget of seconds is not repeatable: another machine, or another hour, gives other "
+        "rounds and other figures."
+    )
+    return (
+        f"Each trial trained until another round would have passed its budget of {budget}; the "
+        "rounds differ, and the best on validation within the budget counts."
+        f"{ended if idle else ''}{'' if budget.repeats else clock}"
+    )
+
+
+def within_note(analysis: Analysis) -> str:
+    """What an accuracy within a budget is."""
+    return (
+        f"Test accuracy within a budget, in %{mean_over(analysis)}: of the rounds that it holds, "
+        "the one with the best validation accuracy. A star: all its rounds are within it; a dash: "
+        "not every seed has an evaluated round within it. PFLOP are 10¹⁵ operations of local "
+        "training, forward and backward, as torch counts them; evaluations, adapting before them "
+        "and the server's work are in none of the budgets. Seconds depend on the machine and on "
+        "what else ran on it."
+    )
+
+
 def planned_seeds(result: ComparisonResult, method: MethodResult) -> int:
     """Confirmation trials of a method, if none fails; of a race as many as have begun."""
     if result.budget.decide is None:

@@ -19,6 +19,7 @@ from pfltune.report.spreadsheet import (
     csv_race,
     csv_summary,
     csv_table,
+    csv_within,
 )
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.together import without
@@ -125,6 +126,7 @@ def _tables(analysis: Analysis) -> dict[str, str]:
         "table.csv": csv_table(analysis.result),
         "clients.csv": csv_clients(analysis.result),
         "summary.csv": csv_summary(analysis),
+        "within.csv": csv_within(analysis.result),
         **({"race.csv": csv_race(analysis.result)} if analysis.result.race else {}),
         **_of_searches(analysis),
     }

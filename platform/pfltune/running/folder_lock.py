@@ -15,6 +15,7 @@ from pfltune.draws import DRAWS
 from pfltune.errors import UserError
 from pfltune.ownership import see_inside
 from pfltune.record import NAME, RECORD
+from pfltune.replays import REPLAY
 from pfltune.storage import is_partial, open_storage
 from pfltune.sweeps import SWEEP
 
@@ -76,10 +77,12 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """See that the folder is new, empty, or a comparison's, a sweep's or of draws."""
+    """See that the folder is new, empty, or a comparison's, a sweep's, of draws or a claim's."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UserError(f"{folder} is no folder of its own; choose another --name")
-    if not folder.exists() or any((folder / name).exists() for name in (RECORD, SWEEP, DRAWS)):
+    if not folder.exists() or any(
+        (folder / name).exists() for name in (RECORD, SWEEP, DRAWS, REPLAY)
+    ):
         return
     there = {path.name for path in folder.iterdir() if not is_partial(path)}
     others = sorted(there - {LOCK, OWNER})

@@ -35,6 +35,7 @@ class Job(ABC):
         asked: what touches no figure.
         results: the results folder.
         sweep: the name of the sweep of which it is a cell, which resumes it; empty if of none.
+        claim: the name of the claim's replay that it is a part of, which resumes it; likewise.
         tags: what MLflow is told of what it belongs to.
         extends: whether it may ask for more than what is there, whose record then asks for it too.
         notes: what the user should know of it, a line each.
@@ -48,6 +49,7 @@ class Job(ABC):
     asked: Asked
     results: Path
     sweep: str = ""
+    claim: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     extends: bool = False
     notes: tuple[str, ...] = ()
@@ -65,6 +67,8 @@ class Job(ABC):
     @property
     def way_back(self) -> str:
         """The command that goes on with it, from the folder of its results."""
+        if self.claim:
+            return f"pfltune claim --resume {self.claim}"
         return f"pfltune {self.command} --resume {self.sweep or self.name}"
 
     def recorded(self) -> dict[str, Any]:
@@ -107,6 +111,10 @@ class Job(ABC):
         """
         for method in self.firsts():
             check_optimizer(method, self.scenario.protocol.optimizer)
+
+    @abstractmethod
+    def first_trials(self) -> Mapping[str, Mapping[str, Value]]:
+        """The knobs of each method's first trial, by its reference."""
 
     @abstractmethod
     def federations(self, federation: Federation) -> Mapping[Stage, Federation]:

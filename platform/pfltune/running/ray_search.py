@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from ray.tune.search import Searcher
 
+from pfltune.figures import SELECTED
 from pfltune.ranking import Outcome, Standing
 from pfltune.running.dealt import DealtTrials
 from pfltune.running.given import to_config
@@ -75,7 +76,7 @@ class DealtSearch(Searcher):
         """Remember the newest result: a trial stopped while paused completes without one."""
         if SCORE in result:
             last = Standing.of(int(result["round"]), float(result[SCORE]), result)
-            tested = result.get("selected/test", ())  # Tune joins the names of what is nested
+            tested = result.get(f"{SELECTED}test", ())  # Tune joins the names of what is nested
             self._latest[trial_id] = Outcome.of(last, tested)
 
     def on_trial_complete(

@@ -12,12 +12,14 @@ from pfltune.data.dataset import Dataset
 from pfltune.errors import TrackingError, UserError
 from pfltune.federation.federation import Federation
 from pfltune.record import Record
+from pfltune.running.affordable import see_affordable
 from pfltune.running.dealt import DealtTrials
 from pfltune.running.finished import TrialStore
 from pfltune.running.given import Given
 from pfltune.running.hardware import Hardware
 from pfltune.running.job import After, DrawPartition, Job, Watched
 from pfltune.running.sitting import Sitting, given_by, open_sitting
+from pfltune.trials.training import configured_as
 
 
 @dataclass
@@ -165,6 +167,10 @@ class Sittings:
     def _open(self, watched: Watched, ran: Ran, federation: Federation) -> Sitting:
         """A sitting whose known trials have been told."""
         house = self._house
+        if federation.protocol.budget is not None:
+            firsts = watched.job.first_trials()
+            configured = {m: configured_as(m, knobs, federation) for m, knobs in firsts.items()}
+            see_affordable(configured, federation.protocol)
         with ExitStack() as own:
             opened = open_sitting(
                 watched, federation, house.draw, house.store, house.accept_new_code

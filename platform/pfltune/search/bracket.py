@@ -16,7 +16,7 @@ class Bracket:
 
     Attributes:
         size: number of trials of the generation.
-        rungs: rounds after which it is halved, ascending.
+        rungs: where it is halved, ascending, see :attr:`Standing.ahead`.
         plan: says how many survive.
         members: indices of the trials that exist.
         there: how each trial stood when it came to a rung, by rung.
@@ -25,10 +25,10 @@ class Bracket:
     """
 
     size: int
-    rungs: list[int]
+    rungs: list[float]
     plan: Plan
     members: set[int] = field(default_factory=set)
-    there: dict[int, dict[int, Standing]] = field(default_factory=dict)
+    there: dict[float, dict[int, Standing]] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
     over: dict[int, int] = field(default_factory=dict)
 

@@ -22,7 +22,7 @@ class Brackets:
         self._make = halving
         self._made: dict[tuple[str, int, int], Halving] = {}
         self._rungs = plan.all_rungs()
-        self._there: dict[str, dict[int, Standing]] = {}
+        self._there: dict[str, dict[float, Standing]] = {}
 
     def enter(self, candidate: Candidate) -> None:
         """A trial exists."""
@@ -46,7 +46,7 @@ class Brackets:
             return "go on"
         return self._bracket(candidate).verdict(candidate.index)
 
-    def scores(self, candidate: Candidate) -> Mapping[int, float]:
+    def scores(self, candidate: Candidate) -> Mapping[float, float]:
         """The score of a trial at each rung that it has come to."""
         there = self._there.get(candidate.name, {})
         return {rung: standing.score for rung, standing in sorted(there.items())}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from pfltune.ranking import Outcome, best_first
+from pfltune.ranking import BY_ROUNDS, Course, Outcome, best_first
 from pfltune.search.candidate import Candidate, validation_seed
 from pfltune.search.plan import Plan
 from pfltune.ties import settled
@@ -20,12 +20,12 @@ class Choosing:
     Attributes:
         finalists: search trials of different configurations, the best of the search first.
         seeds: with which each of them is trained again.
-        rounds: of a trial that has not failed.
+        course: of its trials.
     """
 
     finalists: Sequence[Candidate]
     seeds: Sequence[int]
-    rounds: int
+    course: Course
     dealt: int = 0
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
@@ -36,10 +36,10 @@ class Choosing:
         """That of a search which is over."""
         own = plan.budget.planned_each(method not in plan.unsearched)
         planned, each = own["choose"], plan.budget.finalist_seeds
-        best = different(searched, outcomes)[: max(1, planned // each)]
+        best = different(searched, outcomes, plan.course)[: max(1, planned // each)]
         turns = range(1, each + 1) if planned else ()
         seeds = [validation_seed(plan.seed, turn) for turn in turns]
-        return cls(best, seeds, plan.protocol.rounds)
+        return cls(best, seeds, plan.course)
 
     @classmethod
     def made(cls, plan: Plan, method: str) -> "Choosing | None":
@@ -48,7 +48,7 @@ class Choosing:
             return None
         knobs, seed = plan.chosen[method][plan.study], validation_seed(plan.seed, 0)
         best = [Candidate(method, "search", 0, 0, seed, knobs, plan.study)] if knobs else []
-        return cls(best, (), plan.protocol.rounds)
+        return cls(best, (), plan.course)
 
     @property
     def trials(self) -> int:
@@ -90,15 +90,17 @@ class Choosing:
         """Score by seed of a finalist's trials that ran all their rounds."""
         own = range(place, self.trials, len(self.finalists))
         ended = {seed: self.outcomes[n] for seed, n in zip(self.seeds, own, strict=True)}
-        return {seed: o.value for seed, o in ended.items() if o.round == self.rounds}
+        return {seed: o.value for seed, o in ended.items() if self.course.is_over(o)}
 
 
 def different(
-    searched: Sequence[Candidate], outcomes: Mapping[int, Outcome]
+    searched: Sequence[Candidate],
+    outcomes: Mapping[int, Outcome],
+    course: Course = BY_ROUNDS,
 ) -> tuple[Candidate, ...]:
     """The search trials that did not fail, the best first, of each configuration one."""
     found: dict[object, Candidate] = {}
-    for index in best_first(outcomes.items()):
+    for index in best_first(outcomes.items(), course):
         knobs = tuple(sorted(searched[index].knobs.items()))
         found.setdefault(knobs, searched[index])
     return tuple(found.values())

@@ -9,7 +9,7 @@ from pfltune.budget import Budget
 from pfltune.dominance import ranked
 from pfltune.federation.federation import Rounds
 from pfltune.knobs import Value
-from pfltune.ranking import Outcome, Standing
+from pfltune.ranking import Course, Outcome, Standing, share
 from pfltune.search.candidate import study_seed
 from pfltune.stages import Stage
 
@@ -71,26 +71,43 @@ class Plan:
         firsts = accumulate(sizes, initial=0)
         return [Generation(first, size) for first, size in zip(firsts, sizes, strict=False)]
 
-    def rungs(self, size: int) -> list[int]:
-        """The rounds after which a generation of ``size`` trials is halved, ascending.
+    @property
+    def course(self) -> Course:
+        """What a trial runs through."""
+        return self.protocol.course(self.budget.eta)
 
-        R·η⁻ᵏ for as many k as leave a survivor (Jamieson & Talwalkar 2016, arXiv 1502.07943),
-        moved up to the next evaluated round. None without halving.
+    def rungs(self, size: int) -> list[float]:
+        """Where a generation of ``size`` trials is halved, ascending: see :attr:`Standing.ahead`.
+
+        R·η⁻ᵏ for as many k as leave a survivor (Jamieson & Talwalkar 2016, arXiv 1502.07943), R
+        the rounds, moved up to the next evaluated one. Of trials with a budget R is 1, the whole
+        of it, and they are halved after the first evaluation from there on. None without
+        halving.
         """
         if not self.budget.halving:
             return []
         rounds, every = self.protocol.rounds, self.protocol.evaluate_every
+        levels = range(1, int(math.log(size, self.budget.eta) + 1e-9) + 1)
+        if self.protocol.budget is not None:
+            return sorted(share(self.budget.eta, level) for level in levels)
         found = set()
-        for level in range(1, int(math.log(size, self.budget.eta) + 1e-9) + 1):
+        for level in levels:
             rung = math.ceil(rounds / self.budget.eta**level / every) * every
             if rung < rounds:
                 found.add(rung)
         return sorted(found)
 
-    def all_rungs(self) -> tuple[int, ...]:
+    def all_rungs(self) -> tuple[float, ...]:
         """The rungs of all generations, ascending; whatever does not fail reaches the first."""
         sizes = set(self.budget.generations)
         return tuple(sorted({rung for size in sizes for rung in self.rungs(size)}))
+
+    def rung_rounds(self) -> tuple[int, ...]:
+        """The rounds that are rungs, ascending; none of trials with a budget, whose rounds differ.
+
+        Whatever does not fail reaches the first.
+        """
+        return () if self.protocol.budget is not None else tuple(map(int, self.all_rungs()))
 
     def survivors(self, running: int) -> int:
         """How many of ``running`` trials go on beyond a rung.
@@ -114,12 +131,13 @@ class Plan:
         """Whether a trial sends no more than it may, see :meth:`Budget.fits`."""
         return self.budget.fits(trial.round, trial.mb, self.protocol.rounds)
 
-    def search_rounds(self, method: str | None = None) -> int:
-        """Rounds that one search of a method takes if no trial fails."""
-        total = 0
+    def search_rounds(self, method: str | None = None) -> float:
+        """Rounds that one search of a method takes if no trial fails; or budgets of a trial."""
+        total: float = 0
         for generation in [] if self._is_chosen(method) else self.generations(method):
-            running, reached = generation.size, 0
-            for rung in [*self.rungs(generation.size), self.protocol.rounds]:
+            running = generation.size
+            reached: float = 0
+            for rung in [*self.rungs(generation.size), self.course.whole]:
                 total += running * (rung - reached)
                 running, reached = self.survivors(running), rung
         return total
@@ -132,8 +150,8 @@ class Plan:
         """The same of each of its studies; what they share is not among it."""
         return self.budget.planned_each(method not in self.unsearched, self._is_chosen(method))
 
-    def total_rounds(self) -> int:
-        """Rounds of all methods and stages, as many as there can be if no trial fails."""
+    def total_rounds(self) -> float:
+        """Rounds of all methods and stages, as many as there can be; or budgets of a trial."""
         return sum(self._rounds(method) for method in self.methods)
 
     def total_trials(self) -> int:
@@ -144,8 +162,8 @@ class Plan:
         """Whether a method is not searched but tested at once; all of them if none is named."""
         return self.chosen.keys() >= ({method} if method else set(self.methods))
 
-    def _rounds(self, method: str) -> int:
+    def _rounds(self, method: str) -> float:
         planned = self.planned(method)
         whole = sum(planned.values()) - planned["search"]
         searches = self.budget.studies * self.search_rounds(method)
-        return searches + whole * self.protocol.rounds
+        return searches + whole * self.course.whole

@@ -37,7 +37,7 @@ class Sampled:
         seed = derive(plan.seed, f"optuna/{name}") % 2**32
         startup = min(plan.generations(method)[0].size, 10)
         self._plan = plan
-        self._rounds = plan.protocol.rounds
+        self._course = plan.course
         self._space = space
         self._asked: dict[int, Trial] = {}
         self.study = optuna.create_study(
@@ -54,14 +54,16 @@ class Sampled:
         self._space(trial)
         return dict(trial.params)
 
-    def hear(self, index: int, outcome: Outcome, rungs: Mapping[int, float]) -> None:
+    def hear(self, index: int, outcome: Outcome, rungs: Mapping[float, float]) -> None:
         """Learn how a trial went."""
         trial = self._asked.pop(index)
         constrain(trial, self._plan, outcome)
         if outcome.round:
-            for rung, score in (rungs or {outcome.round: outcome.value}).items():
-                trial.report(score, rung)
-        if outcome.round == self._rounds:
+            course = self._course
+            told = {course.step(rung): score for rung, score in rungs.items()}
+            for step, score in (told or {course.reached(outcome): outcome.value}).items():
+                trial.report(score, step)
+        if self._course.is_over(outcome):
             self.study.tell(trial, outcome.value)
         else:
             self.study.tell(trial, state=TrialState.PRUNED)

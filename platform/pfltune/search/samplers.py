@@ -94,9 +94,8 @@ def check_sampler(plan: Plan, spaces: Mapping[str, SearchSpace]) -> None:
         )
     if kind.whole and (rungs := plan.all_rungs()):
         raise UserError(
-            f"--sampler {name} learns from trials alone that run all {plan.protocol.rounds} rounds,"
-            f" and halving stops most of them after round {rungs[0]}: give --no-halving, or "
-            "--generation 1"
+            f"--sampler {name} learns from trials alone that run {_all_of(plan)}, and halving "
+            f"stops most of them {_at(plan, rungs[0])}: give --no-halving, or --generation 1"
         )
     for method, space in spaces.items():
         for unfit in _unfit(kind, space):
@@ -113,3 +112,14 @@ def _unfit(kind: Kind, space: SearchSpace) -> Iterator[str]:
             yield f"searches a box, and {dimension.name} is there only with {condition}"
         if dimension.choices is not None and not kind.choices:
             yield f"searches numbers, and {dimension.name} has choices"
+
+
+def _all_of(plan: Plan) -> str:
+    """The whole of a trial, in words."""
+    budget = plan.protocol.budget
+    return f"all {plan.protocol.rounds} rounds" if budget is None else f"until {budget} are spent"
+
+
+def _at(plan: Plan, rung: float) -> str:
+    """Where a rung is, in words."""
+    return f"after round {rung}" if plan.protocol.budget is None else f"at {rung:.2g} of it"

@@ -53,7 +53,7 @@ class MethodSearch:
     front: tuple[Candidate, ...] = ()
     tested: dict[int, float] = field(default_factory=dict)
     seeds: int = 0
-    _rungs: dict[int, Mapping[int, float]] = field(default_factory=dict)
+    _rungs: dict[int, Mapping[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.seeds = self.plan.budget.seeds
@@ -87,7 +87,7 @@ class MethodSearch:
         return self.confirmed >= self.seeds * max(1, len(self.chosen()))
 
     def complete(
-        self, index: int, outcome: Outcome, rungs: Mapping[int, float] | None = None
+        self, index: int, outcome: Outcome, rungs: Mapping[float, float] | None = None
     ) -> None:
         """Take the result of a search trial; a whole generation is passed on.
 

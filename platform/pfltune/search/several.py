@@ -60,7 +60,7 @@ class SampledFronts:
         self._space(trial)
         return dict(trial.params)
 
-    def hear(self, index: int, outcome: Outcome, rungs: Mapping[int, float]) -> None:
+    def hear(self, index: int, outcome: Outcome, rungs: Mapping[float, float]) -> None:
         """Learn how a trial went."""
         trial = self._asked.pop(index)
         constrain(trial, self._plan, outcome)

@@ -20,7 +20,7 @@ class Strategy(Protocol):
     def propose(self, index: int) -> Mapping[str, Value]:
         """The searched knobs of the trial with this index."""
 
-    def hear(self, index: int, outcome: Outcome, rungs: Mapping[int, float]) -> None:
+    def hear(self, index: int, outcome: Outcome, rungs: Mapping[float, float]) -> None:
         """Learn how a trial went.
 
         Args:

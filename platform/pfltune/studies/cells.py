@@ -44,6 +44,10 @@ class CellsJob(Job):
     def told(self) -> Sequence[str]:
         """The knobs in which cells differ."""
 
+    def first_trials(self) -> dict[str, Mapping[str, Value]]:
+        """The first cell of each method."""
+        return {method: cells[0] for method, cells in self.cells.items()}
+
     def federations(self, federation: Federation) -> dict[Stage, Federation]:
         """With test indices only where its trials test."""
         return {self.stage: federation if sees_test(self.stage) else federation.without_test()}

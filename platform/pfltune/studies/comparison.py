@@ -9,7 +9,7 @@ from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.searched_settings import without_settings
-from pfltune.knobs import Knob
+from pfltune.knobs import Knob, Value
 from pfltune.method import Method
 from pfltune.plugins import absolute
 from pfltune.racing.race import fewest_seeds
@@ -70,7 +70,7 @@ class Comparison(Job):
         at_once = count(self.hardware.workers, "trial")
         return (
             f"{subject}: {spent}{' each' if several else ''}, "
-            f"{count(self.plan.protocol.rounds, 'round')}, {at_once} side by side in "
+            f"{self.plan.protocol.told}, {at_once} side by side in "
             f"{self.hardware.compute.precision}{self._race()}"
         )
 
@@ -88,6 +88,11 @@ class Comparison(Job):
     def firsts(self) -> Iterator[Method]:
         """Each method with the knobs of its first trial, and at the ends of what is searched."""
         return methods_at_ends(self.spaces)
+
+    def first_trials(self) -> dict[str, dict[str, Value]]:
+        """At the first start point of each search space."""
+        firsts = {method: next(iter(space.start), {}) for method, space in self.spaces.items()}
+        return {method: {**firsts[method], **self.spaces[method].fixed} for method in firsts}
 
     def federations(self, federation: Federation) -> dict[Stage, Federation]:
         """What sees no test lacks its indices."""
@@ -160,7 +165,22 @@ def plan_methods(
     unsearched = frozenset(m for m, space in spaces.items() if not space.dimensions)
     plan = Plan(references, budget, protocol, held, unsearched)
     check_sampler(plan, spaces)
+    _see_rounds(plan)
     return plan, spaces
+
+
+def _see_rounds(plan: Plan) -> None:
+    """See that trials are ended by their rounds, where a search compares their bytes.
+
+    Raises:
+        UserError: they have a budget.
+    """
+    if plan.protocol.budget is not None and plan.budget.hears_mb:
+        asked = "--objective accuracy,comm" if plan.budget.several else "--max-mb"
+        raise UserError(
+            f"{asked} is of the MB of all rounds, and a trial with a budget of "
+            f"{plan.protocol.budget} ends where that is spent: give one of the two"
+        )
 
 
 def plan_on(

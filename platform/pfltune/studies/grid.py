@@ -68,7 +68,7 @@ class GridJob(CellsJob):
         of = title_in(self.titles, methods[0]) if len(methods) == 1 else f"{len(methods)} methods"
         return (
             f"A grid of {of} over {' × '.join(each)}: {count(self.budget.seeds, 'seed')} each, "
-            f"{count(self.plan.protocol.rounds, 'round')}, "
+            f"{self.plan.protocol.told}, "
             f"{count(self.hardware.workers, 'trial')} side by side in "
             f"{self.hardware.compute.precision}"
         )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pfltune.knobs import Value
-from pfltune.ranking import Outcome, best_index
+from pfltune.ranking import BY_ROUNDS, Course, Outcome, best_index
 from pfltune.stages import Stage
 from pfltune.text import in_short
 
@@ -25,6 +25,8 @@ class MethodProgress:
         searched: how far each search trial has come, by its study and index.
         knobs: of each search trial, without those that are held.
         chosen: those of what is tested; None before.
+        spent: the share of its budget that each running trial has spent, if it has one.
+        course: of its trials.
     """
 
     planned: dict[Stage, int]
@@ -37,6 +39,8 @@ class MethodProgress:
     searched: dict[tuple[int, int], Outcome] = field(default_factory=dict)
     knobs: dict[tuple[int, int], Mapping[str, Value]] = field(default_factory=dict)
     chosen: Mapping[str, Value] | None = None
+    spent: dict[str, float] = field(default_factory=dict)
+    course: Course = BY_ROUNDS
 
     @property
     def best(self) -> float:
@@ -51,7 +55,7 @@ class MethodProgress:
 
     @property
     def _leader(self) -> tuple[int, int] | None:
-        return best_index(self.searched.items())
+        return best_index(self.searched.items(), self.course)
 
     @property
     def best_words(self) -> str:

@@ -67,6 +67,8 @@ class JobOptions(FreeOptions, total=False):
     Attributes:
         overrides: changes of the scenario, ``["protocol.rounds=20"]`` or ``{"protocol.rounds":
             20}``.
+        budget: what each trial may spend, ``"200MB"``, ``"20000steps"``, ``"5PFLOP"`` or ``"2h"``;
+            the same as an override of ``protocol.budget``.
         name: of the folder in the results and of MLflow's experiment; one that is there goes on.
         resume: the name of what is to go on; options that are not given are those it began with.
         seed: of everything.
@@ -77,6 +79,7 @@ class JobOptions(FreeOptions, total=False):
     """
 
     overrides: Mapping[str, Any] | Sequence[str]
+    budget: str
     name: str
     resume: str
     seed: Seed
@@ -233,12 +236,33 @@ class SensitivityOptions(JobOptions, total=False):
     seeds: Number
 
 
+class ClaimOptions(JobOptions, total=False):
+    """What the replay of a claim can be told besides; what is not given is as its scale says.
+
+    Attributes:
+        scale: how large, by the claim's own names; default: the first one.
+        footings: what shall be equal: ``trials``, ``bytes``, ``steps``, ``draws``,
+            ``sensitivity``; default: all that the scale has.
+        trials: search trials per method.
+        generation: trials suggested together, which are halved among themselves; one size, or the
+            size of each generation.
+        seeds: fresh seeds of the confirmation.
+    """
+
+    scale: str
+    footings: str | Sequence[str]
+    trials: int
+    generation: int | tuple[int, ...]
+    seeds: Number
+
+
 OPTIONS: Mapping[str, type] = {
     "compare": CompareOptions,
     "tune": TuneOptions,
     "extend": ExtendOptions,
     "grid": GridOptions,
     "sensitivity": SensitivityOptions,
+    "claim": ClaimOptions,
 }
 """By the command that takes them."""
 METHODS = (
@@ -283,6 +307,11 @@ OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     ),
     "grid": {"methods": None, "over": {}, "knobs": {}, "seeds": 3, "test": False},
     "sensitivity": {"seeds": 1},
+    "claim": {
+        **dict.fromkeys(
+            ("claim", "scenario", "scale", "footings", "trials", "generation", "seeds")
+        ),
+    },
 }
 """Of those that differ between commands."""
 
@@ -308,7 +337,18 @@ def checked(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     model = create_model(f"{command} options", __base__=Settings, **fields)
     given = {name: value for name, value in options.items() if value is not None}
     found = validated(model, given, command)
-    return {name: getattr(found, name) for name in found.model_fields_set}
+    return with_budget({name: getattr(found, name) for name in found.model_fields_set})
+
+
+def with_budget(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the budget of a trial among the changes of the scenario."""
+    rest = {name: value for name, value in given.items() if name != "budget"}
+    if "budget" not in given:
+        return rest
+    key, before = "protocol.budget", given.get("overrides", ())
+    if isinstance(before, Mapping):
+        return {**rest, "overrides": {**before, key: given["budget"]}}
+    return {**rest, "overrides": [*before, f"{key}={given['budget']}"]}
 
 
 def results_folder(given: Mapping[str, Any]) -> Path:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pfltune.figures import SPENT
 from pfltune.knobs import written
 from pfltune.ranking import Outcome, Standing
 from pfltune.registry import short_name
@@ -28,34 +29,39 @@ class Clock:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._first: tuple[float, int] | None = None
+        self._first: tuple[float, float] | None = None
+        self._ticks = 0
 
-    def tick(self, done: int) -> None:
-        """So many rounds are done now."""
+    def tick(self, done: float) -> None:
+        """So much is done now, a round more."""
+        self._ticks += 1
         if self._first is None:
             self._first = (time.monotonic(), done)
 
-    def text(self, done: int, total: int, at_most: bool = False) -> str:
+    def text(self, done: float, total: float, at_most: bool = False, budgets: bool = False) -> str:
         """``1:15 elapsed, 1:26 left, 207 of 444 rounds``.
 
         Args:
-            done, total: rounds.
+            done, total: in rounds, or in what trials may spend.
             at_most: whether there may be fewer than ``total``; then both are told as bounds.
+            budgets: whether they are budgets, of which ``3.25 of 12 trial budgets`` is told.
         """
         now = time.monotonic()
         left = self._left(now, done, total)
         up_to = "up to " if at_most else ""
         rest = "" if left is None else f"{up_to}{_minutes(left)} left, "
-        rounds = f"{done} of {up_to}{count(total, 'round')}"
-        return f"{_minutes(now - self._began)} elapsed, {rest}{rounds}"
+        of = f"{done:.2f} of {up_to}{total:.4g} trial budgets"
+        told = of if budgets else f"{done:.0f} of {up_to}{count(round(total), 'round')}"
+        return f"{_minutes(now - self._began)} elapsed, {rest}{told}"
 
-    def _left(self, now: float, done: int, total: int) -> float | None:
-        """Seconds that the other rounds will take; None while that would be a guess."""
+    def _left(self, now: float, done: float, total: float) -> float | None:
+        """Seconds that the rest will take; None while that would be a guess."""
         if self._first is None:
             return None
         since, before = self._first
         timed = done - before
-        return None if timed < FEWEST_ROUNDS else (now - since) * (total - done) / timed
+        enough = self._ticks > FEWEST_ROUNDS and timed > 0
+        return (now - since) * (total - done) / timed if enough else None
 
 
 class Lines:
@@ -84,11 +90,13 @@ class ComparisonLines(Lines):
     def __init__(self, plan: Plan, tell: Callable[[str], object]) -> None:
         self._plan = plan
         self._tell = tell
-        self._methods = {short_name(m): MethodProgress(plan.planned(m)) for m in plan.methods}
+        self._methods = {
+            short_name(m): MethodProgress(plan.planned(m), course=plan.course) for m in plan.methods
+        }
         self._held = {short_name(method): set(held) for method, held in plan.fixed.items()}
         self._trials: dict[str, TrialStarted] = {}
-        self.rounds_done = 0
-        self._rounds_saved = 0
+        self.rounds_done = 0.0
+        self._rounds_saved = 0.0
         self.clock = Clock()
         self._last_shown = time.monotonic()
         self._shown = False
@@ -127,12 +135,15 @@ class ComparisonLines(Lines):
         elif event.stage == "confirm" and progress.chosen is None:
             progress.chosen = knobs
             if self._plan.budget.studies == 1:
-                self._rounds_saved += progress.settle("choose") * self._plan.protocol.rounds
+                self._rounds_saved += progress.settle("choose") * self._plan.course.whole
 
     def _count_round(self, event: RoundDone) -> None:
         progress = self._of(event.trial)
         progress.rounds[event.trial] = event.round
-        self.rounds_done += 1
+        spent = event.metrics.get(SPENT.name)
+        self.rounds_done += 1 if spent is None else spent - progress.spent.get(event.trial, 0.0)
+        if spent is not None:
+            progress.spent[event.trial] = spent
         if self._shown:
             self.clock.tick(self.rounds_done)
         trial = self._trials[event.trial]
@@ -147,10 +158,14 @@ class ComparisonLines(Lines):
     def _count_end(self, event: TrialEnded) -> None:
         progress, trial = self._of(event.trial), self._trials[event.trial]
         progress.rounds.pop(event.trial, None)
+        spent = progress.spent.pop(event.trial, None)
         failed = event.outcome == "failed"
         progress.failed += failed
-        if failed:
-            self._rounds_saved += self._plan.protocol.rounds - event.round
+        if failed and spent is None:
+            self._rounds_saved += self._plan.course.whole - event.round
+        elif spent is not None and event.outcome != "stopped early":
+            # It failed, or what is left of its budget is too little for a round.
+            self._rounds_saved += self._plan.course.whole - spent
         if failed and trial.stage == "search":
             progress.searched.pop((trial.study, trial.index), None)
         progress.ended[trial.stage] += 1
@@ -173,7 +188,7 @@ class ComparisonLines(Lines):
         return f"{self._clock()} | " + " | ".join(states)
 
     def _clock(self) -> str:
-        return self.clock.text(self.rounds_done, self.rounds, self.is_open)
+        return self.clock.text(self.rounds_done, self.rounds, self.is_open, self.budgets)
 
     @property
     def is_open(self) -> bool:
@@ -181,8 +196,13 @@ class ComparisonLines(Lines):
         return self._plan.budget.decide is not None
 
     @property
-    def rounds(self) -> int:
-        """Rounds in all, as far as that is known by now."""
+    def budgets(self) -> bool:
+        """Whether trials have a budget, in which rounds are told then."""
+        return self._plan.protocol.budget is not None
+
+    @property
+    def rounds(self) -> float:
+        """Rounds in all, as far as that is known by now; or budgets of a trial."""
         return max(self._plan.total_rounds() - self._rounds_saved, self.rounds_done)
 
     @property
@@ -271,15 +291,16 @@ class SweepLines(Lines):
 
     def time(self) -> str:
         """The clock, for all cells together."""
+        budgets = all(cell.lines.budgets for cell in self.cells.values())
         is_open = any(plan.budget.decide is not None for plan in self._plans.values())
-        return self.clock.text(*self._rounds(), is_open)
+        return self.clock.text(*self._rounds(), is_open, budgets)
 
     def _show(self) -> None:
         shown = [f"{label} {trials}" for label, trials in self.trials().items()]
         more = f" | … {len(shown) - MOST_CELLS} more" if len(shown) > MOST_CELLS else ""
         self._tell(f"{self.time()} | {' | '.join(shown[:MOST_CELLS])}{more}")
 
-    def _rounds(self) -> tuple[int, int]:
+    def _rounds(self) -> tuple[float, float]:
         each = [cell.lines for cell in self.cells.values()]
         return sum(lines.rounds_done for lines in each), sum(lines.rounds for lines in each)
 
@@ -300,10 +321,12 @@ class CellLines:
         self._tell = tell
         self._several = len(plan.methods) > 1
         self._total = plan.budget.seeds * len(plan.methods)
-        self._rounds = self._total * plan.protocol.rounds
+        self._rounds = self._total * plan.course.whole
+        self._budgets = plan.protocol.budget is not None
+        self._spent: dict[str, float] = {}
         self._trials: dict[str, TrialStarted] = {}
         self._scores: dict[str, float] = {}
-        self._ended = self._done = 0
+        self._ended, self._done = 0, 0.0
         self._clock = Clock()
         self._shown = False
 
@@ -327,7 +350,10 @@ class CellLines:
         """Every line stays."""
 
     def _count(self, event: RoundDone) -> None:
-        self._done += 1
+        spent = event.metrics.get(SPENT.name)
+        self._done += 1 if spent is None else spent - self._spent.get(event.trial, 0.0)
+        if spent is not None:
+            self._spent[event.trial] = spent
         self._scores[event.trial] = event.score
         if self._shown:
             self._clock.tick(self._done)
@@ -336,7 +362,7 @@ class CellLines:
         trial = self._trials[event.trial]
         cell = " ".join(f"{name}={written(trial.knobs[name])}" for name in self._told)
         of = f"{trial.method} " if self._several else ""
-        time = self._clock.text(self._done, self._rounds)
+        time = self._clock.text(self._done, self._rounds, budgets=self._budgets)
         return f"{self._ended:3d} of {self._total}  {of}{cell:24} {self._outcome(event)} | {time}"
 
     def _outcome(self, event: TrialEnded) -> str:

@@ -14,6 +14,7 @@ from pfltune.plugins import Plugin
 from pfltune.program import file_digest, files_of
 from pfltune.record import RECORD, Record, read_record
 from pfltune.registry import short_name
+from pfltune.replays import refuse_replay
 from pfltune.running.folder_lock import checked_name
 
 HERE = "local"
@@ -35,6 +36,7 @@ def begun(command: str, given: Mapping[str, Any], results: Path) -> Record | Non
     if chosen is None:
         return None
     refuse_several(results / checked_name(chosen))
+    refuse_replay(results / checked_name(chosen))
     record = known(chosen, results) if resume else read_record(results / checked_name(chosen))
     if record and record.command != command:
         raise UserError(
@@ -50,6 +52,7 @@ def known(name: str, results: Path) -> Record:
         UserError: there is nothing of that name.
     """
     refuse_several(results / checked_name(name))
+    refuse_replay(results / checked_name(name))
     record = read_record(results / name)
     if record is None:
         there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))

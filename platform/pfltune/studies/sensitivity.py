@@ -10,6 +10,7 @@ from typing import Any
 
 from pfltune.federation.federation import Rounds
 from pfltune.knobs import Knob, knobs_of
+from pfltune.layers import PERSONAL
 from pfltune.method import Method
 from pfltune.record import Sensitivity
 from pfltune.registry import find_method, make_method
@@ -19,13 +20,6 @@ from pfltune.stages import Stage
 from pfltune.studies.cells import CellsJob, Configurations, cells_plan
 
 METHOD = "fedsim"
-KINDS = ("patch_embed", "pos_embed", "norm", "attn", "mlp")
-PERSONAL = (
-    "all",
-    "none",
-    "head",
-    *(part for kind in KINDS for part in (kind, f"{kind},head")),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +44,7 @@ class Study(CellsJob):
         """What is about to happen, in a line."""
         return (
             f"{len(PERSONAL)} personal parts, {self.budget.seeds} seeds each, "
-            f"{self.scenario.protocol.rounds} rounds, {self.hardware.workers} trials side by side "
+            f"{self.scenario.protocol.told}, {self.hardware.workers} trials side by side "
             f"in {self.hardware.compute.precision}"
         )
 

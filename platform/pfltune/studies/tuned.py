@@ -17,6 +17,7 @@ from pfltune.front import fronted, letter_of
 from pfltune.knobs import Value, checked_values, defaults_of, knobs_of
 from pfltune.record import RECORD, Record, Tuned, flat, read_record
 from pfltune.registry import canonical, find_method, short_name
+from pfltune.replays import refuse_replay
 from pfltune.running.folder_lock import checked_name
 from pfltune.scenario import Scenario
 from pfltune.text import in_short
@@ -146,6 +147,7 @@ def _is_tuned(reference: str) -> bool:
 
 def _record(name: str, results: Path) -> Record:
     refuse_several(results / checked_name(name))
+    refuse_replay(results / checked_name(name))
     record = read_record(results / name)
     if record is None:
         there = sorted(path.parent.name for path in results.glob(f"*/{RECORD}"))

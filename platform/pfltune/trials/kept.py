@@ -71,7 +71,8 @@ class TrialsOfOne:
 
     Args:
         store: of the results folder.
-        record: of the comparison; one that was asked for ``fresh`` finds nothing.
+        record: of the comparison; one that was asked for ``fresh`` finds nothing, and one whose
+            trials are ended by the clock neither finds nor keeps any.
         warn: see :class:`KeptTrials`.
     """
 
@@ -82,7 +83,7 @@ class TrialsOfOne:
 
     def find(self, candidate: Trial) -> StoredTrial | None:
         """How far the same trial was trained, wherever that was."""
-        if self._record.asked.fresh:
+        if self._record.asked.fresh or not self._record.scenario.protocol.repeats:
             return None
         found = self._store.find(self._spec(candidate).key)
         return found.trial if found else None
@@ -93,6 +94,8 @@ class TrialsOfOne:
         Raises:
             OSError: it cannot be written.
         """
+        if not self._record.scenario.protocol.repeats:
+            return
         origin = Origin(
             method=short_name(candidate.method),
             scenario=self._record.scenario.name,

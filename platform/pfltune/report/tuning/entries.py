@@ -62,7 +62,7 @@ def sorted_entries(method: MethodResult) -> tuple[Entry, ...]:
     once: dict[tuple, Entry] = {}
     for entry in entries(method):
         known = once.setdefault(_key(entry.run.knobs), entry)
-        if entry.run.rounds > known.run.rounds:
+        if entry.run.reached > known.run.reached:
             once[_key(entry.run.knobs)] = entry
     return tuple(sorted(once.values(), key=_order))
 
@@ -86,7 +86,7 @@ def _order(entry: Entry) -> tuple:
     run, fresh = entry.run, entry.mean
     value = -math.inf if math.isnan(run.value) or run.outcome == "failed" else settled(run.value)
     again = -math.inf if math.isnan(fresh) else settled(fresh)
-    far = -1 if run.outcome == "failed" else run.rounds
+    far = -1 if run.outcome == "failed" else run.reached
     return (not entry.is_chosen, entry.finalist is None, -again, -far, -value, run.index)
 
 

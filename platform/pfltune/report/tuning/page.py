@@ -11,7 +11,7 @@ from pfltune.report import words
 from pfltune.report.canvas import Drawing
 from pfltune.report.columns import resource_columns, result_columns
 from pfltune.report.latex import result_table
-from pfltune.report.page import Cell, Grid, Row, grid, pictures, plain_grid, rendered
+from pfltune.report.page import Cell, Grid, Row, grid, pictures, plain_grid, rendered, spendings
 from pfltune.report.tuning.advice import advice
 from pfltune.report.tuning.contour import COLOURS
 from pfltune.report.tuning.effort import effort_lines, effort_note
@@ -58,6 +58,9 @@ def tuning_page(tuned: Tuned, folder: Path, drawings: Iterable[Drawing]) -> str:
         resources=grid(resource_columns(analysis), result.methods, analysis.styles),
         accuracy_note=f"{words.accuracy_note([result])} {words.spread_note(result)}",
         communication_note=words.communication_note(analysis),
+        trial_budget_note=words.trial_budget_note(result),
+        spendings=spendings(analysis),
+        within_note=words.within_note(analysis),
         trials=trial_grid(tuned, trial_columns(tuned), entries(tuned.method)),
         budget_note=budget_note(result),
         score_note=SCORE_NOTE,

@@ -1,0 +1,1 @@
+"""One YAML per claim of a paper: what is ahead of what, and how that is replayed."""

@@ -1,0 +1,129 @@
+"""Floating-point operations of local steps, by torch's own counter, once for each kind of step."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from types import CodeType
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from pfltune.method import Loss, Objective, Phase, Tensors
+from pfltune.randomness import isolated
+
+SIZES = (2, 3, 4)
+"""Images in the batches that are counted; batch normalisation needs two."""
+
+Sort = tuple[Phase, CodeType | Objective]
+"""What steps have in common that compute the same on as many images."""
+
+
+class Steps(Protocol):
+    """Makes what a local step descends, see :class:`pfltune.federation.local.LocalTrainer`."""
+
+    def moving(self, phase: Phase, tensors: Tensors) -> list[str]:
+        """The names that a phase trains."""
+
+    def loss_on(self, batches: tuple[Tensor, ...], rest: Tensors) -> Loss:
+        """The loss on some samples."""
+
+    def set_training(self, training: bool) -> None:
+        """Put the model into training or evaluation mode."""
+
+
+class Operations:
+    """Counts what local steps compute: forward passes, and backward ones through frozen parts too.
+
+    A multiplication with an addition counts as two; only matrix products, convolutions and
+    attention are counted, see :class:`torch.utils.flop_counter.FlopCounterMode`. A step is taken
+    on :data:`SIZES` images for nothing but its count, from which that of any number of images
+    follows: it is a polynomial of the second degree in them, of the first where no image is held
+    against another.
+
+    Args:
+        steps: makes them.
+    """
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._counted: dict[Sort, tuple[int, ...]] = {}
+        self._loops: dict[tuple[Phase | None, int], int] = {}
+
+    def of_step(
+        self,
+        phase: Phase,
+        objective: Objective,
+        start: Tensors,
+        context: Tensors,
+        chosen: tuple[Tensor, ...],
+    ) -> int:
+        """Of a step of a fit on the samples ``chosen``."""
+        sort = (phase, code_of(objective))
+        if sort not in self._counted:
+            self._counted[sort] = tuple(
+                self._count(phase, objective, start, context, _sized(chosen, size))
+                for size in SIZES
+            )
+        return interpolated(SIZES, self._counted[sort], len(chosen[0]))
+
+    @contextmanager
+    def of_loop(self, phase: Phase | None, size: int, add: Callable[[int], None]) -> Iterator[None]:
+        """Adds what the block computes: a step on ``size`` images of a loop of the method's own.
+
+        The first step of each size is counted as it is taken, and the others are taken to be alike.
+        """
+        known, counter = self._loops.get((phase, size)), FlopCounterMode(display=False)
+        try:
+            with counter if known is None else nullcontext():
+                yield
+        finally:  # a loop may end where it is handed a step
+            found = counter.get_total_flops() if known is None else known
+            self._loops[phase, size] = found
+            add(found)
+
+    def _count(
+        self,
+        phase: Phase,
+        objective: Objective,
+        start: Tensors,
+        context: Tensors,
+        chosen: tuple[Tensor, ...],
+    ) -> int:
+        tensors = {name: value.detach().clone() for name, value in start.items()}
+        moving = {n: tensors[n].requires_grad_() for n in self._steps.moving(phase, tensors)}
+        self._steps.set_training(True)
+        with isolated(0, "operations"), torch.enable_grad():
+            loss = self._steps.loss_on(chosen, tensors)
+            with FlopCounterMode(display=False) as counter:
+                value = objective(loss, moving, context)
+                torch.autograd.grad(value, list(moving.values()), materialize_grads=True)
+        return counter.get_total_flops()
+
+
+def code_of(objective: Objective) -> CodeType | Objective:
+    """What an objective runs, the same for closures that are made anew for each client."""
+    function = getattr(objective, "__func__", objective)
+    return getattr(function, "__code__", function)
+
+
+def interpolated(sizes: tuple[int, ...], counts: tuple[int, ...], size: int) -> int:
+    """The value at ``size`` of the polynomial through all (size, count), after Lagrange."""
+    total = 0
+    common = 1
+    for one in sizes:
+        for other in sizes:
+            common *= one - other if one != other else 1
+    for one, count in zip(sizes, counts, strict=True):
+        above, below = 1, 1
+        for other in sizes:
+            if other != one:
+                above *= size - other
+                below *= one - other
+        total += count * above * (common // below)
+    return total // common
+
+
+def _sized(chosen: tuple[Tensor, ...], size: int) -> tuple[Tensor, ...]:
+    """As many samples of each batch, some of them several times if need be."""
+    return tuple(each[torch.arange(size, device=each.device) % len(each)] for each in chosen)

@@ -1,0 +1,1 @@
+"""The report of a claim that was replayed: which orderings hold, and on which footing."""
