@@ -222,6 +222,8 @@ def test_what_decides_is_refused_if_it_is_another(call, capsys, command, name, a
         "scenario": "cifar100",
         "device": "no GPU",
         "start_from": "no file no.db",
+        "front": "one configuration is chosen",
+        **({"objective": "one configuration is chosen"} if command == "compare" else {}),
         **({} if first else {"wrap": "which is not wrapped as --wrap says"}),
     }
     wanted = others.get(name, "began with other settings")
