@@ -125,6 +125,10 @@ def test_three_factors_are_the_sum_of_three_ts_by_drawing():
         assert found == pytest.approx(share, abs=5 * np.sqrt(share / 10**6) + 1e-9)
 
 
+def test_of_no_mean_there_is_no_tail():
+    assert tail(np.empty(0), np.empty((0, 3)), (2, 3, 9)).shape == (0,)
+
+
 @given(
     st.floats(0.01, 1), st.floats(0, 1), st.integers(1, 9), st.integers(3, 99),
     st.floats(0, 5), st.floats(0.0005, 0.5),

@@ -254,6 +254,8 @@ def test_options_ask_for_draws(tmp_path):
     made = draws_of(asked(tmp_path, overrides=[*SMALL, "data_seed=7"], tune_each=True))
     assert (made.first, made.partitions, made.tune_each) == (7, 3, True)
     assert draws_of({"results": tmp_path, "partitions": 2}).name.startswith("digits-")
+    own = load_scenario("digits", ["data_seed=3"])
+    assert draws_of(asked(tmp_path, scenario=own, overrides={"protocol.rounds": 2})).first == 3
     with pytest.raises(UserError, match="say with --partitions how many"):
         draws_of({"results": tmp_path, "tune_each": True})
     with pytest.raises(UserError, match="several settings are a sweep"):

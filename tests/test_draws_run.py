@@ -9,6 +9,8 @@ from pfltune.audit.verify import verified
 from pfltune.draws import Draws, read_draws
 from pfltune.errors import UserError
 from pfltune.record import read_record
+from pfltune.tracking.runs import own_experiment
+from pfltune.tracking.store import Store
 
 COUNTED = '''
 from dataclasses import dataclass
@@ -103,6 +105,12 @@ def test_the_same_table_comes_out_killed_and_extended_or_at_once(tmp_path, monke
     shown = json.loads(printed)
     assert [draw["data_seed"] for draw in shown["draws"]] == [0, 1, 2]
     assert [row["method"] for row in shown["methods"]] == [m.name for m in whole.found.methods]
+
+    store = Store(tmp_path / "whole")
+    for told_of, draw in zip(shown["draws"], whole.draws.values(), strict=True):
+        experiment = own_experiment(store, draw.name, draw.record.id)
+        assert experiment.tags["pfltune.draws"] == "d"
+        assert experiment.tags["pfltune.data_seed"] == str(told_of["data_seed"])
 
     for name in ("d.data_seed-0", "d.data_seed-2"):
         certificate = pfltune.certify(name, results=tmp_path / "whole")

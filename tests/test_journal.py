@@ -54,10 +54,10 @@ EVENTS = st.one_of(
         time=WHOLE,
     ),
 )
-STARTED = TrialStarted("fedavg-search-0", "fedavg", "search", 0, 0, 7, {"lr": 0.1})
-DONE = RoundDone("fedavg-search-0", 1, 0.5, {"val/accuracy": 0.5})
+STARTED = TrialStarted("fedavg-search-0", "fedavg", "search", 0, 0, 7, {"lr": 0.1}, time=1)
+DONE = RoundDone("fedavg-search-0", 1, 0.5, {"val/accuracy": 0.5}, time=2)
 ENDED = TrialEnded(
-    "fedavg-search-0", "finished", 1, selected={"round": 1, "val": [0.5], "test": []}
+    "fedavg-search-0", "finished", 1, selected={"round": 1, "val": [0.5], "test": []}, time=3
 )
 
 

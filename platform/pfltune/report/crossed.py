@@ -158,8 +158,9 @@ def tail(distances: np.ndarray, scales: np.ndarray, freedoms: Sequence[int]) -> 
     shift, weight = np.zeros((len(distances), 1)), np.ones((len(distances), 1))
     for k in range(1, len(freedoms)):
         moved = ordered[:, k, None, None] * _PLACES
-        shift = (shift[:, :, None] + moved).reshape(len(distances), -1)
-        weight = (weight[:, :, None] * weights[:, k, None, :]).reshape(len(distances), -1)
+        size = (len(distances), shift.shape[1] * len(_PLACES))
+        shift = (shift[:, :, None] + moved).reshape(size)
+        weight = (weight[:, :, None] * weights[:, k, None, :]).reshape(size)
     largest = np.where(ordered[:, :1] > 0, ordered[:, :1], 1.0)
     freedom = np.asarray(freedoms)[order[:, :1]]
     below = special.stdtr(freedom, (shift - distances[:, None]) / largest)

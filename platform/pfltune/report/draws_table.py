@@ -1,6 +1,6 @@
 """The one table of a comparison over draws: its columns, and the formats it is written in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from pfltune.report.latex import Tabular, escaped, label, table_rows
 from pfltune.report.markdown import escaped as in_markdown
 from pfltune.report.markdown import markdown
 from pfltune.report.results import TEST, VAL, ConfirmedRun, MethodResult
-from pfltune.report.spreadsheet import cell_text, digits, text
+from pfltune.report.spreadsheet import cell_text, digits, places_of, text
 from pfltune.text import plain
 from pfltune.ties import settled
 
@@ -268,24 +268,32 @@ def _compared(against: Against | None) -> dict[str, Any]:
 
 
 def csv_table(found: DrawsResult) -> str:
-    """One row per method, draw and seed."""
+    """One row per method, draw and seed; of several studies, one for each."""
     runs = list(_runs(found))
+    places = places_of(run for *_, run in runs)
     metrics = sorted({name for *_, run in runs for name in run.metrics})
     lines = [
-        [name, seed, run.seed, *(digits(run.metrics.get(metric)) for metric in metrics)]
+        [name, seed, *(getattr(run, place) for place in places), *_digits(run, metrics)]
         for name, seed, run in runs
     ]
-    return text(["method", "data_seed", "seed", *metrics], lines)
+    return text(["method", "data_seed", *places, *metrics], lines)
 
 
 def csv_clients(found: DrawsResult) -> str:
     """One row per method, draw, seed and client: accuracies in [0, 1] in the chosen round."""
+    runs = list(_runs(found))
+    places = places_of(run for *_, run in runs)
     lines = [
-        [name, seed, run.seed, client, digits(val), digits(test)]
-        for name, seed, run in _runs(found)
+        [name, seed, *(getattr(run, place) for place in places), client, digits(val), digits(test)]
+        for name, seed, run in runs
         for client, val, test in zip(run.indices, run.val, run.test, strict=True)
     ]
-    return text(["method", "data_seed", "seed", "client", "val_accuracy", "test_accuracy"], lines)
+    heads = ("client", "val_accuracy", "test_accuracy")
+    return text(["method", "data_seed", *places, *heads], lines)
+
+
+def _digits(run: ConfirmedRun, metrics: Sequence[str]) -> Iterator[str]:
+    return (digits(run.metrics.get(metric)) for metric in metrics)
 
 
 def _runs(found: DrawsResult) -> Iterator[tuple[str, int, ConfirmedRun]]:

@@ -51,10 +51,13 @@ def csv_clients(result: ComparisonResult) -> str:
     return text(["method", *places, "client", *heads], rows)
 
 
-def _places(result: ComparisonResult) -> tuple[str, ...]:
+def places_of(runs: Iterable[ConfirmedRun]) -> tuple[str, ...]:
     """The columns that say which run a row is of."""
-    several = any(run.study for method in result.methods for run in method.runs)
-    return ("study", "seed") if several else ("seed",)
+    return ("study", "seed") if any(run.study for run in runs) else ("seed",)
+
+
+def _places(result: ComparisonResult) -> tuple[str, ...]:
+    return places_of(run for method in result.methods for run in method.runs)
 
 
 def csv_summary(analysis: Analysis) -> str:

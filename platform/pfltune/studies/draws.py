@@ -17,6 +17,7 @@ from pfltune.record import Record, Tuned, read_record
 from pfltune.registry import short_name
 from pfltune.running.folder_lock import checked_name
 from pfltune.running.job import After, Choice, Job
+from pfltune.scenario import Scenario
 from pfltune.settings import validated
 from pfltune.studies import begin
 from pfltune.studies.comparison import Comparison
@@ -206,8 +207,9 @@ def _see_new(given: Mapping[str, Any], results: Path) -> None:
     if (name := given.get("name")) and (read_record(results / name) or read_sweep(results / name)):
         raise UserError(f"there is something else named {name}; choose another --name")
     _see_no_race(given)
-    scenario = str(given.get("scenario", ""))
-    if cells_of("one", scenario, override_texts(given.get("overrides", ()))):
+    scenario = given.get("scenario", "")
+    named = scenario.name if isinstance(scenario, Scenario) else str(scenario)
+    if cells_of("one", named, override_texts(given.get("overrides", ()))):
         raise UserError(
             "several settings are a sweep, which is over one partition in each of its cells: leave "
             f"out --partitions, or sweep over {SETTING} too"
