@@ -62,6 +62,9 @@ DECIDING = {
     "seeds": ["--seeds", "3"],
     "finalists": ["--finalists", "4"],
     "finalist_seeds": ["--finalist-seeds", "4"],
+    "objective": ["--objective", "accuracy,comm"],
+    "front": ["--front", "4"],
+    "max_mb": ["--max-mb", "5"],
     "decide": ["--decide", "best"],
     "max_seeds": ["--max-seeds", "10"],
     "seed": ["--seed", "8"],
@@ -219,6 +222,8 @@ def test_what_decides_is_refused_if_it_is_another(call, capsys, command, name, a
         "scenario": "cifar100",
         "device": "no GPU",
         "start_from": "no file no.db",
+        "front": "one configuration is chosen",
+        **({"objective": "one configuration is chosen"} if command == "compare" else {}),
         **({} if first else {"wrap": "which is not wrapped as --wrap says"}),
     }
     wanted = others.get(name, "began with other settings")

@@ -62,8 +62,10 @@ def compare_small(
     log = TrialLog(journal.append, ledger, NOTHING, str(results / "checkpoints"), print)
     dealer = job.dealer()
     _train(DealtTrials(dealer, ledger, log, NOTHING), ledger, job.federations(federation))
+    fronts = dealer.fronts()
     for method, best in dealer.best().items():
-        journal.append(MethodEnded(method, None if best is None else dict(best)))
+        front = [dict(knobs) for knobs in fronts.get(method, ())]
+        journal.append(MethodEnded(method, None if best is None else dict(best), front=front))
     journal.close()
     return record
 

@@ -47,7 +47,7 @@ from pfltune.report.partition import write_partition
 from pfltune.report.results import find_record, read_results
 from pfltune.report.sensitivity import study_trials, write_sensitivity
 from pfltune.report.sweep import read_sweep_result, write_sweep
-from pfltune.report.tuning.notebook import TuneResults, results_of
+from pfltune.report.tuning.notebook import results_of
 from pfltune.report.tuning.tuned import Pair, checked_pair
 from pfltune.report.writer import read_found, write_found
 from pfltune.running.folder_lock import locked
@@ -195,7 +195,7 @@ def tune(
     pair: tuple[str, str] | None = None,
     progress: bool | View = False,
     **options: Unpack[TuneOptions],
-) -> TuneResults:
+) -> Results:
     """Tune one method over its search space; the best configuration is tested with fresh seeds.
 
     Before that the best ``finalists`` of the search are trained again with ``finalist_seeds`` fresh
@@ -209,6 +209,10 @@ def tune(
         progress: whether to print lines that say where it stands, or a view of one's own.
         options: as of ``pfltune tune``.
 
+    Returns:
+        :class:`TuneResults`; with several objectives, of which no single configuration is the
+        best, :class:`Results` with a row for each that was confirmed.
+
     Raises:
         UserError: something of it is not possible.
         Halted: it cannot go on for now, or every trial failed.
@@ -216,9 +220,7 @@ def tune(
     """
     given = tuning(method, _given("tune", options, scenario=scenario))
     _see_one("tune", given)
-    found = compared("tune", given, _view(progress), pair)
-    assert isinstance(found, TuneResults)
-    return found
+    return compared("tune", given, _view(progress), pair)
 
 
 @_like_its_command
@@ -542,9 +544,20 @@ def compared(
     with released():
         job = begin.comparison(command, given)
         if pair is not None:
+            _see_one_objective(job)
             checked_pair(pair, [knob.name for s in job.spaces.values() for knob in s.dimensions])
         run(job, given, view)
     return reported(job, view, pair)
+
+
+def _see_one_objective(job: Comparison) -> None:
+    """See that a pair of knobs can be drawn, which the report of a front has no picture of.
+
+    Raises:
+        UserError: there are several objectives.
+    """
+    if job.plan.budget.several:
+        raise UserError("--pair is for a search with one objective; several give a front")
 
 
 def run(job: Job, given: Mapping[str, Any], view: View) -> Record:
@@ -582,7 +595,8 @@ def reported(job: Job, view: View, pair: Pair | None = None) -> Results:
         view.show(found)
         attach_report(job.results, found.analysis, job.folder / "report", view.voice.warn)
     if not found.result.confirmed:
-        raise Halted("no method has a figure: every trial failed")
+        unfit = [f"{m.title}: {m.unfit}" for m in found.result.methods if m.unfit]
+        raise Halted(f"no method has a figure: {'; '.join(unfit) or 'every trial failed'}")
     return found
 
 

@@ -17,8 +17,18 @@ MAX_SEEDS = 12
 """Confirmation seeds at most where something is to be decided and nothing else is said."""
 
 SamplerName = Literal["tpe", "random", "qmc", "gp", "cmaes"]
+SAMPLERS_OF_FRONTS: tuple[SamplerName, ...] = ("tpe", "random", "qmc")
+"""Those that can suggest for several objectives."""
 SAMPLER_NAMES: tuple[SamplerName, ...] = get_args(SamplerName)
 """What can suggest configurations, see :mod:`pfltune.search.samplers`."""
+OBJECTIVES = (("accuracy",), ("accuracy", "comm"))
+"""What a search can make best."""
+ROUNDING = 1e-9
+"""Of a number of MB, relative: no bytes are as few."""
+WORDS = {"front": "configurations of a front"}
+"""For a message, where a field's name is no word."""
+Objective = Literal["accuracy", "comm"]
+"""What a search makes best: validation accuracy, or MB up and down of all sampled clients."""
 
 
 class Budget(Settings):
@@ -46,6 +56,15 @@ class Budget(Settings):
         "with 0 the search alone chooses",
     )
     finalist_seeds: int = Field(3, ge=1, description="fresh validation seeds of each finalist")
+    objective: tuple[Objective, ...] = Field(
+        ("accuracy",), description="what the search makes best: accuracy, or accuracy,comm at once"
+    )
+    front: int = Field(
+        3, ge=1, description="configurations of a front that are confirmed, with several objectives"
+    )
+    max_mb: float | None = Field(
+        None, gt=0, description="MB that a trial may send, up and down of all sampled clients"
+    )
     seed: int = Field(0, ge=0, description="seed of the whole comparison")
     decide: Decide | None = Field(
         None,
@@ -61,11 +80,22 @@ class Budget(Settings):
         """Search trials per method."""
         return sum(self.generations)
 
+    @property
+    def several(self) -> bool:
+        """Whether there are several objectives, and so a front in place of one best."""
+        return len(self.objective) > 1
+
+    @property
+    def hears_mb(self) -> bool:
+        """Whether bytes decide what a search suggests, stops or chooses."""
+        return self.several or self.max_mb is not None
+
     def planned(self, searched: bool = True, chosen: bool = False) -> dict[Stage, int]:
         """Trials of a method by stage, as many as there can be.
 
-        There are fewer of finalists, where configurations fail or repeat, and of confirmation
-        seeds, where what is to be decided is decided before, or cannot be.
+        There are fewer of finalists, where configurations fail or repeat, of confirmation seeds,
+        where what is to be decided is decided before, or cannot be, and of a front that has fewer
+        configurations.
 
         Args:
             searched: whether it has something to search. One configuration is not chosen among.
@@ -84,13 +114,32 @@ class Budget(Settings):
         return {
             "search": trials,
             "choose": finalists * self.finalist_seeds,
-            "confirm": self.most_seeds,
+            "confirm": self.most_seeds * (min(self.front, trials) if self.several else 1),
         }
 
     @property
     def most_seeds(self) -> int:
         """Confirmation seeds of a method, as many as there can be."""
         return self.max_seeds or self.seeds
+
+    def fits(self, round_number: int, mb: float, rounds: float) -> bool:
+        """Whether a trial may go on, or is one of those that are chosen from.
+
+        It may not once its MB, were all rounds like those so far, come to more than ``max_mb``:
+        of a method whose payloads never change in size that is known after its first round.
+
+        Args:
+            round_number: how far it came; a trial without a round fits.
+            mb: what it has sent up to there; NaN where nobody says, which fits.
+            rounds: of a whole trial.
+        """
+        return not self.excess(round_number, mb, rounds) > ROUNDING
+
+    def excess(self, round_number: int, mb: float, rounds: float) -> float:
+        """By what share of ``max_mb`` a trial would send more; 0 or less for one that fits."""
+        if self.max_mb is None or not round_number or mb != mb:
+            return 0.0
+        return mb * rounds / round_number / self.max_mb - 1.0
 
     def grown(
         self,
@@ -99,6 +148,7 @@ class Budget(Settings):
         generation: int | tuple[int, ...] | None,
         finalists: int | None = None,
         finalist_seeds: int | None = None,
+        front: int | None = None,
         studies: int | None = None,
         control: bool | None = None,
         decide: Decide | None = None,
@@ -111,7 +161,7 @@ class Budget(Settings):
             trials: the same of search trials.
             generation: size of each new generation, if it is not the first one's; or the sizes of
                 all generations, those that are there included.
-            finalists, finalist_seeds, studies, max_seeds: how many there shall be.
+            finalists, finalist_seeds, studies, max_seeds, front: how many there shall be.
             control: whether there shall be one.
             decide: what further seeds are added for, if nothing was to be decided so far.
 
@@ -132,6 +182,7 @@ class Budget(Settings):
             "seeds": seeds,
             "finalists": finalists,
             "finalist_seeds": finalist_seeds,
+            "front": front,
             "studies": studies,
             "control": control,
             "decide": decide,
@@ -149,7 +200,7 @@ class Budget(Settings):
             UserError: something is; names it.
         """
         counted = ["seeds", "finalists", "studies"] + ["finalist_seeds"] * bool(self.finalists)
-        counted += ["max_seeds"] * bool(self.decide)
+        counted += ["max_seeds"] * bool(self.decide) + ["front"] * self.several
         if self.decide and now.decide != self.decide:
             raise UserError(
                 f"it is to be decided: {self.decide}; {now.decide} is another question: give the "
@@ -158,7 +209,7 @@ class Budget(Settings):
         for name in counted:
             before, after = getattr(self, name), getattr(now, name)
             if after < before:
-                words = name.replace("_", " ")
+                words = WORDS.get(name) or name.replace("_", " ")
                 raise UserError(f"there are {before} {words}; {after} would be fewer")
         if self.control and not now.control:
             raise UserError("there is a control of the start values; without it would be fewer")
@@ -201,6 +252,38 @@ class Budget(Settings):
         rest = {key: v for key, v in values.items() if key not in ("trials", "generation")}
         trials, generation = values.get("trials"), values.get("generation", GENERATION)
         return {**rest, "generations": generation_sizes(trials, generation)}
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _as_names(cls, value: Any) -> tuple[str, ...]:
+        """``accuracy,comm`` as its parts."""
+        parts = str(value).split(",") if not isinstance(value, tuple | list) else value
+        names = tuple(str(part).strip() for part in parts)
+        if names not in OBJECTIVES:
+            raise ValueError("the objective is accuracy, or accuracy,comm for both at once")
+        return names
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> "Budget":
+        """See that nothing is asked for that needs one chosen configuration, where there are more.
+
+        Raises:
+            ValueError: something does.
+        """
+        if not self.several:
+            return self
+        if self.finalists:
+            raise ValueError(
+                f"finalists={self.finalists} are for one objective, of which one configuration is "
+                "chosen; with several objectives the front is confirmed, see --front"
+            )
+        asked = {"studies": self.studies > 1, "control": self.control, "decide": self.decide}
+        for name in (name for name, is_asked in asked.items() if is_asked):
+            raise ValueError(f"{name} is for one objective, of which one configuration is chosen")
+        if self.sampler not in SAMPLERS_OF_FRONTS:
+            told = ", ".join(SAMPLERS_OF_FRONTS)
+            raise ValueError(f"sampler={self.sampler} is for one objective; choose from: {told}")
+        return self
 
     @field_validator("generations")
     @classmethod

@@ -207,6 +207,24 @@ SEARCH_BEST = Figure(
     better="high",
     when="search",
 )
+SEARCH_HYPERVOLUME = Figure(
+    name="search/hypervolume",
+    words="mean over budgets of MB of the best validation accuracy of the search within the budget",
+    unit="share",
+    factor=100,
+    form="{:.2f}",
+    better="high",
+    when="method",
+)
+TEST_HYPERVOLUME = Figure(
+    name="test/hypervolume",
+    words="mean over budgets of MB of the best test accuracy of a method's front within the budget",
+    unit="share",
+    factor=100,
+    form="{:.2f}",
+    better="high",
+    when="method",
+)
 LOSS = Figure(
     name="train/loss", words="mean of what the local steps of the round minimised", better="low"
 )
@@ -431,6 +449,7 @@ _LISTED = (
     *(ROUND_SECONDS, SECONDS, CPU_SECONDS, EVALUATION_SECONDS, PEAK),
     *(PFLOP, SPENT, AHEAD),
     *(GFLOPS, SHARED, PERSONAL, ROUNDS, CHOSEN),
+    *(SEARCH_HYPERVOLUME, TEST_HYPERVOLUME),
     *(TEST_STD_SEEDS, TEST_LOW, TEST_HIGH, MB_PER_ROUND, MB_PER_CLIENT),
 )
 FIGURES = {figure.name: figure for figure in _LISTED}

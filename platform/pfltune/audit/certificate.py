@@ -38,6 +38,7 @@ class CertifiedTrial(Settings):
         failure: why it failed.
         own_fault: whether it would fail again; else it was the machine that failed.
         scores: what a search maximises, after each round.
+        mb: what it had sent after each round, where a search hears of it; else nothing.
         ahead: what would be spent of its budget after one more, see
             :attr:`pfltune.ranking.Standing.ahead`; empty for a trial without a budget.
         figures: those of its end, see :data:`pfltune.audit.kept.CERTIFIED`.
@@ -56,6 +57,7 @@ class CertifiedTrial(Settings):
     failure: str = ""
     own_fault: bool = False
     scores: tuple[float, ...]
+    mb: tuple[float, ...] = ()
     ahead: tuple[float, ...] = ()
     figures: Mapping[str, float]
     curve: str = Field(pattern=DIGEST)

@@ -7,17 +7,20 @@ from collections.abc import Iterator
 from pfltune.audit.certificate import Certificate, CertifiedTrial, Row
 from pfltune.audit.kept import ROUND, VAL, first_of_the_best
 from pfltune.audit.table import table_of
+from pfltune.budget import Budget
 from pfltune.federation.federation import Rounds
+from pfltune.figures import TOTAL
 from pfltune.registry import short_name
 
 
 def contradictions(certificate: Certificate) -> list[str]:
     """What contradicts itself, in words, a line each; empty if nothing does."""
-    rules = certificate.record.scenario.protocol
+    rules, hears_mb = certificate.record.scenario.protocol, _budget(certificate).hears_mb
     twice = [n for n, c in Counter(t.name for t in certificate.trials).items() if c > 1]
     return [
         *(f"{name} stands in it twice" for name in twice),
         *(told for trial in certificate.trials for told in _trial(trial, rules)),
+        *(told for trial in certificate.trials for told in _sent(trial, hears_mb)),
         *_table(certificate),
     ]
 
@@ -34,6 +37,20 @@ def _trial(trial: CertifiedTrial, rules: Rounds) -> Iterator[str]:
         yield f"{trial.name} has scores that fall, and a score is the best so far"
     if trial.outcome == "finished":
         yield from _finished(trial, rules)
+
+
+def _sent(trial: CertifiedTrial, hears_mb: bool) -> Iterator[str]:
+    """What does not hold of the MB that a search heard of."""
+    if len(trial.mb) != (trial.rounds if hears_mb else 0):
+        yield f"{trial.name} has MB of {len(trial.mb)} rounds, and {trial.rounds} rounds"
+    elif trial.mb and not _same(trial.mb[-1], trial.figures.get(TOTAL.name, math.nan)):
+        yield f"{trial.name} has sent other MB after its last round than in all"
+
+
+def _budget(certificate: Certificate) -> Budget:
+    budget = certificate.record.budget
+    assert isinstance(budget, Budget)
+    return budget
 
 
 def _finished(trial: CertifiedTrial, rules: Rounds) -> Iterator[str]:
@@ -67,8 +84,9 @@ def _told(trial: CertifiedTrial, number: int) -> bool:
 
 def _table(certificate: Certificate) -> Iterator[str]:
     methods = [short_name(method) for method in certificate.record.methods]
-    follows = {row.method: row for row in table_of(methods, certificate.trials)}
-    if [row.method for row in certificate.table] != methods:
+    several = _budget(certificate).several
+    follows = {row.method: row for row in table_of(methods, certificate.trials, several)}
+    if [row.method for row in certificate.table] != list(follows):
         yield "the table has other rows than the comparison has methods"
     for row in certificate.table:
         if row.method in follows:

@@ -5,8 +5,9 @@ from datetime import datetime
 from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.kept import certified, curve
 from pfltune.audit.table import table_of
+from pfltune.budget import Budget
 from pfltune.errors import UserError
-from pfltune.figures import EVALUATION_SECONDS, ROUND_SECONDS
+from pfltune.figures import EVALUATION_SECONDS, ROUND_SECONDS, TOTAL
 from pfltune.plugins import file_of
 from pfltune.record import Asked, Record
 from pfltune.registry import short_name
@@ -28,11 +29,11 @@ def certificate_of(result: ComparisonResult) -> Certificate:
     """
     _see_whole(result)
     record = _public(result.record)
-    found = {method.name: method.trials for method in result.methods}
     names = [short_name(method) for method in record.methods]
-    trials = tuple(_certified(record, trial) for name in names for trial in found[name])
+    rows = sorted(result.methods, key=lambda row: (names.index(row.method), row.place))
+    trials = tuple(_certified(record, trial) for row in rows for trial in row.trials)
     issued = datetime.now().astimezone().isoformat(timespec="seconds")
-    table = table_of(names, trials)
+    table = table_of(names, trials, result.budget.several)
     return Certificate(issued=issued, record=record, trials=trials, table=table)
 
 
@@ -79,7 +80,9 @@ def _file_alone(reference: str) -> str:
 
 def _certified(record: Record, trial: ToldTrial) -> CertifiedTrial:
     started, ended = trial.started, trial.ended
+    budget = record.budget
     assert ended is not None
+    assert isinstance(budget, Budget)
     rounds = [StoredRound(done.round, done.score, done.metrics) for done in trial.rounds]
     return CertifiedTrial(
         method=started.method,
@@ -93,6 +96,7 @@ def _certified(record: Record, trial: ToldTrial) -> CertifiedTrial:
         failure=plain(ended.failure),
         own_fault=ended.own_fault,
         scores=tuple(done.score for done in rounds),
+        mb=tuple(done.metrics[TOTAL.name] for done in rounds) if budget.hears_mb else (),
         ahead=_ahead(record, rounds),
         figures=certified(trial.metrics),
         curve=curve(rounds, ended.selected),

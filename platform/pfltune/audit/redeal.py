@@ -13,7 +13,7 @@ from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.conditions import Conditions
 from pfltune.audit.kept import ROUND, TEST, VAL
 from pfltune.budget import Budget
-from pfltune.figures import AHEAD
+from pfltune.figures import AHEAD, TOTAL
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome
 from pfltune.registry import short_name
@@ -101,12 +101,13 @@ class _Certified:
         trial = self._trials.get(candidate.name)
         if trial is None:
             return None
-        scores = enumerate(trial.scores, start=1)
-        ahead = [{AHEAD.name: each} for each in trial.ahead] or [{} for _ in trial.scores]
-        rounds = tuple(
-            StoredRound(number, score, told)
-            for (number, score), told in zip(scores, ahead, strict=True)
-        )
+        # What no search hears of is not there.
+        told: list[dict[str, float]] = [{} for _ in trial.scores]
+        for name, values in ((AHEAD.name, trial.ahead), (TOTAL.name, trial.mb)):
+            for metrics, value in zip(told, values, strict=False):
+                metrics[name] = value
+        scores = enumerate(zip(trial.scores, told, strict=True), start=1)
+        rounds = tuple(StoredRound(number, *done) for number, done in scores)
         outcome = "reached" if trial.outcome == "stopped early" else trial.outcome
         return StoredTrial(rounds, outcome, selected=_tested(trial))
 

@@ -1,37 +1,51 @@
 """The table that follows from certified trials."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pfltune.audit.certificate import CertifiedTrial, Row
 from pfltune.audit.kept import TEST
+from pfltune.front import fronted, letter_of
 from pfltune.report.balance import balanced, spread
 
 SPREAD = "seeds/std"
 
 
-def table_of(methods: Sequence[str], trials: Sequence[CertifiedTrial]) -> tuple[Row, ...]:
-    """A row for each method.
+def table_of(
+    methods: Sequence[str], trials: Sequence[CertifiedTrial], several: bool = False
+) -> tuple[Row, ...]:
+    """A row for each method, or of one with a front for each configuration of it.
 
     Args:
         methods: short names.
         trials: of all of them.
+        several: whether there are several objectives, and so fronts.
     """
-    return tuple(_row(method, _counted(trials, method)) for method in methods)
+    return tuple(
+        row
+        for method in methods
+        for row in _rows(method, [t for t in trials if t.method == method], several)
+    )
 
 
-def _counted(trials: Sequence[CertifiedTrial], method: str) -> list[CertifiedTrial]:
+def _counted(trials: Sequence[CertifiedTrial]) -> list[CertifiedTrial]:
     """The runs of a row: those with the seeds that each of its studies has."""
-    found = {(t.study, t.seed): t for t in trials if _counts(t, method)}
+    found = {(t.study, t.seed): t for t in trials if t.outcome == "finished"}
     return [found[cell] for cell in balanced(found)]
 
 
-def _counts(trial: CertifiedTrial, method: str) -> bool:
-    is_confirmed = trial.stage == "confirm" and trial.outcome == "finished"
-    return trial.method == method and is_confirmed
+def _rows(method: str, trials: Sequence[CertifiedTrial], several: bool) -> Iterator[Row]:
+    confirmed = [trial for trial in trials if trial.stage == "confirm"]
+    shown = fronted(confirmed, lambda trial: trial) if several else ()
+    if len(shown) < 2:
+        yield _row(method, confirmed)
+        return
+    for place, own in enumerate(shown):
+        yield _row(f"{method} ({letter_of(place)})", own)
 
 
-def _row(method: str, runs: Sequence[CertifiedTrial]) -> Row:
+def _row(method: str, trials: Sequence[CertifiedTrial]) -> Row:
+    runs = _counted(trials)
     shared = set.intersection(*(set(run.figures) for run in runs)) if runs else set()
     means = {name: statistics.fmean(r.figures[name] for r in runs) for name in sorted(shared)}
     seeds = tuple(dict.fromkeys(run.seed for run in runs))

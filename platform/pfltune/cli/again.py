@@ -20,7 +20,7 @@ def again(result: "ComparisonResult", method: "MethodResult", scenario: str) -> 
     if there is None:
         return ""
     computing = result.record.computing
-    words = ["run", method_word(result.record, method.name), *there, *held(method.best)]
+    words = ["run", method_word(result.record, method.method), *there, *held(method.best)]
     words += ["--seed", str(method.runs[0].seed), "--threads", str(computing.threads)]
     words += ["--device", computing.device, "--precision", computing.precision]
     words += ["--deterministic"] if computing.deterministic else []

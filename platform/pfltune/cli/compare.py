@@ -124,12 +124,15 @@ def show_found(
 def show_comparison(console: Console, results: Path, found: "Results") -> None:
     """The table, what has to be known of it, and where there is more."""
     from pfltune.cli.tables import print_table
+    from pfltune.report.fronts_shown import front_lines
     from pfltune.report.racing import finding
     from pfltune.report.tuning.gained import gained
     from pfltune.report.tuning.repeated import repeated
     from pfltune.report.words import origin_note
 
     print_table(console, found.result)
+    for line in front_lines(found.analysis):
+        console.print(line, soft_wrap=True, highlight=False)
     if told := finding(found.result):
         console.print(told, soft_wrap=True, highlight=False)
     if note := origin_note(found.result):
@@ -139,6 +142,8 @@ def show_comparison(console: Console, results: Path, found: "Results") -> None:
             console.print(
                 f"{method.title}: failed trials: {reason}", soft_wrap=True, highlight=False
             )
+        if method.unfit:
+            console.print(f"{method.title}: {method.unfit}", soft_wrap=True, highlight=False)
     for line in (*repeated(found.analysis), *gained(found.analysis)):
         console.print(line, soft_wrap=True, highlight=False)
     show_where(console, found, results)
@@ -147,9 +152,11 @@ def show_comparison(console: Console, results: Path, found: "Results") -> None:
 def print_json(found: "Results") -> None:
     """Print what was found as one JSON object."""
     from pfltune.cli.tuned import facts
+    from pfltune.report.fronts_shown import front_facts
     from pfltune.report.tuning.notebook import TuneResults
 
     more = facts(found.tuned) if isinstance(found, TuneResults) else {}
+    more |= front_facts(found.analysis)
     click.echo(json.dumps(content_of(found.folder, found.result) | more, indent=2))
 
 

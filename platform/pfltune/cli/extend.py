@@ -75,6 +75,13 @@ from pfltune.studies.options import MOST_PARTITIONS
     help="Validation seeds of each finalist that there shall be.",
 )
 @click.option(
+    "--front",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Configurations of each method's front that are confirmed that there shall be, see "
+    "`pfltune compare --help`.",
+)
+@click.option(
     "--partitions",
     type=click.IntRange(1, MOST_PARTITIONS),
     default=None,

@@ -376,6 +376,33 @@ as_json = click.option(
     help="Print nothing but the result, as one JSON object; for scripts.",
 )
 
+objective = stacked(
+    click.option(
+        "--objective",
+        default=",".join(DEFAULTS["objective"]),
+        metavar="accuracy|accuracy,comm",
+        show_default=True,
+        help="What the search makes best: validation accuracy, or with accuracy,comm also the MB "
+        "of a trial, both at once: each method then has a front in place of one configuration.",
+    ),
+    click.option(
+        "--front",
+        type=click.IntRange(min=1),
+        default=DEFAULTS["front"],
+        show_default=True,
+        help="With accuracy,comm: how many configurations of a method's front are confirmed with "
+        "fresh seeds; its two ends, then what lies furthest from the others.",
+    ),
+    click.option(
+        "--max-mb",
+        type=click.FloatRange(min=0, min_open=True),
+        default=None,
+        metavar="MB",
+        help="What a trial may send, up and down of all sampled clients in all rounds. A "
+        "configuration that would send more is stopped after its first round and never chosen.",
+    ),
+)
+
 pool = stacked(
     click.option(
         "--trials",
@@ -429,6 +456,7 @@ pool = stacked(
         help="Also test each method's first start values, published ones where there are, with "
         "the seeds of the confirmation: what the search gained over them on one footing.",
     ),
+    objective,
     wrap,
     search_space,
     hardware,

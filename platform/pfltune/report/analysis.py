@@ -14,6 +14,7 @@ from pfltune.report.communication import (
 )
 from pfltune.report.crossed import Factor
 from pfltune.report.expected_best import ExpectedBest, expected_best
+from pfltune.report.fronts import Fronts, fronts_of
 from pfltune.report.gains import Gain, control_gain
 from pfltune.report.racing import beaten, raced_difference, seed_interval
 from pfltune.report.results import ComparisonResult, MethodResult
@@ -26,7 +27,7 @@ from pfltune.report.statistics import (
     interval_of,
     not_told_apart,
 )
-from pfltune.report.styles import Style, styles_of
+from pfltune.report.styles import Style, row_styles
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ class Analysis:
         reached: when each confirmed method reached the target; None where it never did.
         front: confirmed methods that no other beats for as many MB or fewer, by MB.
         local: the best-validating of the methods that upload nothing; None if there is none.
-        styles: of all methods.
-        searches: what each method's search learned; of several studies that which chose best.
+        styles: of all methods and rows.
+        searches: what each method's search learned, by short name of the method; of several studies
+            that which chose best.
         studies: what each of its studies learned.
         efforts: the best validation accuracy of each method after n search trials.
         gains: of each method over its start values, tested with the same seeds; of those that have
             such a control.
+        fronts: the front of each method; None with one objective.
     """
 
     result: ComparisonResult
@@ -68,11 +71,12 @@ class Analysis:
     studies: dict[str, tuple[Searching, ...]]
     efforts: dict[str, ExpectedBest]
     gains: dict[str, Gain]
+    fronts: Fronts | None = None
 
     @property
     def titles(self) -> dict[str, str]:
-        """How each method is written."""
-        return {method.name: method.title for method in self.result.methods}
+        """How each method and each row is written."""
+        return {m.name: m.title for m in (*self.result.methods, *self.result.whole)}
 
     @property
     def is_tested(self) -> bool:
@@ -110,12 +114,12 @@ def analyse(
             search_of(each, spaces.get(m.name, {}), limits.get(m.name, {}))
             for each in m.each_study()
         )
-        for m in result.methods
+        for m in result.whole
     }
-    sampled = {m.name: result.budget_of(m.name).sampler for m in result.methods}
+    sampled = {m.name: result.budget_of(m.name).sampler for m in result.whole}
     starts = {name: len(space.get("start", ())) for name, space in spaces.items()}
     efforts = {
-        m.name: expected_best(m, sampled[m.name], starts.get(m.name, 0)) for m in result.methods
+        m.name: expected_best(m, sampled[m.name], starts.get(m.name, 0)) for m in result.whole
     }
     gains = {m.name: control_gain(m) for m in shown}
     return Analysis(
@@ -129,11 +133,12 @@ def analyse(
         reached={method.name: reach(method, aim) for method in shown},
         front=pareto_front(shown),
         local=default_reference(method for method in shown if not method.mean(figures.UP.name)),
-        styles=styles_of(method.name for method in result.methods),
-        searches={m.name: studies[m.name][m.leading] for m in result.methods},
+        styles=row_styles(result.methods),
+        searches={m.name: studies[m.name][m.leading] for m in result.whole},
         studies=studies,
         efforts={name: each for name, each in efforts.items() if each is not None},
         gains={name: each for name, each in gains.items() if each is not None},
+        fronts=fronts_of(result),
     )
 
 

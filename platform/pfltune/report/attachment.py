@@ -16,7 +16,9 @@ from pfltune.ownership import see_inside
 from pfltune.report.analysis import Analysis
 from pfltune.report.description import of_comparison, of_grid, of_method
 from pfltune.report.frames import grid_frame, table_frame
+from pfltune.report.fronts_shown import hypervolumes
 from pfltune.report.grid import GridResult, best_of, mean
+from pfltune.report.results import MethodResult
 from pfltune.tracking.events import now_ms
 from pfltune.tracking.own_store import ARTIFACTS
 from pfltune.tracking.runs import (
@@ -66,10 +68,15 @@ def attach_report(
         told = Attachment(
             of_comparison(analysis),
             table_frame(analysis).reset_index(),
-            {method.name: of_method(analysis, method) for method in result.methods},
-            {method.name: method.summary() for method in result.methods},
+            {method.name: of_method(analysis, method) for method in result.whole},
+            {m.name: m.summary() | _of_front(analysis, m) for m in result.whole},
         )
         attach(results, result.name, result.id, told, folder, tell)
+
+
+def _of_front(analysis: Analysis, method: MethodResult) -> dict[str, float]:
+    """The hypervolumes of a method; nothing with one objective."""
+    return hypervolumes(analysis.fronts.of(method.name)) if analysis.fronts else {}
 
 
 def attach_grid(

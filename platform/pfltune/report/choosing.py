@@ -46,9 +46,12 @@ def chosen_finalist(method: MethodResult) -> Finalist | None:
 
 
 def outcomes(searched: Iterable[SearchedRun]) -> Iterator[tuple[int, Outcome]]:
-    """How far each search trial with a figure came, by its index; failed ones are left out."""
+    """How far each search trial with a figure came, by its index.
+
+    Those that failed, or send more than they may, are left out.
+    """
     for run in searched:
-        if run.curve and run.outcome != "failed":
+        if run.curve and run.outcome != "failed" and run.fits:
             ahead = run.metrics.get(figures.AHEAD.name, math.nan)
             yield run.index, Outcome(run.rounds, run.value, ahead)
 

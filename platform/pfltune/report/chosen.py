@@ -58,8 +58,8 @@ def chosen_values(result: ComparisonResult, method: MethodResult) -> ChosenValue
         UserError: it has chosen nothing so far, or nothing at all.
     """
     best = method.choice()
-    reference = next(m for m in result.record.methods if short_name(m) == method.name)
-    space = result.record.spaces.get(method.name, {}).get("search", {})
+    reference = next(m for m in result.record.methods if short_name(m) == method.method)
+    space = result.record.spaces.get(method.method, {}).get("search", {})
     return ChosenValues(
         method=parsed(reference).base,
         values=without_settings(best),

@@ -189,7 +189,7 @@ def _within(figure: Figure, budget: float) -> Column:
 def cells(method: MethodResult, columns: Iterable[Column]) -> list[str]:
     """A method's row without its name; dashes if no confirmation trial ended."""
     if not method.runs:
-        status = "failed" if method.is_over else "not yet"
+        status = ("too many MB" if method.unfit else "failed") if method.is_over else "not yet"
         return [status, *[NO_FIGURE for _ in columns][1:]]
     return [column.text(method) for column in columns]
 

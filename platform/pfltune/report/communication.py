@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pfltune import figures
+from pfltune.dominance import Point, fronts
 from pfltune.errors import UserError
 from pfltune.federation.federation import Rounds
 from pfltune.federation.searched_settings import settings_of
@@ -81,11 +82,11 @@ def pareto_front(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:
 
     Among equals in both all are on the front.
     """
-    points = {m.name: (settled(m.mean(figures.TOTAL.name)), settled(m.mean(TEST))) for m in methods}
-    front = [m for m in methods if not any(_beats(p, points[m.name]) for p in points.values())]
-    return tuple(sorted(front, key=lambda m: points[m.name]))
+    points = [point_of(method) for method in methods]
+    best = fronts(points)[0] if points else []
+    return tuple(methods[n] for n in sorted(best, key=lambda n: (points[n][1], points[n][0])))
 
 
-def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Whether (MB, accuracy) is no worse in both and better in one."""
-    return one != other and one[0] <= other[0] and one[1] >= other[1]
+def point_of(method: MethodResult) -> Point:
+    """Test accuracy and total MB, both mean over seeds; NaN without a figure."""
+    return method.mean(TEST), method.mean(figures.TOTAL.name)

@@ -18,7 +18,7 @@ from pfltune.report.canvas import (
     scale_mb,
     whole_numbers,
 )
-from pfltune.report.communication import accuracy_by_mb
+from pfltune.report.communication import accuracy_by_mb, pareto_front
 from pfltune.report.results import TEST, ConfirmedRun, MethodResult
 from pfltune.report.spending import NOUNS, SPENT, axis_of, curve
 from pfltune.report.words import mean_over
@@ -109,6 +109,7 @@ def accuracy_vs_communication(analysis: Analysis) -> Drawing | None:
         axes.step(*zip(*front, strict=True), where="post", color="0.5", linewidth=1, zorder=1)
     for method in shown:
         _cross(axes, method, analysis)
+    _join_fronts(axes, analysis)
     legend(figure, axes)
     spread = "; bars are ± the standard deviation over seeds"
     bars = spread if _has_spread(analysis) else ""
@@ -116,6 +117,8 @@ def accuracy_vs_communication(analysis: Analysis) -> Drawing | None:
         f"Test accuracy against total MB{bars}. Filled: on the Pareto front (the grey line), no "
         "other method is as good for as many MB."
     )
+    if any(method.of for method in shown):
+        caption += " Letters: the confirmed configurations of a method's front, joined by a step."
     return Drawing("accuracy-vs-communication", caption, figure)
 
 
@@ -165,11 +168,14 @@ def _point(method: MethodResult) -> tuple[float, float]:
 
 def _cross(axes: Any, method: MethodResult, analysis: Analysis) -> None:
     """A method's point with its spread, hollow if another one is better for as many MB."""
-    style = analysis.styles[method.name]
+    style = analysis.styles[method.method]
+    if method.letter:
+        place = {"xytext": (6, 5), "textcoords": "offset points"}
+        axes.annotate(method.letter, _point(method), color=style.colour, fontsize=8, **place)
     axes.errorbar(
         *_point(method),
         yerr=100 * method.std(TEST),
-        label=method.title,
+        label=method.bare_title,
         linestyle="none",
         capsize=3,
         elinewidth=1,
@@ -177,6 +183,16 @@ def _cross(axes: Any, method: MethodResult, analysis: Analysis) -> None:
         markerfacecolor=style.colour if method in analysis.front else "white",
         **style.points,
     )
+
+
+def _join_fronts(axes: Any, analysis: Analysis) -> None:
+    """A thin step through the confirmed configurations of each method that none of them beats."""
+    for each in analysis.fronts.methods if analysis.fronts else ():
+        rows = pareto_front([row for row in each.rows if row.runs])
+        if len(rows) > 1:
+            colour = analysis.styles[each.method.name].colour
+            points = zip(*map(_point, rows), strict=True)
+            axes.step(*points, where="post", color=colour, linewidth=1, alpha=0.7, zorder=1)
 
 
 def _bar(axes: Any, place: int, value: float | None) -> None:

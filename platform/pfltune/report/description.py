@@ -48,7 +48,8 @@ def of_method(analysis: Analysis, method: MethodResult) -> str:
     search = analysis.searches.get(method.name)
     told = [found_in(search)] if search else [method.title]
     told.append(agreement(analysis.studies.get(method.name, ())))
-    table = lines_of([method], result_columns(analysis))
+    rows = [row for row in analysis.result.methods if row.method == method.name]
+    table = lines_of(rows, result_columns(analysis))
     here = "The trials are the runs below this one; `best.json` has the chosen configuration"
     return fitting(told, table, where_next(analysis.result.name, here))
 

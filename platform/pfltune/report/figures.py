@@ -16,6 +16,7 @@ from pfltune.report.curves import (
     learning_curves,
     to_target,
 )
+from pfltune.report.fronts_shown import search_fronts
 from pfltune.report.race_figure import course_of_the_race
 from pfltune.report.tuning.effort import best_after
 from pfltune.report.tuning.of_methods import best_so_far, knob_contour, knob_slices
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 FIGURES = (
     accuracy_vs_communication,
+    search_fronts,
     learning_curves,
     accuracy_over_bytes,
     accuracy_within,

@@ -11,6 +11,7 @@ import pandas as pd
 from pfltune import figures
 from pfltune.federation.trial_budget import budget_of
 from pfltune.report.analysis import Analysis
+from pfltune.report.fronts_shown import front_rows
 from pfltune.report.grid import GridResult
 from pfltune.report.grid_table import summary_rows
 from pfltune.report.racing import RACE
@@ -40,6 +41,11 @@ def table_frame(analysis: Analysis) -> pd.DataFrame:
     ]
     numbers = [{k: float("nan") if v is None else v for k, v in row.items()} for row in rows]
     return pd.DataFrame(numbers).set_index("method")
+
+
+def fronts_frame(analysis: Analysis) -> pd.DataFrame:
+    """A row per search trial of a front's method and per confirmed configuration."""
+    return pd.DataFrame(front_rows(analysis.fronts) if analysis.fronts else [])
 
 
 def within_frame(result: ComparisonResult) -> pd.DataFrame:
@@ -72,7 +78,7 @@ def studies_frame(analysis: Analysis) -> pd.DataFrame:
     """A row per method and study: what it chose, and what that is worth; as ``studies.csv``."""
     rows = [
         row
-        for method in analysis.result.methods
+        for method in analysis.result.whole
         for row in study_rows(method, analysis.studies[method.name])
     ]
     return pd.DataFrame(rows)

@@ -20,6 +20,7 @@ from pfltune.report.frames import (
     clients_frame,
     curves_frame,
     efforts_frame,
+    fronts_frame,
     race_frame,
     studies_frame,
     sweep_frame,
@@ -150,6 +151,17 @@ class Results(OfJob[ComparisonResult]):
         ``rounds_to_target`` and ``mb_to_target``. What a method has no figure of is NaN.
         """
         return table_frame(self.analysis)
+
+    @property
+    def fronts(self) -> "pd.DataFrame":
+        """With several objectives, a row per search trial of all rounds and per confirmed one.
+
+        Columns: ``method``; ``part``, ``val`` for a search trial and ``test`` for a confirmed
+        configuration, whose method has its letter; ``trial``, the number of the search trial;
+        ``accuracy``; ``comm/total_mb``; ``on_front``, whether no other of the method and part is as
+        accurate for as many MB or fewer. Nothing with one objective.
+        """
+        return fronts_frame(self.analysis)
 
     @property
     def race(self) -> "pd.DataFrame":

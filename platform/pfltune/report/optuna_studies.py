@@ -57,7 +57,7 @@ def studies_of(result: ComparisonResult) -> list[StudyContent]:
             attributes=_attributes(result, study),
             trials=_trials(study, spaces[method.name]),
         )
-        for method in sorted(result.methods, key=lambda method: method.name)
+        for method in sorted(result.whole, key=lambda method: method.name)
         if spaces.get(method.name)
         for number, study in enumerate(method.each_study())
     ]

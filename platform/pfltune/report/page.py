@@ -9,7 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pfltune.report import racing, words
+from pfltune.front import letter_of
+from pfltune.report import fronts_shown, racing, words
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing
 from pfltune.report.columns import (
@@ -89,10 +90,12 @@ class Picture:
 def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing]) -> str:
     """The page of one comparison; its figures are read from ``folder``."""
     result = analysis.result
-    searches = [each for method in result.methods for each in analysis.studies[method.name]]
-    leading = analysis.searches[result.methods[0].name]
-    alone = len(result.methods) == 1
-    colours = {method.title: analysis.styles[method.name].colour for method in result.methods}
+    searches = [each for method in result.whole for each in analysis.studies[method.name]]
+    whole = {method.name: method for method in result.whole}
+    leading = analysis.searches[result.whole[0].name]
+    alone = len(whole) == 1
+    rows = {name: [r for r in result.methods if r.method == name] for name in whole}
+    colours = {m.title: analysis.styles[m.name].colour for m in (*result.methods, *result.whole)}
 
     def sortable(columns: Sequence[Column]) -> Grid:
         return grid(columns, result.methods, analysis.styles)
@@ -122,13 +125,15 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         efforts=plain_grid(effort_lines(analysis), colours),
         effort_note=effort_note(analysis),
         communication_note=words.communication_note(analysis),
+        fronts=plain_grid(fronts_shown.lines(analysis.fronts), colours),
+        fronts_note=fronts_shown.note(result, analysis.fronts),
         trial_budget_note=words.trial_budget_note(result),
         spendings=spendings(analysis),
         within_note=words.within_note(analysis),
         figures=pictures(folder, drawings),
         searches=[
-            _search(each, f", study {number}" if len(studies) > 1 else "")
-            for studies in analysis.studies.values()
+            _search(each, rows[name], f", study {number}" if len(studies) > 1 else "")
+            for name, studies in analysis.studies.items()
             for number, each in enumerate(studies)
         ],
         latex=result_table(analysis),
@@ -215,7 +220,14 @@ def _number(text: str) -> str:
         return ""
 
 
-def _search(search: Searching, study: str) -> Search:
+def _search(search: Searching, rows: Sequence[MethodResult], study: str) -> Search:
+    """A row of the table of the search.
+
+    Args:
+        search: of a method.
+        rows: of the method, in the table of results.
+        study: which of several studies it is, behind its title.
+    """
     method = search.method
     edges = [
         f"At the edge: {edge.words}; a wider range may hold a better one." for edge in search.edges
@@ -235,9 +247,21 @@ def _search(search: Searching, study: str) -> Search:
             search_words.percent(method.mean(TEST)),
         ),
         importances=", ".join(shares) or NO_FIGURE,
-        chosen=search_words.configuration(method) if method.best else NO_FIGURE,
-        remarks=[*edges, *(f"failed: {reason}" for reason in method.failures)],
+        chosen=_chosen(rows) if method.best else NO_FIGURE,
+        remarks=[
+            *edges,
+            *search_words.over(method),
+            *(f"failed: {reason}" for reason in method.failures),
+        ],
     )
+
+
+def _chosen(rows: Sequence[MethodResult]) -> str:
+    """The configuration of the only row, or that of each by its letter."""
+    if len(rows) == 1:
+        return search_words.configuration(rows[0])
+    ordered = sorted(rows, key=lambda row: row.place)
+    return "; ".join(f"({letter_of(r.place)}) {search_words.configuration(r)}" for r in ordered)
 
 
 def _sort(column: Column, method: MethodResult) -> str:

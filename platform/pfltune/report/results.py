@@ -13,6 +13,7 @@ from pfltune.budget import Budget
 from pfltune.draws import refuse_several
 from pfltune.errors import UserError, unknown
 from pfltune.figures import Figure, Measure
+from pfltune.front import fronted, letter_of
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.racing.race import Race, race
@@ -22,7 +23,7 @@ from pfltune.registry import short_name
 from pfltune.replays import refuse_replay
 from pfltune.report.balance import balanced, spread
 from pfltune.stages import sees_test
-from pfltune.text import plain
+from pfltune.text import count, plain
 from pfltune.ties import settled
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import (
@@ -98,6 +99,9 @@ class SearchedRun:
             rounds say it.
         curve: (round, score), the best mean validation accuracy so far, in [0, 1].
         metrics: the last value of every metric.
+        needs_mb: what it sent in all rounds, or would send if all were like those that it ran; NaN
+            where none did.
+        fits: whether that is no more than it may send; a trial that does not is never chosen.
         study: which of several independent searches it is of.
     """
 
@@ -109,6 +113,8 @@ class SearchedRun:
     rounds: int
     curve: Curve
     metrics: Mapping[str, float] = field(default_factory=dict)
+    needs_mb: float = float("nan")
+    fits: bool = True
     far: int | None = None
     study: int = 0
 
@@ -149,9 +155,13 @@ class Finalist:
 class MethodResult:
     """One row of the table. Accuracies are in [0, 1]; MB are 10^6 bytes.
 
+    A method of whose front several configurations were confirmed has a row for each, the most
+    accurate on validation first; all but confirmation trials stand in the first of them.
+
     Attributes:
-        name: short name of the method.
-        title: how it is written in a paper.
+        name: short name of the method; of one with several rows with the row's letter,
+            ``fedperfix (a)``.
+        title: how it is written in a paper; likewise.
         best: the configuration that the search chose; of several studies that of the one which did
             best on validation data with the seeds of the confirmation.
         runs: the confirmation trials, by study, then by seed: those with the seeds that every study
@@ -166,6 +176,10 @@ class MethodResult:
         trials: all its trials, as the journal tells of them.
         chosen: what each of several studies chose, None if every trial failed; empty for one.
         controls: tests of what the search began with, with the seeds of the confirmation.
+        unfit: why none of its configurations can be chosen, in words, where all that have run
+            would send too much; else empty.
+        of: short name of the method; empty where that is ``name``, in its only row.
+        place: of the row among those of its method, from 0.
         course: of its trials.
     """
 
@@ -185,6 +199,24 @@ class MethodResult:
     chosen: tuple[Mapping[str, Value] | None, ...] = ()
     controls: tuple[ConfirmedRun, ...] = ()
     course: Course = BY_ROUNDS
+    unfit: str = ""
+    of: str = ""
+    place: int = 0
+
+    @property
+    def method(self) -> str:
+        """Short name of the method, whichever row it is."""
+        return self.of or self.name
+
+    @property
+    def letter(self) -> str:
+        """Which configuration of its method's front it is; empty for the only row."""
+        return letter_of(self.place) if self.of else ""
+
+    @property
+    def bare_title(self) -> str:
+        """The title of its method."""
+        return self.title.removesuffix(f" ({self.letter})")
 
     def choice(self) -> Mapping[str, Value]:
         """The configuration that the search chose.
@@ -193,7 +225,7 @@ class MethodResult:
             UserError: it has chosen none so far, or none at all.
         """
         if not self.best and not self.runs:
-            failed = "; ".join(self.failures) or "every trial failed"
+            failed = "; ".join(self.failures) or self.unfit or "every trial failed"
             why = failed if self.is_over else "its search has not ended"
             raise UserError(f"{self.title} has no best configuration: {why}")
         return self.best
@@ -348,6 +380,18 @@ class ComparisonResult:
         return tuple(method for method in self.methods if method.runs)
 
     @property
+    def whole(self) -> tuple[MethodResult, ...]:
+        """Each method once, by its own name: of one with several rows the first, with its search.
+
+        Its figures are those of that row; only what it searched is all of it.
+        """
+        return tuple(
+            replace(row, name=row.of, title=row.bare_title, of="") if row.of else row
+            for row in self.methods
+            if not row.place
+        )
+
+    @property
     def budget(self) -> Budget:
         """What each method could spend."""
         if not isinstance(self.record.budget, Budget):
@@ -383,7 +427,7 @@ class ComparisonResult:
         """A method by its short name or title; None means the only one.
 
         Raises:
-            UserError: there is none, or there are several.
+            UserError: there is none, there are several, or it has several rows.
         """
         if wanted is None and len(self.methods) == 1:
             return self.methods[0]
@@ -391,6 +435,12 @@ class ComparisonResult:
             if str(wanted).lower() in (method.name.lower(), method.title.lower()):
                 return method
         names = [method.name for method in self.methods]
+        rows = [m.name for m in self.methods if m.of and wanted in (None, m.of)]
+        if rows and (wanted or len(rows) == len(names)):
+            raise UserError(
+                f"{self.name} chose {count(len(rows), 'configuration')}, its front; name one of: "
+                f"{', '.join(rows)}"
+            )
         if wanted is None:
             raise UserError(f"{self.name} has several methods; name one of: {', '.join(names)}")
         raise unknown("method", wanted, names)
@@ -402,10 +452,12 @@ class ComparisonResult:
     def _planned(self, method: MethodResult) -> int:
         if method.is_over:
             return method.ended
+        if method.place:
+            return 0  # counted in the method's first row
         if method.name in self.record.chosen:
             return sum(self.budget_of(method.name).planned(chosen=True).values())
-        is_searched = self.record.spaces.get(method.name, {}).get("search", True)
-        return sum(self.budget_of(method.name).planned(bool(is_searched)).values())
+        is_searched = self.record.spaces.get(method.method, {}).get("search", True)
+        return sum(self.budget_of(method.method).planned(bool(is_searched)).values())
 
 
 def read_results(results: Path, name: str) -> ComparisonResult:
@@ -420,14 +472,16 @@ def read_results(results: Path, name: str) -> ComparisonResult:
     journal = begun_journal(results / name, record)
     trials, endings = told_trials(journal.events)
     methods = [
-        _method(
+        row
+        for short in map(short_name, record.methods)
+        for row in _rows(
             short,
             record.titles.get(short, short),
             [trial for trial in trials if trial.started.method == short],
             endings.get(short),
+            record.budget,
             record.scenario.protocol.course(record.budget.eta),
         )
-        for short in map(short_name, record.methods)
     ]
     return ComparisonResult(
         name,
@@ -572,8 +626,40 @@ def told_trials(events: Iterable[Event]) -> tuple[list[ToldTrial], dict[str, Met
     return ordered, endings
 
 
+def _rows(
+    name: str,
+    title: str,
+    trials: list[ToldTrial],
+    ending: MethodEnded | None,
+    budget: Budget,
+    course: Course,
+) -> Iterator[MethodResult]:
+    """The row of a method, or of each configuration of its front that is confirmed."""
+    shown = fronted(trials, lambda trial: trial.started) if budget.several else ()
+    if len(shown) < 2:
+        yield _method(name, title, trials, ending, budget, course)
+        return
+    rest = [trial for trial in trials if trial.started.stage != "confirm"]
+    for place, own in enumerate(shown):
+        row = _method(name, title, [*([] if place else rest), *own], ending, budget, course)
+        letter = f" ({letter_of(place)})"
+        yield replace(
+            row,
+            name=name + letter,
+            title=row.title + letter,
+            best=dict(own[0].started.knobs),
+            of=name,
+            place=place,
+        )
+
+
 def _method(
-    name: str, title: str, trials: list[ToldTrial], ending: MethodEnded | None, course: Course
+    name: str,
+    title: str,
+    trials: list[ToldTrial],
+    ending: MethodEnded | None,
+    budget: Budget,
+    course: Course,
 ) -> MethodResult:
     searched = [trial for trial in trials if trial.started.stage == "search"]
     failed = [trial.ended for trial in trials if trial.ended and trial.outcome == "failed"]
@@ -583,6 +669,7 @@ def _method(
     )
     best = ending.best if ending else confirmed[0].started.knobs if confirmed else None
     found = {(trial.started.study, trial.started.seed): trial for trial in confirmed}
+    runs = tuple(_searched(trial, budget, course) for trial in searched)
     return MethodResult(
         name=name,
         title=plain(title),
@@ -592,7 +679,7 @@ def _method(
         failed_trials=len(failed),
         search_steps=_search_steps(trials),
         failures=tuple(sorted({plain(ended.failure) or "unknown" for ended in failed})),
-        searched=tuple(_searched(trial, course) for trial in searched),
+        searched=runs,
         finalists=_all_finalists(
             searched, [t for t in trials if t.started.stage == "choose"], course
         ),
@@ -601,7 +688,19 @@ def _method(
         trials=tuple(trials),
         chosen=tuple(ending.chosen if ending else _chosen_so_far(confirmed)),
         controls=tuple(map(confirmed_run, controls)),
+        unfit=_unfit(runs, budget) if ending and not best else "",
         course=course,
+    )
+
+
+def _unfit(searched: Sequence[SearchedRun], budget: Budget) -> str:
+    """That all that ran would send too much, and what the least would; empty if they would not."""
+    over = [run.needs_mb for run in searched if not run.fits]
+    if not over:
+        return ""
+    return (
+        f"no configuration that was tried fits {budget.max_mb:,.4g} MB: the least needs "
+        f"{min(over):,.4g} MB"
     )
 
 
@@ -645,8 +744,10 @@ def _short(name: str) -> str:
     return name
 
 
-def _searched(trial: ToldTrial, course: Course) -> SearchedRun:
-    reached = trial.rounds[-1].round if trial.rounds else 0
+def _searched(trial: ToldTrial, budget: Budget, course: Course) -> SearchedRun:
+    reached, metrics = trial.rounds[-1].round if trial.rounds else 0, trial.metrics
+    sent = metrics.get(figures.TOTAL.name, float("nan"))
+    rounds = course.whole if course.eta is None else float("nan")
     return SearchedRun(
         index=trial.started.index,
         generation=trial.started.generation,
@@ -656,8 +757,10 @@ def _searched(trial: ToldTrial, course: Course) -> SearchedRun:
         rounds=trial.ended.round if trial.ended else reached,
         far=None if course.eta is None else course.reached(trial.reached),
         curve=trial.curve(SCORE),
-        metrics=trial.metrics,
+        metrics=metrics,
         study=trial.started.study,
+        needs_mb=sent * rounds / reached if reached else float("nan"),
+        fits=budget.fits(reached, sent, rounds),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pfltune.knobs import Value
-from pfltune.ranking import best_index
+from pfltune.ranking import best_first
 from pfltune.report.choosing import chosen_finalist, outcomes
 from pfltune.report.dimensions import Dimension, dimensions_of, is_number
 from pfltune.report.results import MethodResult, SearchedRun
@@ -113,14 +113,17 @@ def _winner(method: MethodResult, ran: Iterable[SearchedRun]) -> SearchedRun | N
     by_index = {run.index: run for run in ran}
     if chosen := chosen_finalist(method):
         return by_index[chosen.index]
-    best = best_index(outcomes(ran), method.course)
+    order = best_first(outcomes(ran), method.course)
+    # Of a front, the most accurate that none dominates need not be the first of equals.
+    own = (n for n in order if by_index[n].knobs == method.best)
+    best = next(own, next(iter(order), None))
     return None if best is None else by_index[best]
 
 
 def _running_best(runs: Sequence[SearchedRun]) -> tuple[float, ...]:
     best, found = math.nan, []
     for run in runs:
-        if run.outcome == "finished" and run.curve:
+        if run.outcome == "finished" and run.curve and run.fits:
             best = run.value if math.isnan(best) else max(best, run.value)
         found.append(best)
     return tuple(found)

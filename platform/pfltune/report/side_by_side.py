@@ -32,7 +32,7 @@ from pfltune.report.results import TEST, MethodResult
 from pfltune.report.spreadsheet import digits
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.statistics import ALPHA
-from pfltune.report.styles import COLOURS, MARKERS, Style, styles_of
+from pfltune.report.styles import COLOURS, MARKERS, Style, row_styles
 from pfltune.report.tuning.versus import sampler_lines, sampler_note
 from pfltune.ties import settled
 
@@ -90,7 +90,7 @@ def side_by_side(analyses: Sequence[Analysis], names: Sequence[str] = ()) -> Sce
     heads = tuple(names) or _names(analyses)
     runs = {m.name: [_runs(a, m.name) for a in analyses] for m in ordered if m.name in places}
     return Scenarios(
-        tuple(analyses), heads, tuple(ordered), ranking, styles_of(by_name), aggregate(runs)
+        tuple(analyses), heads, tuple(ordered), ranking, row_styles(ordered), aggregate(runs)
     )
 
 

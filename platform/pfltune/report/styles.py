@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 from matplotlib.colors import to_hex, to_rgb
 
@@ -64,6 +64,38 @@ def styles_of(names: Iterable[str]) -> dict[str, Style]:
     for name in wanted:
         slots[name] = _free(known.get(name, _hash(name)), set(slots.values()))
     return {name: _style(slots[name]) for name in sorted(slots)}
+
+
+class Row(Protocol):
+    """A row of a table, see :class:`pfltune.report.results.MethodResult`."""
+
+    @property
+    def name(self) -> str:
+        """Its own."""
+
+    @property
+    def method(self) -> str:
+        """Short name of its method."""
+
+    @property
+    def place(self) -> int:
+        """Among the rows of its method."""
+
+
+def row_styles(rows: Iterable[Row]) -> dict[str, Style]:
+    """The style of each method and of each row by its name.
+
+    The rows of one method have its colour, and markers and lines of their own.
+    """
+    shown = list(rows)
+    found = styles_of(row.method for row in shown)
+    return found | {row.name: _turned(found[row.method], row.place) for row in shown}
+
+
+def _turned(style: Style, places: int) -> Style:
+    marker = MARKERS[(MARKERS.index(style.marker) + places) % len(MARKERS)]
+    line = LINES[(LINES.index(style.line) + places) % len(LINES)]
+    return replace(style, marker=marker, line=line)
 
 
 def _built_in() -> dict[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pfltune.ownership import published, see_inside
 from pfltune.report.analysis import Analysis
 from pfltune.report.figures import write_figures
+from pfltune.report.fronts_shown import csv_fronts
 from pfltune.report.latex import resource_table, result_table
 from pfltune.report.markdown import markdown_table
 from pfltune.report.notebook import Results
@@ -109,7 +110,12 @@ def write_files(analysis: Analysis, folder: Path) -> None:
     """All files of a report into an empty folder."""
     drawings = write_figures(analysis, folder)
     page = {"report.html": comparison_page(analysis, folder, drawings)}
-    _write(_tables(analysis) | page, folder)
+    _write(_tables(analysis) | _fronts(analysis) | page, folder)
+
+
+def _fronts(analysis: Analysis) -> dict[str, str]:
+    """The trials of fronts; nothing with one objective."""
+    return {"fronts.csv": csv_fronts(analysis.fronts)} if analysis.fronts else {}
 
 
 def _tables(analysis: Analysis) -> dict[str, str]:
@@ -133,7 +139,7 @@ def _of_searches(analysis: Analysis) -> dict[str, str]:
     if any(len(studies) > 1 for studies in analysis.studies.values()):
         rows = [
             row
-            for method in analysis.result.methods
+            for method in analysis.result.whole
             for row in study_rows(method, analysis.studies[method.name])
         ]
         heads = list(dict.fromkeys(name for row in rows for name in row))

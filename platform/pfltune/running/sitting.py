@@ -82,11 +82,12 @@ class Sitting:
             self._finish()
 
     def _finish(self) -> None:
-        chosen = self.dealer.chosen()
+        chosen, fronts = self.dealer.chosen(), self.dealer.fronts()
         for method, best in self.dealer.best().items():
             if method not in self.ledger.methods_ended:
                 each = [_plain(knobs) for knobs in chosen.get(method, ())]
-                self.dealt.log.write(MethodEnded(method, _plain(best), chosen=each))
+                front = [dict(knobs) for knobs in fronts.get(method, ())]
+                self.dealt.log.write(MethodEnded(method, _plain(best), chosen=each, front=front))
         self.finished = True
         try:
             self._remove_checkpoints()

@@ -21,6 +21,7 @@ class Bracket:
         members: indices of the trials that exist.
         there: how each trial stood when it came to a rung, by rung.
         gone: trials that will reach no further rung.
+        over: trials that would send more than they may, by the round that showed it.
     """
 
     size: int
@@ -29,6 +30,7 @@ class Bracket:
     members: set[int] = field(default_factory=set)
     there: dict[float, dict[int, Standing]] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
+    over: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plan: Plan, generation: Generation) -> "Bracket":
@@ -41,6 +43,8 @@ class Bracket:
 
     def reach(self, index: int, standing: Standing) -> None:
         """A trial has done a round and stands so."""
+        if not self.plan.fits(standing):
+            self.over[index] = min(standing.round, self.over.get(index, standing.round))
         for rung in self.rungs:
             if standing.ahead > rung:
                 there = self.there.setdefault(rung, {})
@@ -52,7 +56,12 @@ class Bracket:
         self.gone.add(index)
 
     def verdict(self, index: int) -> Verdict:
-        """Whether a trial trains on, waits for others at its rung, or has lost there."""
+        """Whether a trial trains on, waits for others at its rung, or has lost there.
+
+        One that would send more than it may is stopped at once.
+        """
+        if index in self.over:
+            return "stop"
         for level, rung in enumerate(self.rungs, start=1):
             if index not in self.there.get(rung, {}):
                 return "go on"
@@ -66,17 +75,22 @@ class Bracket:
     def survivors(self, level: int) -> list[int] | None:
         """Who goes on beyond the first ``level`` rungs, the best first; None while undecided.
 
-        Ties go to the earlier trial. One that ends before a rung leaves it to the others; one that
-        ends after it has been there keeps its place, so that timing decides nothing.
+        Ties go to the earlier trial. One that ends before a rung, or sends too much by then, leaves
+        it to the others; one that ends after it has been there keeps its place, so that timing
+        decides nothing.
         """
         if len(self.members) < self.size:
             return None
         running = sorted(self.members)
         for rung in self.rungs[:level]:
             there = self.there.get(rung, {})
-            if any(index not in there and index not in self.gone for index in running):
+            ended = self.gone | self.over.keys()
+            if any(index not in there and index not in ended for index in running):
                 return None
-            arrived = [index for index in running if index in there]
-            ranked = sorted(arrived, key=lambda index: (-there[index].score, index))
-            running = ranked[: self.plan.survivors(len(ranked))]
+            arrived = {n: there[n] for n in running if n in there and self._fitted(n, there[n])}
+            running = self.plan.ranked(arrived)[: self.plan.survivors(len(arrived))]
         return running
+
+    def _fitted(self, index: int, standing: Standing) -> bool:
+        """Whether nothing showed up to there that a trial would send too much."""
+        return standing.round < self.over.get(index, standing.round + 1)

@@ -37,3 +37,6 @@ class Dealer(Protocol):
 
         None in place of all before the last one has chosen.
         """
+
+    def fronts(self) -> Mapping[str, Sequence[Mapping[str, Value]]]:
+        """All that was chosen of each method that has several configurations, the best first."""

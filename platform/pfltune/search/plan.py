@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from pfltune.budget import Budget
+from pfltune.dominance import ranked
 from pfltune.federation.federation import Rounds
 from pfltune.knobs import Value
-from pfltune.ranking import Course, share
+from pfltune.ranking import Course, Outcome, Standing, share
 from pfltune.search.candidate import study_seed
 from pfltune.stages import Stage
 
@@ -109,8 +110,26 @@ class Plan:
         return () if self.protocol.budget is not None else tuple(map(int, self.all_rungs()))
 
     def survivors(self, running: int) -> int:
-        """How many of ``running`` trials go on beyond a rung."""
-        return max(1, running // self.budget.eta)
+        """How many of ``running`` trials go on beyond a rung.
+
+        With several objectives no fewer than the configurations of a front that are confirmed: one
+        trial is no front.
+        """
+        least = self.budget.front if self.budget.several else 1
+        return max(min(least, running), running // self.budget.eta)
+
+    def ranked(self, standings: Mapping[int, Standing]) -> list[int]:
+        """Trials that are at one rung, the best first: by score, or with several objectives fronts.
+
+        Ties go to the earlier trial.
+        """
+        if self.budget.several:
+            return ranked({index: (each.score, each.mb) for index, each in standings.items()})
+        return sorted(standings, key=lambda index: (-standings[index].score, index))
+
+    def fits(self, trial: Standing | Outcome) -> bool:
+        """Whether a trial sends no more than it may, see :meth:`Budget.fits`."""
+        return self.budget.fits(trial.round, trial.mb, self.protocol.rounds)
 
     def search_rounds(self, method: str | None = None) -> float:
         """Rounds that one search of a method takes if no trial fails; or budgets of a trial."""

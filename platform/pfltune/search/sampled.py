@@ -9,6 +9,7 @@ from pfltune.knobs import Value
 from pfltune.randomness import derive
 from pfltune.ranking import Outcome
 from pfltune.registry import short_name
+from pfltune.search.feasible import constrain
 from pfltune.search.plan import Plan
 from pfltune.search.samplers import SAMPLERS
 from pfltune.search.space import SearchSpace
@@ -35,6 +36,7 @@ class Sampled:
         name = short_name(method)
         seed = derive(plan.seed, f"optuna/{name}") % 2**32
         startup = min(plan.generations(method)[0].size, 10)
+        self._plan = plan
         self._course = plan.course
         self._space = space
         self._asked: dict[int, Trial] = {}
@@ -55,6 +57,7 @@ class Sampled:
     def hear(self, index: int, outcome: Outcome, rungs: Mapping[float, float]) -> None:
         """Learn how a trial went."""
         trial = self._asked.pop(index)
+        constrain(trial, self._plan, outcome)
         if outcome.round:
             course = self._course
             told = {course.step(rung): score for rung, score in rungs.items()}

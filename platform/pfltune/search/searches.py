@@ -12,10 +12,11 @@ from pfltune.search.brackets import Brackets
 from pfltune.search.candidate import Candidate, confirmation_seed, validation_seed
 from pfltune.search.choosing import Choosing, choice
 from pfltune.search.control import Control
+from pfltune.search.feasible import feasible
 from pfltune.search.halving import MakeHalving
 from pfltune.search.plan import Plan
 from pfltune.search.racing import Racing
-from pfltune.search.sampled import Sampled
+from pfltune.search.several import by_objective, front_of
 from pfltune.search.space import SearchSpace
 from pfltune.search.strategy import MakeStrategy, Strategy
 from pfltune.stages import sees_test
@@ -35,6 +36,7 @@ class MethodSearch:
         strategy: proposes configurations.
         choosing: decides among the best configurations; None until the search is over. One that
             was chosen before the search began leaves nothing to search.
+        front: what is chosen then with several objectives.
         tested: score at the end of each confirmation trial that did not fail, by its index.
         seeds: confirmation seeds that may be dealt by now.
     """
@@ -48,6 +50,7 @@ class MethodSearch:
     candidates: list[Candidate] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     choosing: Choosing | None = None
+    front: tuple[Candidate, ...] = ()
     tested: dict[int, float] = field(default_factory=dict)
     seeds: int = 0
     _rungs: dict[int, Mapping[float, float]] = field(default_factory=dict)
@@ -79,7 +82,9 @@ class MethodSearch:
         """Whether no trial will come any more, whatever the running ones give."""
         if self.choosing is None or not self.choosing.is_dealt:
             return False
-        return not self.choosing.finalists or self.confirmed >= self.seeds
+        if not self.choosing.finalists:
+            return True
+        return self.confirmed >= self.seeds * max(1, len(self.chosen()))
 
     def complete(
         self, index: int, outcome: Outcome, rungs: Mapping[float, float] | None = None
@@ -99,8 +104,10 @@ class MethodSearch:
                 for member in members:
                     self.strategy.hear(member, self.outcomes[member], self._rungs[member])
         if len(self.outcomes) == self.trials:
-            searched = (self.candidates, self.outcomes)
+            searched = (self.candidates, feasible(self.plan, self.outcomes))
             self.choosing = Choosing.of(self.plan, self.method, *searched)
+            if self.plan.budget.several:
+                self.front = front_of(self.plan, *searched)
 
     @property
     def is_settled(self) -> bool:
@@ -110,20 +117,31 @@ class MethodSearch:
         return not self.choosing.finalists or self.choosing.chosen() is not None
 
     def best(self) -> Candidate | None:
-        """The search trial of the chosen configuration.
+        """The search trial of the chosen configuration, of a front the most accurate one's.
 
-        None until one is chosen, or if every search trial failed.
+        None until something is chosen, or if every search trial failed or sends too much.
         """
-        return self.choosing.chosen() if self.choosing else None
+        return next(iter(self.chosen()), None)
+
+    def chosen(self) -> tuple[Candidate, ...]:
+        """The search trials of all that is chosen: of one configuration, or of a front."""
+        if self.plan.budget.several:
+            return self.front
+        chosen = self.choosing.chosen() if self.choosing else None
+        return () if chosen is None else (chosen,)
 
     def _confirm(self) -> Candidate | None:
-        """The next test of the chosen configuration; None while there is none, or none is left."""
-        best, index = self.best(), self.confirmed
-        if best is None or index >= self.seeds:
+        """The next test of a chosen configuration, all with one seed after the other.
+
+        None while there is none, or none is left.
+        """
+        best, index = self.chosen(), self.confirmed
+        if index >= self.seeds * len(best):
             return None
         self.confirmed += 1
-        seed = confirmation_seed(self.plan.budget.seed, index)
-        return Candidate(self.method, "confirm", index, -1, seed, best.knobs, self.plan.study)
+        turn, place = divmod(index, len(best))
+        seed, knobs = confirmation_seed(self.plan.budget.seed, turn), best[place].knobs
+        return Candidate(self.method, "confirm", index, -1, seed, knobs, self.plan.study)
 
     def _suggest(self) -> Candidate | None:
         """The next search trial; None while an earlier generation is unfinished."""
@@ -157,7 +175,7 @@ class ComparisonDealer:
         self,
         plan: Plan,
         spaces: Mapping[str, SearchSpace],
-        strategy: MakeStrategy = Sampled,
+        strategy: MakeStrategy = by_objective,
         halving: MakeHalving = Bracket.of,
     ) -> None:
         self.brackets = Brackets(plan, halving)
@@ -255,6 +273,11 @@ class ComparisonDealer:
             self._racing.begin(tested)
         for (method, _), search in self.studies.items():
             search.seeds = self._racing.seeds(method)
+
+    def fronts(self) -> dict[str, tuple[Mapping[str, Value], ...]]:
+        """The winning configurations of each method that has several."""
+        chosen = {short_name(method): search.chosen() for method, search in self.searches.items()}
+        return {m: tuple(c.knobs for c in each) for m, each in chosen.items() if len(each) > 1}
 
     def _given(self, candidate: Candidate) -> Candidate:
         if sees_test(candidate.stage):

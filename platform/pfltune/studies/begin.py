@@ -31,13 +31,13 @@ from pfltune.variants import parsed
 
 OF_BUDGET = (
     *("eta", "halving", "sampler", "studies", "seeds", "control", "seed"),
-    *("finalists", "finalist_seeds"),
+    *("finalists", "finalist_seeds", "objective", "front", "max_mb"),
 )
 RACING = ("decide", "max_seeds")
 """Only of comparisons of several methods."""
 GROWING = (
     *("seeds", "studies", "trials", "generation", "control"),
-    *("finalists", "finalist_seeds", *RACING),
+    *("finalists", "finalist_seeds", "front", *RACING),
 )
 """Options of a budget that may be given anew to have more."""
 
@@ -167,6 +167,9 @@ def budget_of(given: Mapping[str, Any], options: Mapping[str, Any]) -> Budget:
         wanted["trials"] = None
     elif isinstance(wanted["generation"], tuple) and "generation" not in given:
         wanted["generation"] = wanted["generation"][0]
+    if "finalists" not in given and "objective" in given:
+        several = validated(Budget, {**wanted, "finalists": 0}, "budget").several
+        wanted["finalists"] = 0 if several else wanted["finalists"]
     budget = validated(Budget, wanted, "budget")
     _see_finalists(given, budget)
     if "eta" in given and not budget.halving:
@@ -175,11 +178,16 @@ def budget_of(given: Mapping[str, Any], options: Mapping[str, Any]) -> Budget:
 
 
 def _see_finalists(given: Mapping[str, Any], budget: Budget) -> None:
-    """See that seeds are given to somebody.
+    """See that seeds are given to somebody, and that there is a front where its size is said.
 
     Raises:
-        UserError: there are no finalists.
+        UserError: there are no finalists, or there is no front.
     """
+    if "front" in given and not budget.several:
+        raise UserError(
+            f"--front {given['front']}: with one objective one configuration is chosen; a front is "
+            "found with --objective accuracy,comm"
+        )
     if "finalist_seeds" in given and not budget.finalists:
         raise UserError(
             f"--finalist-seeds {given['finalist_seeds']}: there are no finalists, which would be "

@@ -108,6 +108,10 @@ class CellsDealer:
         """The best cell of each method on validation data, see :func:`best_place`."""
         return {short_name(method): self._best(method) for method in self._cells}
 
+    def fronts(self) -> dict[str, Sequence[Mapping[str, Value]]]:
+        """Nothing: one cell is the best."""
+        return {}
+
     def chosen(self) -> dict[str, list[Mapping[str, Value] | None]]:
         """Nothing: cells are no search."""
         return {}

@@ -165,7 +165,22 @@ def plan_methods(
     unsearched = frozenset(m for m, space in spaces.items() if not space.dimensions)
     plan = Plan(references, budget, protocol, held, unsearched)
     check_sampler(plan, spaces)
+    _see_rounds(plan)
     return plan, spaces
+
+
+def _see_rounds(plan: Plan) -> None:
+    """See that trials are ended by their rounds, where a search compares their bytes.
+
+    Raises:
+        UserError: they have a budget.
+    """
+    if plan.protocol.budget is not None and plan.budget.hears_mb:
+        asked = "--objective accuracy,comm" if plan.budget.several else "--max-mb"
+        raise UserError(
+            f"{asked} is of the MB of all rounds, and a trial with a budget of "
+            f"{plan.protocol.budget} ends where that is spent: give one of the two"
+        )
 
 
 def plan_on(
@@ -235,15 +250,19 @@ def _spent(plan: Plan, method: str | None) -> str:
         each = plan.budget.finalist_seeds
         finalists = count(planned["choose"] // each, "finalist")
         parts.append(f"{finalists} with {count(each, 'validation seed')}")
-    parts.append(_confirmed(plan.budget))
+    parts.append(_confirmed(plan.budget, planned["confirm"]))
     told = f"{', '.join(parts[:-1])} and {parts[-1]}" if parts[1:] else parts[0]
     if plan.budget.studies > 1:
         told = f"{plan.budget.studies} studies of {told}"
     return told + (", and a control of the start values" if plan.budget.control else "")
 
 
-def _confirmed(budget: Budget) -> str:
+def _confirmed(budget: Budget, trials: int) -> str:
+    """What is tested, of a method with so many tests."""
     seeds = count(budget.most_seeds, "confirmation seed")
+    if budget.several:
+        most = trials // budget.most_seeds if budget.most_seeds else 0
+        return f"up to {count(most, 'configuration')} of a front with {seeds}"
     return seeds if budget.decide is None else f"{budget.seeds} to {seeds}"
 
 

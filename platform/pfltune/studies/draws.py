@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from pfltune.budget import Budget
 from pfltune.draws import SETTING, Draws, draws_with, read_draws
 from pfltune.errors import UserError
 from pfltune.record import Record, Tuned, read_record
@@ -17,9 +18,10 @@ from pfltune.registry import short_name
 from pfltune.running.folder_lock import checked_name
 from pfltune.running.job import After, Choice, Job
 from pfltune.scenario import Scenario
+from pfltune.settings import validated
 from pfltune.studies import begin
 from pfltune.studies.comparison import Comparison
-from pfltune.studies.options import FreeOptions, defaults, override_texts, results_folder
+from pfltune.studies.options import DEFAULTS, FreeOptions, defaults, override_texts, results_folder
 from pfltune.sweeps import cells_of, read_sweep
 
 OF_ALL = ("partitions", "tune_each")
@@ -42,6 +44,7 @@ def draws_of(given: Mapping[str, Any]) -> Draws | None:
             raise UserError("--tune-each is for several draws: say with --partitions how many")
         return None
     _see_new(given, results)
+    _see_one_objective(given)
     scenario = begin.scenario_of(given, None, {**defaults("compare"), **given})
     return Draws(
         name=begin.name_of(given, scenario.name),
@@ -49,6 +52,20 @@ def draws_of(given: Mapping[str, Any]) -> Draws | None:
         partitions=given["partitions"],
         tune_each=given.get("tune_each", False),
     )
+
+
+def _see_one_objective(given: Mapping[str, Any]) -> None:
+    """See that each method has one configuration that draws are compared by.
+
+    Raises:
+        UserError: there are several objectives.
+    """
+    wanted = {"generations": (1,), "objective": given.get("objective", DEFAULTS["objective"])}
+    if validated(Budget, wanted, "budget").several:
+        raise UserError(
+            "--partitions is for one objective, of which one configuration is chosen; compare the "
+            "fronts of each draw with -o data_seed=0,1,2"
+        )
 
 
 def extended_draws(given: Mapping[str, Any]) -> Draws | None:

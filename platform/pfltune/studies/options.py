@@ -116,6 +116,11 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
         finalists: best configurations that are trained again before one is chosen; with 0 the
             search alone chooses.
         finalist_seeds: fresh validation seeds of each finalist.
+        objective: what the search makes best: ``"accuracy"``, or ``"accuracy,comm"`` for validation
+            accuracy and MB at once, of which a front is found in place of one configuration.
+        front: configurations of each method's front that are confirmed.
+        max_mb: what a trial may send, up and down of all sampled clients; others are not trained
+            to the end and never chosen.
         search: what is searched in place of a method's own dimensions or beside them, ``{"lr":
             "1e-3:0.3:log", "prefix_length": [1, 2, 4]}`` or texts such as ``"lr=1e-3:0.3"``.
         space: whole search spaces, as of a YAML file or its path.
@@ -132,6 +137,9 @@ class SearchOptions(JobOptions, MethodOptions, total=False):
     control: bool
     finalists: Finalists
     finalist_seeds: Number
+    objective: str | Sequence[str]
+    front: Number
+    max_mb: Limit
     search: Mapping[str, Any] | Sequence[str]
     space: str | Path | Mapping[str, Any]
     start: Sequence[Mapping[str, Any]]
@@ -180,6 +188,7 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
         control: test each method's first start values with the same seeds, too.
         finalists: configurations trained again before one is chosen that there shall be.
         finalist_seeds: validation seeds of each of them that there shall be.
+        front: configurations of each method's front that are confirmed that there shall be.
         decide: what further seeds are added for, if nothing was to be decided so far.
         max_seeds: confirmation seeds that there shall be at the most, where something is.
         partitions: draws of clients that there shall be, of a comparison over several.
@@ -192,6 +201,7 @@ class ExtendOptions(FreeOptions, MethodOptions, total=False):
     control: bool
     finalists: Finalists
     finalist_seeds: Number
+    front: Number
     decide: Decide
     max_seeds: Number
     partitions: Partitions
@@ -278,6 +288,8 @@ DEFAULTS: Mapping[str, Any] = {
     "studies": 1,
     "control": False,
     "finalist_seeds": 3,
+    "objective": ("accuracy",),
+    "front": 3,
     "lr": 0.03,
 }
 """Of the options that have one and the same in all commands; of the others it is None."""
@@ -290,7 +302,7 @@ OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "extend": dict.fromkeys(
         (
             *("trials", "generation", "studies", "seeds", "control", "finalists"),
-            *("finalist_seeds", "decide", "max_seeds", "partitions"),
+            *("finalist_seeds", "front", "decide", "max_seeds", "partitions"),
         )
     ),
     "grid": {"methods": None, "over": {}, "knobs": {}, "seeds": 3, "test": False},

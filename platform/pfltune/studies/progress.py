@@ -11,7 +11,7 @@ from pfltune.registry import short_name
 from pfltune.search.plan import Plan
 from pfltune.studies.method_progress import MethodProgress
 from pfltune.text import count
-from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
 
 SECONDS_BETWEEN_LINES = 15.0
 FEWEST_ROUNDS = 10
@@ -109,6 +109,9 @@ class ComparisonLines(Lines):
             self._count_round(event)
         elif isinstance(event, TrialEnded):
             self._count_end(event)
+        elif isinstance(event, MethodEnded):
+            fewer = self._methods[event.method].settle("confirm")
+            self._rounds_saved += fewer * self._plan.protocol.rounds
         if self._shown and time.monotonic() - self._last_shown >= self.seconds_between:
             self._last_shown = time.monotonic()
             self._show()
@@ -145,8 +148,11 @@ class ComparisonLines(Lines):
             self.clock.tick(self.rounds_done)
         trial = self._trials[event.trial]
         if trial.stage == "search":
-            standing = Standing.of(event.round, event.score, event.metrics)
-            progress.searched[trial.study, trial.index] = Outcome.of(standing)
+            outcome = Outcome.of(Standing.of(event.round, event.score, event.metrics))
+            if self._plan.fits(outcome):
+                progress.searched[trial.study, trial.index] = outcome
+            else:
+                progress.searched.pop((trial.study, trial.index), None)
             progress.bests.append(progress.best)
 
     def _count_end(self, event: TrialEnded) -> None:

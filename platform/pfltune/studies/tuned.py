@@ -13,12 +13,14 @@ from pfltune.budget import Budget
 from pfltune.draws import refuse_several
 from pfltune.errors import UserError, unknown
 from pfltune.federation.searched_settings import without_settings
+from pfltune.front import fronted, letter_of
 from pfltune.knobs import Value, checked_values, defaults_of, knobs_of
 from pfltune.record import RECORD, Record, Tuned, flat, read_record
 from pfltune.registry import canonical, find_method, short_name
 from pfltune.replays import refuse_replay
 from pfltune.running.folder_lock import checked_name
 from pfltune.scenario import Scenario
+from pfltune.text import in_short
 from pfltune.tracking.events import MethodEnded, TrialStarted
 from pfltune.tracking.journal import Journal
 from pfltune.variants import Reference, parsed
@@ -26,6 +28,8 @@ from pfltune.variants import Reference, parsed
 WORDS = ("name", "title", "about", "published")
 """Parts of a scenario that move no figure."""
 SHOWN = 3
+OF_FRONT = ":"
+"""What stands between NAME and the letter of a configuration of a front: ``fedperfix@NAME:b``."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,10 @@ def chosen(
             the method cannot hold these values.
     """
     known = parsed(canonical(reference))
-    record = _record(known.tuned_in, results)
+    name, _, letter = known.tuned_in.partition(OF_FRONT)
+    record = _record(name, results)
     method = _method_in(record, known)
-    origin, best = _choice(record, short_name(method), results / record.name)
+    origin, best = _choice(record, short_name(method), results / record.name, letter)
     there = record.scenario.under(best)
     origin = origin.model_copy(update={"differs": _differs(there, scenario)})
     every = without_settings({**record.defaults.get(origin.method, {}), **best})
@@ -186,11 +191,19 @@ def _method_in(record: Record, known: Reference) -> str:
     raise unknown(f"method of {record.name}", exact, names)
 
 
-def _choice(record: Record, method: str, folder: Path) -> tuple[Tuned, Mapping[str, Value]]:
+def _choice(
+    record: Record, method: str, folder: Path, letter: str
+) -> tuple[Tuned, Mapping[str, Value]]:
     """The search of a method, and what it chose.
 
+    Args:
+        record: of the search.
+        method: its short name there.
+        folder: of the search.
+        letter: of a configuration of its front; empty for the only one.
+
     Raises:
-        UserError: it has not ended, or every trial failed.
+        UserError: it has not ended, every trial failed, or it chose several and none is named.
     """
     events = Journal(folder / record.journal, record.seal).events
     started = [e for e in events if isinstance(e, TrialStarted) and e.method == method]
@@ -198,6 +211,13 @@ def _choice(record: Record, method: str, folder: Path) -> tuple[Tuned, Mapping[s
     origin = Tuned(name=record.name, id=record.id, method=method, trials=searched)
     # What is tested has been chosen, also while the method still has trials to come; of several
     # studies only their end says which of them chose best.
+    fronts = isinstance(record.budget, Budget) and record.budget.several
+    confirmed = fronted(started, lambda event: event) if fronts else ()
+    found = {letter_of(place): own[0].knobs for place, own in enumerate(confirmed)}
+    if letter in found:
+        return origin, found[letter]
+    if letter or len(found) > 1:
+        raise UserError(_which(record.name, method, letter, found))
     several = isinstance(record.budget, Budget) and record.budget.studies > 1
     for event in started:
         if event.stage == "confirm" and not several:
@@ -211,6 +231,17 @@ def _choice(record: Record, method: str, folder: Path) -> tuple[Tuned, Mapping[s
     if ends[-1].best is None:
         raise UserError(f"{record.name} has chosen nothing for {method}: every trial failed")
     return origin, ends[-1].best
+
+
+def _which(name: str, method: str, letter: str, found: Mapping[str, Mapping[str, Value]]) -> str:
+    """Why a configuration of a front must be named, or cannot be."""
+    offered = "; ".join(
+        f"{method}@{name}{OF_FRONT}{each} ({in_short(knobs)})" for each, knobs in found.items()
+    )
+    if not found:
+        return f"{name} has no front of {method}, so that there is no {OF_FRONT}{letter}"
+    why = f"has no configuration {letter}" if letter else f"chose {len(found)} configurations"
+    return f"{name} {why} of {method}, its front: write {offered}"
 
 
 def _whole(

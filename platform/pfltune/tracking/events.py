@@ -135,15 +135,18 @@ class MethodEnded:
 
     Attributes:
         method: its short name.
-        best: the configuration that the search chose; None if every trial failed.
+        best: the configuration that the search chose, of a front the most accurate one on
+            validation; None if every trial failed.
         time: in milliseconds since the epoch.
         chosen: what each of several independent searches chose, in their order; empty for one.
+        front: all that it chose, where these are several.
     """
 
     method: str
     best: dict[str, Any] | None
     time: int = field(default_factory=now_ms)
     chosen: list[dict[str, Any] | None] = field(default_factory=list)
+    front: list[dict[str, Any]] = field(default_factory=list)
 
 
 TrialEvent = TrialStarted | RoundDone | TrialEnded
@@ -152,6 +155,8 @@ Event = TrialEvent | MethodEnded
 _KINDS: dict[str, type[Event]] = {
     kind.__name__: kind for kind in (TrialStarted, RoundDone, TrialEnded, MethodEnded)
 }
+SELDOM = ("front",)
+"""Lists of events that are left out where they are empty."""
 _EXACTLY = ConfigDict(extra="forbid", strict=True)
 
 
@@ -173,7 +178,8 @@ _MODELS = {name: _model_of(kind) for name, kind in _KINDS.items()}
 
 def to_json(event: Event) -> str:
     """One line without its end; floats keep every bit, and may be NaN or infinite."""
-    return json.dumps({"event": type(event).__name__, **vars(event)})
+    told = {name: value for name, value in vars(event).items() if value or name not in SELDOM}
+    return json.dumps({"event": type(event).__name__, **told})
 
 
 def from_json(line: str | bytes) -> Event:

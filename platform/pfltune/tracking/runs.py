@@ -18,6 +18,7 @@ from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
 from pfltune.errors import ForeignExperiment
 from pfltune.figures import BEST_VAL, SELECTED, best_val_at
+from pfltune.front import letter_of
 from pfltune.text import in_short
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
@@ -178,6 +179,8 @@ class Runs:
     def end_method(self, event: MethodEnded) -> None:
         """Close a method's run with its best configuration, and with that of each of its studies.
 
+        All configurations of a front stand beside it, too.
+
         With the last method's, the comparison's own is closed.
         """
         if not self.is_whole(event.method):
@@ -199,6 +202,9 @@ class Runs:
             text = json.dumps(dict(best), indent=2) + "\n"
             self._store.client.log_text(run, text, "best.json")
             self._log(run, params=_params(best))
+        if event.front:
+            told = {letter_of(place): dict(knobs) for place, knobs in enumerate(event.front)}
+            self._store.client.log_text(run, json.dumps(told, indent=2) + "\n", "front.json")
         self._terminate(event.method, "FINISHED" if best is not None else "FAILED")
 
     def kill(self) -> None:

@@ -16,7 +16,7 @@ from pfltune.report.tuning.entries import Entry, sorted_entries, stood
 from pfltune.report.tuning.gained import seeds_of
 from pfltune.report.tuning.repeated import agreement
 from pfltune.report.tuning.tuned import Tuned
-from pfltune.report.tuning.words import shown
+from pfltune.report.tuning.words import over, shown
 from pfltune.text import count
 
 MB_NAMES = (figures.MB_PER_ROUND.name, figures.TOTAL.name)
@@ -39,7 +39,7 @@ def chosen(tuned: Tuned) -> str:
     """The chosen values, those that were searched first."""
     method = tuned.method
     if not method.best:
-        why = "" if method.is_over else " yet"
+        why = f": {method.unfit}" if method.unfit else "" if method.is_over else " yet"
         return f"{method.title}: nothing is chosen{why}."
     searched = {k: v for k, v in method.best.items() if k in tuned.space}
     rest = {k: v for k, v in method.best.items() if k not in tuned.space}
@@ -166,6 +166,7 @@ def early(tuned: Tuned) -> str:
     stopped = tuned.search.counted("stopped early")
     failed = tuned.search.counted("failed")
     parts = [f"{stopped} of {count(tried, 'trial')} were stopped early" if stopped else ""]
+    parts += over(tuned.method)
     parts += [f"{failed} of {count(tried, 'trial')} failed" if failed else ""]
     told = ", ".join(part for part in parts if part)
     return f"{told}." if told else ""

@@ -96,7 +96,8 @@ class Tuned:
 
 def is_tuning(result: ComparisonResult) -> bool:
     """Whether it is the search of one method by ``pfltune tune``."""
-    return result.record.command == "tune" and len(result.methods) == 1
+    alone = result.record.command == "tune" and len(result.methods) == 1
+    return alone and not result.budget.several
 
 
 def tuned_of(analysis: Analysis, pair: Pair | None = None) -> Tuned:

@@ -37,7 +37,7 @@ TUNING_NOTE = (
 def budget_note(result: ComparisonResult) -> str:
     """How many trials each method was given, and how they were halved."""
     methods: dict[str, list[str]] = {}
-    for method in result.methods:
+    for method in result.whole:
         origin = result.record.tuned.get(method.name)
         note = _elsewhere(origin) if origin else _spent(result.budget_of(method.name))
         methods.setdefault(note, []).append(method.title)
@@ -47,7 +47,25 @@ def budget_note(result: ComparisonResult) -> str:
 
 
 def _spent(budget: Budget) -> str:
-    return _halved(budget) + _suggested(budget) + _again(budget) + _repeated(budget)
+    parts = (_halved, _suggested, _again, _repeated, _bytes)
+    return "".join(part(budget) for part in parts)
+
+
+def _bytes(budget: Budget) -> str:
+    """That bytes were an objective or had a limit; empty if neither."""
+    told = ""
+    if budget.several:
+        told += (
+            " Searched for validation accuracy and MB at once: at a rung the trials of the first "
+            "fronts went on, of the last of these those that lay furthest from others, and no "
+            f"fewer than {budget.front}."
+        )
+    if budget.max_mb is not None:
+        told += (
+            f" What would send more than {budget.max_mb:,.4g} MB in all rounds was stopped and not "
+            "chosen."
+        )
+    return told
 
 
 def _suggested(budget: Budget) -> str:
@@ -138,6 +156,15 @@ def _place(found: Fall) -> str:
 def configuration(method: MethodResult) -> str:
     """The chosen values, as far as one reads them; every digit is in MLflow."""
     return ", ".join(f"{name} = {shown(value)}" for name, value in method.best.items())
+
+
+def over(method: MethodResult) -> list[str]:
+    """How many trials were stopped since they would send too much; nothing where none would."""
+    found = [run.needs_mb for run in method.searched if not run.fits]
+    if not found:
+        return []
+    least = f"the least of them {min(found):,.4g} MB"
+    return [f"{count(len(found), 'trial')} would send more than they may, {least}"]
 
 
 def shown(value: Value) -> str:
