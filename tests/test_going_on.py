@@ -52,6 +52,7 @@ DECIDING = {
     "wrap": ["--wrap", "float16"],
     "scenario": ["--scenario", "fedperfix-cifar100"],
     "overrides": ["-o", "protocol.rounds=5"],
+    "budget": ["--budget", "5MB"],
     "trials": ["--trials", "9"],
     "generation": ["--generation", "2"],
     "eta": ["--eta", "3"],
@@ -291,6 +292,8 @@ def test_a_function_takes_what_its_command_takes_with_the_same_defaults(command)
     assert taken.keys() == options.keys()
     if command == "compare":
         options["methods"] = tuple(options["methods"].split(","))
+    if "objective" in options:
+        options["objective"] = tuple(options["objective"].split(","))
     assert {n: v for n, v in taken.items() if v} == {n: v for n, v in options.items() if v}
 
 

@@ -318,7 +318,7 @@ def test_what_best_prints_and_what_trains_it_again_fit_the_scenario():
     knobs = {"lr": 0.1, f"{OPTIMIZER}.kind": "adamw"}
     begun = record_of({"fedavg": Fake("A", [[0.5]])}, "one")
     record = begun.model_copy(update={"scenario": said("momentum=0.9", begun.scenario)})
-    method = SimpleNamespace(name="fedavg", choice=lambda: knobs)
+    method = SimpleNamespace(name="fedavg", method="fedavg", choice=lambda: knobs)
     found = chosen_values(SimpleNamespace(record=record), method)
     assert found.values == {"lr": 0.1}
     assert found.settings == {f"{OPTIMIZER}.kind": "adamw", f"{OPTIMIZER}.momentum": 0.0}

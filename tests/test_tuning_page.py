@@ -87,8 +87,9 @@ def test_the_page_begins_with_the_answer_and_the_best_configuration(reported):
 def test_the_order_of_the_page_is_answer_best_pictures_test_trials(reported):
     page = (reported / "look" / "report" / "report.html").read_text()
     heads = re.findall("<h2>(.*?)</h2>", page)
-    assert heads[:4] == [
-        "The best configurations", "The search", "The chosen configuration, tested", "All trials",
+    assert heads[:5] == [
+        "The best configurations", "The search", "The chosen configuration, tested",
+        "Within a budget", "All trials",
     ]  # fmt: skip
     assert heads[-1] == "For a paper"
 

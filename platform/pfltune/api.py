@@ -24,7 +24,7 @@ from typing import Any, Literal, Protocol, TypeVar, Unpack, get_type_hints
 
 from pfltune.audit.issue import CERTIFICATE, certificate_of
 from pfltune.audit.verify import Verdict, verified
-from pfltune.draws import DRAWS, Draws, label, read_draws
+from pfltune.draws import Draws, label, read_draws
 from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.method import Method
 from pfltune.record import Grid, Record, Sensitivity
@@ -696,7 +696,7 @@ def _written(draws: Draws, folder: Path) -> Iterator[None]:
         if before is not None:
             before.write(folder)
         else:
-            (folder / DRAWS).unlink()
+            draws.forget(folder)
         raise
 
 

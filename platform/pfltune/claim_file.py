@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from pfltune import figures
 from pfltune.errors import UserError, unknown
 from pfltune.layers import LAYERS
 from pfltune.orderings import Ordering, orderings_of
@@ -149,7 +150,7 @@ class Claim(Settings):
     def printed(self, pair: Ordering) -> float | None:
         """The paper's own difference of a pair in percentage points; None where it has none."""
         source = self.published.layers if pair.of == "layers" else self.published.accuracy
-        if pair.figure != "test/accuracy" or not {pair.first, pair.second} <= source.keys():
+        if pair.figure != figures.TEST.name or not {pair.first, pair.second} <= source.keys():
             return None
         return source[pair.first] - source[pair.second]
 

@@ -76,6 +76,11 @@ class Draws(Settings):
         text = self.model_dump_json(indent=2) + "\n"
         open_storage(str(folder)).write(DRAWS, text.encode())
 
+    @staticmethod
+    def forget(folder: Path) -> None:
+        """Have nothing said there."""
+        open_storage(str(folder)).remove(DRAWS)
+
 
 def label(seed: int) -> str:
     """``data_seed=1``: a draw in few words."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pfltune import figures
 from pfltune.claim_file import Claim, Footing
 from pfltune.draws import read_draws
 from pfltune.errors import UserError
@@ -129,7 +130,7 @@ def speaks_of(footing: Footing, pair: Ordering) -> bool:
     """
     if pair.of == "layers":
         return footing == "sensitivity"
-    if pair.figure != "test/accuracy":
+    if pair.figure != figures.TEST.name:
         return footing == "trials"
     return footing != "sensitivity"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from pfltune import figures
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, canvas, legend, whole_numbers
 from pfltune.report.expected_best import ExpectedBest
@@ -32,7 +33,7 @@ def effort_lines(analysis: Analysis) -> list[list[str]]:
     return [["method", *(count(number, "trial") for number in numbers), "read after round"], *rows]
 
 
-EFFORT_HEADS = ("method", "trials", "val/accuracy", "lowest", "highest", "round", "studies")
+EFFORT_HEADS = ("method", "trials", figures.VAL.name, "lowest", "highest", "round", "studies")
 
 
 def effort_rows(analysis: Analysis) -> Iterator[tuple[str | int | float, ...]]:

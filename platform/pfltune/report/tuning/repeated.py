@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pfltune import figures
 from pfltune.knobs import Value
 from pfltune.report.analysis import Analysis
 from pfltune.report.columns import NO_FIGURE, PLUS_MINUS
@@ -31,9 +32,9 @@ def study_rows(method: MethodResult, searches: Sequence[Searching]) -> Iterator[
             "study": number,
             "seeds": len(own.runs),
             "search/val_accuracy": each.winner.value if each.winner and own.best else float("nan"),
-            "val/accuracy": own.mean(VAL),
-            "test/accuracy": own.mean(TEST),
-            "test/accuracy_std_seeds": own.std(TEST),
+            figures.VAL.name: own.mean(VAL),
+            figures.TEST.name: own.mean(TEST),
+            figures.TEST_STD_SEEDS.name: own.std(TEST),
         } | knobs
 
 
