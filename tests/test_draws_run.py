@@ -45,8 +45,14 @@ def told(found):
 
 
 def of_run(run):
-    metrics = {name: v for name, v in run.metrics.items() if not name.startswith(CLOCKS)}
-    return run.seed, run.curves, run.val, run.test, run.clients, metrics
+    return (
+        *(run.seed, run.val, run.test, run.clients),
+        *(unclocked(run.curves), unclocked(run.metrics)),
+    )
+
+
+def unclocked(figures):
+    return {name: told for name, told in figures.items() if not name.startswith(CLOCKS)}
 
 
 def killed_at(call, monkeypatch):

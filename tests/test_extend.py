@@ -66,7 +66,10 @@ def told(found) -> list:
             [(finalist.knobs, finalist.values) for finalist in method.finalists],
             [(run.knobs, run.outcome, run.rounds, run.curve) for run in method.searched],
             [
-                (run.seed, run.curves, run.val, run.test, run.clients, unclocked(run.metrics))
+                (
+                    *(run.seed, run.val, run.test, run.clients),
+                    *(unclocked(run.curves), unclocked(run.metrics)),
+                )
                 for run in method.runs
             ],
         )
