@@ -522,7 +522,8 @@ def max_seeds(default: str) -> Callable[[Any], Any]:
         "--max-seeds",
         type=click.IntRange(min=1),
         default=None,
-        help=f"Confirmation seeds of a method at the most, with --decide.  [default: {default}]",
+        show_default=default,
+        help="Confirmation seeds of a method at the most, with --decide.",
     )
 
 
