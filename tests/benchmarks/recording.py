@@ -18,7 +18,8 @@ class FirstRound:
     """A trial's first round beside the bare loop's, each as often as one likes.
 
     Args:
-        trial: fresh; its first round is run once for the record.
+        trial: fresh; its first round is run, in which it counts operations by steps of their own,
+            and once more for the record.
         precision: of the bare loop.
         tolerance: how far the two server states may lie apart after that round, as a share of
             the way that they went.
@@ -37,6 +38,8 @@ class FirstRound:
         self.trial = trial
         self._server = _copy(trial.server)
         self._personal = [_copy(personal) for personal in trial.personal]
+        trial.step()
+        self._set_back()
         self.bare = BareLoop(
             grafted_model(trial.method, trial.federation, trial.seed).to(trial.device),
             recorded_step(trial),
@@ -51,12 +54,16 @@ class FirstRound:
 
     def rewind(self) -> None:
         """Put both into the state before the first round."""
-        self.trial.round = 0
-        self.trial.server = _copy(self._server)
+        self._set_back()
         self.bare.server = _copy(self._server)
         for client, personal in enumerate(self._personal):
-            self.trial.personal[client] = _copy(personal)
             self.bare.personal[client] = _copy(personal)
+
+    def _set_back(self) -> None:
+        self.trial.round = 0
+        self.trial.server = _copy(self._server)
+        for client, personal in enumerate(self._personal):
+            self.trial.personal[client] = _copy(personal)
 
 
 def grafted_model(method: Method, federation: Federation, seed: int) -> nn.Module:
