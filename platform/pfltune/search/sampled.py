@@ -1,6 +1,7 @@
 """A search strategy that asks one of Optuna's samplers."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import optuna
 from optuna.trial import Trial, TrialState
@@ -29,7 +30,12 @@ class Sampled:
         method: reference of the method.
         plan: its trials; the random ones of the start are those of its first generation.
         space: what is searched.
+
+    Attributes:
+        directions: of the values that a trial is told with, as Optuna names them.
     """
+
+    directions: ClassVar[tuple[str, ...]] = ("maximize",)
 
     def __init__(self, method: str, plan: Plan, space: SearchSpace) -> None:
         # By its name, not by its file's path: elsewhere the same file is suggested the same.
@@ -42,7 +48,7 @@ class Sampled:
         self._asked: dict[int, Trial] = {}
         self.study = optuna.create_study(
             study_name=f"pfltune/{name}",
-            direction="maximize",
+            directions=self.directions,
             sampler=SAMPLERS[plan.budget.sampler].make(seed, startup),
         )
         for point in space.start:

@@ -2,25 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 
-import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import TrialState
 
 from pfltune.dominance import fronts, ranked
-from pfltune.knobs import Value
-from pfltune.randomness import derive
 from pfltune.ranking import Outcome
-from pfltune.registry import short_name
 from pfltune.search.candidate import Candidate
 from pfltune.search.choosing import different
 from pfltune.search.feasible import constrain
 from pfltune.search.plan import Plan
 from pfltune.search.sampled import Sampled
-from pfltune.search.samplers import SAMPLERS
 from pfltune.search.space import SearchSpace
 from pfltune.search.strategy import Strategy
 
 
-class SampledFronts:
+class SampledFronts(Sampled):
     """Proposes what looks like the front of validation accuracy and MB so far.
 
     Optuna's TPE with several directions (Ozaki et al. 2022, Journal of Artificial Intelligence
@@ -40,31 +35,13 @@ class SampledFronts:
         space: what is searched.
     """
 
-    def __init__(self, method: str, plan: Plan, space: SearchSpace) -> None:
-        name = short_name(method)
-        seed = derive(plan.seed, f"optuna/{name}") % 2**32
-        startup = min(plan.generations(method)[0].size, 10)
-        sampler = SAMPLERS[plan.budget.sampler].make(seed, startup)
-        self._plan = plan
-        self._space = space
-        self._asked: dict[int, Trial] = {}
-        self.study = optuna.create_study(
-            study_name=f"pfltune/{name}", directions=["maximize", "minimize"], sampler=sampler
-        )
-        for point in space.start:
-            self.study.enqueue_trial(dict(point))
-
-    def propose(self, index: int) -> dict[str, Value]:
-        """The searched knobs of the trial with this index."""
-        self._asked[index] = trial = self.study.ask()
-        self._space(trial)
-        return dict(trial.params)
+    directions = ("maximize", "minimize")
 
     def hear(self, index: int, outcome: Outcome, rungs: Mapping[float, float]) -> None:
         """Learn how a trial went."""
         trial = self._asked.pop(index)
         constrain(trial, self._plan, outcome)
-        if outcome.round == self._plan.protocol.rounds:
+        if self._course.is_over(outcome):
             self.study.tell(trial, [outcome.value, outcome.mb])
         else:
             self.study.tell(trial, state=TrialState.PRUNED)
