@@ -51,7 +51,7 @@ from pfltune.report.tuning.notebook import results_of
 from pfltune.report.tuning.tuned import Pair, checked_pair
 from pfltune.report.writer import read_found, write_found
 from pfltune.running.folder_lock import locked
-from pfltune.running.job import After, Job, Progress, Voice, Watched, once
+from pfltune.running.job import Job, Progress, Voice, Watched, once
 from pfltune.running.session import run_sessions
 from pfltune.running.sitting import way_back
 from pfltune.running.sittings import House, Ran
@@ -702,16 +702,9 @@ def _written(draws: Draws, folder: Path) -> Iterator[None]:
 
 def _watched_draws(draws: Draws, first: Comparison, view: View) -> list[Watched]:
     """The comparisons on each draw, with their part of one progress and what they wait for."""
-    jobs: list[tuple[Comparison, After | None]] = [(first, None), *followers(draws, first)]
-    labels = [label(job.scenario.data_seed) for job, _ in jobs]
-    progress = view.sweep_progress(
-        {name: job.plan for name, (job, _) in zip(labels, jobs, strict=True)}
-    )
-    voice = Voice(once(view.voice.tell), view.voice.warn)
-    return [
-        Watched(job, progress.cells[name], voice, after)
-        for name, (job, after) in zip(labels, jobs, strict=True)
-    ]
+    waits = [(first, None), *followers(draws, first)]
+    watched = _watched({label(job.scenario.data_seed): job for job, _ in waits}, view)
+    return [replace(one, after=after) for one, (_, after) in zip(watched, waits, strict=True)]
 
 
 def _reported_draws(
