@@ -191,3 +191,12 @@ def test_a_sweep_is_no_comparison_and_that_is_said_in_one_line(swept, called, co
     assert "n is a sweep" in errors or "n was begun by another command" in errors
     assert errors.count("\n") == 1
     assert sorted(path for path in results.rglob("*")) == before
+
+
+def test_methods_of_a_sweep_are_read_as_those_of_a_comparison(called, tmp_path):
+    """They were taken letter by letter: "unknown method 'f'"."""
+    where = ("--results", str(tmp_path), "-o", "partition.alpha=-1,-2")
+    code, _, errors = called("compare", "--methods", "fedavg,local", *where)
+    assert code == 2
+    assert "no cell of" in errors
+    assert "alpha=-1: Input should be greater than 0" in errors
