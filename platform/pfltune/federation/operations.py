@@ -1,6 +1,6 @@
 """Floating-point operations of local steps, by torch's own counter, once for each kind of step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from types import CodeType
@@ -118,13 +118,13 @@ def counts_of(method: Method, federation: Federation) -> Counts:
         len(federation.clients),
     )
     try:
-        return _shared_counts(type(method), method, type(federation.backbone), ground)
+        return _shared_counts((type(method), method, type(federation.backbone), ground))
     except TypeError:  # a field of the method has no hash
         return {}
 
 
 @lru_cache(maxsize=64)
-def _shared_counts(*_: object) -> Counts:
+def _shared_counts(_: Hashable) -> Counts:
     return {}
 
 
