@@ -60,7 +60,8 @@ def python(wheel, tmp_path_factory):
     call(sys.executable, "-m", "venv", "--without-pip", str(folder))
     site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    call(sys.executable, "-m", "pip", "install", *OFFLINE, "--prefix", str(folder), str(wheel))
+    install = ["install", *OFFLINE, "--ignore-installed", "--prefix", str(folder), str(wheel)]
+    call(sys.executable, "-m", "pip", *install)  # else pip takes it out of this environment
     return folder / "bin" / "python"
 
 
