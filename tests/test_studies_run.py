@@ -1,20 +1,22 @@
-"""Several studies with a control, as a user asks for them: by one worker or two, and killed."""
+"""Studies, a control and a budget of bytes as a user asks for them: by one worker or two, killed."""
 
 from pathlib import Path
 
 import pytest
 from chaos.disturb import PFLTUNE, Disturbance, Kind, Phase, Running, told_until_it_ends
-from chaos.outcome import Differences, differences, outcome_of
+from chaos.outcome import Differences, assert_whole, differences, outcome_of
+from trained import SMALL
 
 from pfltune.report.results import read_results
 
 pytestmark = pytest.mark.slow
 
-SMALL = [
-    *("--methods", "fedavg", "-o", "protocol.rounds=2", "-o", "protocol.evaluate_every=1"),
-    *("-o", "partition.clients=5", "-o", "warm_start.epochs=1", "--precision", "float32"),
-    *("--trials", "2", "--generation", "2", "--eta", "2", "--seeds", "2"),
-    *("--checkpoint-seconds", "0", "--name", "one"),
+NAME, BUDGET_MB = "one", 0.2
+OPTIONS = [
+    *("--methods", "fedavg,local", "--budget", f"{BUDGET_MB}MB", "--name", NAME),
+    *("--trials", "4", "--generation", "4", "--eta", "2", "--seeds", "2"),
+    *("--precision", "float32", "--checkpoint-seconds", "0"),
+    *(text for override in SMALL for text in ("-o", override)),
 ]
 
 
@@ -23,31 +25,54 @@ def compare(folder: Path, *words: str) -> str:
     with Running(folder, [PFLTUNE, *words]) as running:
         sitting = running.ended()
     assert sitting.code == 0, sitting.errors
-    return sitting.output
+    return " ".join(sitting.output.split())
 
 
-def told(folder: Path):
-    (method,) = read_results(folder / "results", "one").methods
-    runs = [(run.study, run.seed, run.test) for run in method.runs]
-    return method.best, method.chosen, runs, [run.test for run in method.controls]
+def told(folder: Path) -> list:
+    """What each method was searched for and tested with."""
+    return [
+        (
+            *(method.name, method.best, method.chosen),
+            [(run.study, run.seed, run.test) for run in method.runs],
+            [run.test for run in method.controls],
+        )
+        for method in read_results(folder / "results", NAME).methods
+    ]
 
 
 def test_studies_that_are_added_and_killed_are_those_that_were_asked_for_at_once(tmp_path):
     whole, steps = tmp_path / "whole", tmp_path / "steps"
     whole.mkdir()
     steps.mkdir()
-    printed = compare(whole, "compare", *SMALL, "--studies", "2", "--control", "--workers", "1")
-    assert "over 2 studies × 2 seeds" in " ".join(printed.split())
+    printed = compare(whole, "compare", *OPTIONS, "--studies", "2", "--control", "--workers", "1")
+    assert "over 2 studies × 2 seeds" in printed
+    assert f"{BUDGET_MB}MB a trial" in printed
+    assert "trial budgets" in printed
 
-    compare(steps, "compare", *SMALL, "--workers", "2")
-    words = ["extend", "one", "--studies", "2", "--control", "--checkpoint-seconds", "0"]
+    compare(steps, "compare", *OPTIONS, "--workers", "2")
+    words = ["extend", NAME, "--studies", "2", "--control", "--checkpoint-seconds", "0"]
     # The first lines of the new journal tell what is known.
-    killed = [Disturbance(Kind.EVERYTHING, Phase.SEARCH, 18, 0.1)]
-    story = told_until_it_ends(steps, lambda _: words, "one", killed)
+    killed = [Disturbance(Kind.EVERYTHING, Phase.SEARCH, 60, 0.1)]
+    story = told_until_it_ends(steps, lambda _: words, NAME, killed)
     assert story.ended, f"{story}\n{story.sittings[-1].errors}"
+    assert not story.missed
 
     assert told(steps) == told(whole)
-    _, chosen, runs, controls = told(whole)
-    assert [len(chosen), len(runs), len(controls)] == [2, 4, 2]
-    outcomes = [outcome_of(folder / "results", "one") for folder in (steps, whole)]
+    for _, _, chosen, runs, controls in told(whole):
+        assert [len(chosen), len(runs), len(controls)] == [2, 4, 2]
+    outcomes = [outcome_of(folder / "results", NAME) for folder in (steps, whole)]
+    assert_whole(outcomes[0])
     assert differences(*outcomes) == Differences()
+    spent = {row["method"]: float(row["comm/total_mb"]) for row in outcomes[0].table}
+    assert spent["local"] == 0
+    assert 0 < spent["fedavg"] <= BUDGET_MB
+
+
+def test_a_budget_without_a_round_is_refused_before_anything_is_there(
+    tmp_path, monkeypatch, called
+):
+    monkeypatch.chdir(tmp_path)
+    code, _, told_in_errors = called("compare", *OPTIONS, "--budget", "0.001MB")
+    assert code == 2
+    assert "does not hold one round of FedAvg (0.0" in told_in_errors
+    assert not (tmp_path / "results" / NAME / "comparison.json").exists()
