@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -14,9 +14,12 @@ from pydantic import Field, model_validator
 
 from pfltune.backbones import AnyBackbone
 from pfltune.data.catalog import load_dataset
+from pfltune.data.columns import TEST, VAL
 from pfltune.data.dataset import Dataset
 from pfltune.data.images import Images, Preprocessing
 from pfltune.data.partitions import AnyPartition
+from pfltune.data.partitions.base import Dealt
+from pfltune.data.partitions.given import Given, Natural, told_of_split
 from pfltune.data.settings import AnyData
 from pfltune.data.split import ClientSplit, split_client, stratified_order
 from pfltune.errors import UserError, unknown
@@ -31,6 +34,7 @@ from pfltune.metrics import AnyMetric, try_metrics
 from pfltune.plugins import Plugin, running
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, plain_yaml, read_yaml, validated
+from pfltune.text import count
 from pfltune.warm_start import WarmStart, warm_start
 
 
@@ -39,6 +43,11 @@ class Split(Settings):
 
     val: float = Field(gt=0, lt=1)
     test: float = Field(gt=0, lt=1)
+    keep_given: bool | None = Field(
+        None,
+        description="whether samples stay in the part that the data or a file of clients gives "
+        "them for; by default only with partition.kind=natural or file",
+    )
 
     @model_validator(mode="after")
     def _leaves_training_data(self) -> "Split":
@@ -73,13 +82,9 @@ class Scenario(Settings):
 
     @model_validator(mode="after")
     def _enough_clients(self) -> "Scenario":
-        sampled, clients = self.protocol.sampled_clients, self.partition.clients
-        seen = self.seen_clients
-        if sampled > seen:
-            raise ValueError(
-                f"protocol.sampled_clients={sampled} is more than the {seen} that train of "
-                f"partition.clients={clients}; possible: 1 to {seen}"
-            )
+        clients = self.partition.clients
+        if clients is not None and (wrong := self._wrong_sampling(clients)):
+            raise ValueError(wrong)
         return self
 
     @model_validator(mode="after")
@@ -110,9 +115,14 @@ class Scenario(Settings):
         return self.model_copy(update={"protocol": ruled(self.protocol, knobs)})
 
     @property
+    def all_clients(self) -> int:
+        """How many clients there are; the data are read where only they say it."""
+        return self.partition.clients or len(self._dealt(self.dataset()).samples)
+
+    @property
     def seen_clients(self) -> int:
         """How many clients train in the rounds; the most that can be sampled for one."""
-        return self.partition.clients - self._unseen_count()
+        return self._seen(self.all_clients)
 
     @property
     def _recipe(self) -> WarmStart | None:
@@ -148,13 +158,47 @@ class Scenario(Settings):
     def notes(self) -> tuple[str, ...]:
         """What was done to the data, and what the partition does not look at, a line each."""
         dataset = self.dataset()
-        if dataset.domains is None or self.partition.within_domains:
-            return dataset.notes
-        mixed = (
-            f"partition.kind={self.partition.told} deals the {len(dataset.domain_names)} domains "
-            "together; to keep each client within one: domains, domain-dirichlet"
+        return (
+            *dataset.notes,
+            *self._mixed(dataset),
+            *self._set_aside(dataset),
+            *self._told(dataset),
         )
-        return (*dataset.notes, mixed)
+
+    def _mixed(self, dataset: Dataset) -> Iterator[str]:
+        """What of the data the partition does not look at."""
+        if isinstance(self.partition, Given):
+            return
+        kind = f"partition.kind={self.partition.told}"
+        if dataset.domains is not None and not self.partition.within_domains:
+            yield (
+                f"{kind} deals the {len(dataset.domain_names)} domains together; to keep each "
+                "client within one: domains, domain-dirichlet"
+            )
+        if dataset.clients is not None:
+            yield (
+                f"{kind} deals the {len(dataset.client_names)} clients of the data anew; to keep "
+                "them: natural"
+            )
+
+    def _set_aside(self, dataset: Dataset) -> Iterator[str]:
+        """What the warm start has of clients and splits that are given."""
+        aside, _ = self._reserve(dataset)
+        kept = self._keeps_given and dataset.splits is not None
+        if len(aside) and (kept or isinstance(self.partition, Natural)):
+            whose = "none of them given for validation or tests" if kept else "of the clients' own"
+            yield f"the warm start sets {count(len(aside), 'sample')} aside, {whose}"
+
+    def _told(self, dataset: Dataset) -> Iterator[str]:
+        """What becomes of clients and splits that are given."""
+        dealt = self._dealt(dataset)
+        yield from dealt.notes
+        yield from told_of_split(dealt)
+        if dataset.splits is not None and dealt.splits is None:
+            yield (
+                "the given split is not kept, each client's samples are divided by split; to keep "
+                "it: split.keep_given=true"
+            )
 
     @cached_property
     def _dataset(self) -> Dataset:
@@ -166,21 +210,43 @@ class Scenario(Settings):
         Raises:
             UserError: the data set does not suffice for the partition or the split.
         """
-        labels = dataset.labels.numpy()
-        domains = None if dataset.domains is None else dataset.domains.numpy()
-        _, dealt = self._reserve(labels)
-        parts = self.partition.deal(
-            labels[dealt], None if domains is None else domains[dealt], self.data_seed
-        )
+        labels, dealt = dataset.labels.numpy(), self._dealt(dataset)
+        if wrong := self._wrong_sampling(len(dealt.samples)):
+            raise UserError(f"scenario {self.name!r}: {wrong}")
         return tuple(
             split_client(
-                dealt[part],
-                labels[dealt[part]],
+                samples,
+                labels[samples],
                 self.split.val,
                 self.split.test,
                 self._rng("split", number),
+                None if dealt.splits is None else dealt.splits[samples],
+                dealt.names[number] if dealt.names else "",
             )
-            for number, part in enumerate(parts)
+            for number, samples in enumerate(dealt.samples)
+        )
+
+    def _dealt(self, dataset: Dataset) -> Dealt:
+        _, free = self._reserve(dataset)
+        return self.partition.dealt(dataset, free, self.data_seed, self._keeps_given)
+
+    @property
+    def _keeps_given(self) -> bool:
+        keep = self.split.keep_given
+        return self.partition.keeps_given if keep is None else keep
+
+    def _seen(self, clients: int) -> int:
+        """How many of so many clients train in the rounds."""
+        return clients - round(self.unseen_clients * clients)
+
+    def _wrong_sampling(self, clients: int) -> str:
+        """What is wrong with the number of sampled clients; empty if nothing is."""
+        sampled, seen = self.protocol.sampled_clients, self._seen(clients)
+        if sampled <= seen:
+            return ""
+        return (
+            f"protocol.sampled_clients={sampled} is more than the {seen} that train of "
+            f"partition.clients={clients}; possible: 1 to {seen}"
         )
 
     def check(self, methods: Iterable[Method]) -> dict[str, float]:
@@ -200,12 +266,13 @@ class Scenario(Settings):
         if self.protocol.sampler.is_strangers:
             self._try_sampler(dataset)
         servers: dict[str, float] = {}
+        clients = self.all_clients
         for method in methods:
             cls = type(method)
             with contained(cls.__name__), in_a_line(cls.__name__, inspect.getfile(cls)):
                 cpu = torch.device("cpu")
                 setup = set_up(method, copy.deepcopy(bare), clients=1, seed=0, device=cpu)
-                size = server_mb(setup.server_of, self.partition.clients)
+                size = server_mb(setup.server_of, clients)
             title = cls.title or cls.__name__
             servers[title] = max(size, servers.get(title, 0.0))
         return servers
@@ -217,30 +284,49 @@ class Scenario(Settings):
             federation.sampled_clients(number, self.data_seed)
 
     def _federation(self, dataset: Dataset, weights: Tensors | None) -> Federation:
+        clients = self.clients(dataset)
         return Federation(
             dataset,
-            self.clients(dataset),
+            clients,
             self.backbone,
             weights,
             self.protocol,
             self.preprocessing,
-            self._unseen(),
+            self._unseen(len(clients)),
             self.metrics,
         )
 
-    def _reserve(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sample indices for the warm start, and those for the clients."""
-        share = self._recipe.share if self._recipe else 0.0
+    def _reserve(self, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+        """Sample indices for the warm start, and those for the clients.
+
+        Raises:
+            UserError: too few samples may be set aside.
+        """
+        labels, share = dataset.labels.numpy(), self._recipe.share if self._recipe else 0.0
+        number = round(share * len(labels))
+        if not number:
+            return np.arange(0), np.arange(len(labels))
         order = stratified_order(labels, self._rng("reserve"))
-        count = round(share * len(labels))
-        return np.sort(order[:count]), np.sort(order[count:])
+        possible = order[self._may_set_aside(dataset)[order]]
+        if len(possible) < number:
+            raise UserError(
+                f"warm_start.share={share} sets {number} of {len(labels)} samples aside, but "
+                f"{len(possible)} are given neither for validation or tests nor by a file; "
+                "lower it, or choose backbone.weights=random"
+            )
+        aside = np.sort(possible[:number])
+        return aside, np.setdiff1d(np.arange(len(labels)), aside, assume_unique=True)
 
-    def _unseen_count(self) -> int:
-        return round(self.unseen_clients * self.partition.clients)
+    def _may_set_aside(self, dataset: Dataset) -> np.ndarray:
+        """Which samples a warm start may be given: bool (samples,)."""
+        possible = self.partition.may_set_aside(dataset)
+        if self._keeps_given and dataset.splits is not None:
+            possible = possible & ~np.isin(dataset.splits.numpy(), (VAL, TEST))
+        return possible
 
-    def _unseen(self) -> frozenset[int]:
-        order = self._rng("unseen").permutation(self.partition.clients)
-        return frozenset(order[: self._unseen_count()].tolist())
+    def _unseen(self, clients: int) -> frozenset[int]:
+        order = self._rng("unseen").permutation(clients)
+        return frozenset(order[: clients - self._seen(clients)].tolist())
 
     def _weights(self, dataset: Dataset) -> Tensors | None:
         if self._recipe is None:
@@ -248,7 +334,7 @@ class Scenario(Settings):
             return self.backbone.stored_weights(dataset.classes, channels)
         size = self.backbone.image_size
         images = Images(dataset.images, dataset.labels, size, self.preprocessing)
-        reserved, _ = self._reserve(dataset.labels.numpy())
+        reserved, _ = self._reserve(dataset)
         indices = torch.from_numpy(reserved).long()
         with running(self.backbone):
             return warm_start(
