@@ -1,6 +1,9 @@
 """Who has which sample, written to a file and read back: the same clients, and never others."""
 
 import json
+import pickle
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -288,6 +291,54 @@ class TestContent:
         assert before.going_on(moved, False).scenario.partition.path == "moved.json"
         other = record(from_file(saved(self.OTHER)))
         assert "partition.digest was" in refused(before.going_on, other, False)
+
+
+class TestConversions:
+    """The scripts of the how-to, on files as the other benchmarks write them."""
+
+    def converted(self, monkeypatch, name, *arguments):
+        page = (Path(__file__).parents[1] / "docs/howto/own-clients.md").read_text()
+        (script,) = re.findall(rf'^```python3 title="{name}"\n(.*?)^```$', page, re.M | re.S)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        exec(compile(script, name, "exec"), {"__name__": "__main__"})
+
+    def test_fl_benchs_partition_has_the_same_clients_and_parts(self, monkeypatch):
+        rng = np.random.default_rng(0)
+        own = np.array_split(rng.permutation(SAMPLES).astype(np.int32), 3)
+        parts = [
+            dict(zip(("train", "val", "test"), np.split(each, [6, 6]), strict=True)) for each in own
+        ]
+        everybody = [0, 1, 2]
+        separation = {"train": everybody, "val": everybody, "test": everybody, "total": 3}
+        partition = {"separation": separation, "data_indices": parts}
+        Path("partition.pkl").write_bytes(pickle.dumps(partition))
+        self.converted(monkeypatch, "from_fl_bench.py", "partition.pkl", "clients.json")
+        for (_, train, val, test), given_ in zip(
+            dealt(from_file("clients.json")), parts, strict=True
+        ):
+            assert sorted(train + val) == sorted(given_["train"])
+            assert test == sorted(given_["test"])
+
+    def test_pfllibs_images_become_the_same_bytes_with_their_clients(self, monkeypatch):
+        monkeypatch.setenv("PFLTUNE_DATA", "root")
+        images = np.random.default_rng(0).integers(0, 256, (24, 3, 8, 8), dtype=np.uint8)
+        labels = np.arange(24) % 3
+        held = {"train": [range(8), range(8, 18)], "test": [range(18, 21), range(21, 24)]}
+        for split, clients in held.items():
+            folder = Path("Cifar10", split)
+            folder.mkdir(parents=True)
+            for number, own in enumerate(clients):
+                scaled = (images[own].astype(np.float32) / 255 - 0.5) / 0.5
+                with (folder / f"{number}.npz").open("wb") as file:
+                    np.savez_compressed(file, data={"x": scaled, "y": labels[own]})
+        self.converted(monkeypatch, "from_pfllib.py", "Cifar10", "clients.npz")
+        overrides = [*COLD, "data.name=npz:clients.npz", "partition={kind: natural}"]
+        scenario = load_scenario("digits", [*overrides, "protocol.sampled_clients=2"])
+        dataset = scenario.dataset()
+        for number, client in enumerate(scenario.clients(dataset)):
+            for split, own in (("train", [*client.train, *client.val]), ("test", client.test)):
+                found = {dataset.images[sample].numpy().tobytes() for sample in own}
+                assert found == {images[sample].tobytes() for sample in held[split][number]}
 
 
 class TestCommand:

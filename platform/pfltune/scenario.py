@@ -2,26 +2,23 @@
 
 import copy
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 
 from pfltune.backbones import AnyBackbone
 from pfltune.data.catalog import load_dataset
-from pfltune.data.columns import TEST, VAL
 from pfltune.data.dataset import Dataset
+from pfltune.data.dealing import Dealing, Split
 from pfltune.data.images import Images, Preprocessing
 from pfltune.data.partitions import AnyPartition
-from pfltune.data.partitions.base import Dealt
-from pfltune.data.partitions.given import Given, Natural, told_of_split
 from pfltune.data.settings import AnyData
-from pfltune.data.split import ClientSplit, split_client, stratified_order
+from pfltune.data.split import ClientSplit
 from pfltune.errors import UserError, unknown
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.footprint import server_mb
@@ -34,26 +31,7 @@ from pfltune.metrics import AnyMetric, try_metrics
 from pfltune.plugins import Plugin, running
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, plain_yaml, read_yaml, validated
-from pfltune.text import count
 from pfltune.warm_start import WarmStart, warm_start
-
-
-class Split(Settings):
-    """Shares of each client's samples; the rest trains."""
-
-    val: float = Field(gt=0, lt=1)
-    test: float = Field(gt=0, lt=1)
-    keep_given: bool | None = Field(
-        None,
-        description="whether samples stay in the part that the data or a file of clients gives "
-        "them for; by default only with partition.kind=natural or file",
-    )
-
-    @model_validator(mode="after")
-    def _leaves_training_data(self) -> "Split":
-        if self.val + self.test >= 1:
-            raise ValueError(f"val={self.val} and test={self.test} leave nothing to train on")
-        return self
 
 
 class Scenario(Settings):
@@ -117,7 +95,7 @@ class Scenario(Settings):
     @property
     def all_clients(self) -> int:
         """How many clients there are; the data are read where only they say it."""
-        return self.partition.clients or len(self._dealt(self.dataset()).samples)
+        return self.partition.clients or len(self._dealing(self.dataset()).dealt.samples)
 
     @property
     def seen_clients(self) -> int:
@@ -157,48 +135,7 @@ class Scenario(Settings):
 
     def notes(self) -> tuple[str, ...]:
         """What was done to the data, and what the partition does not look at, a line each."""
-        dataset = self.dataset()
-        return (
-            *dataset.notes,
-            *self._mixed(dataset),
-            *self._set_aside(dataset),
-            *self._told(dataset),
-        )
-
-    def _mixed(self, dataset: Dataset) -> Iterator[str]:
-        """What of the data the partition does not look at."""
-        if isinstance(self.partition, Given):
-            return
-        kind = f"partition.kind={self.partition.told}"
-        if dataset.domains is not None and not self.partition.within_domains:
-            yield (
-                f"{kind} deals the {len(dataset.domain_names)} domains together; to keep each "
-                "client within one: domains, domain-dirichlet"
-            )
-        if dataset.clients is not None:
-            yield (
-                f"{kind} deals the {len(dataset.client_names)} clients of the data anew; to keep "
-                "them: natural"
-            )
-
-    def _set_aside(self, dataset: Dataset) -> Iterator[str]:
-        """What the warm start has of clients and splits that are given."""
-        aside, _ = self._reserve(dataset)
-        kept = self._keeps_given and dataset.splits is not None
-        if len(aside) and (kept or isinstance(self.partition, Natural)):
-            whose = "none of them given for validation or tests" if kept else "of the clients' own"
-            yield f"the warm start sets {count(len(aside), 'sample')} aside, {whose}"
-
-    def _told(self, dataset: Dataset) -> Iterator[str]:
-        """What becomes of clients and splits that are given."""
-        dealt = self._dealt(dataset)
-        yield from dealt.notes
-        yield from told_of_split(dealt)
-        if dataset.splits is not None and dealt.splits is None:
-            yield (
-                "the given split is not kept, each client's samples are divided by split; to keep "
-                "it: split.keep_given=true"
-            )
+        return (*self.dataset().notes, *self._dealing(self.dataset()).notes())
 
     @cached_property
     def _dataset(self) -> Dataset:
@@ -210,30 +147,14 @@ class Scenario(Settings):
         Raises:
             UserError: the data set does not suffice for the partition or the split.
         """
-        labels, dealt = dataset.labels.numpy(), self._dealt(dataset)
-        if wrong := self._wrong_sampling(len(dealt.samples)):
+        clients = self._dealing(dataset).clients()
+        if wrong := self._wrong_sampling(len(clients)):
             raise UserError(f"scenario {self.name!r}: {wrong}")
-        return tuple(
-            split_client(
-                samples,
-                labels[samples],
-                self.split.val,
-                self.split.test,
-                self._rng("split", number),
-                None if dealt.splits is None else dealt.splits[samples],
-                dealt.names[number] if dealt.names else "",
-            )
-            for number, samples in enumerate(dealt.samples)
-        )
+        return clients
 
-    def _dealt(self, dataset: Dataset) -> Dealt:
-        _, free = self._reserve(dataset)
-        return self.partition.dealt(dataset, free, self.data_seed, self._keeps_given)
-
-    @property
-    def _keeps_given(self) -> bool:
-        keep = self.split.keep_given
-        return self.partition.keeps_given if keep is None else keep
+    def _dealing(self, dataset: Dataset) -> Dealing:
+        share = self._recipe.share if self._recipe else 0.0
+        return Dealing(dataset, self.partition, self.split, share, self.data_seed)
 
     def _seen(self, clients: int) -> int:
         """How many of so many clients train in the rounds."""
@@ -296,36 +217,8 @@ class Scenario(Settings):
             self.metrics,
         )
 
-    def _reserve(self, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-        """Sample indices for the warm start, and those for the clients.
-
-        Raises:
-            UserError: too few samples may be set aside.
-        """
-        labels, share = dataset.labels.numpy(), self._recipe.share if self._recipe else 0.0
-        number = round(share * len(labels))
-        if not number:
-            return np.arange(0), np.arange(len(labels))
-        order = stratified_order(labels, self._rng("reserve"))
-        possible = order[self._may_set_aside(dataset)[order]]
-        if len(possible) < number:
-            raise UserError(
-                f"warm_start.share={share} sets {number} of {len(labels)} samples aside, but "
-                f"{len(possible)} are given neither for validation or tests nor by a file; "
-                "lower it, or choose backbone.weights=random"
-            )
-        aside = np.sort(possible[:number])
-        return aside, np.setdiff1d(np.arange(len(labels)), aside, assume_unique=True)
-
-    def _may_set_aside(self, dataset: Dataset) -> np.ndarray:
-        """Which samples a warm start may be given: bool (samples,)."""
-        possible = self.partition.may_set_aside(dataset)
-        if self._keeps_given and dataset.splits is not None:
-            possible = possible & ~np.isin(dataset.splits.numpy(), (VAL, TEST))
-        return possible
-
     def _unseen(self, clients: int) -> frozenset[int]:
-        order = self._rng("unseen").permutation(clients)
+        order = numpy_rng(self.data_seed, "unseen").permutation(clients)
         return frozenset(order[: clients - self._seen(clients)].tolist())
 
     def _weights(self, dataset: Dataset) -> Tensors | None:
@@ -334,15 +227,11 @@ class Scenario(Settings):
             return self.backbone.stored_weights(dataset.classes, channels)
         size = self.backbone.image_size
         images = Images(dataset.images, dataset.labels, size, self.preprocessing)
-        reserved, _ = self._reserve(dataset)
-        indices = torch.from_numpy(reserved).long()
+        indices = torch.from_numpy(self._dealing(dataset).aside).long()
         with running(self.backbone):
             return warm_start(
                 self.backbone, self._recipe, images, indices, dataset.classes, self.data_seed
             )
-
-    def _rng(self, purpose: str, *indices: int) -> np.random.Generator:
-        return numpy_rng(self.data_seed, purpose, *indices)
 
 
 @cache
