@@ -64,6 +64,7 @@ def written(dataset: Dataset, clients: Sequence[ClientSplit]) -> bytes:
         for part in PARTS
         for sample in getattr(client, part).tolist()
     ]
+    rows.sort(key=lambda row: row[0])
     out = io.StringIO()
     named = on_one_line(dataset.name)
     samples = len(dataset.labels)
@@ -73,7 +74,7 @@ def written(dataset: Dataset, clients: Sequence[ClientSplit]) -> bytes:
     if any("\r" in client.name for client in clients):
         writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow((*NEEDED, *OPTIONAL))
-    writer.writerows(sorted(rows, key=lambda row: row[0]))
+    writer.writerows(rows)
     return out.getvalue().encode()
 
 
