@@ -1,13 +1,14 @@
 """All data sets by name, and those in files of one's own."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pfltune.data import published
 from pfltune.data.cache import cached, in_memory
 from pfltune.data.dataset import Dataset, digits
-from pfltune.data.folders import image_folders
+from pfltune.data.folders import Above, image_folders
 from pfltune.data.home import data_root, own_path
 from pfltune.data.npz import Npz
 from pfltune.data.selection import Selected
@@ -32,7 +33,6 @@ PLACED = {
     "domainnet": "DomainNet (Peng et al., ICCV 2019), from its page at Boston University",
     "pacs": "PACS (Li et al., ICCV 2017), from the page of its author Da Li",
 }
-FILES = ("folder:PATH", "domains:PATH", "npz:PATH")
 
 
 def load_dataset(data: Data | DataSource, image_size: int) -> Dataset:
@@ -60,7 +60,7 @@ def load_dataset(data: Data | DataSource, image_size: int) -> Dataset:
 
 def available_datasets() -> tuple[str, ...]:
     """What ``name`` may be."""
-    return (*_own_names(), *SEAM.names(), *FILES)
+    return (*_own_names(), *SEAM.names(), *(f"{kind}:PATH" for kind in READERS))
 
 
 def _own_names() -> tuple[str, ...]:
@@ -84,7 +84,7 @@ class _Digits:
 
 def _source(data: Data, image_size: int) -> Source:
     kind, colon, path = data.name.partition(":")
-    if colon and f"{kind}:PATH" in FILES:
+    if colon and kind in READERS:
         return _in_files(data, kind, path, image_size)
     if data.name in DOWNLOADS:
         return _one_size(data, DOWNLOADS[data.name](data.name))
@@ -98,10 +98,11 @@ def _source(data: Data, image_size: int) -> Source:
 def _in_files(data: Data, kind: str, text: str, image_size: int) -> Source:
     if not text or "\0" in text:
         raise UserError(f"data set {data.name!r} needs a path, as in {kind}:PATH")
-    path = own_path(text)
-    if kind == "npz":
-        return _one_size(data, Npz(path, data.channels))
-    return _folders(data, path, image_size, with_domains=kind == "domains")
+    return READERS[kind](data, text, image_size)
+
+
+def _in_folders(data: Data, path: str, image_size: int, above: Above | None = None) -> Source:
+    return _folders(data, own_path(path), image_size, above)
 
 
 def _placed(data: Data, image_size: int) -> Source:
@@ -111,19 +112,23 @@ def _placed(data: Data, image_size: int) -> Source:
             f"data set {data.name!r} is not at {root}: put there, as domain/class/image, the "
             f"images of {PLACED[data.name]}; digits needs no files"
         )
-    return _folders(data, root, image_size, with_domains=True)
+    return _folders(data, root, image_size, "domain")
 
 
-def _folders(data: Data, root: Path, image_size: int, *, with_domains: bool) -> Source:
-    if data.domains and not with_domains:
+def _folders(data: Data, root: Path, image_size: int, above: Above | None) -> Source:
+    if data.domains and above != "domain":
         raise UserError(f"domains={list(data.domains)}: {data.name!r} has none; see domains:PATH")
     return image_folders(
         root,
         data.size or image_size,
-        with_domains=with_domains,
+        above=above,
         classes=data.classes,
         domains=data.domains,
     )
+
+
+def _in_array_file(data: Data, path: str, _: int) -> Source:
+    return _one_size(data, Npz(own_path(path), data.channels))
 
 
 def _one_size(data: Data, source: Source) -> Source:
@@ -138,3 +143,13 @@ def _one_size(data: Data, source: Source) -> Source:
 def _selected(data: Data, source: Source) -> Source:
     chosen = data.classes is not None or data.domains is not None
     return Selected(source, data.classes, data.domains) if chosen else source
+
+
+READERS: dict[str, Callable[[Data, str, int], Source]] = {
+    "folder": _in_folders,
+    "domains": partial(_in_folders, above="domain"),
+    "clients": partial(_in_folders, above="client"),
+    "npz": _in_array_file,
+}
+"""What reads data of one's own by the word before the colon, given what stands behind it and the
+backbone's image size."""

@@ -14,6 +14,8 @@ from pfltune.errors import UserError, unknown
 class Selected:
     """Those samples of a source whose class and domain are asked for.
 
+    Clients keep their numbers, also where none of their samples is left.
+
     Attributes:
         source: where the samples come from.
         classes, domains: names, in the order in which they shall count; None takes all.
@@ -68,11 +70,10 @@ def _kept(
     chunks: Iterable[Chunk], class_numbers: np.ndarray, domain_numbers: np.ndarray
 ) -> Iterator[Chunk]:
     for chunk in chunks:
-        labels = class_numbers[chunk.labels]
-        kept = labels >= 0
-        domains = None
+        columns = chunk.columns
+        columns["labels"] = class_numbers[chunk.labels]
+        kept = columns["labels"] >= 0
         if chunk.domains is not None:
-            domains = domain_numbers[chunk.domains]
-            kept &= domains >= 0
-            domains = domains[kept]
-        yield Chunk(chunk.images[kept], labels[kept], domains)
+            columns["domains"] = domain_numbers[chunk.domains]
+            kept &= columns["domains"] >= 0
+        yield Chunk(chunk.images[kept], **{name: column[kept] for name, column in columns.items()})

@@ -19,8 +19,8 @@ class Chosen(Plugin):
     key = "name"
     name: str = Field(
         min_length=1,
-        description="a data set; folder:PATH, domains:PATH or npz:PATH for files of one's own; or "
-        "FILE.py:CLASS",
+        description="a data set; folder:PATH, domains:PATH, clients:PATH or npz:PATH for files of "
+        "one's own; or FILE.py:CLASS",
     )
     classes: tuple[Name, ...] | None = Field(
         None, min_length=1, description="only these classes, in this order"
