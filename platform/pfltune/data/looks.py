@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from pfltune.data.levels import Levels, levels_of, together
-from pfltune.data.pictures import is_turned, unreadable
+from pfltune.data.pictures import Picture, is_turned, opened, unreadable
 from pfltune.errors import UserError
 
 # Two tones, 8 bits, 8 bits with alpha, 32 bits; those of 16 bits have several names.
@@ -40,16 +39,14 @@ class Look:
     cut: int | None = None
 
 
-def look_at(path: Path) -> Look:
-    """Read what the head of an image file says, and the pixels where they have 16 bits.
+def look_at(picture: Picture) -> Look:
+    """Read what the head of an encoded image says, and the pixels where they have 16 bits.
 
     Raises:
-        UserError: the file is no image, or its values have no known range.
+        UserError: it is no image, or its values have no known range.
     """
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
+        with opened(picture) as image:
             deep = image.mode.startswith("I")
             cut = not deep and any(";16" in str(tile[3]) for tile in image.tile)
             return Look(
@@ -62,7 +59,7 @@ def look_at(path: Path) -> Look:
                 frames=getattr(image, "is_animated", False),
             )
     except Exception as error:
-        raise unreadable(path, error) from error
+        raise unreadable(picture, error) from error
 
 
 @dataclass(frozen=True)
