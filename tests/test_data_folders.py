@@ -9,8 +9,8 @@ import pytest
 from datafiles import IMAGE_SIZE, entries, image_tree, load, pixels, refusal, save_image
 from PIL import Image
 
-from pfltune.data import folders
-from pfltune.data.catalog import PLACED
+from pfltune.data import squares
+from pfltune.data.placed import DOMAINS
 
 SIZE = 6
 
@@ -114,7 +114,7 @@ class TestLayout:
         (tree / os.fsdecode(b"caf\xe9")).mkdir()
         assert "is no UTF-8; rename it" in refusal(f"folder:{tree}")
 
-    @pytest.mark.parametrize("name", PLACED)
+    @pytest.mark.parametrize("name", DOMAINS)
     def test_the_sets_with_domains_are_read_below_the_data_root(self, root, domains, name):
         message = refusal(name)
         assert f"{name!r} is not at {root}/{name}: put there, as domain/class/image," in message
@@ -354,7 +354,7 @@ class TestKey:
         def must_not(*_, **__):
             raise AssertionError("decoded again")
 
-        monkeypatch.setattr(folders, "decode_image", must_not)
+        monkeypatch.setattr(squares, "decode_image", must_not)
         assert folder(tree).images.equal(first.images)
         assert len(entries(root)) == 1
 

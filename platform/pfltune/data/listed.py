@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pfltune.data.columns import chunks
-from pfltune.data.source import Decoded
+from pfltune.data.source import Decoded, in_chunks
 from pfltune.data.squares import digests, in_batches, squares
 from pfltune.data.table import Table
 from pfltune.errors import UserError
@@ -62,7 +61,7 @@ class Listed:
         images, told = squares(in_batches(self.files, self.size), self.size)
         return Decoded(
             class_names=self.class_names,
-            chunks=chunks(images, self.columns),
+            chunks=in_chunks(images, self.columns),
             domain_names=self.domain_names,
             notes=told,
             client_names=self.client_names,

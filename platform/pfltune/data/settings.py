@@ -20,8 +20,8 @@ class Chosen(Plugin):
     key = "name"
     name: str = Field(
         min_length=1,
-        description="a data set; folder:PATH, domains:PATH, npz:PATH or manifest:FILE for files of one's "
-        "own; hf:NAME[:CONFIG] or hf:FOLDER; or FILE.py:CLASS",
+        description="a data set; folder:PATH, domains:PATH, clients:PATH, npz:PATH or manifest:FILE for "
+        "files of one's own; hf:NAME[:CONFIG] or hf:FOLDER; or FILE.py:CLASS",
     )
     classes: tuple[Name, ...] | None = Field(
         None, min_length=1, description="only these classes, in this order"
@@ -64,7 +64,8 @@ class Data(Chosen):
         None, description="of images in an npz file, where their shape could be read both ways"
     )
     columns: Columns | None = Field(
-        None, description="what columns of a manifest or of hf:NAME are called, by what they are for"
+        None,
+        description="what columns of a manifest or of hf:NAME are called, by what they are for",
     )
     root: str | None = Field(
         None, min_length=1, description="of a manifest: the folder that its paths are relative to"

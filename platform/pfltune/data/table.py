@@ -67,9 +67,7 @@ class Wanted:
     must: bool
 
 
-def read_table(
-    path: Path, wanted: Mapping[str, Wanted], suffix: str | None = None
-) -> Table:
+def read_table(path: Path, wanted: Mapping[str, Wanted], suffix: str | None = None) -> Table:
     """The wanted columns of a file, of those that it has.
 
     A CSV file is UTF-8 with a header; semicolons part its cells where the header has no comma, as
