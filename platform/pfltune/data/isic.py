@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pfltune.data.columns import part_of
 from pfltune.data.listed import Listed, see_files
 from pfltune.data.names import on_one_line
-from pfltune.data.columns import part_of
 from pfltune.data.table import Table, Wanted, read_table
 from pfltune.errors import UserError
 

@@ -26,6 +26,8 @@ class Look:
         alpha: parts may be transparent.
         turned: its EXIF orientation is not upright.
         frames: there are several, as in an animation or a stack of pages.
+        side: the longer one, in pixels.
+        square: its sides are equal.
         levels: of gray values with more than 8 bits.
         cut: the largest value of what Pillow keeps of colours with 16 bits, their upper 8.
     """
@@ -35,6 +37,8 @@ class Look:
     alpha: bool = False
     turned: bool = False
     frames: bool = False
+    side: int = 0
+    square: bool = True
     levels: Levels | None = None
     cut: int | None = None
 
@@ -57,6 +61,8 @@ def look_at(picture: Picture) -> Look:
                 levels=levels_of(np.asarray(image)) if deep else None,
                 cut=int(np.asarray(image).max()) if cut else None,
                 frames=getattr(image, "is_animated", False),
+                side=max(image.size),
+                square=image.width == image.height,
             )
     except Exception as error:
         raise unreadable(picture, error) from error
@@ -95,8 +101,12 @@ class Looks:
                 f"{brightest} at most, of 255; save 8 bits, or use the whole range"
             )
 
-    def notes(self) -> Iterator[str]:
-        """What decoding does to how many images, where it is not to be expected."""
+    def notes(self, size: int) -> Iterator[str]:
+        """What decoding does to how many images, where it is not to be expected.
+
+        Args:
+            size: side in pixels of the squares that they become.
+        """
         yield from self._told("gray, repeated in three colours", lambda look: self._odd(look))
         yield from self._told("CMYK, made RGB without colour profiles", lambda look: look.cmyk)
         yield from self._told("turned upright by EXIF orientation", lambda look: look.turned)
@@ -107,6 +117,9 @@ class Looks:
             yield from self._told(deep, lambda look: look.levels is not None)
         cut = "16 bits per colour, the upper 8 are read"
         yield from self._told(cut, lambda look: look.cut is not None)
+        yield from self._told("not square, drawn out to be", lambda look: not look.square)
+        larger = f"smaller than {size} pixels, made that large; data.size says how large"
+        yield from self._told(larger, lambda look: look.side < size)
 
     def _odd(self, look: Look) -> bool:
         return look.gray and not self.gray

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pfltune.data.columns import named, part_of
+from pfltune.data.columns import counted, named, owners, part_of, told_of
 from pfltune.data.labels import BOUND, Classes, number
 from pfltune.data.listed import Listed, see_files
 from pfltune.data.names import on_one_line, some_of
@@ -39,7 +39,7 @@ class Kind:
 
 def manifest(
     path: Path,
-    columns: Columns,
+    called: Columns,
     size: int,
     *,
     root: Path | None = None,
@@ -50,7 +50,7 @@ def manifest(
 
     Args:
         path: the file, with the columns path and label and any of client, split and domain.
-        columns: what these are called in it, where they are called otherwise.
+        called: what these are called in it, where they are called otherwise.
         size: side in pixels at which images are decoded.
         root: what paths are relative to; the folder of the file by default.
         classes: only these, in this order.
@@ -59,7 +59,7 @@ def manifest(
     Raises:
         UserError: a column is missing, or a row is not like that; with the number of the row.
     """
-    table = read_table(path, wanted(columns, MUST, MAY))
+    table = read_table(path, wanted(called, MUST, MAY))
     if not len(table):
         raise UserError(f"{path} has no rows below its header")
     if domains and "domain" not in table.columns:
@@ -67,33 +67,35 @@ def manifest(
     labels = _classes(table)
     kinds = {"labels": Kind(labels.names, labels.numbers).only(classes, "class")}
     if "domain" in table.columns:
-        kinds["domains"] = _named(table, "domain").only(domains, "domain")
+        domain_of = Kind(*named(np.array(table.filled("domain"))))
+        kinds["domains"] = domain_of.only(domains, "domain")
+    kept = np.flatnonzero(np.all([kind.numbers >= 0 for kind in kinds.values()], axis=0))
     if "client" in table.columns:
-        kinds["clients"] = _named(table, "client")
-    values = {column: kind.numbers for column, kind in kinds.items()}
-    kept = np.flatnonzero(np.all([numbers >= 0 for numbers in values.values()], axis=0))
-    if "split" in table.columns:
-        values["splits"] = _parts(table)
+        kinds["clients"] = Kind(*owners(np.array(table.columns["client"])))
+    columns = {column: kind.numbers[kept] for column, kind in kinds.items()}
+    if any(table.columns.get("split", ())):
+        columns["splits"] = _parts(table)[kept]
     files = [(root or path.parent) / text for text in table.filled("path")]
     see_files(table, files, kept.tolist())
+    names = {column: kind.names for column, kind in kinds.items()}
     return Listed(
         files=tuple(files[place] for place in kept),
-        columns={column: numbers[kept] for column, numbers in values.items()},
-        class_names=kinds["labels"].names,
-        domain_names=kinds["domains"].names if "domains" in kinds else (),
-        client_names=kinds["clients"].names if "clients" in kinds else (),
+        columns=columns,
+        class_names=names["labels"],
+        domain_names=names.get("domains", ()),
+        client_names=names.get("clients", ()),
         size=size,
-        told=(*labels.notes, *_unread(table)),
+        told=(*labels.notes, *_told(table, columns, names)),
     )
 
 
-def wanted(columns: Columns, must: tuple[str, ...], may: tuple[str, ...]) -> dict[str, Wanted]:
+def wanted(called: Columns, must: tuple[str, ...], may: tuple[str, ...]) -> dict[str, Wanted]:
     """The columns of a table: those that must be there, or were named, and those that may be.
 
     Raises:
         UserError: a column is named for what nothing reads.
     """
-    given: Mapping[str, str] = columns.model_dump(exclude_none=True)
+    given: Mapping[str, str] = called.model_dump(exclude_none=True)
     known = (*must, *may)
     for purpose, name in given.items():
         if purpose not in known:
@@ -103,10 +105,6 @@ def wanted(columns: Columns, must: tuple[str, ...], may: tuple[str, ...]) -> dic
                 f"{possible}"
             )
     return {name: Wanted(given.get(name, name), name in must or name in given) for name in known}
-
-
-def _named(table: Table, purpose: str) -> Kind:
-    return Kind(*named(np.array(table.filled(purpose))))
 
 
 def _classes(table: Table) -> Classes:
@@ -139,6 +137,13 @@ def _parts(table: Table) -> np.ndarray:
     return np.array([parts[text] for text in table.columns["split"]], dtype=np.uint8)
 
 
-def _unread(table: Table) -> Iterator[str]:
+def _told(
+    table: Table, columns: Mapping[str, np.ndarray], names: Mapping[str, tuple[str, ...]]
+) -> Iterator[str]:
+    """Whose the samples are, what is given, and what is not read."""
+    if "clients" in columns:
+        yield f"{table.path.name}: {told_of(names['clients'], columns['clients'])}"
+    if "splits" in columns:
+        yield f"{table.path.name} gives splits, {counted(columns['splits'])}"
     if table.unread:
         yield f"columns of {table.path.name} that are not read: {some_of(table.unread)}"

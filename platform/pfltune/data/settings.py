@@ -20,8 +20,8 @@ class Chosen(Plugin):
     key = "name"
     name: str = Field(
         min_length=1,
-        description="a data set; folder:PATH, domains:PATH, clients:PATH, npz:PATH or manifest:FILE for "
-        "files of one's own; hf:NAME[:CONFIG] or hf:FOLDER; or FILE.py:CLASS",
+        description="a data set; folder:PATH, domains:PATH, clients:PATH, npz:PATH or "
+        "manifest:FILE for files of one's own; hf:NAME[:CONFIG] or hf:FOLDER; or FILE.py:CLASS",
     )
     classes: tuple[Name, ...] | None = Field(
         None, min_length=1, description="only these classes, in this order"
@@ -65,7 +65,7 @@ class Data(Chosen):
     )
     columns: Columns | None = Field(
         None,
-        description="what columns of a manifest or of hf:NAME are called, by what they are for",
+        description="of a manifest or of hf:NAME: what its columns are called",
     )
     root: str | None = Field(
         None, min_length=1, description="of a manifest: the folder that its paths are relative to"

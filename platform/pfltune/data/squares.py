@@ -34,7 +34,7 @@ def squares(batches: Batches, size: int) -> tuple[Iterator[np.ndarray], tuple[st
     with ThreadPoolExecutor(THREADS) as pool:
         looks = Looks(tuple(look for batch in batches() for look in pool.map(look_at, batch)))
     looks.check()
-    return _decoded(batches, size, looks), tuple(looks.notes())
+    return _decoded(batches, size, looks), tuple(looks.notes(size))
 
 
 def _decoded(batches: Batches, size: int, looks: Looks) -> Iterator[np.ndarray]:

@@ -99,7 +99,7 @@ def _csv(path: Path, wanted: Mapping[str, Wanted]) -> Table:
             file.seek(0)
             reader = csv.reader(file, delimiter=_delimiter(path, head), strict=True)
             header = next(reader, [])
-            places = _places(path, header, wanted)
+            places = places_of(str(path), header, wanted)
             cells: list[list[str]] = [[] for _ in places]
             rows = []
             for row, line in _numbered(path, reader, len(header)):
@@ -142,7 +142,7 @@ def _parquet(path: Path, wanted: Mapping[str, Wanted]) -> Table:
     try:
         with parquet.ParquetFile(path) as file:
             header = file.schema_arrow.names
-            places = _places(path, header, wanted)
+            places = places_of(str(path), header, wanted)
             if file.metadata.num_rows > MOST_ROWS:
                 raise _too_long(path)
             columns = _texts(path, file, [header[place] for place in places.values()])
@@ -171,12 +171,21 @@ def _texts(path: Path, file: "ParquetFile", names: Sequence[str]) -> list[list[s
     return cells
 
 
-def _places(path: Path, header: Sequence[str], wanted: Mapping[str, Wanted]) -> dict[str, int]:
-    """Which column of the file is which of the wanted ones."""
+def places_of(where: str, header: Sequence[str], wanted: Mapping[str, Wanted]) -> dict[str, int]:
+    """Which column is which of the wanted ones, of those that are there; by what they are for.
+
+    Args:
+        where: the file, for errors.
+        header: the names of all columns.
+        wanted: columns, by what they are for.
+
+    Raises:
+        UserError: one that must be there is not, or two have one name.
+    """
     known = [name.strip().lower() for name in header]
     twice = next((name for name, count in Counter(known).items() if count > 1), None)
     if twice is not None:
-        raise UserError(f"{path} has two columns {on_one_line(twice)!r}")
+        raise UserError(f"{where} has two columns {on_one_line(twice)!r}")
     places = {}
     for purpose, column in wanted.items():
         if column.name.lower() in known:
@@ -184,7 +193,7 @@ def _places(path: Path, header: Sequence[str], wanted: Mapping[str, Wanted]) -> 
         elif column.must:
             held = some_of(header) or "none"
             raise UserError(
-                f"{path} has no column {column.name!r}; it has: {held}; say which one it is with "
+                f"{where} has no column {column.name!r}; it has: {held}; say which one it is with "
                 f"data.columns.{purpose}=NAME"
             )
     return places
