@@ -72,6 +72,18 @@ class TestFolders:
         assert data.clients is None
         assert "columns that are not read: writer" in data.notes
 
+    def test_a_test_whose_classes_are_kept_secret_is_passed_over(self, tmp_path):
+        secret = {**rows(2, 50), "label": [-1, -1]}
+        parts = {
+            "train": made(3),
+            "test": datasets.Dataset.from_dict(secret, features=features()),
+        }
+        datasets.DatasetDict(parts).save_to_disk(tmp_path / "secret")
+        data = read(f"hf:{tmp_path}/secret")
+        assert data.labels.tolist() == [0, 1, 2]
+        assert data.splits is None
+        assert data.notes == ("passed over, since no label is told: split test",)
+
     def test_one_saved_split_gives_nothing(self, tmp_path):
         made(3).save_to_disk(tmp_path / "one")
         assert read(f"hf:{tmp_path}/one").splits is None

@@ -35,7 +35,7 @@ ROWS = 30
         "pfltune data cifar10-small --out look",
     )
 )
-@click.argument("name")
+@click.argument("data")
 @click.option(
     "--override", "-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Change it."
 )
@@ -48,18 +48,18 @@ ROWS = 30
 )
 @options.as_json
 def command(
-    name: str, overrides: tuple[str, ...], results: Path, out: Path | None, as_json: bool
+    data: str, overrides: tuple[str, ...], results: Path, out: Path | None, as_json: bool
 ) -> None:
     """Show what a data set is when it has been read: counts, range, copies, pictures.
 
-    NAME is a data set (digits, folder:PATH, …), a path, or a scenario, whose data are meant. Below
+    DATA is a data set (digits, folder:PATH, …), a path, or a scenario, whose data are meant. Below
     the tables stands what was done to the samples that is not to be expected, and what was passed
     over; the picture has some images of each class.
     """
     from pfltune.data.survey import survey
     from pfltune.looking import dataset_of, short_name_of
 
-    dataset = dataset_of(name, overrides)
+    dataset = dataset_of(data, overrides)
     found = survey(dataset)
     folder = out or results / "data" / short_name_of(dataset)
     if as_json:

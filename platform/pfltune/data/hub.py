@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 MUST = ("image", "label")
 MAY = ("client", "domain")
-BATCH = 256
+# At a time: images, and labels alone.
+BATCH, ROWS = 256, 10_000
+UNKNOWN = (None, -1)
+"""What stands for a class that nobody tells."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,27 @@ class Hub:
         )
 
     @cached_property
-    def _splits(self) -> Splits:
+    def _whole(self) -> Splits:
         return loaded(self.name)
+
+    @cached_property
+    def _hidden(self) -> frozenset[str]:
+        """Splits none of whose samples has a class, as a challenge publishes its test."""
+        hidden = dict.fromkeys(self._whole.by_name, True)
+        for split, _, table in self._whole.tables([self._names["label"]], ROWS):
+            hidden[split] &= all(label in UNKNOWN for label in table.column(0).to_pylist())
+        secret = frozenset(split for split, every in hidden.items() if every)
+        return secret if len(secret) < len(hidden) else frozenset()
+
+    @cached_property
+    def _splits(self) -> Splits:
+        """Those that are read."""
+        return self._whole.without(self._hidden)
 
     @cached_property
     def _names(self) -> dict[str, str]:
         """What the columns that are read are called, by what they are for."""
-        header = list(self._splits.features)
+        header = list(self._whole.features)
         asked = wanted(self.columns, MUST, MAY)
         places = places_of(f"data set hf:{self.name}", header, asked)
         return {purpose: header[place] for purpose, place in places.items()}
@@ -101,8 +118,8 @@ class Hub:
         for pictures in self._pictures():
             for content in _contents(pictures):
                 digest.update(content)
-        values = {name: [] for name in self._names if name != "image"}
-        parts = []
+        values: dict[str, list[Any]] = {name: [] for name in self._names if name != "image"}
+        parts: list[int] = []
         for split, _, table in self._tables([*values]):
             parts += [PART_NAMED.get(split.lower(), NOT_GIVEN)] * len(table)
             for purpose, found in values.items():
@@ -120,6 +137,10 @@ class Hub:
         if "client" in values:
             told.append(
                 f"column {self._names['client']}: {told_of(names['clients'], columns['clients'])}"
+            )
+        if self._hidden:
+            told.append(
+                f"passed over, since no label is told: split {some_of(sorted(self._hidden))}"
             )
         if len(set(parts.tolist())) > 1:
             columns["splits"] = parts

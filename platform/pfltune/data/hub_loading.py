@@ -1,6 +1,6 @@
 """Where the library ``datasets`` is asked for a data set: on its hub, or in a folder."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -44,13 +44,24 @@ class Splits:
         names = getattr(self.features[column], "names", None)
         return tuple(names) if names else None
 
+    def without(self, names: Collection[str]) -> "Splits":
+        """All but some of them."""
+        return Splits({name: data for name, data in self.by_name.items() if name not in names})
+
     def tables(self, columns: Sequence[str], rows: int) -> "Iterator[tuple[str, int, pa.Table]]":
         """The columns, so many rows at a time: the split, the number of the first row, and they."""
         for name, dataset in self.by_name.items():
             start = 1
-            for table in dataset.select_columns(list(columns)).with_format("arrow").iter(rows):
+            for table in _read(dataset, columns, rows):
                 yield name, start, table
                 start += len(table)
+
+
+def _read(dataset: Any, columns: Sequence[str], rows: int) -> "Iterator[pa.Table]":
+    try:
+        yield from dataset.select_columns(list(columns)).with_format("arrow").iter(rows)
+    except Exception as error:  # of files that are damaged, and of what they say
+        raise UserError(f"the library datasets cannot read on: {_reason(error)}") from error
 
 
 def loaded(name: str) -> Splits:
@@ -75,15 +86,20 @@ def loaded(name: str) -> Splits:
         with _quiet():
             found = _in_folder(path) if is_path else _on_hub(name)
     except Exception as error:  # of the library, of the network, of files that are damaged
-        reason = plain(redacted(str(error))) or type(error).__name__
         if is_path:
-            raise UserError(f"{path} cannot be read by the library datasets: {reason}") from error
+            raise UserError(
+                f"{path} cannot be read by the library datasets: {_reason(error)}"
+            ) from error
         raise UserError(
-            f"data set 'hf:{name}' cannot be had from the hub ({reason}); without it, name a "
-            "folder of its Parquet files: hf:/path/to/folder"
+            f"data set 'hf:{name}' cannot be had from the hub ({_reason(error)}); without it, name "
+            "a folder of its Parquet files: hf:/path/to/folder"
         ) from error
     by_name = found if isinstance(found, dict) else {str(found.split or "train"): found}
     return Splits(by_name)
+
+
+def _reason(error: Exception) -> str:
+    return plain(redacted(str(error))) or type(error).__name__
 
 
 def _in_folder(path: Path) -> Any:
