@@ -65,7 +65,8 @@ class Data(Chosen):
     )
     columns: Columns | None = Field(
         None,
-        description="of a manifest or of hf:NAME: what its columns are called",
+        description="of a manifest or of hf:NAME: what its columns for path or image, label, "
+        "client, split and domain are called",
     )
     root: str | None = Field(
         None, min_length=1, description="of a manifest: the folder that its paths are relative to"
