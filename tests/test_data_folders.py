@@ -137,6 +137,65 @@ class TestLayout:
         assert data.images.shape == (1, 3, SIZE, SIZE)
 
 
+class TestClientsAndSplits:
+    def test_a_folder_per_client_is_a_client(self, tmp_path):
+        counts = {"w10/cup": 1, "w9/pen": 2, "w9/cup": 1}
+        data = load(f"clients:{image_tree(tmp_path / 'c', counts)}", size=SIZE)
+        assert data.client_names == ("w9", "w10")
+        assert data.clients.tolist() == [0, 0, 0, 1]
+        assert data.labels.tolist() == [0, 1, 1, 0]
+        assert (data.domains, data.splits) == (None, None)
+
+    def test_the_same_folders_are_domains_or_clients_as_is_asked(self, domains, root):
+        one, other = (load(f"{kind}:{domains}", size=SIZE) for kind in ("domains", "clients"))
+        assert one.images.equal(other.images)
+        assert one.domains.equal(other.clients)
+        assert len(entries(root)) == 2
+
+    def test_a_client_without_images_of_a_class_stops_nobody(self, tmp_path):
+        tree = image_tree(tmp_path / "c", {"a/cup": 2, "b/pen": 1})
+        for empty in ("a/pen", "c"):
+            (tree / empty).mkdir()
+        data = load(f"clients:{tree}", size=SIZE)
+        assert data.client_names == ("a", "b", "c")
+        assert data.clients.tolist() == [0, 0, 1]
+        assert data.notes == ("passed over beside the images: empty folder pen",)
+
+    @pytest.mark.parametrize("layout", ["folder", "domains", "clients"])
+    def test_folders_called_train_and_test_are_given_splits(self, tmp_path, layout):
+        above = "" if layout == "folder" else "x/"
+        counts = {f"{part}/{above}cup": n for part, n in (("test", 1), ("Train", 2), ("valid", 3))}
+        data = load(f"{layout}:{image_tree(tmp_path / 's', counts)}", size=SIZE)
+        assert data.splits.tolist() == [0, 0, 1, 1, 1, 2]
+        assert data.class_names == ("cup",)
+        assert data.notes == ("its folders are given splits, train 2, val 3, test 1",)
+        names = {"domains": data.domain_names, "clients": data.client_names}
+        assert names == {kind: ("x",) if kind == layout else () for kind in names}
+
+    def test_a_part_may_lack_a_client_and_a_class(self, tmp_path):
+        counts = {"train/a/cup": 1, "train/b/pen": 1, "test/a/pen": 1}
+        data = load(f"clients:{image_tree(tmp_path / 's', counts)}", size=SIZE)
+        assert data.clients.tolist() == [0, 1, 0]
+        assert data.labels.tolist() == [0, 1, 1]
+        assert data.splits.tolist() == [0, 0, 2]
+
+    def test_other_names_beside_them_or_no_folders_below_make_them_classes(self, tmp_path):
+        vehicles = image_tree(tmp_path / "v", {"train": 2, "test": 1})
+        assert folder(vehicles).class_names == ("test", "train")
+        domains = image_tree(tmp_path / "d", {"train/cup": 2, "test/cup": 1})
+        data = load(f"domains:{domains}", size=SIZE)
+        assert (data.domain_names, data.splits) == (("test", "train"), None)
+        mixed = image_tree(tmp_path / "m", {"train/cup": 1, "extra/cup": 1})
+        assert "the layout is class/image" in refusal(f"folder:{mixed}")
+
+    def test_what_is_chosen_of_classes_may_leave_nothing(self, domains):
+        chosen = {"classes": ("pen",), "domains": ("art",)}
+        assert "has no images of the chosen classes and domains" in refusal(
+            f"domains:{domains}", **chosen
+        )
+        assert "has none; see domains:PATH" in refusal(f"clients:{domains}", domains=("art",))
+
+
 class TestPictures:
     def test_a_folder_of_gray_images_keeps_one_channel(self, tmp_path):
         assert np.array_equal(only(tmp_path, GRAY), GRAY[None])

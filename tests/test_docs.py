@@ -120,7 +120,8 @@ def test_every_command_in_the_docs_is_one(page, line, beside):
     """Parsed, not run; and the methods, knobs and settings that it names exist."""
     if "…" in line or line.split()[1].startswith("-"):
         pytest.skip("an abbreviation, or a help text")
-    if ("metrics=" in line or "--wrap" in line) and ".py:" in line:
+    code_of_a_page = ("metrics=" in line or "--wrap" in line) and ".py:" in line
+    if code_of_a_page or "kind: file" in line:
         beside(next(each for each in PAGES if each.name == page))
     asked = parsed(line).params
     if line.startswith("pfltune claim"):
@@ -321,7 +322,7 @@ def test_what_the_scripts_in_the_docs_write_is_dealt_and_trained(block, beside, 
         dataset = scenario.dataset()
         census = take_census(dataset, scenario.clients(dataset))
         assert dataset.class_names == ("zero", "two", "four", "six", "eight")
-        assert len(census.csv().splitlines()) == 1 + 3 * scenario.partition.clients
+        assert len(census.csv().splitlines()) == 1 + 3 * scenario.all_clients
     done = run_trial(make_method("fedper", {}), scenarios[0].build(), rounds=1)
     assert done.metrics[0]["comm/up_mb_per_round"] > 0
 

@@ -7,6 +7,7 @@ import numpy as np
 from pfltune.data.labels import strings
 from pfltune.data.names import in_natural_order, on_one_line
 from pfltune.errors import UserError
+from pfltune.text import count
 
 COLUMNS: Mapping[str, type[np.generic]] = {
     "labels": np.int64,
@@ -20,6 +21,8 @@ PARTS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)
 NOT_GIVEN = 255
 """In a column of splits: of this sample nobody said where it belongs."""
+NOBODY = -1
+"""In a column of clients: the sample is of none."""
 PART_NAMED = {
     **{"train": TRAIN, "training": TRAIN, "val": VAL, "valid": VAL, "validation": VAL},
     **{"test": TEST, "testing": TEST},
@@ -50,6 +53,25 @@ def part_of(word: str) -> int | None:
     return _PART_WRITTEN.get(word.strip().lower())
 
 
+def owners(values: np.ndarray, *, numbers: bool = True) -> tuple[tuple[str, ...], np.ndarray]:
+    """Likewise of clients; the number of samples of no client is ``NOBODY``.
+
+    Nothing stands for no client, and so does -1 where all others are whole numbers.
+
+    Args:
+        values: see :func:`named`.
+        numbers: whether -1 can stand for no client.
+    """
+    names, places = named(values)
+    clients = [name for name in names if name not in ("", "-1")]
+    numbered = numbers and all(name.isdecimal() for name in clients)
+    nobody = ("", "-1") if numbered else ("",)
+    kept = [number for number, name in enumerate(names) if name not in nobody]
+    place = np.full(len(names), NOBODY, dtype=np.int64)
+    place[kept] = np.arange(len(kept))
+    return tuple(names[number] for number in kept), place[places]
+
+
 def given_parts(values: np.ndarray, where: str) -> np.ndarray:
     """A column of splits, uint8: 0 train, 1 val, 2 test, ``NOT_GIVEN``.
 
@@ -76,4 +98,12 @@ def counted(splits: np.ndarray) -> str:
     """How many samples each part is given, in words: ``train 70, test 30``."""
     given = {name: int((splits == part).sum()) for part, name in enumerate(PARTS)}
     given["not given"] = int((splits == NOT_GIVEN).sum())
-    return ", ".join(f"{name} {count:,}" for name, count in given.items() if count)
+    return ", ".join(f"{name} {number:,}" for name, number in given.items() if number)
+
+
+def told_of(names: tuple[str, ...], clients: np.ndarray) -> str:
+    """How many clients there are, in words: ``12 clients, 3 samples of none``."""
+    nobodys = int((clients == NOBODY).sum())
+    return count(len(names), "client") + (
+        f", {count(nobodys, 'sample')} of none" if nobodys else ""
+    )

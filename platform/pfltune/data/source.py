@@ -19,7 +19,7 @@ class Chunk:
         images: uint8 (samples, channels, height, width).
         labels: whole numbers (samples,).
         domains: likewise, or None if the data set has no domains.
-        clients: whose each sample is, likewise; None if the data set has no clients of its own.
+        clients: whose each sample is, likewise, -1 for nobody's; None if there are no clients.
         splits: uint8 (samples,), the part that each sample is given for: 0 train, 1 validation,
             2 test, 255 where nobody says; None if nothing is given.
     """

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pfltune.data.cache import cached, in_memory
-from pfltune.data.columns import NOT_GIVEN, PARTS
+from pfltune.data.columns import NOBODY, NOT_GIVEN, PARTS
 from pfltune.data.dataset import Dataset
 from pfltune.data.selection import Selected
 from pfltune.data.settings import DataSource
@@ -77,7 +77,8 @@ class _Checked:
             for what, names in named.items():
                 column = getattr(chunk, what)
                 if names or column is not None:
-                    self._check_numbers(what, column, chunk, len(names))
+                    lowest = NOBODY if what == "clients" else 0
+                    self._check_numbers(what, column, chunk, len(names), lowest)
             if chunk.splits is not None:
                 self._check_splits(chunk)
             yield chunk
@@ -91,14 +92,16 @@ class _Checked:
                 "height, width)"
             )
 
-    def _check_numbers(self, what: str, values: Any, chunk: Chunk, kinds: int) -> None:
+    def _check_numbers(
+        self, what: str, values: Any, chunk: Chunk, kinds: int, lowest: int = 0
+    ) -> None:
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
             raise self._wrong(f"{what} are {_told(values)}; they must be an array of whole numbers")
         if values.shape != (len(chunk.images),):
             raise self._wrong(f"{len(chunk.images)} images but {what} of shape {values.shape}")
-        if len(values) and not 0 <= values.min() <= values.max() < kinds:
-            odd = values.min() if values.min() < 0 else values.max()
-            raise self._wrong(f"there is {odd} among the {what}; possible: 0 to {kinds - 1}")
+        if len(values) and not lowest <= values.min() <= values.max() < kinds:
+            odd = values.min() if values.min() < lowest else values.max()
+            raise self._wrong(f"there is {odd} among the {what}; possible: {lowest} to {kinds - 1}")
 
     def _check_splits(self, chunk: Chunk) -> None:
         self._check_numbers("splits", chunk.splits, chunk, NOT_GIVEN + 1)
