@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import click
@@ -73,7 +74,7 @@ def command(
     for noun, groups in _groups(found).items():
         console.print(_table(noun, groups))
         if len(groups) > ROWS:
-            tell(f"and {len(groups) - ROWS:,} more: see --json")
+            tell(f"and {len(groups) - ROWS:,} more, see --json; each has {_spread(groups)}")
     for line in (*_told_of_copies(found), *found.notes):
         tell(line)
     _write(dataset, folder)
@@ -127,6 +128,12 @@ def _table(noun: str, groups: "Sequence[Group]") -> Table:
         counts = (group.samples, *(group.parts[part] for part in parts))
         table.add_row(on_one_line(group.name), *(f"{number:,}" for number in counts))
     return table
+
+
+def _spread(groups: "Sequence[Group]") -> str:
+    """How many images one has."""
+    sizes = [group.samples for group in groups]
+    return f"{min(sizes):,} to {max(sizes):,} images, median {median(sizes):,.0f}"
 
 
 def _told_of_copies(found: "Survey") -> Iterator[str]:
