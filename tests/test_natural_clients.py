@@ -14,6 +14,7 @@ from pfltune.data.dataset import Dataset
 from pfltune.data.split import split_client
 from pfltune.errors import UserError
 from pfltune.scenario import load_scenario
+from pfltune.studies.draws import draws_of
 
 properties = settings(max_examples=60)
 PARTS = {TRAIN: "train", VAL: "val", TEST: "test"}
@@ -332,3 +333,30 @@ def test_columns_of_another_length_are_refused():
     for column in ("clients", "splits", "domains"):
         with pytest.raises(UserError, match=rf"3 images but {column} of shape \(2,\)"):
             replace(dataset, **{column: torch.zeros(2, dtype=torch.int64)})
+
+
+@pytest.mark.parametrize(
+    ("splits", "overrides", "drawn"),
+    [
+        ([TRAIN, VAL, TEST, TRAIN] * 6, [], False),
+        ([TRAIN, VAL, TEST, TRAIN] * 6, ["partition.clients=2"], True),
+        ([TRAIN, VAL, TEST, TRAIN] * 6, ["unseen_clients=0.3"], True),
+        ([TRAIN, TRAIN, TRAIN, TEST] * 6, [], True),
+    ],
+    ids=["all is given", "some clients", "unseen clients", "validation is drawn"],
+)
+def test_several_draws_of_what_is_given_are_refused(
+    splits, overrides, drawn, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PFLTUNE_DATA", str(tmp_path / "root"))
+    images = np.random.default_rng(0).integers(0, 256, (24, 8, 8), dtype=np.uint8)
+    said = {"clients": np.arange(24) // 8, "splits": splits}
+    np.savez(tmp_path / "own.npz", images=images, labels=np.arange(24) % 3, **said)
+    plain = ["backbone.weights=random", "protocol.sampled_clients=1", "partition={kind: natural}"]
+    asked = [*plain, f"data.name=npz:{tmp_path}/own.npz", *overrides]
+    given = {"overrides": asked, "partitions": 3, "name": "d", "results": tmp_path}
+    if drawn:
+        assert draws_of(given).partitions == 3
+        return
+    with pytest.raises(UserError, match=r"--partitions draws clients by data_seed, .*gives all"):
+        draws_of(given)

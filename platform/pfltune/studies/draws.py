@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from pfltune.budget import Budget
+from pfltune.data.partitions.given import Given
 from pfltune.draws import SETTING, Draws, draws_with, read_draws
 from pfltune.errors import UserError
 from pfltune.record import Record, Tuned, read_record
@@ -46,12 +47,38 @@ def draws_of(given: Mapping[str, Any]) -> Draws | None:
     _see_new(given, results)
     _see_one_objective(given)
     scenario = begin.scenario_of(given, None, {**defaults("compare"), **given})
+    _see_drawn(scenario)
     return Draws(
         name=begin.name_of(given, scenario.name),
         first=scenario.data_seed,
         partitions=given["partitions"],
         tune_each=given.get("tune_each", False),
     )
+
+
+def _see_drawn(scenario: Scenario) -> None:
+    """See that another data seed deals other clients.
+
+    Raises:
+        UserError: clients and their split are given, so that every draw would be the same.
+    """
+    drawn = scenario.unseen_clients or scenario.backbone.weights == "warm-start"
+    if drawn or not isinstance(scenario.partition, Given):
+        return
+    scenario.dataset()  # read once for both
+    first, second = (_dealt(scenario, scenario.data_seed + more) for more in (0, 1))
+    if first == second:
+        kind = scenario.partition.told
+        raise UserError(
+            f"--partitions draws clients by {SETTING}, but partition.kind={kind} gives all of them "
+            "and their split: leave it out, or have some drawn with partition.clients"
+        )
+
+
+def _dealt(scenario: Scenario, seed: int) -> list[list[list[int]]]:
+    own = scenario.model_copy(update={SETTING: seed})
+    parts = ((client.train, client.val, client.test) for client in own.clients(own.dataset()))
+    return [[part.tolist() for part in each if part is not None] for each in parts]
 
 
 def _see_one_objective(given: Mapping[str, Any]) -> None:
