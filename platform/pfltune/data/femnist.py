@@ -115,7 +115,7 @@ def _writers(path: Path, part: int) -> Iterator[Writer]:
     content = _content(path)
     try:
         users, data = content["users"], content["user_data"]
-        samples = [(str(user), data[user]["x"], data[user]["y"]) for user in users]
+        samples = [(str(user), list(data[user]["x"]), list(data[user]["y"])) for user in users]
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{path} is none of LEAF's files: it must have users, and x and y of each in user_data"

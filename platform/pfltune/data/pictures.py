@@ -12,6 +12,7 @@ from pfltune.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 TURNED = range(2, 9)
 
@@ -36,7 +37,7 @@ Picture = Path | Stored
 """An encoded image: a file, or bytes in one."""
 
 
-def opened(picture: Picture) -> "Image":
+def opened(picture: Picture) -> "ImageFile":
     """The image behind its head; the pixels are read when they are needed."""
     from PIL import Image
 
