@@ -136,7 +136,7 @@ class TestCommand:
         assert "passed over beside the images: *.txt" in out
         table = out[out.index("2 classes") : out.index("2 images have")]
         assert max(map(len, table.splitlines())) <= 80
-        assert out.endswith("R/data/folder-my-photos/images.png\n")
+        assert out.endswith(f"R/data/folder-{photos.parent.name}-my-photos/images.png\n")
 
     def test_json_has_all_of_it(self, called, photos):
         code, out, _ = called(
@@ -206,8 +206,8 @@ class TestPaths:
         ("name", "short"),
         [
             ("digits", "digits"),
-            ("folder:/a/my photos", "folder-my-photos"),
-            ("hf:somebody/things:small", "hf-things-small"),
+            ("folder:/a/my photos", "folder-a-my-photos"),
+            ("hf:somebody/things:small", "hf-somebody-things-small"),
             ("npz:../../x.npz", "npz-x"),
             ("manifest:…", "manifest"),
         ],

@@ -300,3 +300,23 @@ class TestMistakes:
         )
         message = refusal("digits", columns={"label": "y"})
         assert "columns={'label': 'y'} has no effect on data set 'digits'" in message
+
+
+def test_its_clients_and_splits_are_those_of_a_scenario(place):
+    """Two hospitals of nine images each, of which two are given for tests."""
+    lines = ["path,label,client,split"]
+    for number in range(18):
+        save_image(place / "all" / f"{number}.png", pixels(SIZE, SIZE, 3, seed=number))
+        split = "test" if number % 9 < 2 else "train"
+        lines.append(f"all/{number}.png,{number % 2},{'north' if number < 9 else 'south'},{split}")
+    (place / "list.csv").write_text("\n".join(lines))
+    overrides = [
+        f"data.name=manifest:{place}/list.csv",
+        "partition={kind: natural}",
+        "protocol.sampled_clients=2",
+        "backbone.weights=random",
+    ]
+    scenario = load_scenario("cifar10-small", overrides)
+    clients = scenario.clients(scenario.dataset())
+    assert [client.test.tolist() for client in clients] == [[0, 1], [9, 10]]
+    assert [len(client.train) + len(client.val) for client in clients] == [7, 7]

@@ -47,10 +47,14 @@ def dataset_of(name: str, overrides: Sequence[str] = ()) -> Dataset:
 
 
 def short_name_of(dataset: Dataset) -> str:
-    """What a folder for a data set can be called: ``folder-photos`` for ``folder:/my/photos``."""
+    """What a folder for a data set can be called: ``npz-my-photos`` for ``npz:my/photos.npz``."""
     kind, _, rest = dataset.name.partition(":")
-    words = [kind, Path(rest).stem] if rest else [kind]
-    return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(words)).strip("-.")[:LONGEST] or "data"
+    path = Path(rest)
+    words = [kind, path.parent.name.strip("."), path.stem] if rest else [kind]
+    return (
+        re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(filter(None, words))).strip("-.")[:LONGEST]
+        or "data"
+    )
 
 
 def _named(text: str) -> str:

@@ -63,8 +63,8 @@ def command(
     dataset = dataset_of(data, overrides)
     found = survey(dataset)
     folder = out or results / "data" / short_name_of(dataset)
+    _write(dataset, folder)
     if as_json:
-        _write(dataset, folder)
         click.echo(json.dumps({**asdict(found), "picture": str(folder / PICTURE)}, indent=2))
         return
     console = wide_enough(Console(markup=False))
@@ -77,7 +77,6 @@ def command(
             tell(f"and {len(groups) - ROWS:,} more, see --json; each has {_spread(groups)}")
     for line in (*_told_of_copies(found), *found.notes):
         tell(line)
-    _write(dataset, folder)
     click.echo(folder / PICTURE)
 
 
