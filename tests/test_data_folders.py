@@ -188,11 +188,11 @@ class TestClientsAndSplits:
         mixed = image_tree(tmp_path / "m", {"train/cup": 1, "extra/cup": 1})
         assert "the layout is class/image" in refusal(f"folder:{mixed}")
 
-    def test_what_is_chosen_of_classes_may_leave_nothing(self, domains):
-        chosen = {"classes": ("pen",), "domains": ("art",)}
-        assert "has no images of the chosen classes and domains" in refusal(
-            f"domains:{domains}", **chosen
-        )
+    def test_folders_without_any_image_are_refused(self, tmp_path):
+        (tmp_path / "c" / "a" / "cup").mkdir(parents=True)
+        assert "has no images laid out as client/class/image" in refusal(f"clients:{tmp_path}/c")
+
+    def test_clients_are_no_domains(self, domains):
         assert "has none; see domains:PATH" in refusal(f"clients:{domains}", domains=("art",))
 
 

@@ -31,6 +31,7 @@ from pfltune.metrics import AnyMetric, try_metrics
 from pfltune.plugins import Plugin, running
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, plain_yaml, read_yaml, validated
+from pfltune.text import count
 from pfltune.warm_start import WarmStart, warm_start
 
 
@@ -165,9 +166,11 @@ class Scenario(Settings):
         sampled, seen = self.protocol.sampled_clients, self._seen(clients)
         if sampled <= seen:
             return ""
+        given = self.partition.clients is None
+        told = count(clients, "client") if given else f"partition.clients={clients}"
         return (
             f"protocol.sampled_clients={sampled} is more than the {seen} that train of "
-            f"partition.clients={clients}; possible: 1 to {seen}"
+            f"{told}; possible: 1 to {seen}"
         )
 
     def check(self, methods: Iterable[Method]) -> dict[str, float]:

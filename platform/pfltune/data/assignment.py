@@ -58,19 +58,23 @@ class Assignment:
 
 def written(dataset: Dataset, clients: Sequence[ClientSplit]) -> bytes:
     """The CSV of some clients of a data set, in the order of its samples."""
-    parts = ((client, part) for client in range(len(clients)) for part in PARTS)
-    rows = [
-        (sample, clients[client].name or client, part)
-        for client, part in parts
-        for sample in getattr(clients[client], part).tolist()
+    rows: list[tuple[int, str | int, str]] = [
+        (sample, client.name or number, part)
+        for number, client in enumerate(clients)
+        for part in PARTS
+        for sample in getattr(client, part).tolist()
     ]
+    rows.sort(key=lambda row: row[0])
     out = io.StringIO()
     named = on_one_line(dataset.name)
     samples = len(dataset.labels)
     out.write(f"{_BEGIN}{named}, {samples} samples, data {dataset.digest}\n")
     writer = csv.writer(out, lineterminator="\n")
+    # The csv module would not quote a carriage return, which it then takes as the end of a row.
+    if any("\r" in client.name for client in clients):
+        writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow((*NEEDED, *OPTIONAL))
-    writer.writerows(sorted(rows, key=lambda row: row[0]))
+    writer.writerows(rows)
     return out.getvalue().encode()
 
 

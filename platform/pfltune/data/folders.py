@@ -132,8 +132,7 @@ def image_folders(
         for path in _images(place / name, layout, passed, needed=not sparse)
     ]
     if not samples:
-        chosen = "of the chosen classes and domains" if classes or domains else ""
-        raise UserError(f"{root} has no images {chosen or f'laid out as {layout}'}")
+        raise UserError(f"{root} has no images laid out as {layout}")
     return ImageFolders(
         root,
         tuple(path for path, _ in samples),

@@ -185,7 +185,7 @@ def _told_of_arrays(
         yield f"its samples have given splits, {counted(columns['splits'])}"
     if (clients := found["clients"]) is not None:
         told = told_of(client_names, columns["clients"])
-        yield f"{', '.join(clients.names)}: {told}"
+        yield f"whose each sample is stands in {', '.join(clients.names)}: {told}"
     if any(npz.header(pair.labels).shape[1:] > (1,) for pair in pairs):
         yield "labels are one-hot rows, and became the number of the column"
     read = {"class_names", *(name for pair in pairs for name in (pair.images, pair.labels))}

@@ -88,7 +88,7 @@ def split_client(
         zip(lacking, taken, strict=True)
     )
     val_part, test_part = found[VAL], found[TEST]
-    return ClientSplit(*map(_sorted, (train_part, val_part, test_part)), name=name)
+    return ClientSplit(_sorted(train_part), _sorted(val_part), _sorted(test_part), name)
 
 
 def lacking_parts(given: np.ndarray) -> list[int]:

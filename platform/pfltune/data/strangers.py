@@ -80,7 +80,7 @@ class _Checked:
                     lowest = NOBODY if what == "clients" else 0
                     self._check_numbers(what, column, chunk, len(names), lowest)
             if chunk.splits is not None:
-                self._check_splits(chunk)
+                self._check_splits(chunk.splits, chunk)
             yield chunk
 
     def _check_images(self, images: Any) -> None:
@@ -103,9 +103,9 @@ class _Checked:
             odd = values.min() if values.min() < lowest else values.max()
             raise self._wrong(f"there is {odd} among the {what}; possible: {lowest} to {kinds - 1}")
 
-    def _check_splits(self, chunk: Chunk) -> None:
-        self._check_numbers("splits", chunk.splits, chunk, NOT_GIVEN + 1)
-        odd = np.setdiff1d(chunk.splits, [*range(len(PARTS)), NOT_GIVEN])
+    def _check_splits(self, splits: np.ndarray, chunk: Chunk) -> None:
+        self._check_numbers("splits", splits, chunk, NOT_GIVEN + 1)
+        odd = np.setdiff1d(splits, [*range(len(PARTS)), NOT_GIVEN])
         if len(odd):
             raise self._wrong(
                 f"there is {odd[0]} among the splits; possible: 0 (train), 1 (val), 2 (test), "

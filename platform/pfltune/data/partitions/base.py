@@ -40,7 +40,7 @@ class Partition(Plugin):
 
     noun = "partition"
     key = "kind"
-    hooks = ("divide",)
+    hooks: ClassVar[tuple[str, ...]] = ("divide",)
     within_domains: ClassVar[bool] = False
     """Whether every client's samples come from one domain."""
     keeps_given: ClassVar[bool] = False

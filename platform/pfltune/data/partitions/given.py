@@ -42,6 +42,7 @@ class Given(Partition):
     with too few is left out, so that one of two images does not stop all others.
     """
 
+    hooks = ()  # nothing is divided
     keeps_given = True
     clients: int | None = Field(  # type: ignore[assignment]  # read from the data where it is None
         None, ge=1, description="so many of them, drawn by data_seed; all unless it is given"
