@@ -184,6 +184,8 @@ def test_nothing_listens_beyond_this_machine_and_no_stranger_is_served(tmp_path,
         token = os.environ["RAY_AUTH_TOKEN"]
         told = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes]
         assert not any(token.encode() in line for line in told)
+        of_no_use = (b"dashboard/dashboard.py", b"log_monitor.py", b"_private/monitor.py")
+        assert not any(script in line for line in told for script in of_no_use)
         assert "InvalidAuthToken" in stranger(gcs)
         assert "InvalidAuthToken" in stranger(gcs, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64)
         assert "answered" in stranger(gcs, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)

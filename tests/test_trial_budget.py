@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -17,10 +18,11 @@ from pfltune.errors import Overspent, UserError
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Rounds
-from pfltune.federation.operations import Operations, interpolated
+from pfltune.federation.operations import SIZES, Operations, interpolated
 from pfltune.federation.trial import FederatedTrial
 from pfltune.federation.trial_budget import Spending, TrialBudget, budget_of
 from pfltune.method import Method, Phase, Update
+from pfltune.methods.fedavg import FedAvg
 from pfltune.optimizers import Schedule
 from pfltune.ranking import Course, Outcome, best_first
 from pfltune.registry import make_method
@@ -246,7 +248,8 @@ def test_a_trial_that_is_killed_after_any_round_goes_on_to_the_same_end(tmp_path
         assert selected_of(again) == selected_of(straight)
 
 
-def test_the_same_operations_are_counted_one_by_one_and_side_by_side(small):
+def test_the_same_operations_are_counted_one_by_one_and_side_by_side(small, monkeypatch):
+    monkeypatch.setattr("pfltune.federation.trial.counts_of", lambda *_: {})  # both count
     federation = budgeted(small, None, sampled_clients=3)
     counts = []
     for cohort in (1, 3):
@@ -367,6 +370,35 @@ def test_operations_of_a_vision_transformer_are_counted_by_hand():
     # All weights and what is before them, but the image itself; of attention five products.
     backward = embedding + 2 * linear + 5 * (attention // 2)
     assert per_image["fedavg"] == forward + backward
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeated(FedAvg):
+    """Descends the loss so many times over; notes each time that it is asked for."""
+
+    times: int = 1
+    asked: ClassVar[list[int]] = []
+
+    def objective(self, loss, params, context):
+        self.asked.append(self.times)
+        return sum(loss(params) for _ in range(self.times))
+
+
+def test_trials_of_one_configuration_count_its_steps_once(small):
+    federation = budgeted(small, None)
+    found = {}
+    for seed, times in ((1, 1), (2, 1), (1, 3)):
+        Repeated.asked.clear()
+        trial = FederatedTrial(Repeated(times=times), federation, seed)
+        trial.step()
+        steps, operations = trial.totals.steps, trial.totals.operations
+        found[seed, times] = len(Repeated.asked) - steps, operations
+    assert [beside for beside, *_ in found.values()] == [len(SIZES), 0, len(SIZES)]
+    assert found[1, 3][1] == 3 * found[1, 1][1], "its own count, not the other configuration's"
+    fresh = FederatedTrial(Repeated(times=1), federation, 2)
+    fresh._trainer.operations = Operations(fresh._trainer)
+    fresh.step()
+    assert fresh.totals.operations == found[2, 1][1]
 
 
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5), st.integers(1, 500))

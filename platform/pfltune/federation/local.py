@@ -11,7 +11,7 @@ from pfltune.federation.compute import Compute
 from pfltune.federation.descent import Descent, Factor
 from pfltune.federation.federation import Rounds
 from pfltune.federation.functional import FunctionalModel
-from pfltune.federation.operations import Operations
+from pfltune.federation.operations import Counts, Operations
 from pfltune.federation.roles import Roles, is_frozen
 from pfltune.federation.step_loss import StepBatch, StepLoss
 from pfltune.method import Objective, Outputs, Phase, Tensors
@@ -32,6 +32,7 @@ class LocalTrainer:
         protocol: batch size and local epochs.
         seed: the trial's seed; data order depends on (seed, round, client, epoch).
         compute: the precision of forward passes.
+        counted: operations of steps that are known already.
 
     Attributes:
         operations: what local steps compute, counted once for each kind of step.
@@ -46,13 +47,14 @@ class LocalTrainer:
         protocol: Rounds,
         seed: int,
         compute: Compute | None = None,
+        counted: Counts | None = None,
     ) -> None:
         self.model = model
         self.roles = roles
         self.images = images
         self.protocol = protocol
         self.seed = seed
-        self.operations = Operations(self)
+        self.operations = Operations(self, counted)
         self.spent: float | None = None
         self._forward: int | None = None
         self._function = FunctionalModel(model)

@@ -1,7 +1,8 @@
 """Floating-point operations of local steps, by torch's own counter, once for each kind of step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from types import CodeType
 from typing import Protocol
 
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from pfltune.method import Loss, Objective, Phase, Tensors
+from pfltune.federation.federation import Federation
+from pfltune.method import Loss, Method, Objective, Phase, Tensors
 from pfltune.randomness import isolated
 
 SIZES = (2, 3, 4)
@@ -17,6 +19,8 @@ SIZES = (2, 3, 4)
 
 Sort = tuple[Phase, CodeType | Objective]
 """What steps have in common that compute the same on as many images."""
+Counts = dict[Sort, tuple[int, ...]]
+"""Operations of a step of each sort, on each of :data:`SIZES` images."""
 
 
 class Steps(Protocol):
@@ -43,11 +47,12 @@ class Operations:
 
     Args:
         steps: makes them.
+        counted: what is known of steps like these, see :func:`counts_of`; grows.
     """
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, counted: Counts | None = None) -> None:
         self._steps = steps
-        self._counted: dict[Sort, tuple[int, ...]] = {}
+        self._counted: Counts = {} if counted is None else counted
         self._loops: dict[tuple[Phase | None, int], int] = {}
 
     def of_step(
@@ -99,6 +104,28 @@ class Operations:
                 value = objective(loss, moving, context)
                 torch.autograd.grad(value, list(moving.values()), materialize_grads=True)
         return counter.get_total_flops()
+
+
+def counts_of(method: Method, federation: Federation) -> Counts:
+    """Where all trials of this process keep the counts of one configuration on one model.
+
+    Seeds and rounds change nothing of them.
+    """
+    rules = (federation.backbone, federation.preprocessing, federation.protocol)
+    ground = (
+        *(settings.model_dump_json() for settings in rules),
+        *(federation.dataset.images.shape[1:], federation.dataset.classes),
+        len(federation.clients),
+    )
+    try:
+        return _shared_counts((type(method), method, type(federation.backbone), ground))
+    except TypeError:  # a field of the method has no hash
+        return {}
+
+
+@lru_cache(maxsize=64)
+def _shared_counts(_: Hashable) -> Counts:
+    return {}
 
 
 def code_of(objective: Objective) -> CodeType | Objective:

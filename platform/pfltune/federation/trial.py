@@ -26,6 +26,7 @@ from pfltune.federation.local import LocalTrainer
 from pfltune.federation.measuring import Measuring
 from pfltune.federation.memory import peak_mb, reset_peak
 from pfltune.federation.meter import Totals
+from pfltune.federation.operations import counts_of
 from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
 from pfltune.federation.setup import check_optimizer, set_up
@@ -111,7 +112,13 @@ class FederatedTrial:
             federation.preprocessing,
         )
         self._trainer = LocalTrainer(
-            setup.model, self.roles, images, federation.protocol, self.seed, self.compute
+            setup.model,
+            self.roles,
+            images,
+            federation.protocol,
+            self.seed,
+            self.compute,
+            counts_of(self.method, federation),
         )
         self._cohort = Cohort(setup.model, self.compute.cohort)
         self._crew = Crew(self.method, federation, self._trainer, self._cohort, self.device)

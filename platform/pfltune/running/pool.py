@@ -141,10 +141,10 @@ def _start(folder: Path, cores: int) -> None:
     """
     import ray
 
-    from pfltune.running.private_api import on_loopback
+    from pfltune.running.private_api import bare, on_loopback
 
     try:
-        with on_loopback():
+        with on_loopback(), bare():
             ray.init(
                 address="local",  # not a cluster that happens to run here, or RAY_ADDRESS
                 num_cpus=cores,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ray._private import ray_constants, services
+from ray._private.node import Node
 from ray._raylet import (  # type: ignore[attr-defined]
     AuthenticationMode,
     AuthenticationTokenLoader,
@@ -22,7 +23,10 @@ from ray.exceptions import AuthenticationError
 from ray.train._internal.checkpoint_manager import _TrainingResult as TrainingResult
 from ray.tune.experiment import Trial
 
-__all__ = ["TrainingResult", "ask", "on_loopback", "reread_environment", "stop_trial"]
+__all__ = ["TrainingResult", "ask", "bare", "on_loopback", "reread_environment", "stop_trial"]
+
+UNUSED = ("start_api_server", "start_log_monitor", "start_monitor")
+"""What starts the dashboard's server, the autoscaler, and what carries workers' output around."""
 
 
 @contextmanager
@@ -39,6 +43,24 @@ def on_loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def bare() -> Iterator[None]:
+    """A Ray that starts within it lacks three processes that are of no use on one machine.
+
+    Each is a Python that imports Ray, seconds of a processor at every start. Ray starts the
+    dashboard's for reports of usage alone, which are switched off, and the others whatever it is
+    asked for.
+    """
+    before = {name: getattr(Node, name) for name in UNUSED}
+    for name in UNUSED:
+        setattr(Node, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        for name, start in before.items():
+            setattr(Node, name, start)
 
 
 def reread_environment() -> None:
