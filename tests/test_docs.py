@@ -50,6 +50,7 @@ REPEATABLE = (
     "pfltune methods ",
     "pfltune partition ",
     "pfltune check ",
+    "pfltune data ",
     "pfltune payload --methods ",
 )
 CLAIM_OPTIONS = ("scale", "footings", "overrides", "trials", "seeds", "name")

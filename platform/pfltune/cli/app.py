@@ -23,6 +23,7 @@ COMMANDS = {
     "check": "See whether a method keeps what every method must keep.",
     "payload": "Show what each method sends in a round.",
     "scenarios": "List the scenarios, or show all that happens in one.",
+    "data": "Show what a data set is when it has been read: counts, copies, pictures.",
     "partition": "Draw the clients of a scenario: who holds how much of what.",
     "trials": "List the trials that are kept, each found again by all that it depends on.",
     "clean": "Remove kept trials that no comparison needs, after asking.",

@@ -48,6 +48,11 @@ def named(values: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
     return names, numbers[places.reshape(-1)]
 
 
+def part_of(word: str) -> int | None:
+    """The part that a word or a number stands for; None if it is none, see :func:`given_parts`."""
+    return _PART_WRITTEN.get(word.strip().lower())
+
+
 def owners(values: np.ndarray, *, numbers: bool = True) -> tuple[tuple[str, ...], np.ndarray]:
     """Likewise of clients; the number of samples of no client is ``NOBODY``.
 
@@ -78,7 +83,7 @@ def given_parts(values: np.ndarray, where: str) -> np.ndarray:
         UserError: something else is among them.
     """
     known, places = np.unique(np.array(strings(values), dtype=np.str_), return_inverse=True)
-    parts = [_PART_WRITTEN.get(word.strip().lower()) for word in strings(known)]
+    parts = [part_of(word) for word in strings(known)]
     if None in parts:
         odd = int(np.flatnonzero(places.reshape(-1) == parts.index(None))[0])
         raise UserError(

@@ -4,29 +4,29 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from pfltune.data.columns import COLUMNS, NOT_GIVEN, PART_NAMED, counted
-from pfltune.data.looks import Looks, look_at
 from pfltune.data.names import in_natural_order, some_of
-from pfltune.data.pictures import decode_image
 from pfltune.data.selection import choose
-from pfltune.data.source import Chunk, Decoded, spans
+from pfltune.data.source import Decoded, in_chunks
+from pfltune.data.squares import digests, in_batches, squares
 from pfltune.errors import UserError
 
-# Images are read by this many threads, one image each; Pillow lets go of the interpreter.
-THREADS = min(8, os.cpu_count() or 1)
 # What file managers, network drives and archives leave behind without hiding it everywhere.
 LITTER = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__"}
     | {"@eadir", "@__thumb", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"}
     | {"lost+found", "$recycle.bin", "system volume information"}
+)
+# What cameras, editors and people put beside an image: by no one's measure an image itself.
+SIDE_CARS = frozenset(
+    {".aae", ".csv", ".htm", ".html", ".ini", ".json", ".log", ".md", ".md5", ".pp3", ".rst"}
+    | {".sha256", ".thm", ".tsv", ".txt", ".xml", ".xmp", ".yaml", ".yml"}
 )
 
 
@@ -61,9 +61,8 @@ class ImageFolders:
     def identity(self) -> dict[str, Any]:
         """The digest of all names and bytes, and how they are decoded."""
         digest = hashlib.sha256()
-        with ThreadPoolExecutor(THREADS) as pool:
-            for path, content in zip(self.files, pool.map(_digest, self.files), strict=True):
-                digest.update(os.fsencode(path.relative_to(self.root)) + b"\0" + content)
+        for path, content in zip(self.files, digests(self.files), strict=True):
+            digest.update(os.fsencode(path.relative_to(self.root)) + b"\0" + content)
         return {
             "folders": digest.hexdigest(),
             "size": self.size,
@@ -79,28 +78,18 @@ class ImageFolders:
 
     def decode(self) -> Decoded:
         """Decode the images; if all of them are gray they keep their one channel."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            looks = Looks(tuple(pool.map(look_at, self.files)))
-        looks.check()
+        images, done = squares(in_batches(self.files, self.size), self.size)
         return Decoded(
             self.class_names,
-            self._chunks(looks),
+            in_chunks(images, self.columns),
             self.domain_names,
-            (*self._told_of_splits(), *looks.notes()),
+            (*self._told_of_splits(), *done),
             self.client_names,
         )
 
     def _told_of_splits(self) -> Iterator[str]:
         if "splits" in self.columns:
             yield f"its folders are given splits, {counted(self.columns['splits'])}"
-
-    def _chunks(self, looks: Looks) -> Iterator[Chunk]:
-        gray = looks.gray
-        decode = partial(decode_image, size=self.size, gray=gray, levels=looks.levels)
-        with ThreadPoolExecutor(THREADS) as pool:
-            for span in spans(len(self.files), self.size**2 * (1 if gray else 3)):
-                images = np.stack(list(pool.map(decode, self.files[span])))
-                yield Chunk(images, **{name: each[span] for name, each in self.columns.items()})
 
 
 def image_folders(
@@ -238,12 +227,14 @@ def _folders(folder: Path, passed: Counter[str]) -> tuple[str, ...]:
 
 def _images(folder: Path, layout: str, passed: Counter[str], *, needed: bool) -> list[Path]:
     """The files of a class; that there are none is an error where they are ``needed``."""
-    files = _visible(folder, passed)
+    found = _visible(folder, passed)
+    files = [path for path in found if path.suffix.lower() not in SIDE_CARS or path.is_dir()]
+    passed.update(f"*{path.suffix.lower()}" for path in found if path not in files)
     if not files and not needed:
         passed[f"empty folder {folder.name}"] += 1
         return []
     if not files:
-        raise UserError(f"the class folder {folder} is empty")
+        raise UserError(f"the class folder {folder} {'has no images' if found else 'is empty'}")
     for path in files:
         if path.is_dir():
             raise UserError(
@@ -252,14 +243,3 @@ def _images(folder: Path, layout: str, passed: Counter[str], *, needed: bool) ->
                 "client/class/image)"
             )
     return files
-
-
-def _digest(path: Path) -> bytes:
-    try:
-        # A pipe would wait for ever.
-        if not path.is_file():
-            raise UserError(f"{path} is no file")
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error

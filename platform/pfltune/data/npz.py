@@ -14,7 +14,7 @@ from pfltune.data.columns import NOT_GIVEN, PART_NAMED, counted, given_parts, na
 from pfltune.data.labels import Classes, number, one_label_each, strings
 from pfltune.data.names import some_of
 from pfltune.data.pixels import Pixels
-from pfltune.data.source import Chunk, Decoded
+from pfltune.data.source import Decoded, in_chunks
 from pfltune.errors import UserError
 
 SPLITS = ("train", "val", "valid", "validation", "test")
@@ -132,7 +132,7 @@ def decode_npz(
     images, done = pixels.chunks()
     return Decoded(
         classes.names,
-        _chunks(images, columns),
+        in_chunks(images, columns),
         names.get("domains", ()),
         (*_told_of_arrays(npz, pairs, found, columns, client_names), *done, *classes.notes),
         client_names,
@@ -291,11 +291,3 @@ def _class_names(npz: NpzReader) -> tuple[str, ...]:
     if twice is not None:
         raise UserError(f"{npz.path}: class_names has {twice!r} twice")
     return names
-
-
-def _chunks(images: Iterator[np.ndarray], columns: Mapping[str, np.ndarray]) -> Iterator[Chunk]:
-    start = 0
-    for rows in images:
-        span = slice(start, start + len(rows))
-        yield Chunk(rows, **{name: column[span] for name, column in columns.items()})
-        start = span.stop

@@ -38,8 +38,8 @@ class Selected:
         whole = self.source.decode()
         if self.domains and not whole.domain_names:
             raise UserError(f"domains={list(self.domains)}: this data set has no domains")
-        classes = _numbers(whole.class_names, self.classes, "class")
-        domains = _numbers(whole.domain_names, self.domains, "domain")
+        classes = renumbered(whole.class_names, self.classes, "class")
+        domains = renumbered(whole.domain_names, self.domains, "domain")
         return replace(
             whole,
             class_names=self.classes or whole.class_names,
@@ -60,7 +60,7 @@ def choose(known: tuple[str, ...], chosen: tuple[str, ...] | None, kind: str) ->
     return chosen or known
 
 
-def _numbers(known: tuple[str, ...], chosen: tuple[str, ...] | None, kind: str) -> np.ndarray:
+def renumbered(known: tuple[str, ...], chosen: tuple[str, ...] | None, kind: str) -> np.ndarray:
     """The new number of each of ``known``, or -1 if it is dropped."""
     place = {name: number for number, name in enumerate(choose(known, chosen, kind))}
     return np.array([place.get(name, -1) for name in known], dtype=np.int64)

@@ -1,6 +1,6 @@
 """What a data set is before it lies in the cache: chunks of samples, read one after another."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,6 +54,20 @@ class Decoded:
     domain_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     client_names: tuple[str, ...] = ()
+
+
+def in_chunks(images: Iterable[np.ndarray], columns: Mapping[str, np.ndarray]) -> Iterator[Chunk]:
+    """Chunks of images with what is said of all samples together.
+
+    Args:
+        images: some samples at a time, in their order.
+        columns: of all samples, see :mod:`pfltune.data.columns`.
+    """
+    start = 0
+    for some in images:
+        span = slice(start, start + len(some))
+        yield Chunk(some, **{name: values[span] for name, values in columns.items()})
+        start = span.stop
 
 
 class Source(Protocol):

@@ -147,8 +147,8 @@ class Natural(Given):
         if dataset.clients is None:
             raise UserError(
                 f"partition.kind=natural needs data with clients of their own, and "
-                f"{dataset.name!r} has none; they are given by clients:PATH (client/class/image) "
-                "or an array clients in an .npz"
+                f"{dataset.name!r} has none; they are given by clients:PATH (client/class/image), "
+                "an array clients in an .npz, or a column client of a manifest:FILE"
                 + (
                     "; its domains are kept by partition.kind=domains"
                     if dataset.domain_names
