@@ -3,7 +3,7 @@
 from pfltune.report.analysis import Analysis
 from pfltune.report.power import MOST_SEEDS, Scatter, scatter_of
 from pfltune.report.statistics import pairs_of
-from pfltune.text import count
+from pfltune.text import count, listed
 
 POINTS = (1, 2, 3, 5, 10, 20)
 """Differences that are told of, in percentage points."""
@@ -18,20 +18,21 @@ def power(analysis: Analysis) -> str:
     if found is None:
         return ""
     now, least = (100 * found.told_apart(seeds, pairs) for seeds in (found.seeds, None))
-    of = f"{count(found.seeds, 'seed')}, {count(found.clients, 'client')}, {count(pairs, 'pair')}"
+    clients = count(found.clients, "client")
     told = [
-        f"With {of} of methods, a true difference of some {now:.1f} points is told apart in 4 of 5 "
-        "comparisons"
+        f"With {count(found.seeds, 'seed')}, {clients} and {count(pairs, 'pair')} of methods, a "
+        f"true difference of some {now:.1f} points is told apart in 4 of 5 comparisons."
     ]
     smaller = [points for points in reversed(POINTS) if least < points < now]
     takes = [f"{_points(points)} would take {_seeds(found, points, pairs)}" for points in smaller]
-    told += [", ".join(takes)] if takes else []
+    told += [f"{listed(takes)}."] if takes else []
     if round(least, 1):
+        other = "more clients or fewer methods" if pairs > 1 else "more clients"
         told.append(
-            f"less than {least:.1f} no number of seeds on {count(found.clients, 'client')}, but "
-            f"more clients{' or fewer methods' if pairs > 1 else ''}"
+            f"No number of seeds tells less than {least:.1f} points apart on {clients}; "
+            f"{other} would."
         )
-    return f"{'; '.join(told)}."
+    return " ".join(told)
 
 
 def power_lines(analysis: Analysis) -> list[list[str]]:
