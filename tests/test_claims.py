@@ -361,6 +361,20 @@ def test_over_draws_the_draw_is_the_unit():
     assert found.agreeing == 1
 
 
+def test_draws_are_taken_with_the_same_seeds():
+    """The first draw has lost seed 0, the second the last: a seed is the same one in all draws."""
+    rows = {"a": method("a", accuracies(0.6)), "b": method("b", accuracies(0.5, seed=9))}
+    runs = {name: row.runs for name, row in rows.items()}
+    first = {name: replace(row, runs=runs[name][1:]) for name, row in rows.items()}
+    second = {name: replace(row, runs=runs[name][:-1]) for name, row in rows.items()}
+    found = verdict("draws", [first, second], Ordering("a", "b"))
+    assert found.seeds == SEEDS - 2
+    shared = {name: replace(row, runs=runs[name][1:-1]) for name, row in rows.items()}
+    assert found.p == verdict("draws", [shared, shared], Ordering("a", "b")).p
+    none = {name: replace(row, runs=runs[name][:1]) for name, row in rows.items()}
+    assert verdict("draws", [first, none], Ordering("a", "b")).reason == "no seed in common yet"
+
+
 def test_a_figure_that_a_trial_has_once_is_counted_by_seeds():
     def rows(first, second):
         table = accuracies(0.5)[:2]

@@ -545,6 +545,15 @@ def test_whether_the_order_holds_is_said(tmp_path, tables, words):
     assert words in draws_words.finding(result)
 
 
+def test_who_is_ahead_on_one_draw_and_level_on_another_is_not_ahead_on_all(tmp_path):
+    a = [np.full((2, 6), mean) for mean in (0.5, 0.6)]
+    b = [np.full((2, 6), mean) for mean in (0.5, 0.4)]
+    result = read_draws_result(tmp_path, draws(tmp_path, {"a": a, "b": b}))
+    assert (
+        draws_words.order(result) == "Who is ahead changes with the draw: A (2), B (1) of 2 draws."
+    )
+
+
 def test_equal_methods_share_what_they_win_and_one_seed_gives_no_test(tmp_path):
     same = [shifted(0.1, 5, seeds=1), shifted(0.1, 5, seeds=1)]
     other = [table - 0.1 for table in same]
@@ -552,7 +561,7 @@ def test_equal_methods_share_what_they_win_and_one_seed_gives_no_test(tmp_path):
     assert [(m.name, m.wins) for m in result.methods] == [("a", 2), ("b", 2), ("c", 0)]
     assert np.isnan(result.methods[0].std_seeds())
     assert all(each.untested for each in result.against.values())
-    assert "Not tested against A: B, C." in draws_words.finding(result)
+    assert "Not tested against A: B, C (one seed does not tell" in draws_words.finding(result)
     write_draws(result, tmp_path)
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import optuna
@@ -191,7 +192,14 @@ def test_the_table_of_fronts_and_its_words(result, analysis, double):
     assert local[3] == "1"
     told = note(result, analysis.fronts)
     assert f"budgets from 0 to {analysis.fronts.most:,.4g} MB (the most that any" in told
-    assert "Up to 2 configurations of each" in told
+    assert (
+        "Up to 2 configurations of each were confirmed with fresh seeds: its two ends; (a)" in told
+    )
+    alone = result.budget.model_copy(update={"front": 1})
+    one = replace(result, record=result.record.model_copy(update={"budget": alone}))
+    assert "The most accurate of each on validation data was confirmed" in note(
+        one, analysis.fronts
+    )
     named = list(front_lines(analysis))
     assert any(line.startswith(f"{double.bare_title} (b): lr=") for line in named)
     assert named[-1].startswith("Hypervolume %, the mean of the best accuracy within 0 to ")

@@ -125,7 +125,7 @@ def call(request, monkeypatch, tmp_path):
         jobs.append(job)
         raise Halted("a job would run now")
 
-    monkeypatch.setattr("pfltune.api.run_sessions", stop)
+    monkeypatch.setattr("pfltune.jobs.run_sessions", stop)
     monkeypatch.chdir(tmp_path)
 
     def commanded(*arguments):

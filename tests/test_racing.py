@@ -199,6 +199,31 @@ def test_a_tie_is_no_evidence_and_ends_when_too_few_seeds_are_left():
     assert found.questions[0].state == "given up"
 
 
+def test_nobody_is_the_best_by_bets_on_a_method_that_left_the_race():
+    """c led and excluded b, then failed twice: a is alone, and was never held against b."""
+    figures = {"a": [0.899, 0.9] * 6, "b": [0.1] * 12, "c": [0.9] * 9 + [None] * 3}
+    found = race("best", 40, figures)
+    assert {name: state for name, (state, _) in states(found).items()} == {
+        "a": "open",
+        "b": "decided",
+        "c": "withdrawn",
+    }
+    assert (found.left, found.is_over, found.is_decided) == (("a",), True, False)
+    stayed = race("best", 40, figures | {"c": [0.9] * 3 + [None] * 9})
+    assert (stayed.left, stayed.is_decided) == (("a",), True), "a has shown it by itself"
+
+
+def test_bets_on_a_method_that_left_the_race_are_taken_back():
+    """c led for four seeds; then b is bet against by a alone."""
+    figures = {"a": [0.5] * 8, "b": [0.4] * 8, "c": [0.9] * 4 + [None] * 4}
+    left = race("best", 12, {name: values[:6] for name, values in figures.items()})
+    (b,) = [question for question in left.questions if question.of == ("b",)]
+    assert (left.withdrawn, left.runners) == ({"c": 6}, ("a", "b"))
+    assert b.course[3] > 7, "three seeds on c"
+    assert b.value == bet(*b.differences).value
+    assert b.differences == [], "c led all the time"
+
+
 def test_who_cannot_be_the_best_gets_no_further_seed():
     close = {"a": [0.90, 0.91] * 6, "b": [0.91, 0.90] * 6, "c": [0.1] * 12}
     for seeds in range(13):

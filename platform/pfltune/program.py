@@ -29,11 +29,13 @@ SILENT = (
     "audit",
     "cli",
     "draws.py",
+    "jobs.py",
     "report",
     "sweeps.py",
     "testing",
     "tracking",
     "trials",
+    "views.py",
 )
 """Folders and files of pfltune whose code tells of figures and moves none."""
 

@@ -132,9 +132,10 @@ def _running_best(runs: Sequence[SearchedRun]) -> tuple[float, ...]:
 def _at_one_round(ran: Sequence[SearchedRun]) -> tuple[int, tuple[tuple[SearchedRun, float], ...]]:
     """The last round that all trials have, and each with its score there.
 
-    A trial that still runs is left out, lest it hold all others back.
+    A trial that still runs is left out, lest it hold all others back; so is one that would send
+    more than it may, which is stopped at once.
     """
-    over = [run for run in ran if run.outcome != "running"]
+    over = [run for run in ran if run.outcome != "running" and run.fits]
     curves = [dict(run.curve) for run in over]
     common = max(set.intersection(*map(set, curves)), default=0) if curves else 0
     if not common:

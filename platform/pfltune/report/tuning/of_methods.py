@@ -24,6 +24,7 @@ from pfltune.report.dimensions import is_number
 from pfltune.report.searching import Searching
 from pfltune.report.tuning.axes import KnobAxis, axes_of
 from pfltune.report.tuning.tuned import varied
+from pfltune.text import listed
 
 MOST_SLICES = 8
 SLICES_IN_A_ROW = 4
@@ -82,10 +83,9 @@ def best_so_far(analysis: Analysis) -> Drawing | None:
         )
     whole_numbers(axes.xaxis)
     legend(figure, axes)
-    caption = (
-        "Best validation accuracy so far by search trial, among trials that ran all rounds; every "
-        "method has the same number of trials."
-    )
+    same = len({len(each.best_so_far) for each in searches}) == 1 < len(searches)
+    caption = "Best validation accuracy so far by search trial, among trials that ran all rounds"
+    caption += "; every method has the same number of trials." if same else "."
     return Drawing("search-best-so-far", caption, figure)
 
 
@@ -139,7 +139,7 @@ def knob_contour(analysis: Analysis) -> Drawing | None:
     figure.colorbar(points, ax=grid[0].tolist(), label="validation accuracy, %")
     caption = (
         f"{search.method.title}: validation accuracy over {planes[0].first} and "
-        f"{_listed([plane.second for plane in planes])}, one point per search trial, all read "
+        f"{listed([plane.second for plane in planes], 'or')}, one point per search trial, all read "
         f"after round {search.round}."
     )
     return Drawing("search-contour", caption, figure)
@@ -209,10 +209,6 @@ def _rounds(searches: Iterable[Searching]) -> str:
     """After which rounds methods are read, where it is the same for all."""
     rounds = {search.round for search in searches if search.compared}
     return f", round {rounds.pop()}" if len(rounds) == 1 else ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _straight(values: np.ndarray) -> np.ndarray:
