@@ -29,6 +29,8 @@ SILENT = (
     "audit",
     "cli",
     "draws.py",
+    "model_api.py",
+    "models",
     "report",
     "sweeps.py",
     "testing",
