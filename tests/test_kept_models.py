@@ -21,9 +21,10 @@ from pfltune.scenario import load_scenario
 from pfltune.tracking.journal import JOURNAL
 
 NAME = "mine"
-METHODS = ["fedavg", "fedper", "fedsa_lora", "fedperfix[prefix=tokens]"]
+METHODS = ["fedavg", "fedper", "fedperfix[prefix=tokens]"]
 KINDS = pytest.mark.parametrize("method", METHODS)
 BUDGET = Budget(generations=(1,), seeds=2)
+SHORT = ["protocol.rounds=2"]
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,7 @@ def kept(made_once):
     """The results folder of a comparison that kept the best models of four methods."""
 
     def make(folder):
-        compare_small(folder, NAME, METHODS, BUDGET, keep="best")
+        compare_small(folder, NAME, METHODS, BUDGET, overrides=SHORT, keep="best")
         return folder
 
     return made_once("kept models", make)
@@ -110,7 +111,8 @@ def test_clients_with_parts_of_their_own_have_models_of_their_own(kept):
     assert not torch.equal(logits("fedper", 0), logits("fedper", 1))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.thorough
+@pytest.mark.parametrize("method", ["fedper", "fedperfix[prefix=tokens]"])
 def test_onnx_says_what_torch_says(kept, method, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -123,6 +125,7 @@ def test_onnx_says_what_torch_says(kept, method, tmp_path):
     assert np.allclose(found, wanted.numpy(), atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_onnx_that_says_something_else_is_not_published(kept, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -235,7 +238,7 @@ def test_what_is_known_without_a_model_is_trained_again_and_told_nothing_of(own,
     """The journal of the comparison stays, byte for byte, and the files come out the same."""
     shutil.rmtree(own / NAME / "models" / "fedper")
     before = lines(own)
-    compare_small(own, NAME, METHODS, BUDGET, keep="best")
+    compare_small(own, NAME, METHODS, BUDGET, overrides=SHORT, keep="best")
     assert "1 confirmation trial trained again, for models that nobody has kept" in (
         capsys.readouterr().out
     )
@@ -251,11 +254,11 @@ def test_what_is_known_without_a_model_is_trained_again_and_told_nothing_of(own,
 
 
 def test_all_of_them_are_kept_when_that_is_asked_for(own, capsys):
-    compare_small(own, NAME, METHODS, BUDGET, keep="all")
-    assert "4 confirmation trials trained again" in capsys.readouterr().out
+    compare_small(own, NAME, METHODS, BUDGET, overrides=SHORT, keep="all")
+    assert "3 confirmation trials trained again" in capsys.readouterr().out
     trials = {m.manifest.trial for m in kept_models(own / NAME)}
     assert trials == {f"{method}-confirm-{index}" for method in METHODS for index in (0, 1)}
-    compare_small(own, NAME, METHODS, BUDGET, keep="all")
+    compare_small(own, NAME, METHODS, BUDGET, overrides=SHORT, keep="all")
     assert "trained again" not in capsys.readouterr().out, "they are there"
 
 
@@ -268,7 +271,7 @@ def test_a_trial_that_comes_to_other_figures_gets_no_model(own, capsys, monkeypa
         "download",
         lambda self, server, client: {name: tensor + 0.5 for name, tensor in server.items()},
     )
-    compare_small(own, NAME, METHODS, BUDGET, keep="best")
+    compare_small(own, NAME, METHODS, BUDGET, overrides=SHORT, keep="best")
     assert "trained again, to other figures than it is told with" in capsys.readouterr().out
     assert not any((own / NAME / "models").glob("fedavg/*/model.json"))
 
@@ -349,7 +352,9 @@ def strange(tmp_path):
     """The results of a method from a file, and the file."""
     file = tmp_path / "mine.py"
     file.write_text(METHOD)
-    compare_small(tmp_path / "results", NAME, [f"{file}:Mine"], BUDGET, keep="best")
+    compare_small(
+        tmp_path / "results", NAME, [f"{file}:Mine"], BUDGET, overrides=SHORT, keep="best"
+    )
     return tmp_path / "results", file
 
 

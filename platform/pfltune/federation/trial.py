@@ -253,7 +253,8 @@ class FederatedTrial:
             round_number: the round of it.
         """
         with self._contained(), torch.no_grad():
-            return self._evaluator.unseen(server, self.personal, round_number)
+            there = {name: moved(tensor, self.device) for name, tensor in server.items()}
+            return self._evaluator.unseen(there, self.personal, round_number)
 
     def model_state(self) -> Tensors:
         """All tensors of the grafted model as they were made, of which those that are frozen stay.

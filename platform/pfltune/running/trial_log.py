@@ -13,7 +13,7 @@ from pfltune.running.finished import FinishedTrials
 from pfltune.running.ledger import Ledger
 from pfltune.search.candidate import Candidate
 from pfltune.storage import open_storage
-from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import Event, RoundDone, Selected, TrialEnded, TrialStarted
 from pfltune.trials.stored import StoredRound
 
 
@@ -126,7 +126,7 @@ class TrialLog:
             return
         known = self._ledger.find(candidate.name)
         before = known.ended.selected if known and known.ended else None
-        if before is not None and json.dumps(before) != json.dumps(event.selected):  # NaN is NaN
+        if before is not None and _text(before) != _text(event.selected):
             self.warn(
                 f"The model of {candidate.name} is not kept: the trial was trained again, to other "
                 "figures than it is told with"
@@ -155,3 +155,8 @@ class TrialLog:
             self._append(event)
         except OSError as error:
             self.halt(f"the journal could not be written: {error}")
+
+
+def _text(selected: Selected) -> str:
+    """What two trainings must have alike; NaN equals itself there."""
+    return json.dumps(selected, sort_keys=True)

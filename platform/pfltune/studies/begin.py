@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
@@ -21,9 +21,8 @@ from pfltune.settings import validated
 from pfltune.studies.comparison import Comparison, first_methods, methods_at_ends, plan_on, together
 from pfltune.studies.grid import GridJob, axes_of, plan_grid, telling_methods
 from pfltune.studies.options import (
-    FreeOptions,
-    ModelOptions,
     defaults,
+    free_options,
     override_texts,
     results_folder,
 )
@@ -109,8 +108,7 @@ def extension(given: Mapping[str, Any]) -> Comparison:
     methods = together(record.methods, named.references)
     brought = record.scenario.strangers()
     check_files(record, methods, brought, bool(given.get("accept_new_code")))
-    names = {**get_type_hints(FreeOptions), **get_type_hints(ModelOptions)}
-    free = {key: value for key, value in given.items() if key in names}
+    free = {key: value for key, value in given.items() if key in free_options()}
     command = "compare" if len(methods) > len(record.methods) else record.command
     # What a comparison was begun with --fresh has trained is known to it.
     known_too = {"fresh": False, **free}

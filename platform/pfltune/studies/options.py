@@ -339,6 +339,11 @@ def defaults(command: str) -> dict[str, Any]:
     return {name: DEFAULTS.get(name) for name in get_type_hints(OPTIONS[command])} | own
 
 
+def free_options() -> frozenset[str]:
+    """Names of the options that touch no figure."""
+    return frozenset({*get_type_hints(FreeOptions), *get_type_hints(ModelOptions)})
+
+
 def checked(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given, each a value that is possible; None is as not given.
 
