@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -59,6 +60,16 @@ def _census():
     return take_census(scenario.dataset(), scenario.clients(scenario.dataset()))
 
 
+@contextmanager
+def tracked(store):
+    """MLflow's own functions ask this store."""
+    mlflow.set_tracking_uri(store.uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)
+
+
 def models_in(store):
     client = store.client
     experiment = client.get_experiment_by_name(NAME)
@@ -114,11 +125,8 @@ def test_the_champion_is_best_on_validation_data_and_predicts(told, kept):  # no
     version = store.client.get_model_version_by_alias("digits", "champion")
     assert best[version.tags["method"]].manifest.val == champion.val
 
-    mlflow.set_tracking_uri(store.uri)
-    try:
+    with tracked(store):
         loaded = mlflow.pyfunc.load_model("models:/digits@champion")
-    finally:
-        mlflow.set_tracking_uri(None)
     x = load_scenario("digits").dataset().images[:20].numpy()
     method = version.tags["method"]
     for client in (0, 2):
@@ -133,11 +141,11 @@ def test_the_files_of_a_logged_model_are_enough_anywhere(told, tmp_path):
     """In another process and folder, without the store; nothing in them is pickled."""
     store = told()
     model = models_in(store)[0]
-    there = Path(
-        mlflow.artifacts.download_artifacts(
-            f"models:/{model.model_id}", dst_path=str(tmp_path / "model"), tracking_uri=store.uri
+    with tracked(store):
+        made = mlflow.artifacts.download_artifacts(
+            f"models:/{model.model_id}", dst_path=str(tmp_path / "model")
         )
-    )
+    there = Path(made)
     kinds = {path.suffix for path in there.rglob("*") if path.is_file()}
     assert not kinds & {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
     assert f"pfltune=={pfltune_version()}" in (there / "requirements.txt").read_text()

@@ -67,12 +67,13 @@ def _write(model: ModelFolder, path: Path, model_id: str) -> None:
     from mlflow.types import DataType, ParamSchema, ParamSpec
 
     client = ParamSpec("client", DataType.long, model.manifest.clients[0].client)
+    signature = ModelSignature(params=ParamSchema([client]))
     mlflow.pyfunc.save_model(
         path=str(path),
         loader_module=LOADER,
         data_path=str(model.path),
-        mlflow_model=Model(model_id=model_id),
-        signature=ModelSignature(params=ParamSchema([client])),
+        # Of a signature that it is handed itself, MLflow would want an example of images.
+        mlflow_model=Model(model_id=model_id, signature=signature),
         pip_requirements=[f"pfltune=={version('pfltune')}"],
         metadata={"class_names": list(model.manifest.bundle.class_names)},
     )

@@ -94,7 +94,7 @@ def register(
         if mark not in there:
             made = client.create_model_version(
                 name,
-                source=f"models:/{model.model_id}",
+                source=model.artifact_location,
                 run_id=model.source_run_id,
                 tags={MODEL_TAG: mark, "method": method},
                 model_id=model.model_id,
