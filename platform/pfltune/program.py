@@ -30,6 +30,8 @@ SILENT = (
     "cli",
     "draws.py",
     "jobs.py",
+    "model_api.py",
+    "models",
     "report",
     "sweeps.py",
     "testing",

@@ -90,7 +90,7 @@ class Sittings:
         dealt: their trials.
         given: what the trials of all are given, also of those that wait.
         hardware: of each.
-        trials: of all together, as many as there can be.
+        trials: of all together, as many as there can be; some are trained again for models.
 
     Args:
         house: what they have in common.
@@ -126,7 +126,7 @@ class Sittings:
             self._late.append(Late(watched, ran, after, federation))
         self.given[job.name] = given_by(job, federation)
         self.hardware.append(job.hardware)
-        self.trials += job.plan.total_trials()
+        self.trials += job.plan.total_trials() * (1 if job.asked.keep_models == "none" else 2)
 
     def open_next(self) -> bool:
         """Open the next job that waits for something that is chosen by now.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from pfltune.budget import Budget
 from pfltune.data.partitions.given import Given
@@ -22,7 +22,7 @@ from pfltune.scenario import Scenario
 from pfltune.settings import validated
 from pfltune.studies import begin
 from pfltune.studies.comparison import Comparison
-from pfltune.studies.options import DEFAULTS, FreeOptions, defaults, override_texts, results_folder
+from pfltune.studies.options import DEFAULTS, defaults, free_options, override_texts, results_folder
 from pfltune.sweeps import cells_of, read_sweep
 
 OF_ALL = ("partitions", "tune_each")
@@ -153,7 +153,7 @@ def first_extended(draws: Draws, given: Mapping[str, Any]) -> Comparison:
     cell = draws.names[0]
     rest = {key: value for key, value in given.items() if key != "partitions"}
     if "partitions" in given and not rest.keys() & {"methods", "wrap", *begin.GROWING}:
-        free = {key: value for key, value in rest.items() if key in get_type_hints(FreeOptions)}
+        free = {key: value for key, value in rest.items() if key in free_options()}
         job = begin.comparison("compare", {**free, "resume": cell})
     else:
         job = begin.extension({**rest, "name": cell})

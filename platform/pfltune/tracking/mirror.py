@@ -125,6 +125,11 @@ class Mirror:
         if not self._interrupted and not self._done.is_set():
             self._queue.put(event)
 
+    def also(self, write: Callable[[Runs], None]) -> None:
+        """Have something else written once all is that was put before; it may be done twice."""
+        if not self._interrupted and not self._done.is_set():
+            self._queue.put(partial(write, self._runs))
+
     def interrupt(self) -> None:
         """Have all runs that have not ended marked as killed; what comes later is not written."""
         self._interrupted = True
