@@ -131,6 +131,26 @@ def test_what_leaves_the_race_is_named(tmp_path):
     assert told.endswith("Local left the race after 2 failed trials; nothing is claimed of it.")
 
 
+def test_a_method_that_is_left_alone_is_not_called_the_best(tmp_path):
+    whole = tables(FAR, 7)
+    fakes = {m: Fake(m.title(), whole[m][:3]) for m in FAR}
+    budget = Budget(trials=2, generation=2, eta=2, seeds=3, decide="best", max_seeds=40)
+    made = record(Store(tmp_path), "one", fakes, budget=budget, mirrored=False)
+    result = read_results(tmp_path, made.name)
+    turns = {"fedper": [0.9, 0.91] * 3 + [0.9, None, None], "local": [0.91, 0.9] * 5}
+    for figures, words_of_it in (
+        ({"fedavg": [0.1] * 7, **turns}, "others were excluded by a method that left the race. "),
+        ({"fedper": [None] * 2, "local": [0.5] * 2}, "there is no other to hold it against. "),
+    ):
+        found = race("best", 40, figures)
+        told = racing.finding(replace(result, race=found))
+        assert told.startswith(f"Not decided after {found.seeds} seeds: Local is left, and ")
+        assert words_of_it in told
+        assert "Fedper left the race" in told
+    nobody = race("best", 40, {"fedper": [None] * 2, "local": [None] * 2})
+    assert "nobody is left" in racing.finding(replace(result, race=nobody))
+
+
 def test_no_p_of_a_fixed_number_of_seeds_is_told_and_the_reason_is(tmp_path):
     result = begun(tmp_path, FAR, "best")
     analysis = analyse(result)

@@ -20,6 +20,7 @@ class BestOf:
     def __init__(self, methods: Sequence[str]) -> None:
         self._questions = {method: Question((method,)) for method in methods}
         self._wealth = {method: Wealth() for method in methods}
+        self._bets: dict[str, list[tuple[str, float]]] = {method: [] for method in methods}
         self._seen: dict[str, list[float]] = {method: [] for method in methods}
         self._is_hopeless = False
 
@@ -35,8 +36,13 @@ class BestOf:
 
     @property
     def is_decided(self) -> bool:
-        """Whether a single one is left that was held against another."""
-        return len(self.left) == 1 and any(q.state == "decided" for q in self.questions)
+        """Whether a single one is left, and all others were beaten by methods that stayed.
+
+        Whoever was beaten by one that has left the race since is not the best of all, but may be
+        better than who is left: these two were never held against each other.
+        """
+        beaten = [method for method, q in self._questions.items() if q.state == "decided"]
+        return len(self.left) == 1 and bool(beaten) and not any(map(self._beaten_by_gone, beaten))
 
     def runners(self) -> list[str]:
         """Those that may be the best, while it can be found out."""
@@ -51,14 +57,21 @@ class BestOf:
             if opponent is not None and {opponent, method} <= figures.keys():
                 difference = 100 * settled(figures[opponent] - figures[method])
                 self._wealth[method] = self._wealth[method].after(difference)
+                self._bets[method].append((opponent, difference))
                 question.differences.append(difference)
             question.course.append(self._wealth[method].value)
         for method, figure in figures.items():
             self._seen[method].append(figure)
 
     def withdraw(self, method: str) -> None:
-        """It is neither the best nor another's opponent from now on."""
+        """It is neither the best nor another's opponent from now on.
+
+        What was won by betting on it says nothing of those that stay, and is given back: a product
+        of the other factors is as fair a game, since who is bet on is known before each seed.
+        """
         self._questions[method].settle("withdrawn")
+        for other in self.left:
+            self._give_back(other, method)
 
     def settle(self, left: int) -> None:
         """Drop who is beaten; see whether all but one can be dropped with what is left."""
@@ -117,6 +130,22 @@ class BestOf:
         if len(others) == 1:
             return others[0]
         return max((other for other in others if self._seen[other]), key=self._mean, default=None)
+
+    def _give_back(self, method: str, gone: str) -> None:
+        """Undo the bets against a method that were on another one."""
+        kept = [bet for bet in self._bets[method] if bet[0] != gone]
+        if len(kept) == len(self._bets[method]):
+            return
+        wealth, question = Wealth(), self._questions[method]
+        for _, difference in kept:
+            wealth = wealth.after(difference)
+        self._bets[method], self._wealth[method] = kept, wealth
+        question.differences[:] = [difference for _, difference in kept]
+        question.course[-1] = wealth.value
+
+    def _beaten_by_gone(self, method: str) -> bool:
+        """Whether a method was bet against on one that has left the race."""
+        return any(self._questions[one].state == "withdrawn" for one, _ in self._bets[method])
 
     def _mean(self, method: str) -> float:
         return settled(fmean(self._seen[method]))

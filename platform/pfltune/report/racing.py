@@ -145,15 +145,26 @@ def _best(race: Race, titles: Mapping[str, str]) -> str:
     if race.is_decided:
         return (
             f"Decided after {count(race.seeds, 'seed')}: {left[0]} is the best of "
-            f"{count(len(race.methods), 'method')}."
+            f"{count(len(race.methods) - len(race.withdrawn), 'method')}."
         )
     if not race.is_over or len(race.methods) < 2:
         return f"{_stand(race)}: {_listed(left, 'or')} may be the best."
+    if len(left) < 2:
+        return _alone(race, left)
     stuck = [titles[q.of[0]] for q in race.questions if q.state == "given up"]
     rest = [name for name in left if name not in stuck]
     told = [f"{_stand(race)}: {_listed(stuck, 'and')} were not told apart."]
     told += [f"{_listed(rest, 'and')} could have been excluded, and was not yet."] if rest else []
     return " ".join([*told, _more(race)]).strip()
+
+
+def _alone(race: Race, left: Sequence[str]) -> str:
+    """Why nothing is decided although one method is left at most."""
+    head = f"Not decided after {count(race.seeds, 'seed')}"
+    who = left[0] if left else "nobody"
+    if any(question.state == "decided" for question in race.questions):
+        return f"{head}: {who} is left, and others were excluded by a method that left the race."
+    return f"{head}: {who} is left, and there is no other to hold it against."
 
 
 def _order(race: Race, titles: Mapping[str, str]) -> str:
