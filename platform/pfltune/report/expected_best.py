@@ -32,7 +32,7 @@ class ExpectedBest:
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    round: int
+    round: float
     studies: int
     drawn: int
     failed: int
@@ -82,9 +82,9 @@ def course(values: Sequence[float], fixed: int, drawn: bool) -> np.ndarray:
 def expected_best(method: MethodResult, sampler: SamplerName, starts: int) -> ExpectedBest | None:
     """The best validation accuracy of a method after n trials; None without trials enough.
 
-    All trials are read after one round that each of them came to, also where some went further:
-    halving lets only the best go on, and their later scores, or theirs alone, are no sample of what
-    a trial gives. A failed trial counts as 0, as it does in the search.
+    All trials are read after one round, or share of a budget, that each of them came to, also where
+    some went further: halving lets only the best go on, and their later scores, or theirs alone,
+    are no sample of what a trial gives. A failed trial counts as 0, as it does in the search.
 
     Args:
         method: with its search trials.
@@ -93,7 +93,7 @@ def expected_best(method: MethodResult, sampler: SamplerName, starts: int) -> Ex
     """
     ended = [run for run in method.searched if run.outcome != "running"]
     ran = [run for run in ended if run.curve and run.outcome != "failed"]
-    rounds = set.intersection(*({step for step, _ in run.curve} for run in ran)) if ran else set()
+    rounds = set.intersection(*({step for step, _ in run.course} for run in ran)) if ran else set()
     if not rounds:
         return None
     at = max(rounds)
@@ -113,6 +113,6 @@ def expected_best(method: MethodResult, sampler: SamplerName, starts: int) -> Ex
     )
 
 
-def _read(run: SearchedRun, at: int) -> float:
-    curve = dict(run.curve)
+def _read(run: SearchedRun, at: float) -> float:
+    curve = dict(run.course)
     return curve[at] if run.outcome != "failed" else 0.0

@@ -8,6 +8,7 @@ from pfltune import figures
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, canvas, legend, whole_numbers
 from pfltune.report.expected_best import ExpectedBest
+from pfltune.report.moments import short
 from pfltune.report.tuning.words import SAMPLER_WORDS
 from pfltune.text import count
 
@@ -24,13 +25,15 @@ def effort_lines(analysis: Analysis) -> list[list[str]]:
     found = _shown(analysis)
     if not found:
         return []
+    rules = analysis.result.record.scenario.protocol
     most = max(len(each.mean) for each in found.values())
     numbers = [n for n in SHOWN if n < most] + [most]
     rows = [
-        [title, *(_at(each, number) for number in numbers), str(each.round)]
+        [title, *(_at(each, number) for number in numbers), short(each.round, rules)]
         for title, each in ((analysis.titles[name], each) for name, each in found.items())
     ]
-    return [["method", *(count(number, "trial") for number in numbers), "read after round"], *rows]
+    read = "read after round" if rules.budget is None else "read at, of the budget"
+    return [["method", *(count(number, "trial") for number in numbers), read], *rows]
 
 
 EFFORT_HEADS = ("method", "trials", figures.VAL.name, "lowest", "highest", "round", "studies")
@@ -50,11 +53,13 @@ def effort_note(analysis: Analysis) -> str:
     if not found:
         return ""
     budget = analysis.result.budget
+    by_rounds = analysis.result.record.scenario.protocol.budget is None
+    where = "round" if by_rounds else "share of the budget"
     first = found[0]
     told = (
         "The highest validation accuracy of the first n search trials, all of them read after the "
-        "last round that each came to: what went further is not read later, since halving let only "
-        "the best go on. "
+        f"last {where} that each came to: what went further is not read later, since halving let "
+        "only the best go on. "
     )
     if first.drawn > 1:
         told += (
