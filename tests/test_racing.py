@@ -263,6 +263,31 @@ def test_a_method_that_keeps_failing_leaves_the_race():
     assert states(found)["c"] == ("withdrawn", 2)
 
 
+def test_bets_on_a_method_that_leaves_are_given_back():
+    """Its lead of 40 points says nothing of the two that stay, of which c is 2 points ahead."""
+    figures = {"a": [0.5] * 6, "b": [0.9] * 3 + [None] * 3, "c": [0.52] * 6}
+    found = race("best", 40, figures)
+    assert found.withdrawn == {"b": 5}
+    of = {q.of[0]: q for q in found.questions}
+    assert of["a"].differences == pytest.approx([2.0])
+    assert of["a"].value == pytest.approx(bet(2.0).value)
+    assert of["c"].value == pytest.approx(bet(-2.0).value)
+    assert of["a"].course[4] == 1.0, "all that was won by then"
+
+
+def test_who_was_beaten_by_a_method_that_left_may_be_better_than_who_is_left():
+    """a is beaten by b and c in turns; then b leaves, and a was never only held against c."""
+    figures = {"a": [0.1] * 7, "b": [0.90, 0.91] * 3 + [0.90, None, None], "c": [0.91, 0.90] * 5}
+    before = race("best", 40, {name: values[:7] for name, values in figures.items()})
+    assert states(before)["a"] == ("decided", 7)
+    found = race("best", 40, figures)
+    assert found.withdrawn == {"b": 9}
+    assert states(found)["a"] == ("decided", 7), "b is better than a"
+    assert found.left == ("c",)
+    assert found.is_over
+    assert not found.is_decided
+
+
 def test_nothing_is_decided_of_those_that_all_failed_or_of_one():
     for decide in ("best", "order"):
         alone = race(decide, 12, {"a": [0.5] * 3})

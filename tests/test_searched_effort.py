@@ -146,6 +146,18 @@ def test_of_thousands_of_draws_it_is_a_number():
     assert best_of(np.arange(3_001), 3_001) == 3_000
 
 
+def test_under_a_budget_all_are_read_at_the_share_of_it_that_each_came_to():
+    """Whatever their rounds were: the second has spent all in one."""
+    shares = ([(1 / 9, 0.1), (1 / 3, 0.2)], [(1 / 9, 0.6), (1 / 3, 0.6), (1.0, 0.6)])
+    runs = [
+        replace(trial(0, [0.0] * 20 + [0.1, 0.2], "stopped early"), shares=shares[0]),
+        replace(trial(1, [0.6]), shares=shares[1]),
+    ]
+    found = expected_best(method(runs), "tpe", 1)
+    assert found.round == 1 / 3
+    assert list(found.mean) == [0.2, 0.6]
+
+
 def test_over_studies_it_is_their_mean_and_as_long_as_the_shortest():
     runs = [
         *(trial(n, [v], study=0) for n, v in enumerate((0.1, 0.5, 0.2))),
@@ -198,6 +210,10 @@ def test_finalists_are_a_footing_and_the_rounds_of_the_search_one_if_equal():
     in_search = gain_of(searched(first, other))
     assert (in_search.footing, in_search.mean) == ("search", pytest.approx(0.1))
     assert gain_of(searched(short, other)) is None, "values of different rounds"
+    whole, early = ({"far": 40, "shares": [(1.0, 0.5)]}, {"far": 39, "shares": [(1 / 3, 0.5)]})
+    spent = gain_of(searched(replace(trial(0, [0.5], lr=0.1), **whole), replace(other, **whole)))
+    assert spent.mean == pytest.approx(0.1), "one round of one and two of the other are the budget"
+    assert gain_of(searched(replace(first, **early), replace(other, **whole))) is None
     finalists = (
         Finalist(1, {"lr": 0.2}, {5: 0.55, 6: 0.57, 7: 0.9}),
         Finalist(0, {"lr": 0.1}, {5: 0.50, 6: 0.50}),

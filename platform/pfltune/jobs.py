@@ -128,7 +128,7 @@ def studied(given: Mapping[str, Any], view: View) -> SensitivityResults:
         found = SensitivityResults(record, job.folder, study_trials(record, job.folder))
         write_sensitivity(record, found.cells, job.folder)
         view.show(found)
-        _attach_study(job, found, view)
+        _attach_study(job.results, found, view)
     if not found.cells:
         raise Halted("no part has a figure: every trial failed")
     return found
@@ -179,8 +179,7 @@ def reported(job: Job, view: View, pair: Pair | None = None) -> Results:
         view.show(found)
         attach_report(job.results, found.analysis, job.folder / "report", view.voice.warn)
     if not found.result.confirmed:
-        unfit = [f"{m.title}: {m.unfit}" for m in found.result.methods if m.unfit]
-        raise Halted(f"no method has a figure: {'; '.join(unfit) or 'every trial failed'}")
+        raise Halted(f"no method has a figure: {_why_none(found)}")
     return found
 
 
@@ -225,17 +224,12 @@ def _watched(jobs: Mapping[str, Job], view: View) -> list[Watched]:
 def _reported_sweep(
     plan: Sweep, results: Path, ran: Sequence[Ran], failures: Mapping[str, str], view: View
 ) -> SweepResults:
-    cells = [read_found(results, each.job.name) for each in ran]
-    for cell in cells:
-        write_found(cell)
+    cells = _told_by_themselves(results, ran)
     found = SweepResults(read_sweep_result(results, plan, failures), results / plan.name)
     write_sweep(found.found, results)
     view.show(found)
     _attach_all(results, cells, ran, view)
-    if failures:
-        raise Halted(f"{len(failures)} of {count(len(plan.cells), 'cell')} could not run")
-    if not all(cell.result.confirmed for cell in cells):
-        raise Halted("a cell has no figure: every trial failed")
+    _see_whole(cells, failures, len(plan.cells), "cell")
     return found
 
 
@@ -294,28 +288,62 @@ def _watched_draws(draws: Draws, first: Comparison, view: View) -> list[Watched]
 def _reported_draws(
     draws: Draws, results: Path, ran: Sequence[Ran], failures: Mapping[str, str], view: View
 ) -> DrawsResults:
-    each = [read_found(results, one.job.name) for one in ran]
-    for one in each:
-        write_found(one)
+    each = _told_by_themselves(results, ran)
     found = DrawsResults(read_draws_result(results, draws, failures), results / draws.name)
     write_draws(found.found, results)
     view.show(found)
     _attach_all(results, each, ran, view)
-    if failures:
-        raise Halted(f"{len(failures)} of {count(draws.partitions, 'draw')} could not run")
-    if not all(one.result.confirmed for one in each):
-        raise Halted("a draw has no figure: every trial failed")
+    _see_whole(each, failures, draws.partitions, "draw")
     return found
 
 
-def _attach_all(results: Path, found: Sequence[Results], ran: Sequence[Ran], view: View) -> None:
-    """Give MLflow the report of each comparison that ran with others.
+def _told_by_themselves(results: Path, ran: Sequence[Ran]) -> list[Results]:
+    """The reports of comparisons that ran together, each written."""
+    found = [read_found(results, each.job.name) for each in ran]
+    for one in found:
+        write_found(one)
+    return found
+
+
+def _see_whole(
+    found: Sequence[Results], failures: Mapping[str, str], planned: int, part: str
+) -> None:
+    """See that nothing is missing in what was reported over several comparisons.
+
+    Args:
+        found: of each that ran.
+        failures: why others could not run, by name.
+        planned: how many there were to be.
+        part: what one of them is called.
+
+    Raises:
+        Halted: some could not run, or no method of one has a figure.
+    """
+    if failures:
+        raise Halted(f"{len(failures)} of {count(planned, part)} could not run")
+    if lacking := next((one for one in found if not one.result.confirmed), None):
+        raise Halted(f"a {part} has no figure: {_why_none(lacking)}")
+
+
+def _why_none(found: Results) -> str:
+    """Why no method of a comparison has a figure, in words."""
+    unfit = [f"{method.title}: {method.unfit}" for method in found.result.methods if method.unfit]
+    return "; ".join(unfit) or "every trial failed"
+
+
+def _attach_all(
+    results: Path, found: Sequence[Results | SensitivityResults], ran: Sequence[Ran], view: View
+) -> None:
+    """Give MLflow the report of each comparison or study that ran with others.
 
     Raises:
         TrackingError: MLflow cannot be told, or lacks something of one.
     """
     for one in found:
-        attach_report(results, one.analysis, one.report.parent, view.voice.warn)
+        if isinstance(one, SensitivityResults):
+            _attach_study(results, one, view)
+        else:
+            attach_report(results, one.analysis, one.report.parent, view.voice.warn)
     lost = next((each.error for each in ran if isinstance(each.error, TrackingError)), None)
     if lost is not None:
         raise lost
@@ -343,13 +371,13 @@ def replayed(replay: Replay, given: Mapping[str, Any], view: View, named: bool) 
             ran = _run_parts(parts, results, _house(results, given, view), view)
     failures |= {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
     with _reporting(ran[0].job, view):
-        told = [_told_by_itself(each, results, view) for each in ran if each.record]
+        told = [_told_by_itself(each, results) for each in ran if each.record]
         for draws in (part.draws for part in parts if part.draws):
             write_draws(read_draws_result(results, draws, failures), results)
         found = ClaimResults(read_replayed(results, replay, failures), results / replay.name)
         write_replayed(found.found, results)
         view.show(found)
-        _attach_all(results, [each for each in told if each], ran, view)
+        _attach_all(results, told, ran, view)
     if failures:
         raise Halted(f"not all of {replay.name} could run: {'; '.join(failures)}")
     return found
@@ -372,8 +400,8 @@ def _run_parts(parts: Sequence[Planned], results: Path, house: House, view: View
     return ran
 
 
-def _told_by_itself(ran: Ran, results: Path, view: View) -> Results | None:
-    """Write the report of a part of a claim; returns what of it MLflow is still to be told."""
+def _told_by_itself(ran: Ran, results: Path) -> Results | SensitivityResults:
+    """The report of a part of a claim, written; MLflow is still to be told of it."""
     job, record = ran.job, ran.record
     if isinstance(job, Comparison):
         found = read_found(results, job.name)
@@ -382,13 +410,13 @@ def _told_by_itself(ran: Ran, results: Path, view: View) -> Results | None:
     assert record is not None
     study = SensitivityResults(record, job.folder, study_trials(record, job.folder))
     write_sensitivity(record, study.cells, job.folder)
-    _attach_study(job, study, view)
-    return None
+    return study
 
 
-def _attach_study(job: Job, found: SensitivityResults, view: View) -> None:
-    told = Attachment(of_study(job.name, found.cells), found.table.reset_index())
-    attach(job.results, job.name, found.record.id, told, found.report, view.voice.warn)
+def _attach_study(results: Path, found: SensitivityResults, view: View) -> None:
+    name = found.record.name
+    told = Attachment(of_study(name, found.cells), found.table.reset_index())
+    attach(results, name, found.record.id, told, found.report, view.voice.warn)
 
 
 @contextmanager

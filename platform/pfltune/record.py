@@ -213,6 +213,14 @@ class Record(Settings):
             raise ValueError(f"budget is not one of pfltune {self.command}")
         return self
 
+    @model_validator(mode="after")
+    def _chosen_by_each_study(self) -> "Record":
+        studies = self.budget.studies if isinstance(self.budget, Budget) else 0
+        for method, each in self.chosen.items():
+            if len(each) != studies:
+                raise ValueError(f"chosen has {len(each)} of {method}, and there are {studies}")
+        return self
+
     @property
     def owner(self) -> str:
         """As it stands in marks and messages; no other comparison has the same."""

@@ -1,7 +1,7 @@
 """One federated trial: rounds of sampling, local training, aggregation and evaluation."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 
@@ -292,23 +292,21 @@ class FederatedTrial:
                 figures.SETUP.name: setup_mb(self.method, self.federation, self.seed),
             }
 
-    def foreseen(self) -> Totals:
-        """What a first round spends at the least, of the clients with the fewest samples.
+    def foreseen(self, clients: Iterable[int]) -> dict[int, Totals]:
+        """What each of some clients spends if it trains in the first round.
 
         Nothing is trained, but by a method whose loop is its own; of seconds nothing is known.
         """
-        totals, samples = Totals(), self.federation.train_samples
-        channel = self._crew.channel(totals, self.roles.personal)
-        cheapest = sorted(samples, key=lambda client: (samples[client], client))
         with self._contained(), torch.no_grad():
-            for client in cheapest[: self.federation.protocol.sampled_clients]:
-                work = self._crew.work(client, "training", 1)
-                work.run = Fit.foreseen
-                states = (self.server, self.personal[client], channel)
-                down, update = self._crew.trained(work, *states)
-                channel.to_server(update, down, self.personal.of_channel(client), client, 1)
-                totals.steps += work.steps
-                totals.operations += work.operations
+            return {client: self._foreseen(client) for client in clients}
+
+    def _foreseen(self, client: int) -> Totals:
+        totals, work = Totals(), self._crew.work(client, "training", 1)
+        channel = self._crew.channel(totals, self.roles.personal)
+        work.run = Fit.foreseen
+        down, update = self._crew.trained(work, self.server, self.personal[client], channel)
+        channel.to_server(update, down, self.personal.of_channel(client), client, 1)
+        totals.steps, totals.operations = work.steps, work.operations
         return totals
 
     def _contained(self) -> AbstractContextManager[None]:

@@ -31,7 +31,7 @@ class ExpectedBest:
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    round: int
+    round: float
     studies: int
     drawn: int
     failed: int
@@ -84,10 +84,11 @@ def course(values: Sequence[float], fixed: int, drawn: bool) -> np.ndarray:
 def expected_best(method: MethodResult, sampler: SamplerName, starts: int) -> ExpectedBest | None:
     """The best validation accuracy of a method after n trials; None without trials enough.
 
-    All trials are read after one round that each of them came to, also where some went further:
-    halving lets only the best go on, and their later scores, or theirs alone, are no sample of what
-    a trial gives. What can never be chosen counts as 0: a failed trial, as it does in the search,
-    and one that would send more than it may, which was stopped at once and so holds nobody back.
+    All trials are read after one round, or share of a budget, that each of them came to, also where
+    some went further: halving lets only the best go on, and their later scores, or theirs alone,
+    are no sample of what a trial gives. What can never be chosen counts as 0: a failed trial, as it
+    does in the search, and one that would send more than it may, which was stopped at once and so
+    holds nobody back.
 
     Args:
         method: with its search trials.
@@ -96,7 +97,7 @@ def expected_best(method: MethodResult, sampler: SamplerName, starts: int) -> Ex
     """
     ended = [run for run in method.searched if run.outcome != "running"]
     ran = [run for run in ended if _counts(run)]
-    rounds = set.intersection(*({step for step, _ in run.curve} for run in ran)) if ran else set()
+    rounds = set.intersection(*({step for step, _ in run.course} for run in ran)) if ran else set()
     if not rounds:
         return None
     at = max(rounds)
@@ -116,8 +117,8 @@ def expected_best(method: MethodResult, sampler: SamplerName, starts: int) -> Ex
     )
 
 
-def _read(run: SearchedRun, at: int) -> float:
-    return dict(run.curve)[at] if _counts(run) else 0.0
+def _read(run: SearchedRun, at: float) -> float:
+    return dict(run.course)[at] if _counts(run) else 0.0
 
 
 def _counts(run: SearchedRun) -> bool:

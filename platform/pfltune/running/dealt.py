@@ -28,6 +28,11 @@ class Replay:
     trial: StoredTrial
     told: int = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all of a trial that came to its end has been told."""
+        return self.trial.outcome == "finished" and self.told == len(self.trial.rounds)
+
     def ending(self, stopped: bool) -> TrialEnded:
         """Its end, at its bracket's word or as it was stored."""
         reached = self.trial.rounds[self.told - 1].round if self.told else 0
@@ -164,6 +169,8 @@ class DealtTrials:
             self.log.round(candidate, done)
             self.brackets.reach(candidate, done.standing)
             replay.told += 1
+        if replay.is_over:
+            verdict = "go on"  # its last round ended it before its bracket was asked
         if verdict == "wait":
             return replay.told > before
         del self._replays[candidate.name]

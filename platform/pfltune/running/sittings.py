@@ -170,7 +170,7 @@ class Sittings:
         if federation.protocol.budget is not None:
             firsts = watched.job.first_trials()
             configured = {m: configured_as(m, knobs, federation) for m, knobs in firsts.items()}
-            see_affordable(configured, federation.protocol)
+            see_affordable(configured, federation.protocol, watched.job.trial_seeds())
         with ExitStack() as own:
             opened = open_sitting(
                 watched, federation, house.draw, house.store, house.accept_new_code

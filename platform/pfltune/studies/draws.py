@@ -48,11 +48,13 @@ def draws_of(given: Mapping[str, Any]) -> Draws | None:
     _see_one_objective(given)
     scenario = begin.scenario_of(given, None, {**defaults("compare"), **given})
     _see_drawn(scenario)
-    return Draws(
-        name=begin.name_of(given, scenario.name),
-        first=scenario.data_seed,
-        partitions=given["partitions"],
-        tune_each=given.get("tune_each", False),
+    return _named(
+        Draws(
+            name=begin.name_of(given, scenario.name),
+            first=scenario.data_seed,
+            partitions=given["partitions"],
+            tune_each=given.get("tune_each", False),
+        )
     )
 
 
@@ -117,7 +119,17 @@ def extended_draws(given: Mapping[str, Any]) -> Draws | None:
         return None
     if wanted is not None and wanted < draws.partitions:
         raise UserError(f"there are {draws.partitions} partitions; {wanted} would be fewer")
-    return draws.model_copy(update={"partitions": wanted or draws.partitions})
+    return _named(draws.model_copy(update={"partitions": wanted or draws.partitions}))
+
+
+def _named(draws: Draws) -> Draws:
+    """Draws of which every one has a possible name; the last one has the longest.
+
+    Raises:
+        UserError: one has not.
+    """
+    checked_name(draws.names[-1])
+    return draws
 
 
 def first_of(draws: Draws, given: Mapping[str, Any]) -> Comparison:

@@ -9,6 +9,7 @@ from pfltune.budget import Budget, SamplerName
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, canvas, legend, whole_numbers
 from pfltune.report.expected_best import ExpectedBest
+from pfltune.report.moments import short
 from pfltune.report.tuning.words import SAMPLER_WORDS
 from pfltune.text import count
 
@@ -27,13 +28,15 @@ def effort_lines(analysis: Analysis) -> list[list[str]]:
     found = _shown(analysis)
     if not found:
         return []
+    rules = analysis.result.record.scenario.protocol
     most = max(len(each.mean) for each in found.values())
     numbers = [n for n in SHOWN if n < most] + [most]
     rows = [
-        [title, *(_at(each, number) for number in numbers), str(each.round)]
+        [title, *(_at(each, number) for number in numbers), short(each.round, rules)]
         for title, each in ((analysis.titles[name], each) for name, each in found.items())
     ]
-    return [["method", *(count(number, "trial") for number in numbers), "read after round"], *rows]
+    read = "read after round" if rules.budget is None else "read at, of the budget"
+    return [["method", *(count(number, "trial") for number in numbers), read], *rows]
 
 
 EFFORT_HEADS = ("method", "trials", figures.VAL.name, "lowest", "highest", "round", "studies")
@@ -53,10 +56,12 @@ def effort_note(analysis: Analysis) -> str:
     if not found:
         return ""
     budget = analysis.result.budget
+    by_rounds = analysis.result.record.scenario.protocol.budget is None
+    where = "round" if by_rounds else "share of the budget"
     first = found[0]
     told = [
         "The highest validation accuracy of the first n search trials, all of a method read after "
-        "the last round that each of them came to"
+        f"the last {where} that each of them came to"
         + (
             ": what went further is not read later, since halving let only the best go on."
             if budget.halving
