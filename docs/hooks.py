@@ -159,7 +159,7 @@ def _scenario(name: str) -> str:
     split = scenario.split
     rows = [
         ["data", f"`{scenario.data.name}`"],
-        ["clients", f"{partition.clients}, {protocol.sampled_clients} sampled in each round"],
+        ["clients", f"{partition.clients or 'as given'}, {protocol.sampled_clients} in each round"],
         ["partition", f"{partition.describe()}; data seed {scenario.data_seed}"],
         ["of a client's samples", f"{split.val:.0%} for validation, {split.test:.0%} for test"],
         ["backbone", f"`{backbone.model}`, {backbone.image_size} pixels, {backbone.weights}"],

@@ -38,7 +38,7 @@ def test_a_profile_is_the_share_of_runs_above_each_level():
 
 def test_scenarios_are_put_together_with_as_many_seeds_of_each():
     found = aggregate({"b": [[0.1, 0.2, 0.7], [0.5, 0.6]], "a": [[0.1, 0.0], [0.4, 0.7]]})
-    assert (found.first, found.seeds, found.scenarios) == ("b", 2, 2)
+    assert (found.first, found.runs, found.scenarios) == ("b", 2, 2)
     assert found.scores["b"].tolist() == [[0.1, 0.5], [0.2, 0.6]]
     assert found.iqm["b"].value == pytest.approx((0.2 + 0.5) / 2)
     assert set(found.improvement) == {"a"}

@@ -17,9 +17,9 @@ from comparisons import Fake
 from matplotlib.figure import Figure
 
 import pfltune
-from pfltune import api
-from pfltune.api import released, resumable
+from pfltune import jobs
 from pfltune.errors import Halted, UserError
+from pfltune.jobs import released, resumable
 from pfltune.methods.fedavg import FedAvg
 from pfltune.registry import find_method, reference_to
 from pfltune.report import notebook
@@ -30,6 +30,7 @@ from pfltune.report.results import ToldTrial
 from pfltune.report.writer import write_report
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.store import Store
+from pfltune.views import Lines
 
 CLIENTS = np.linspace(0.3, 0.9, 8)
 METHODS = {
@@ -84,9 +85,9 @@ def test_a_report_is_of_one_analysis(results, monkeypatch):
         return made[-1]
 
     monkeypatch.setattr(notebook, "analyse", counted)
-    monkeypatch.setattr(api, "attach_report", lambda _, analysis, *rest: told.append(analysis))
+    monkeypatch.setattr(jobs, "attach_report", lambda _, analysis, *rest: told.append(analysis))
     job = SimpleNamespace(results=results, name="one", folder=results / "one")
-    found = api.reported(job, api.Lines(lambda line: None))
+    found = jobs.reported(job, Lines(lambda line: None))
     assert len(made) == 1
     assert found.analysis is made[0] is told[0]
 
@@ -173,7 +174,7 @@ def test_no_call_exits_and_a_stop_says_how_it_goes_on():
 
 
 def test_a_connection_to_ray_that_is_not_ours_is_left_alone(monkeypatch):
-    monkeypatch.setattr("pfltune.api._connected", lambda: True)
+    monkeypatch.setattr("pfltune.jobs._connected", lambda: True)
     with pytest.raises(UserError, match="connected to Ray already"), released():
         pytest.fail("nothing runs")
 

@@ -12,6 +12,7 @@ import pfltune
 from pfltune.audit.certificate import canonical, read_certificate
 from pfltune.audit.draw import drawn
 from pfltune.audit.issue import _without_folder
+from pfltune.audit.kept import first_of_the_best
 from pfltune.audit.table import table_of
 from pfltune.budget import Budget
 from pfltune.errors import UserError
@@ -247,6 +248,37 @@ def test_what_contradicts_itself_is_found_without_training(forged, check, change
     assert word in "\n".join(verdict.faults)
 
 
+def test_a_best_round_that_was_never_evaluated_is_a_fault_and_no_crash():
+    assert first_of_the_best([0.1, 0.4, 0.4], [1, 3]) == 3
+    assert first_of_the_best([0.1, 0.4], [1]) is None
+
+
+def no_rounds(content, trials):
+    trials["fedavg-confirm-0"]["scores"] = []
+
+
+def no_round_chosen(content, trials):
+    del trials["fedavg-confirm-0"]["figures"]["selected/round"]
+
+
+def chosen_by_nobody(content, trials):
+    content["record"]["chosen"] = {"fedavg": []}
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (no_rounds, "finished without a round"),
+        (no_round_chosen, "finished without selected/round"),
+        (chosen_by_nobody, "chosen has 0 of fedavg, and there are 1"),
+    ],
+)
+def test_what_no_trial_can_be_is_refused_in_a_line(forged, check, change, word):
+    with pytest.raises(UserError, match=word) as told:
+        check(forged(change))
+    assert "\n" not in str(told.value)
+
+
 def other_curve(content, trials):
     trials["fedavg-confirm-1"]["curve"] = "0" * 32
 
@@ -421,6 +453,15 @@ def test_one_method_and_one_seed(tmp_path):
     verdict = pfltune.verify(path, sample=1, seed=0)
     assert verdict.holds
     assert len(verdict.checks) == 1
+
+
+def test_a_table_over_studies_says_how_many_there_are(tmp_path):
+    budget = Budget(trials=1, generation=1, seeds=2, studies=2)
+    compare_small(tmp_path, "twice", ["local[lr=0.05]"], budget)
+    path, told = pfltune.certify("twice", results=tmp_path), []
+    assert pfltune.verify(path, sample=0, progress=told.append).holds
+    (row,) = (line for line in told if line.startswith("  local"))
+    assert row.endswith("2 studies with 2 seeds")
 
 
 def test_what_has_not_ended_or_changed_hands_is_refused(tmp_path):

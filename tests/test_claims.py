@@ -218,6 +218,53 @@ def test_footings_that_spend_alike_are_budgets_of_a_trial(own, tmp_path):
     assert command_of(found.parts[1]).startswith("pfltune compare --scenario digits -o partition.")
 
 
+def test_a_budget_among_a_scales_options_leaves_its_ground_as_it_is(own, tmp_path):
+    path, given = own
+    content = yaml.safe_load((tmp_path / "heads.yaml").read_text())
+    scale = {"overrides": {"partition.clients": 8}, "options": {"budget": "9MB", "trials": 2}}
+    (tmp_path / "heads.yaml").write_text(
+        yaml.safe_dump({**content, "moment": "after_training", "scales": {"s": scale}})
+    )
+    found = replay_of(path, {**given, "overrides": ["data_seed=4"]})
+    assert found.parts[0].options["overrides"] == [
+        'protocol.evaluate="after_training"',
+        "partition.clients=8",
+        "protocol.budget=9MB",
+        "data_seed=4",
+    ]
+    assert found.parts[0].options["trials"] == 2
+
+
+@pytest.mark.parametrize("option", ["name", "results", "resume", "overrides", "partitions"])
+def test_a_scale_cannot_say_where_its_parts_lie(own, tmp_path, option):
+    path, given = own
+    content = yaml.safe_load((tmp_path / "heads.yaml").read_text())
+    scale = {"options": {option: 2 if option == "partitions" else "elsewhere"}}
+    (tmp_path / "heads.yaml").write_text(yaml.safe_dump({**content, "scales": {"s": scale}}))
+    with pytest.raises(UserError, match=f"options of a scale cannot have {option}"):
+        replay_of(path, given)
+
+
+def test_a_command_says_all_that_a_part_is(own):
+    path, given = own
+    options = {
+        "methods": ["fedavg", "fedper"],
+        "halving": False,
+        "control": True,
+        "fresh": False,
+        "objective": ["accuracy", "comm"],
+        "search": {"lr": "1e-3:0.3:log", "momentum": [0.0, 0.9]},
+        "start": [{"lr": 0.1, "momentum": 0.9}],
+    }
+    (part, *_) = replay_of(path, given).parts
+    told = command_of(part.model_copy(update={"options": options}))
+    assert told == (
+        "pfltune compare --methods fedavg,fedper --no-halving --control --objective accuracy,comm "
+        "--search lr=1e-3:0.3:log --search momentum=0.0,0.9 --start lr=0.1,momentum=0.9 "
+        "--name r.trials"
+    )
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -359,6 +406,20 @@ def test_over_draws_the_draw_is_the_unit():
     found = verdict("draws", torn, Ordering("a", "b"))
     assert found.word == "not told apart"
     assert found.agreeing == 1
+
+
+def test_draws_are_taken_with_the_same_seeds():
+    """The first draw has lost seed 0, the second the last: a seed is the same one in all draws."""
+    rows = {"a": method("a", accuracies(0.6)), "b": method("b", accuracies(0.5, seed=9))}
+    runs = {name: row.runs for name, row in rows.items()}
+    first = {name: replace(row, runs=runs[name][1:]) for name, row in rows.items()}
+    second = {name: replace(row, runs=runs[name][:-1]) for name, row in rows.items()}
+    found = verdict("draws", [first, second], Ordering("a", "b"))
+    assert found.seeds == SEEDS - 2
+    shared = {name: replace(row, runs=runs[name][1:-1]) for name, row in rows.items()}
+    assert found.p == verdict("draws", [shared, shared], Ordering("a", "b")).p
+    none = {name: replace(row, runs=runs[name][:1]) for name, row in rows.items()}
+    assert verdict("draws", [first, none], Ordering("a", "b")).reason == "no seed in common yet"
 
 
 def test_a_figure_that_a_trial_has_once_is_counted_by_seeds():

@@ -30,7 +30,7 @@ def test_the_variance_of_the_mean_is_the_sum_of_those_of_the_margins_by_hand():
     assert found.over == ("seeds", "clients")
 
 
-def test_it_is_the_variance_of_owens_bootstrap_before_its_small_samples_are_corrected():
+def test_owens_bootstrap_has_populations_variances_and_counts_what_is_left_once_more():
     """Resampling n of n shrinks each margin's variance by (n − 1)/n."""
     rng = np.random.default_rng(0)
     table = rng.normal(size=(1, 4, 6)) + rng.normal(size=(1, 4, 1))
@@ -156,6 +156,13 @@ def test_searches_of_which_there_is_one_are_not_generalised_over():
     assert twice.p > crossed([SMALL]).p
 
 
+def test_a_margin_is_known_for_however_many_pairs():
+    """Two seeds have one degree of freedom: t is then Cauchy's, whose quantile is nearly 2/(πα)."""
+    table = np.array([[[1.0, 1.0, 1.0, 1.0], [3.0, 3.0, 3.0, 3.0]]])
+    alpha = 0.05 / (300 * 299 / 2)
+    assert crossed([table]).margin(alpha) == pytest.approx(1 / np.tan(np.pi * alpha / 2), rel=1e-6)
+
+
 def test_what_cannot_be_tested_says_why():
     def why(*tables):
         found = crossed(list(tables))
@@ -165,8 +172,10 @@ def test_what_cannot_be_tested_says_why():
     assert why() == "no seed in common yet"
     assert why(np.empty((1, 0, 4))) == "no seed in common yet"
     assert why(SMALL[:, :, :3]) == "3 clients are too few, 4 are needed"
+    assert why(SMALL[:, :, :1]) == "1 client is too few, 4 are needed"
     assert why(SMALL[:, :1]) == "one seed does not tell what a seed does to all clients"
     assert why(np.zeros((1, 3, 8))) == "no client differs"
+    assert why(*[np.zeros((1, 3, 8))] * 2) == "no draw differs"
     assert why(np.full((1, 3, 8), 0.1)) == "all differences are the same"
     one_seed = crossed([SMALL[:, :1]])
     assert (one_seed.mean, one_seed.over) == (2.0, ("clients",))

@@ -1,5 +1,6 @@
 """Data sets in .npz files, chosen classes and domains, and the cache that they are mapped from."""
 
+import pickle
 import subprocess
 import sys
 import time
@@ -98,10 +99,108 @@ class TestArrays:
         merged = np.concatenate([images[split] for split in ("train", "val", "test")])
         assert np.array_equal(data.images.numpy(), merged.transpose(0, 3, 1, 2))
         assert data.labels.tolist() == [0, 1, 2, 1, 0, 0]
+        assert data.splits.tolist() == [0, 0, 0, 1, 2, 2]
+        assert "its samples have given splits, train 3, val 1, test 2" in notes(data)
 
 
 def notes(data) -> str:
     return "; ".join(data.notes)
+
+
+class TestClientsAndSplits:
+    @pytest.mark.parametrize("called", npz.CLIENTS)
+    def test_an_array_says_whose_each_sample_is(self, file, called):
+        data = load(file(**GOOD, **{called: ["w10", "w9", "", "w9", "w10"]}))
+        assert data.client_names == ("w9", "w10")
+        assert data.clients.tolist() == [1, 0, -1, 0, 1]
+        assert f"{called}: 2 clients, 1 sample of none" in notes(data)
+        assert data.domains is None
+
+    def test_clients_may_be_numbers_and_minus_one_is_nobody(self, file):
+        data = load(file(**GOOD, Users=np.array([[40], [7], [7], [-1], [40]])))
+        assert data.client_names == ("7", "40")
+        assert data.clients.tolist() == [1, 0, 0, -1, 1]
+
+    @pytest.mark.parametrize(
+        "splits",
+        [
+            ["train", "Valid", "TEST", "validation", ""],
+            [0, 1, 2, 1, -1],
+            [b"0", b"1", b"2", b"1", b"255"],
+        ],
+        ids=["words", "numbers", "bytes"],
+    )
+    @pytest.mark.parametrize("called", ["splits", "split"])
+    def test_splits_are_words_or_numbers(self, file, splits, called):
+        data = load(file(**GOOD, **{called: splits}))
+        assert data.splits.tolist() == [0, 1, 2, 1, 255]
+        assert data.splits.dtype == torch.uint8
+        assert "given splits, train 1, val 2, test 1, not given 1" in notes(data)
+
+    def test_splits_that_say_nothing_are_none(self, file):
+        assert load(file(**GOOD, splits=[""] * 5)).splits is None
+        assert load(file(train_images=pixels(2, 4, 4), train_labels=[0, 1])).splits is None
+
+    def test_arrays_of_each_part_have_their_clients_beside_them(self, file):
+        arrays = {"x_train": pixels(3, 4, 4), "y_train": [0, 1, 2], "x_test": pixels(2, 4, 4)}
+        arrays |= {"y_test": [2, 2], "users_train": [3, 3, 5], "users_test": [5, 9]}
+        data = load(file(**arrays))
+        assert data.client_names == ("3", "5", "9")
+        assert data.clients.tolist() == [0, 0, 1, 1, 2]
+        assert data.splits.tolist() == [0, 0, 0, 2, 2]
+        assert "users_train, users_test: 3 clients" in notes(data)
+        del arrays["users_test"]
+        assert "has users_train, but no such array beside x_test" in refusal(file(**arrays))
+
+    def test_choosing_classes_and_domains_keeps_them_beside_their_samples(self, file):
+        said = {"clients": list("abcab"), "splits": [0, 1, 2, 0, 1], "domains": list("xyxyx")}
+        data = load(file(**GOOD, **said), classes=("2", "0"), domains=("x",))
+        assert data.labels.tolist() == [1, 1]
+        assert data.clients.tolist() == [0, 1]
+        assert data.splits.tolist() == [0, 1]
+        assert data.client_names == ("a", "b", "c")
+
+    def test_they_come_back_from_the_cache_and_from_a_pickle(self, file, root):
+        name = file(**GOOD, clients=list("abcab"), splits=[0, 1, 2, 0, 1])
+        first = load(name)
+        (entry,) = entries(root)
+        stored = {path.name for path in (root / "cache" / entry).iterdir()}
+        assert stored == {f"{part}.npy" for part in ("images", "labels", "clients", "splits")} | {
+            "meta.json"
+        }
+        for again in (load(name), pickle.loads(pickle.dumps(first))):
+            assert again.clients.equal(first.clients)
+            assert again.splits.equal(first.splits)
+            assert again.client_names == ("a", "b", "c")
+            assert again.digest == first.digest
+
+    @pytest.mark.parametrize("part", ["clients", "splits"])
+    def test_an_entry_that_lost_them_is_decoded_again(self, file, root, part):
+        name = file(**GOOD, clients=list("abcab"), splits=[0, 1, 2, 0, 1])
+        load(name)
+        (root / "cache" / entries(root)[0] / f"{part}.npy").unlink()
+        assert getattr(load(name), part) is not None
+
+    def test_a_source_whose_chunks_say_different_things_is_refused(self, root):
+        class Uneven:
+            def identity(self):
+                return {}
+
+            def notes(self):
+                return ()
+
+            def decode(self):
+                labels = np.zeros(2, int)
+                chunks = [Chunk(pixels(2, 1, 4, 4), labels, clients=labels)]
+                chunks += [Chunk(pixels(2, 1, 4, 4), labels)]
+                return Decoded(("a",), chunks, client_names=("x",))
+
+        for read in (cache.cached, cache.in_memory):
+            with pytest.raises(
+                UserError, match="some of its samples have clients, and some have not"
+            ):
+                read("uneven", Uneven())
+        assert entries(root) == []
 
 
 class TestConversions:
@@ -171,8 +270,8 @@ class TestConversions:
         assert f"{names[0]}, x_test are merged" in notes(data)
 
     def test_what_is_not_read_is_said(self, file):
-        data = load(file(**GOOD, client_ids=LABELS))
-        assert "arrays that are not read: client_ids" in notes(data)
+        data = load(file(**GOOD, hospital=LABELS))
+        assert "arrays that are not read: hospital" in notes(data)
 
     def test_channels_at_both_ends_are_read_as_is_asked(self, file):
         images = pixels(5, 3, 8, 3)
@@ -251,6 +350,25 @@ BAD_ARRAYS = {
     "names of no class": ({"class_names": [[0.5]]}, "class_names is float64 of shape (1, 1)"),
     "few domains": ({"domains": [0, 1]}, "5 images but 2 domains"),
     "float domains": ({"domains": [0.5] * 5}, "domains are float64"),
+    "few clients": ({"clients": [0, 1]}, "5 images but 2 clients"),
+    "float clients": ({"users": [0.5] * 5}, "users are float64; they must be whole numbers"),
+    "two arrays of clients": (
+        {"clients": LABELS, "writers": LABELS},
+        "holds both clients and writers; which are meant is not clear",
+    ),
+    "a split that is none": ({"splits": list("aabaa")}, "splits[0] is 'a'; possible: train, val"),
+    "a number that is no split": ({"split": [0, 1, 3, 0, 0]}, "split[2] is '3'"),
+    "object clients": ({"clients": LABELS.astype(object)}, "clients holds Python objects"),
+    "splits twice": (
+        {
+            "images": None,
+            "labels": None,
+            **{f"{s}_images": pixels(1, 4, 4) for s in ("train", "test")},
+            **{f"{s}_labels": [0] for s in ("train", "test")},
+            "splits": [0, 2],
+        },
+        "holds both splits and train_images",
+    ),
     "splits of two sizes": (
         {
             "images": None,
@@ -277,7 +395,7 @@ class TestBadFiles:
         assert refusal("folder:none") == f"there is no folder {tmp_path}/none"
         assert refusal("domains:none") == f"there is no folder {tmp_path}/none"
 
-    @pytest.mark.parametrize("kind", ["npz", "folder", "domains"])
+    @pytest.mark.parametrize("kind", ["npz", "folder", "domains", "clients"])
     def test_a_home_that_is_not_there_is_one_line(self, kind, monkeypatch):
         assert "there is no home ~nobody77" in refusal(f"{kind}:~nobody77/x")
         assert "name too long" in refusal(f"{kind}:{'x' * 300}")
@@ -335,7 +453,7 @@ class TestNames:
         assert "npz:PATH" in message
         assert "chestmnist" not in message
 
-    @pytest.mark.parametrize("kind", ["npz", "folder", "domains"])
+    @pytest.mark.parametrize("kind", ["npz", "folder", "domains", "clients"])
     def test_files_need_a_path(self, kind):
         assert refusal(f"{kind}:") == f"data set '{kind}:' needs a path, as in {kind}:PATH"
 
@@ -477,7 +595,7 @@ class TestCache:
         assert entries(root) == [entry]
 
     def test_notes_are_kept_with_the_samples(self, file, decodings):
-        name = file(**{**GOOD, "labels": LABELS + 1}, writer=LABELS)
+        name = file(**{**GOOD, "labels": LABELS + 1}, hospital=LABELS)
         first = load(name)
         assert load(name).notes == first.notes != ()
         assert len(decodings) == 1

@@ -9,8 +9,8 @@ import pytest
 from datafiles import IMAGE_SIZE, entries, image_tree, load, pixels, refusal, save_image
 from PIL import Image
 
-from pfltune.data import folders
-from pfltune.data.catalog import PLACED
+from pfltune.data import squares
+from pfltune.data.placed import DOMAINS
 
 SIZE = 6
 
@@ -106,6 +106,18 @@ class TestLayout:
         assert "lost.png" in note
         assert len(entries(root)) == 1, "what is not read is no part of the key"
 
+    def test_what_lies_beside_an_image_to_tell_of_it_is_passed_over_and_counted(self, tree):
+        for name in ("0.txt", "1.txt", "0.XMP", "0.json", "0.png.aae"):
+            (tree / "cup" / name).write_text("of an image")
+        data = folder(tree)
+        assert len(data.labels) == 5
+        (note,) = data.notes
+        assert note.startswith("passed over beside the images: *.txt (2), ")
+        assert all(kind in note for kind in ("*.xmp", "*.json", "*.aae"))
+        for path in (tree / "cup").glob("*.png"):
+            path.unlink()
+        assert refusal(f"folder:{tree}") == f"the class folder {tree}/cup has no images"
+
     def test_numbers_in_the_names_of_classes_count_as_numbers(self, tmp_path):
         tree = image_tree(tmp_path / "n", {"10": 1, "9": 1, "scan10": 1, "scan2": 1, "b": 1})
         assert folder(tree).class_names == ("9", "10", "b", "scan2", "scan10")
@@ -114,7 +126,7 @@ class TestLayout:
         (tree / os.fsdecode(b"caf\xe9")).mkdir()
         assert "is no UTF-8; rename it" in refusal(f"folder:{tree}")
 
-    @pytest.mark.parametrize("name", PLACED)
+    @pytest.mark.parametrize("name", DOMAINS)
     def test_the_sets_with_domains_are_read_below_the_data_root(self, root, domains, name):
         message = refusal(name)
         assert f"{name!r} is not at {root}/{name}: put there, as domain/class/image," in message
@@ -123,6 +135,65 @@ class TestLayout:
         data = load(name, size=SIZE, domains=("web",), classes=("hat",))
         assert data.name == name
         assert data.images.shape == (1, 3, SIZE, SIZE)
+
+
+class TestClientsAndSplits:
+    def test_a_folder_per_client_is_a_client(self, tmp_path):
+        counts = {"w10/cup": 1, "w9/pen": 2, "w9/cup": 1}
+        data = load(f"clients:{image_tree(tmp_path / 'c', counts)}", size=SIZE)
+        assert data.client_names == ("w9", "w10")
+        assert data.clients.tolist() == [0, 0, 0, 1]
+        assert data.labels.tolist() == [0, 1, 1, 0]
+        assert (data.domains, data.splits) == (None, None)
+
+    def test_the_same_folders_are_domains_or_clients_as_is_asked(self, domains, root):
+        one, other = (load(f"{kind}:{domains}", size=SIZE) for kind in ("domains", "clients"))
+        assert one.images.equal(other.images)
+        assert one.domains.equal(other.clients)
+        assert len(entries(root)) == 2
+
+    def test_a_client_without_images_of_a_class_stops_nobody(self, tmp_path):
+        tree = image_tree(tmp_path / "c", {"a/cup": 2, "b/pen": 1})
+        for empty in ("a/pen", "c"):
+            (tree / empty).mkdir()
+        data = load(f"clients:{tree}", size=SIZE)
+        assert data.client_names == ("a", "b", "c")
+        assert data.clients.tolist() == [0, 0, 1]
+        assert data.notes == ("passed over beside the images: empty folder pen",)
+
+    @pytest.mark.parametrize("layout", ["folder", "domains", "clients"])
+    def test_folders_called_train_and_test_are_given_splits(self, tmp_path, layout):
+        above = "" if layout == "folder" else "x/"
+        counts = {f"{part}/{above}cup": n for part, n in (("test", 1), ("Train", 2), ("valid", 3))}
+        data = load(f"{layout}:{image_tree(tmp_path / 's', counts)}", size=SIZE)
+        assert data.splits.tolist() == [0, 0, 1, 1, 1, 2]
+        assert data.class_names == ("cup",)
+        assert data.notes == ("its folders are given splits, train 2, val 3, test 1",)
+        names = {"domains": data.domain_names, "clients": data.client_names}
+        assert names == {kind: ("x",) if kind == layout else () for kind in names}
+
+    def test_a_part_may_lack_a_client_and_a_class(self, tmp_path):
+        counts = {"train/a/cup": 1, "train/b/pen": 1, "test/a/pen": 1}
+        data = load(f"clients:{image_tree(tmp_path / 's', counts)}", size=SIZE)
+        assert data.clients.tolist() == [0, 1, 0]
+        assert data.labels.tolist() == [0, 1, 1]
+        assert data.splits.tolist() == [0, 0, 2]
+
+    def test_other_names_beside_them_or_no_folders_below_make_them_classes(self, tmp_path):
+        vehicles = image_tree(tmp_path / "v", {"train": 2, "test": 1})
+        assert folder(vehicles).class_names == ("test", "train")
+        domains = image_tree(tmp_path / "d", {"train/cup": 2, "test/cup": 1})
+        data = load(f"domains:{domains}", size=SIZE)
+        assert (data.domain_names, data.splits) == (("test", "train"), None)
+        mixed = image_tree(tmp_path / "m", {"train/cup": 1, "extra/cup": 1})
+        assert "the layout is class/image" in refusal(f"folder:{mixed}")
+
+    def test_folders_without_any_image_are_refused(self, tmp_path):
+        (tmp_path / "c" / "a" / "cup").mkdir(parents=True)
+        assert "has no images laid out as client/class/image" in refusal(f"clients:{tmp_path}/c")
+
+    def test_clients_are_no_domains(self, domains):
+        assert "has none; see domains:PATH" in refusal(f"clients:{domains}", domains=("art",))
 
 
 class TestPictures:
@@ -184,9 +255,10 @@ class TestPictures:
     @pytest.mark.parametrize("low", [0, 32_768], ids=["from 0", "with an offset"])
     def test_twelve_bits_of_sixteen_keep_their_gray_levels(self, tmp_path, low):
         """The range is that of the data set: one image must not become brighter than another."""
-        dark, bright = np.arange(2048).reshape(32, 64), np.arange(2048, 4096).reshape(32, 64)
-        for name, values in (("dark.png", dark), ("light.png", bright)):
-            save_image(tmp_path / "one" / "class" / name, (values + low).astype(np.uint16))
+        values = np.arange(4096).repeat(2)
+        dark, bright = values.reshape(2, 64, 64)
+        for name, gray in (("dark.png", dark), ("light.png", bright)):
+            save_image(tmp_path / "one" / "class" / name, (gray + low).astype(np.uint16))
         data = load(f"folder:{tmp_path}/one", size=64)
         assert len(data.images.unique()) == 256
         assert data.images[0].max() < 129 < data.images[1].max() == 255
@@ -211,6 +283,40 @@ class TestPictures:
         data = folder(tmp_path / "one")
         assert np.array_equal(data.images[0, 0], GRAY)
         assert data.notes == ("1 of 1 images: several frames, the first is read",)
+
+    @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.tif"])
+    def test_the_first_frame_of_every_format_is_read_and_said(self, tmp_path, name):
+        frames = [Image.fromarray(np.full((8, 8, 3), shade, np.uint8)) for shade in (40, 200, 90)]
+        path = tmp_path / "one" / "class" / name
+        path.parent.mkdir(parents=True)
+        frames[0].save(path, save_all=True, append_images=frames[1:], duration=50, lossless=True)
+        save_image(tmp_path / "one" / "class" / "z.png", pixels(8, 8, 3))
+        data = folder(tmp_path / "one", 8)
+        assert np.abs(data.images[0].numpy().astype(int) - 40).max() <= 1
+        assert "1 of 2 images: several frames, the first is read" in data.notes
+
+    def test_every_alpha_of_a_palette_lies_on_white(self, tmp_path):
+        image = Image.fromarray(np.tile(np.uint8([0, 1, 2]), (SIZE, SIZE // 3)), mode="P")
+        image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+        path = tmp_path / "one" / "class" / "a.png"
+        path.parent.mkdir(parents=True)
+        image.save(path, transparency=bytes([255, 51, 0]))
+        decoded = folder(tmp_path / "one").images[0, :, 0, :3].T.tolist()
+        assert decoded[0] == [10, 20, 30]
+        assert np.abs(np.array(decoded[1]) - (0.2 * np.array([40, 50, 60]) + 204)).max() <= 1
+        assert decoded[2] == [255, 255, 255]
+        assert (
+            "1 of 1 images: alpha, transparent parts laid on white"
+            in folder(tmp_path / "one").notes
+        )
+
+    def test_images_that_are_not_square_or_made_larger_are_counted(self, tmp_path):
+        for name, height, width in (("a", 8, 8), ("b", 8, 16), ("c", 3, 3), ("d", 7, 9)):
+            save_image(tmp_path / "one" / "class" / f"{name}.png", pixels(height, width, 3))
+        assert folder(tmp_path / "one", 8).notes == (
+            "2 of 4 images: not square, drawn out to be",
+            "1 of 4 images: smaller than 8 pixels, made that large; data.size says how large",
+        )
 
     @pytest.mark.parametrize(("top", "kept"), [(65_535, True), (4_095, False)])
     def test_colours_of_sixteen_bits_are_said_or_refused(self, tmp_path, top, kept):
@@ -354,7 +460,7 @@ class TestKey:
         def must_not(*_, **__):
             raise AssertionError("decoded again")
 
-        monkeypatch.setattr(folders, "decode_image", must_not)
+        monkeypatch.setattr(squares, "decode_image", must_not)
         assert folder(tree).images.equal(first.images)
         assert len(entries(root)) == 1
 

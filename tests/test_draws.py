@@ -28,6 +28,7 @@ from pfltune.running.job import After, Watched
 from pfltune.running.ray_search import DealtSearch
 from pfltune.running.sittings import Late, Ran, Sittings
 from pfltune.scenario import load_scenario
+from pfltune.search.candidate import confirmation_seed, study_seed, validation_seed
 from pfltune.search.plan import Plan
 from pfltune.search.searches import ComparisonDealer
 from pfltune.search.space import load_space
@@ -266,6 +267,19 @@ def test_options_ask_for_draws(tmp_path):
         draws_of({"results": tmp_path, "resume": "d", "partitions": 3})
 
 
+def test_a_name_that_is_too_long_for_the_last_draw_is_refused_before_anything_is_written(tmp_path):
+    """``.data_seed-9`` is shorter than ``.data_seed-10``."""
+    longest = "d" * (100 - len(".data_seed-9"))
+    seven = [*SMALL, "data_seed=7"]
+    assert len(draws_of(asked(tmp_path, name=longest, overrides=seven)).names[-1]) == 100
+    with pytest.raises(UserError, match=r"\.data_seed-10' is not possible"):
+        draws_of(asked(tmp_path, name=longest, overrides=seven, partitions=4))
+    made = draws_of(asked(tmp_path, name=longest, overrides=seven))
+    made.write(tmp_path / longest)
+    with pytest.raises(UserError, match=r"\.data_seed-10' is not possible"):
+        extended_draws({"results": tmp_path, "name": longest, "partitions": 4})
+
+
 def test_the_same_options_go_on_and_others_are_refused(tmp_path):
     made = draws_of(asked(tmp_path))
     made.write(tmp_path / "d")
@@ -304,8 +318,33 @@ def test_other_draws_are_like_the_first_and_test_what_it_chose(tmp_path):
     assert record.tuned["fedavg"].id == before.id
     assert record.tuned["fedavg"].differs == "data_seed was 0, is 2"
     assert job.announcement().startswith("Tuning FedAvg: 3 confirmation seeds, 2 rounds")
-    with pytest.raises(UserError, match="no method has a configuration to be tested"):
+    with pytest.raises(UserError, match=r"to be tested: every trial failed$"):
         found[0][1].made(before, {"fedavg": [None], "local": [None]})
+
+
+def test_that_nothing_fits_on_the_first_draw_is_why_the_others_cannot_begin(tmp_path):
+    options = asked(tmp_path, max_mb=0.5)
+    made = draws_of(options)
+    first = first_of(made, options)
+    (_, after), _ = followers(made, first)
+    with pytest.raises(UserError, match=r"every trial failed, or would send over 0\.5 MB$"):
+        after.made(record_of(first), {"fedavg": [None], "local": [None]})
+
+
+def test_whether_a_budget_suffices_is_asked_of_what_is_tested(tmp_path):
+    """Not of start values that a further draw never trains; and of the seeds of its tests alone."""
+    options = asked(tmp_path, studies=2)
+    made = draws_of(options)
+    first = first_of(made, options)
+    job = followers(made, first)[0][1].made(
+        record_of(first), {"fedavg": [None, {"lr": 0.5}], "local": [{}, {}]}
+    )
+    assert job.first_trials() == {"fedavg": {"lr": 0.5}, "local": {}}
+    assert first.first_trials()["fedavg"] == load_space("fedavg").start[0]
+    tests = [confirmation_seed(0, n) for n in range(BUDGET["seeds"])]
+    assert job.trial_seeds() == tests
+    searches = [validation_seed(study_seed(0, study), 0) for study in range(2)]
+    assert first.trial_seeds() == [*searches, *tests]
 
 
 def test_with_tune_each_every_draw_has_its_own_search_and_waits_for_nobody(tmp_path):
@@ -545,6 +584,15 @@ def test_whether_the_order_holds_is_said(tmp_path, tables, words):
     assert words in draws_words.finding(result)
 
 
+def test_who_is_ahead_on_one_draw_and_level_on_another_is_not_ahead_on_all(tmp_path):
+    a = [np.full((2, 6), mean) for mean in (0.5, 0.6)]
+    b = [np.full((2, 6), mean) for mean in (0.5, 0.4)]
+    result = read_draws_result(tmp_path, draws(tmp_path, {"a": a, "b": b}))
+    assert (
+        draws_words.order(result) == "Who is ahead changes with the draw: A (2), B (1) of 2 draws."
+    )
+
+
 def test_equal_methods_share_what_they_win_and_one_seed_gives_no_test(tmp_path):
     same = [shifted(0.1, 5, seeds=1), shifted(0.1, 5, seeds=1)]
     other = [table - 0.1 for table in same]
@@ -552,7 +600,7 @@ def test_equal_methods_share_what_they_win_and_one_seed_gives_no_test(tmp_path):
     assert [(m.name, m.wins) for m in result.methods] == [("a", 2), ("b", 2), ("c", 0)]
     assert np.isnan(result.methods[0].std_seeds())
     assert all(each.untested for each in result.against.values())
-    assert "Not tested against A: B, C." in draws_words.finding(result)
+    assert "Not tested against A: B, C (one seed does not tell" in draws_words.finding(result)
     write_draws(result, tmp_path)
 
 

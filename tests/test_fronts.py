@@ -5,6 +5,8 @@ import io
 import json
 import math
 import re
+import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import optuna
@@ -191,7 +193,14 @@ def test_the_table_of_fronts_and_its_words(result, analysis, double):
     assert local[3] == "1"
     told = note(result, analysis.fronts)
     assert f"budgets from 0 to {analysis.fronts.most:,.4g} MB (the most that any" in told
-    assert "Up to 2 configurations of each" in told
+    assert (
+        "Up to 2 configurations of each were confirmed with fresh seeds: its two ends; (a)" in told
+    )
+    alone = result.budget.model_copy(update={"front": 1})
+    one = replace(result, record=result.record.model_copy(update={"budget": alone}))
+    assert "The most accurate of each on validation data was confirmed" in note(
+        one, analysis.fronts
+    )
     named = list(front_lines(analysis))
     assert any(line.startswith(f"{double.bare_title} (b): lr=") for line in named)
     assert named[-1].startswith("Hypervolume %, the mean of the best accuracy within 0 to ")
@@ -272,6 +281,26 @@ def test_a_configuration_of_a_front_is_held_by_its_letter(results, result, doubl
     assert chosen("local[lr=0.05]@fronts", results).values["lr"] == 0.05
 
 
+def test_while_a_front_is_confirmed_its_only_configuration_so_far_is_not_all_of_it(
+    results, double, tmp_path
+):
+    folder = shutil.copytree(results / "fronts", tmp_path / "fronts")
+    journal = folder / "journal.jsonl"
+    kept = []
+    for line in journal.read_text().splitlines(keepends=True):
+        kept.append(line)
+        event = json.loads(line)
+        if (event.get("method"), event.get("stage")) == (double.of, "confirm"):
+            break
+    journal.write_text("".join(kept))
+    with pytest.raises(UserError, match=f"the search of {re.escape(double.of)} in fronts has not"):
+        chosen(f"{double.of}@fronts", tmp_path)
+    assert (
+        chosen(f"{double.of}@fronts:a", tmp_path).values
+        == chosen(f"{double.of}@fronts:a", results).values
+    )
+
+
 def test_the_journal_names_the_front(results, result):
     events = Journal(results / "fronts" / "journal.jsonl", result.record.seal).events
     ended = {e.method: e for e in events if isinstance(e, MethodEnded)}
@@ -293,6 +322,8 @@ def test_nothing_that_fits_is_told_with_what_it_needs(results):
     assert method.unfit == why
     with pytest.raises(UserError, match="the least needs"):
         method.choice()
+    with pytest.raises(UserError, match=r"every trial failed, or would send over 0\.001 MB"):
+        chosen("fedavg@none", results)
     assert result.find("local[lr=0.05]").runs, "what sends nothing fits"
     write_report(results, "none")
     page = (results / "none" / "report" / "report.html").read_text()

@@ -295,7 +295,7 @@ def call(monkeypatch):
         "os.execve",
     ):
         monkeypatch.setattr(place, stop)
-    monkeypatch.setattr("pfltune.api.run_sessions", stop_sessions)
+    monkeypatch.setattr("pfltune.jobs.run_sessions", stop_sessions)
     monkeypatch.setattr("pfltune.scenario.load_dataset", LOADED)
     monkeypatch.setattr("pfltune.running.hardware.fastest", lambda asked, plain, federation: plain)
 

@@ -40,6 +40,8 @@ FREE = {
     "trial_limit": ("--trial-limit", "100", "200", 200.0),
     "fresh": ("--fresh", "", "--reuse", False),
     "system_metrics": ("--system-metrics", "", "--no-system-metrics", False),
+    "keep_models": ("--keep-models", "all", "best", "best"),
+    "register_as": ("--register", "digits", "numbers", "numbers"),
 }
 """Option, its value at first, its value when it is given anew, and how that is recorded.
 
@@ -125,7 +127,7 @@ def call(request, monkeypatch, tmp_path):
         jobs.append(job)
         raise Halted("a job would run now")
 
-    monkeypatch.setattr("pfltune.api.run_sessions", stop)
+    monkeypatch.setattr("pfltune.jobs.run_sessions", stop)
     monkeypatch.chdir(tmp_path)
 
     def commanded(*arguments):
@@ -168,7 +170,8 @@ def recorded(job):
 
 
 def begin(call, command):
-    free = [word for option, value, *_ in FREE.values() for word in (option, value) if word]
+    taken = [each for name, each in FREE.items() if name in options_of(command)]
+    free = [word for option, value, *_ in taken for word in (option, value) if word]
     search = SEARCH if "trials" in options_of(command) else []
     Path("space.yaml").write_text(SPACE)
     return call(command, "--name", NAME, *BEGUN[command], *COMMON, *search, *free)
@@ -192,11 +195,14 @@ def test_the_bare_hint_repeats_all_that_the_command_said(call, command):
     assert recorded(again) == recorded(first)
     assert again.trial_options == first.trial_options
     assert set(Asked.model_fields) == {*FREE, "fresh"}
-    assert all(getattr(first.asked, name) not in (None, 30.0) for name in FREE)
+    taken = FREE.keys() & options_of(command)
+    assert all(getattr(first.asked, name) not in (None, 30.0, "none") for name in taken)
 
 
-@pytest.mark.parametrize("name", list(FREE))
-@pytest.mark.parametrize("command", list(BEGUN))
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [(command, name) for command in BEGUN for name in FREE if name in options_of(command)],
+)
 def test_what_touches_no_figure_may_be_given_anew(call, command, name):
     first = begin(call, command)
     option, value, new, recorded = FREE[name]

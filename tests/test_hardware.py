@@ -6,16 +6,18 @@ import pytest
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
+from pfltune.federation import memory
 from pfltune.federation.compute import Compute
 from pfltune.running import hardware
 from pfltune.running.hardware import Hardware, precision_for
+from pfltune.running.pool import most_memory
 from pfltune.scenario import load_scenario
 from pfltune.studies.comparison import methods_at_ends, plan_on
 from pfltune.studies.spaces import space_options
 
 
-def of(workers, share=0.0, device="cpu", address=None):
-    return Hardware(workers, 1, share, Compute(device=device), address)
+def of(workers, share=0.0, device="cpu", address=None, memory_mb=None):
+    return Hardware(workers, 1, share, Compute(device=device), address, memory_mb)
 
 
 @pytest.fixture
@@ -36,6 +38,9 @@ def whole(monkeypatch):
         (of(1, share=0.25, device="cuda"), 8000.0, ""),
         (of(1, share=2.0, device="cuda"), 8001.0, "in each of 1 trial"),
         (of(8, address="there:1"), 1e9, ""),
+        (of(8, address="there:1", memory_mb=2000.0), 1000.0, ""),
+        (of(8, address="there:1", memory_mb=2000.0), 1001.0, "in each of 1 trial .* 2.0 GB: fewer"),
+        (of(8, device="cuda", address="there:1", memory_mb=2000.0), 1e9, ""),
     ],
 )
 def test_a_server_must_have_room_twice_in_each_trial(which, size, told, whole):
@@ -47,6 +52,21 @@ def test_a_server_must_have_room_twice_in_each_trial(which, size, told, whole):
         which.see_room(servers)
 
 
+def test_the_largest_machine_of_a_cluster_is_found():
+    def node(alive, **resources):
+        return {"Alive": alive, "Resources": resources}
+
+    nodes = [
+        node(True, CPU=8.0, memory=3e9, object_store_memory=1e9),
+        node(True, CPU=2.0, memory=1e9),
+        node(False, memory=9e9),
+        {"Alive": True},
+    ]
+    assert most_memory(nodes) == 4000.0
+    assert most_memory([node(True, CPU=1.0)]) is None
+    assert most_memory([]) is None
+
+
 @pytest.mark.parametrize(
     "command", [("run", "fedamp"), ("compare", "--methods", "fedamp,fedavg", "--name", "large")]
 )
@@ -54,7 +74,8 @@ def test_a_server_without_room_is_one_line_before_anything_starts(
     command, called, monkeypatch, tmp_path
 ):
     """FedAMP's server holds a model for each client."""
-    monkeypatch.setattr(hardware, "whole_mb", lambda device: 1.0)
+    for module in (hardware, memory):
+        monkeypatch.setattr(module, "whole_mb", lambda device: 1.0)
     monkeypatch.chdir(tmp_path)
     code, _, err = called(*command)
     assert code == 2

@@ -23,10 +23,11 @@ MODULES = {
 }
 FORBIDDEN = {
     "report": ("search", "running", "studies", "audit", "cli"),
-    "tracking": ("search", "running", "studies", "report", "audit", "cli"),
+    "tracking": ("search", "running", "studies", "report", "audit", "cli", "models"),
     "search": ("running", "studies", "report", "audit", "cli", "tracking"),
     "running": ("studies", "report", "audit", "cli"),
     "studies": ("report", "audit", "cli"),
+    "models": ("search", "running", "studies", "report", "audit", "cli"),
     "trials": ("search", "running", "studies", "report", "audit", "cli"),
     "audit": ("cli",),
     "testing": ("search", "running", "studies", "report", "tracking", "audit", "cli"),

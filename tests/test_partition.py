@@ -34,6 +34,8 @@ EXAMPLES = {
     "domains": {},
     "domain-dirichlet": {"alpha": 1.0, "min_samples": 4},
 }
+GIVEN = {"natural", "file"}
+"""Kinds that draw nothing: test_natural_clients.py, test_assignment.py."""
 ALPHAS = ["dirichlet", "dirichlet-fedperfix", "domain-dirichlet"]
 
 
@@ -59,12 +61,12 @@ def deal(kind: str, labels: np.ndarray, clients: int, seed: int = 0, domains=Non
 
 
 def test_every_kind_is_tested_here():
-    assert set(EXAMPLES) == set(PARTITIONS)
+    assert set(EXAMPLES) | GIVEN == set(PARTITIONS)
 
 
 @properties
 @given(
-    kind=st.sampled_from(sorted(PARTITIONS)),
+    kind=st.sampled_from(sorted(EXAMPLES)),
     groups=st.integers(1, 3),
     classes=st.integers(3, 8),
     shares=st.sampled_from([(0.2, 0.25), (0.1, 0.15)]),
@@ -84,7 +86,7 @@ def test_every_sample_goes_to_exactly_one_client_and_one_part(kind, groups, clas
         assert sorted(np.concatenate(parts_of(split))) == sorted(indices)
 
 
-@pytest.mark.parametrize("kind", PARTITIONS)
+@pytest.mark.parametrize("kind", EXAMPLES)
 def test_the_seed_alone_decides_the_clients_and_nothing_else_changes(kind):
     labels = some_labels(600, 10)
     np.random.seed(3)
@@ -97,14 +99,14 @@ def test_the_seed_alone_decides_the_clients_and_nothing_else_changes(kind):
     assert not same(first, deal(kind, labels, 6, seed=2))
 
 
-@pytest.mark.parametrize("kind", PARTITIONS)
+@pytest.mark.parametrize("kind", EXAMPLES)
 def test_one_client_has_everything(kind):
     changed = {"classes_per_client": 4} if kind == "classes" else {}
     (only,) = deal(kind, some_labels(50, 4), 1, domains=np.zeros(50, dtype=int), **changed)
     assert sorted(only) == list(range(50))
 
 
-@pytest.mark.parametrize("kind", sorted(set(PARTITIONS) - {"dirichlet-fedperfix"}))
+@pytest.mark.parametrize("kind", sorted(set(EXAMPLES) - {"dirichlet-fedperfix"}))
 def test_the_indices_of_a_client_are_sorted(kind):
     """All but FedPerfix's, which have the order of its public scripts."""
     assert all((np.diff(part) > 0).all() for part in deal(kind, some_labels(300, 6), 6))

@@ -186,12 +186,12 @@ def own_data(monkeypatch, here, **arrays):
 
 
 def test_any_name_of_a_class_is_drawn_and_what_was_done_is_said(here, monkeypatch, capsys):
-    arguments = own_data(monkeypatch, here, writer=np.arange(60), domains=np.arange(60) % 2)
+    arguments = own_data(monkeypatch, here, hospital=np.arange(60), domains=np.arange(60) % 2)
     code, out, err = call(monkeypatch, capsys, arguments)
     assert (code, err) == (0, "")
     assert "\x1b" not in out
     assert out.splitlines()[-1].endswith("partition.png")
-    assert "arrays that are not read: writer" in out
+    assert "arrays that are not read: hospital" in out
     assert "partition.kind=iid deals the 2 domains together" in out
 
 

@@ -10,9 +10,10 @@ from rich.console import Console
 from pfltune.budget import Budget
 from pfltune.cli.live import ComparisonProgress, sparkline
 from pfltune.federation.federation import Rounds
+from pfltune.federation.trial_budget import budget_of
 from pfltune.search.plan import Plan
 from pfltune.studies import progress
-from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
 
 PLAN = Plan(
     ("fedavg", "local"),
@@ -64,8 +65,8 @@ def test_the_live_table_has_a_row_for_each_method():
 def test_elsewhere_the_last_line_says_how_far_it_came():
     line = shown(terminal=False).splitlines()[-1]
     assert "fedavg 2/3 best 80.0 | local 1/3 best 0.0" in line
-    # 2 · (2 search trials: 4 + 1 rounds by the plan, 1 seed: 4 rounds), less 3 of the failed trial.
-    assert f"8 of {PLAN.total_rounds() - 3} rounds" in line
+    # 2 · (2 search trials, 1 seed: 4 rounds each), less 3 of the failed trial and 3 of the stopped.
+    assert f"8 of {PLAN.total_rounds() - 3 - 3} rounds" in line
 
 
 TUNING = replace(
@@ -113,8 +114,48 @@ def test_finalists_are_counted_and_fewer_when_there_are_no_more():
     assert "search 3/3, choose 1/6, confirm 0/1 | best 50.0: " in line
     ended = shown(terminal=False, plan=TUNING, events=TESTED).splitlines()[-1]
     assert "search 3/3, choose 2/2, confirm 0/1 | chosen: lr=0.5 prefix_length=8" in ended
-    # 4 · 4 rounds of finalists do not come; and 1 of the failed trial.
-    assert f"of {TUNING.total_rounds() - 16 - 1} rounds" in ended
+    # 4 · 4 rounds of finalists do not come, nor 3 of the first; and the search took 6 of 8.
+    assert f"of {TUNING.total_rounds() - 16 - 3 - 2} rounds" in ended
+
+
+def spending(stage, index, outcome, *shares):
+    """A trial of fedavg that has spent these shares of its budget after its rounds."""
+    name = f"fedavg-{stage}-{index}"
+    yield TrialStarted(name, "fedavg", stage, index, 0, 7, {})
+    for number, share in enumerate(shares, start=1):
+        yield RoundDone(name, number, 0.5, {"budget/spent": share, "budget/ahead": share + 0.2})
+    if outcome:
+        yield TrialEnded(name, outcome, len(shares))
+
+
+def test_what_is_left_of_budgets_is_known_once_a_stage_is_over():
+    """By the plan two trials to the half and one to the end, then four tests: 1.5 + 4."""
+    rules = PLAN.protocol.model_copy(update={"budget": budget_of("10MB")})
+    budget = Budget(trials=2, generation=2, eta=2, seeds=4)
+    plan = replace(PLAN, methods=("fedavg",), budget=budget, protocol=rules)
+    searched = [
+        *spending("search", 0, "stopped early", 0.3, 0.6),
+        *spending("search", 1, "finished", 0.3, 0.6, 0.9),
+    ]
+    tested = [*searched, *spending("confirm", 0, "finished", 0.95)]
+    tested += spending("confirm", 1, "failed", 0.25)
+    ended = [*tested, MethodEnded("fedavg", {})]
+    for events, words in (
+        (searched[:3], "0.60 of 5.5 trial budgets"),
+        (searched, "1.50 of 5.5 trial budgets"),
+        (tested, "2.70 of 4.7 trial budgets"),
+        (ended, "2.70 of 2.7 trial budgets"),
+    ):
+        assert words in shown(terminal=False, plan=plan, events=events).splitlines()[-1]
+
+
+def test_what_a_limit_has_stopped_is_not_waited_for():
+    """Four rounds of each of two trials were planned; both are over after their first."""
+    budget = PLAN.budget.model_copy(update={"max_mb": 1.0})
+    plan = replace(PLAN, methods=("fedavg",), budget=budget)
+    events = [e for n in (0, 1) for e in trial("fedavg", "search", n, "stopped early", [0.2])]
+    line = shown(terminal=False, plan=plan, events=[*events, MethodEnded("fedavg", None)])
+    assert "2 of 2 rounds" in line.splitlines()[-1]
 
 
 def test_a_method_without_a_free_knob_has_one_search_trial():

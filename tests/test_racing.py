@@ -199,6 +199,31 @@ def test_a_tie_is_no_evidence_and_ends_when_too_few_seeds_are_left():
     assert found.questions[0].state == "given up"
 
 
+def test_nobody_is_the_best_by_bets_on_a_method_that_left_the_race():
+    """c led and excluded b, then failed twice: a is alone, and was never held against b."""
+    figures = {"a": [0.899, 0.9] * 6, "b": [0.1] * 12, "c": [0.9] * 9 + [None] * 3}
+    found = race("best", 40, figures)
+    assert {name: state for name, (state, _) in states(found).items()} == {
+        "a": "open",
+        "b": "decided",
+        "c": "withdrawn",
+    }
+    assert (found.left, found.is_over, found.is_decided) == (("a",), True, False)
+    stayed = race("best", 40, figures | {"c": [0.9] * 3 + [None] * 9})
+    assert (stayed.left, stayed.is_decided) == (("a",), True), "a has shown it by itself"
+
+
+def test_bets_on_a_method_that_left_the_race_are_taken_back():
+    """c led for four seeds; then b is bet against by a alone."""
+    figures = {"a": [0.5] * 8, "b": [0.4] * 8, "c": [0.9] * 4 + [None] * 4}
+    left = race("best", 12, {name: values[:6] for name, values in figures.items()})
+    (b,) = [question for question in left.questions if question.of == ("b",)]
+    assert (left.withdrawn, left.runners) == ({"c": 6}, ("a", "b"))
+    assert b.course[3] > 7, "three seeds on c"
+    assert b.value == bet(*b.differences).value
+    assert b.differences == [], "c led all the time"
+
+
 def test_who_cannot_be_the_best_gets_no_further_seed():
     close = {"a": [0.90, 0.91] * 6, "b": [0.91, 0.90] * 6, "c": [0.1] * 12}
     for seeds in range(13):
@@ -236,6 +261,31 @@ def test_a_method_that_keeps_failing_leaves_the_race():
     assert found.is_decided
     assert found.left == ("a",)
     assert states(found)["c"] == ("withdrawn", 2)
+
+
+def test_bets_on_a_method_that_leaves_are_given_back():
+    """Its lead of 40 points says nothing of the two that stay, of which c is 2 points ahead."""
+    figures = {"a": [0.5] * 6, "b": [0.9] * 3 + [None] * 3, "c": [0.52] * 6}
+    found = race("best", 40, figures)
+    assert found.withdrawn == {"b": 5}
+    of = {q.of[0]: q for q in found.questions}
+    assert of["a"].differences == pytest.approx([2.0])
+    assert of["a"].value == pytest.approx(bet(2.0).value)
+    assert of["c"].value == pytest.approx(bet(-2.0).value)
+    assert of["a"].course[4] == 1.0, "all that was won by then"
+
+
+def test_who_was_beaten_by_a_method_that_left_may_be_better_than_who_is_left():
+    """a is beaten by b and c in turns; then b leaves, and a was never only held against c."""
+    figures = {"a": [0.1] * 7, "b": [0.90, 0.91] * 3 + [0.90, None, None], "c": [0.91, 0.90] * 5}
+    before = race("best", 40, {name: values[:7] for name, values in figures.items()})
+    assert states(before)["a"] == ("decided", 7)
+    found = race("best", 40, figures)
+    assert found.withdrawn == {"b": 9}
+    assert states(found)["a"] == ("decided", 7), "b is better than a"
+    assert found.left == ("c",)
+    assert found.is_over
+    assert not found.is_decided
 
 
 def test_nothing_is_decided_of_those_that_all_failed_or_of_one():

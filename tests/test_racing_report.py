@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from comparisons import Fake, record
+from comparisons import Fake, budgeted, record
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
@@ -129,6 +129,47 @@ def test_what_leaves_the_race_is_named(tmp_path):
     failed = race("best", 12, {"fedper": [0.7] * 7, "fedavg": [0.5] * 7, "local": [None, None]})
     told = racing.finding(replace(result, race=failed))
     assert told.endswith("Local left the race after 2 failed trials; nothing is claimed of it.")
+
+
+def test_too_few_that_are_left_decide_nothing(tmp_path):
+    result = begun(tmp_path, FAR, "best")
+    low, gone = [0.1] * 12, [None] * 12
+    alone = "Nothing is decided: Fedper is left alone, "
+    told = {
+        alone + "since all others left the race.": (low, gone, gone),
+        "Nothing is decided: every method left the race.": (gone, gone, gone),
+        alone + "but others were excluded by figures of methods that left": (
+            [0.899, 0.9] * 6,
+            low,
+            [0.9] * 9 + [None] * 3,
+        ),
+        "seeds: Fedper is the best of 2 methods. Local left": ([0.9] * 12, low, gone),
+    }
+    for words_, figures in told.items():
+        found = race("best", 40, dict(zip(("fedper", "fedavg", "local"), figures, strict=True)))
+        assert words_ in racing.finding(replace(result, race=found))
+
+
+def test_an_order_without_what_left_is_a_row_and_one_pair_is_one(tmp_path):
+    result = begun(tmp_path, FAR, "order")
+    figures = {"fedper": [0.9] * 12, "fedavg": [0.1] * 12, "local": [None] * 12}
+    found = replace(result, race=race("order", 12, figures))
+    assert "Fedper > Fedavg. Local left the race" in racing.finding(found)
+    close = {"fedper": [0.9] * 12, "fedavg": [0.1, 0.2] * 6, "local": [0.2, 0.1] * 6}
+    open_ = race("order", 12, {name: values[:12] for name, values in close.items()})
+    assert "of 3 pairs are decided" in racing.finding(replace(result, race=open_))
+    two = race("order", 7, {"fedper": [0.9] * 7, "fedavg": [0.1] * 7, "local": [0.9] * 7})
+    assert "2 of 3 pairs are decided" in racing.finding(replace(result, race=two))
+
+
+def test_bold_are_those_that_nobody_was_found_to_be_better_than(tmp_path):
+    result = begun(tmp_path, FAR, "best")
+    assert words.bold_note([result]).startswith("Bold are all methods to which no other was found")
+    assert "p ≥" not in result_table(analyse(result))
+    plain_one = replace(result, record=budgeted(FAR, trials=2, seeds=3))
+    both = words.bold_note([result, plain_one])
+    assert "p ≥ 0.05" in both
+    assert "and, where there was a race, all methods to which" in both
 
 
 def test_no_p_of_a_fixed_number_of_seeds_is_told_and_the_reason_is(tmp_path):

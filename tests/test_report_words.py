@@ -12,6 +12,7 @@ import pytest
 from matplotlib.text import Text
 from rich.console import Console
 
+from pfltune.cli.said import said
 from pfltune.cli.tables import comparison_table, fitting_columns, print_table
 from pfltune.errors import UserError
 from pfltune.report import figures, words
@@ -21,6 +22,7 @@ from pfltune.report.columns import ACCURACY, CLIENT_STD, paper_columns, result_c
 from pfltune.report.curves import learning_curves
 from pfltune.report.latex import result_table
 from pfltune.report.markdown import markdown_table
+from pfltune.report.power_words import power, power_lines, power_note
 from pfltune.report.results import (
     TEST,
     VAL,
@@ -167,7 +169,8 @@ def test_latex_has_the_differences_their_intervals_and_p_corrected_alike():
 def test_what_is_not_tested_has_neither_interval_nor_p_and_the_reason_is_told():
     tex = result_table(analyse(result(ONE, TWO)))
     assert re.search(r"One & 53\.50 &[^&]*& \$-\$10\.00 & 2\.29 &", tex), "the difference alone"
-    assert "Not tested: One (one seed does not tell what a seed does to all clients)." in tex
+    why = "one seed does not tell what a seed does to all clients"
+    assert f"Not tested against Two: One ({why})." in tex
     assert " & p &" not in tex
     assert "Bonferroni" not in tex
 
@@ -250,6 +253,51 @@ def test_the_comparison_table_fits_and_never_wraps(width, title):
     assert "…" not in "".join(lines)
     (row,) = [line for line in lines if title in line]
     assert "53.50" in row or "58.50" in row
+
+
+def told_apart(seeds, clients=CLIENTS, methods=3):
+    """Methods that scatter and do not differ."""
+    noise = np.random.default_rng(3).normal(0.6, 0.05, (methods, seeds, clients))
+    named = zip("abc", noise, strict=False)
+    return result(*(method(name, *each) for name, each in named), seeds=seeds)
+
+
+def test_how_large_a_difference_must_be_is_said_below_the_table_and_on_the_page(tmp_path):
+    analysis = analyse(told_apart(3))
+    told = " ".join(said(analysis))
+    assert re.match(r"No difference from \w was found: \w, \w\. With 3 seeds, 8 clients ", told)
+    assert re.search(r"true difference of some \d+\.\d points is told apart in 4 of 5", told)
+    assert power(analysis) in words.test_note(analysis)
+    heads, *rows = power_lines(analysis)
+    assert heads == ["true difference", "all 3 pairs together", "one pair by itself"]
+    assert [row[0] for row in rows][:2] == ["1 point", "2 points"]
+    assert rows[0][1] in ("no number of seeds", "over 50 seeds")
+    assert rows[-1][1] in ("2 seeds", "3 seeds", "4 seeds")
+    write_files(analysis, tmp_path)
+    assert "What it takes to tell methods apart" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("found", [result(ONE, TWO), result(ONE), told_apart(3, clients=3)])
+def test_where_nothing_is_tested_nothing_is_said_of_what_it_takes(found):
+    analysis = analyse(found)
+    assert (power(analysis), power_lines(analysis), power_note(analysis)) == ("", [], "")
+
+
+def test_two_methods_are_one_pair():
+    analysis = analyse(told_apart(4, methods=2))
+    assert "1 pair of methods" in power(analysis)
+    assert "fewer methods" not in power(analysis)
+    assert power_lines(analysis)[0] == ["true difference", "one pair by itself"]
+
+
+def test_of_several_searches_with_one_seed_no_other_seed_is_spoken_of():
+    one = method("one", spread(0.5))
+    runs = tuple(replace(one.runs[0], study=study) for study in range(2))
+    found = result(replace(one, runs=runs, chosen=({}, {})))
+    assert "a run of another search, from 2 studies × 1 seed" in words.accuracy_note([found])
+    told = words.spread_note(found)
+    assert "over studies and clients; of other seeds one seed says nothing" in told
+    assert "both are means over studies." in told
 
 
 def test_what_has_no_room_is_named(monkeypatch):

@@ -275,6 +275,47 @@ def test_classes_are_chosen_of_a_strangers_data(here):
     assert np.bincount(dataset.labels.numpy()).tolist() == [80, 80]
 
 
+def with_clients(here, clients="labels", splits="labels.astype(np.uint8)", names="abc"):
+    """The stripes with a client for each class, which are given for a part each."""
+    edited(
+        here / "stripes.py",
+        "[Chunk(images, labels)])",
+        f"[Chunk(images, labels, None, {clients}, {splits})], client_names=tuple({names!r}))",
+    )
+
+
+def test_a_strangers_data_may_bring_clients_and_splits(here):
+    with_clients(here, splits="(np.arange(len(labels)) // 3 % 3).astype(np.uint8)")
+    natural = ["partition={kind: natural}", "protocol.sampler=uniform"]
+    scenario = load_scenario("scenarios/ground.yaml", natural)
+    dataset = scenario.dataset()
+    clients = scenario.clients(dataset)
+    assert [client.name for client in clients] == ["a", "b", "c"]
+    for number, client in enumerate(clients):
+        assert dataset.labels[client.train].unique().tolist() == [number]
+        assert dataset.splits[client.test].unique().tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"clients": "labels - 2"}, ["there is -2 among the clients", "-1 to 2"]),
+        ({"clients": "labels + 1"}, ["there is 3 among the clients"]),
+        ({"clients": "labels[1:]"}, ["240 images but clients of shape"]),
+        ({"clients": "None"}, ["clients are NoneType"]),
+        ({"names": "aab"}, ["names of a client must be different texts"]),
+        ({"splits": "labels + 1"}, ["there is 3 among the splits", "255 (not given)"]),
+        ({"splits": "labels - 1"}, ["there is -1 among the splits"]),
+        ({"splits": "labels * 1.0"}, ["splits are float64"]),
+    ],
+)
+def test_clients_and_splits_of_a_stranger_are_checked(here, said, words):
+    with_clients(here, **said)
+    message = refused(act=lambda scenario: scenario.dataset())
+    for word in words:
+        assert word in message
+
+
 # Other processes
 
 

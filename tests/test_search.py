@@ -589,6 +589,38 @@ def test_a_search_under_a_budget_that_is_killed_goes_on_as_if_nothing_had_been(
     assert again.outcome() == spending_alone.outcome()
 
 
+JUMPING = make_plan(of_trial="5MB", trials=7, generation=4, eta=2, seeds=2)
+"""A round costs up to 4.2 MB, so that some trials end beyond both rungs in their first."""
+
+
+@pytest.fixture(scope="module")
+def jumping():
+    return Simulation(JUMPING).run()
+
+
+def test_a_trial_that_ends_beyond_a_rung_was_there_whenever_that_becomes_known(jumping):
+    """Tune asks nothing about a last result; a journal tells it like all others."""
+    ended = [t.last_result for t in jumping.trials if t.candidate.stage == "search"]
+    assert any(result["round"] == 1 and "selected" in result for result in ended)
+    assert any("selected" not in result for result in ended)
+    for cut in range(1, len(jumping.lines), 3):
+        again = Simulation(JUMPING, 2, cut, lines=jumping.lines[:cut]).run()
+        assert again.outcome() == jumping.outcome()
+
+
+def test_what_is_told_from_kept_trials_ends_as_it_did(jumping):
+    """Beyond a rung as well as with too many MB that only the last round shows."""
+    heavy = make_plan(1, 1, METHODS[:1], trials=4, generation=4, eta=2, seeds=1, max_mb=0.01)
+    for plan in (JUMPING, heavy):
+        store = Store()
+        first = Simulation(plan, 2, store=store).run()
+        again = Simulation(plan, 3, 1, store=store).run()
+        assert not again.trials
+        assert again.outcome() == first.outcome()
+    assert {outcome for _, outcome, _ in again.survivors().values()} == {"finished"}
+    assert again.dealer.best() == {"fedavg": None}
+
+
 def test_under_a_budget_trials_are_halved_by_what_they_have_spent(spending_alone):
     """At 1/4 and 1/2 of 24 MB; rounds differ, and no trial is over its budget."""
     assert SPENDING.rungs(4) == [0.25, 0.5]

@@ -3,6 +3,7 @@
 import itertools
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,9 +38,12 @@ from pfltune.tracking.store import Store
 accuracies = st.floats(0, 1)
 
 
-def trial(index, values, outcome="finished", study=0, **knobs) -> SearchedRun:
+def trial(index, values, outcome="finished", study=0, fits=True, far=None, **knobs) -> SearchedRun:
     curve = list(enumerate(values, start=1))
-    return SearchedRun(index, 0, 7, knobs, outcome, len(values), curve, study=study)
+    rounds = len(values)
+    return SearchedRun(
+        index, 0, 7, knobs, outcome, rounds, curve, study=study, fits=fits, far=far
+    )  # fmt: skip
 
 
 def run(seed, test, study=0, **knobs) -> ConfirmedRun:
@@ -122,6 +126,38 @@ def test_all_trials_are_read_after_the_round_that_each_came_to():
     assert drawn.is_expected
 
 
+def test_what_would_send_too_much_counts_as_0_and_holds_nobody_back():
+    """It is stopped after its first round, which need not be one that is evaluated."""
+    runs = [
+        trial(0, [0.9], "stopped early", fits=False),
+        trial(1, [0.1, 0.3]),
+        trial(2, [], "stopped early", fits=False),
+        trial(3, [0.2, 0.4]),
+    ]
+    found = expected_best(method(runs), "tpe", 1)
+    assert (found.round, found.failed) == (2, 2)
+    assert list(found.mean) == [0.0, 0.3, 0.3, 0.4]
+    search = search_of(method(runs), {}, {})
+    assert (search.round, [value for _, value in search.compared]) == (2, [0.3, 0.4])
+
+
+def test_of_thousands_of_draws_it_is_a_number():
+    assert best_of(np.arange(3_001), 1_500) == pytest.approx(1_500 * 3_002 / 1_501 - 1)
+    assert best_of(np.arange(3_001), 3_001) == 3_000
+
+
+def test_under_a_budget_all_are_read_at_the_share_of_it_that_each_came_to():
+    """Whatever their rounds were: the second has spent all in one."""
+    shares = ([(1 / 9, 0.1), (1 / 3, 0.2)], [(1 / 9, 0.6), (1 / 3, 0.6), (1.0, 0.6)])
+    runs = [
+        replace(trial(0, [0.0] * 20 + [0.1, 0.2], "stopped early"), shares=shares[0]),
+        replace(trial(1, [0.6]), shares=shares[1]),
+    ]
+    found = expected_best(method(runs), "tpe", 1)
+    assert found.round == 1 / 3
+    assert list(found.mean) == [0.2, 0.6]
+
+
 def test_over_studies_it_is_their_mean_and_as_long_as_the_shortest():
     runs = [
         *(trial(n, [v], study=0) for n, v in enumerate((0.1, 0.5, 0.2))),
@@ -174,6 +210,10 @@ def test_finalists_are_a_footing_and_the_rounds_of_the_search_one_if_equal():
     in_search = gain_of(searched(first, other))
     assert (in_search.footing, in_search.mean) == ("search", pytest.approx(0.1))
     assert gain_of(searched(short, other)) is None, "values of different rounds"
+    whole, early = ({"far": 40, "shares": [(1.0, 0.5)]}, {"far": 39, "shares": [(1 / 3, 0.5)]})
+    spent = gain_of(searched(replace(trial(0, [0.5], lr=0.1), **whole), replace(other, **whole)))
+    assert spent.mean == pytest.approx(0.1), "one round of one and two of the other are the budget"
+    assert gain_of(searched(replace(first, **early), replace(other, **whole))) is None
     finalists = (
         Finalist(1, {"lr": 0.2}, {5: 0.55, 6: 0.57, 7: 0.9}),
         Finalist(0, {"lr": 0.1}, {5: 0.50, 6: 0.50}),
@@ -186,6 +226,18 @@ def test_finalists_are_a_footing_and_the_rounds_of_the_search_one_if_equal():
     assert gain_cell(searched(short, other)) == "–"
     assert "Gain of M: no number" in no_footing([searched(short, other)])
     assert no_footing([again, searched(first, other)]) == ""
+    assert no_footing([searched(short, other)] * 2) == no_footing([searched(short, other)])
+
+
+def test_under_a_budget_equally_far_is_the_same_share_of_it_in_however_many_rounds():
+    first, other = trial(0, [0.4, 0.5], far=40, lr=0.1), trial(1, [0.6], far=40, lr=0.2)
+    early = trial(0, [0.5], "stopped early", far=39, lr=0.1)
+
+    def gain(*runs):
+        return gain_of(search_of(method(runs, best={"lr": 0.2}), {}, {}))
+
+    assert (gain(first, other).footing, gain(first, other).mean) == ("search", pytest.approx(0.1))
+    assert gain(early, other) is None, "one round each, and not one footing"
 
 
 # ------------------------------------------------------------------------ whole comparisons told
@@ -312,9 +364,13 @@ def test_the_best_of_n_is_a_table_a_figure_and_a_csv(store):
     assert "Mean over 2 studies." in effort_note(analysis)
     assert best_after(analysis) is not None
     alone = analyse(told(store, "alone", studies=1))
-    assert "this is the order of one search, and no expectation" in effort_note(alone)
+    assert "This is the order of one search, and no expectation" in effort_note(alone)
     drawn = analyse(told(store, "drawn", studies=1, sampler="random"))
     assert "independent draws" in effort_note(drawn)
+    whole = drawn.efforts["m"]
+    one = replace(drawn, efforts={"m": replace(whole, mean=whole.mean[:2], drawn=1)})
+    assert "after those" not in effort_note(one), "it learns from none"
+    assert "no expectation" in effort_note(one)
     # The start value, then 0.4 or 0.5 first.
     assert effort_lines(drawn)[1][1:4] == ["30.00", "45.00", "50.00"]
 

@@ -74,6 +74,27 @@ def test_the_curve_has_a_point_wherever_a_seed_is_evaluated():
     ]
 
 
+def test_the_curve_is_what_is_within_each_place():
+    rng = np.random.default_rng(0)
+    runs = [
+        run(seed, np.cumsum(rng.integers(0, 3, 30)).tolist(), *rng.uniform(size=(2, 30)).round(1))
+        for seed in range(4)
+    ]
+    one = method(*runs)
+    found = curve(one, MB)
+    assert found == [(place, pytest.approx(within(one, MB, place).mean)) for place, _ in found]
+    assert len(found) > 20
+
+
+def test_over_several_studies_the_spread_is_that_of_an_accuracy():
+    """Runs that share neither study nor seed: (.2 − .8)²/2 and (.4 − .4)²/2, whose mean is .09."""
+    values = {(0, 1): 0.2, (0, 2): 0.4, (1, 1): 0.4, (1, 2): 0.8}
+    runs = [replace(run(seed, [1], [v], [v]), study=study) for (study, seed), v in values.items()]
+    found = within(method(*runs), MB, 1)
+    assert found.mean == pytest.approx(0.45)
+    assert found.std == pytest.approx(0.3)
+
+
 def test_without_runs_or_without_the_figure_there_is_nothing():
     assert math.isnan(within(method(), MB, 5).mean)
     assert curve(method(), MB) == []
@@ -128,6 +149,14 @@ def test_under_a_budget_the_table_has_shares_of_it(told):
     spent = replace(told, record=told.record.model_copy(update={"scenario": changed}))
     assert budgets(spent, MB) == tuple(200 * share for share in SHARES)
     assert budgets(spent, figures.STEPS) == (5, 10, 24, 48)
+
+
+def test_of_a_few_steps_no_budget_stands_there_twice(told):
+    scenario = told.record.scenario
+    protocol = scenario.protocol.model_copy(update={"budget": budget_of("5steps")})
+    changed = scenario.model_copy(update={"protocol": protocol})
+    few = replace(told, record=told.record.model_copy(update={"scenario": changed}))
+    assert budgets(few, figures.STEPS) == (1, 3, 5)
 
 
 def test_the_file_has_all_digits(told):

@@ -106,6 +106,15 @@ def test_cells_that_have_not_begun_are_begun_as_those_that_have(tmp_path):
     assert read_record(second.folder) is None, "nothing was written"
 
 
+def test_a_sweep_that_was_killed_before_its_first_cell_is_not_begun_with_other_methods(tmp_path):
+    """Its record says which cells there are, and nothing of methods and trials."""
+    sweep = sweep_of("compare", given(tmp_path, name="s", overrides=["partition.alpha=0.5,5.0"]))
+    sweep.write(tmp_path / "s")
+    with pytest.raises(UserError, match="nothing of s has begun; give its command as it was"):
+        pfltune.sweep(resume="s", results=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
 @pytest.mark.parametrize(
     ("scenario", "override"),
     [("own.yaml", "protocol.rounds=2"), ("digits", "data.name=theirs.py:Theirs")],

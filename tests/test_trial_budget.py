@@ -88,12 +88,25 @@ def test_what_is_recorded_is_the_budget_itself(number, unit):
     assert budget_of(str(found)) == found
 
 
-@pytest.mark.parametrize("text", ["200", "MB", "-1MB", "0MB", "20 parsec", "2mb", "", "nanMB"])
+@pytest.mark.parametrize(
+    "text", ["200", "MB", "-1MB", "0MB", "20 parsec", "2mb", "", "nanMB", "infs"]
+)
 def test_what_is_no_budget_is_refused_with_the_units(text):
     with pytest.raises(UserError, match=r"units|number with one of|greater than 0"):
         budget_of(text)
     with pytest.raises(UserError, match=r"protocol\.budget"):
         load_scenario("digits", [f"protocol.budget='{text}'"])
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("1e400MB", "counts so far"), ("1e305GB", "counts so far"), ("2.5steps", "steps are whole")],
+)
+def test_an_amount_that_nothing_could_count_is_refused_by_name(text, why):
+    with pytest.raises(UserError, match=why) as caught:
+        budget_of(text)
+    assert repr(text) in str(caught.value)
+    assert budget_of("2e3steps").amount == 2000
 
 
 def test_the_option_is_short_for_a_setting():
@@ -295,32 +308,50 @@ def test_a_budget_without_an_evaluated_round_fails_with_what_was_spent(small):
 
 
 @pytest.mark.parametrize("name", ["fedavg", "fedper", "fedrep", "ditto", "scaffold", "fedzo"])
-def test_the_least_that_a_round_needs_is_foreseen(small, name):
-    """All clients are sampled, so that the cheapest are all of them: then it is exact."""
-    federation = budgeted(small, None, sampled_clients=3)
+def test_what_a_first_round_needs_is_foreseen(small, name):
+    """Client by client, whatever the seed of who foresees it."""
     method = make_method(name, {})
-    foreseen = FederatedTrial(method, federation, seed=0).foreseen()
-    trial = FederatedTrial(method, federation, seed=9)
+    trial = FederatedTrial(method, small, seed=9)
+    foreseen = FederatedTrial(method, small, seed=0).foreseen(trial.sampled_clients(1))
     trial.step()
-    found = trial.totals
-    assert (foreseen.up, foreseen.down) == (found.up, found.down)
-    assert (foreseen.steps, foreseen.operations) == (found.steps, found.operations)
+    for kind in ("bytes", "steps", "operations"):
+        assert sum(each.of(kind) for each in foreseen.values()) == trial.totals.of(kind)
+
+
+@pytest.mark.parametrize("name", ["fedavg", "fedrep"])
+def test_a_budget_that_is_not_refused_holds_the_first_round_of_every_trial(name):
+    """Clients hold unlike numbers of samples, and seeds sample others of them."""
+    federation, seeds = ground("partition.alpha=0.3", "partition.clients=6"), range(8)
+    method = make_method(name, {})
+    firsts = []
+    for seed in seeds:
+        trial = FederatedTrial(method, federation, seed)
+        trial.step()
+        firsts.append(trial.totals.steps)
+    assert len(set(firsts)) > 2
+    enough, short = (budgeted(federation, f"{max(firsts) - less}steps") for less in (0, 1))
+    see_affordable({name: (method, enough)}, enough.protocol, seeds)
+    with pytest.raises(UserError, match=f"give at least {max(firsts)} steps"):
+        see_affordable({name: (method, short)}, short.protocol, seeds)
+    cheapest = firsts.index(min(firsts))
+    see_affordable({name: (method, short)}, short.protocol, [cheapest])
 
 
 def test_a_budget_that_holds_no_round_is_refused_with_what_each_method_needs(small):
     federation = budgeted(small, "0.01MB")
     names = ("fedavg", "local", "fedsa_lora")
     configured = {name: (make_method(name, {}), federation) for name in names}
-    least = FederatedTrial(make_method("fedavg", {}), federation, 0).foreseen().of("bytes")
+    trial = FederatedTrial(make_method("fedavg", {}), federation, 0)
+    least = sum(each.of("bytes") for each in trial.foreseen([0, 1]).values())
     with pytest.raises(UserError) as caught:
-        see_affordable(configured, federation.protocol)
+        see_affordable(configured, federation.protocol, [0])
     message = str(caught.value)
     assert f"FedAvg ({least / 1e6:.4g} MB)" in message
     assert message.endswith(f"give at least {least / 1e6:.4g} MB")
     assert "Local" not in message
     enough = budgeted(small, f"{math.ceil(least) / 1e6}MB")
-    see_affordable(configured, enough.protocol)
-    see_affordable(configured, budgeted(small, "0.001s").protocol)
+    see_affordable(configured, enough.protocol, [0])
+    see_affordable(configured, budgeted(small, "0.001s").protocol, [0])
 
 
 # ------------------------------------------------------------------------------------ operations
@@ -349,6 +380,23 @@ def test_operations_of_a_linear_step_are_counted_by_hand(size):
         Phase("all", lr=0.1), lambda loss, w, _: loss(w), weight, weight, (torch.arange(size),)
     )
     assert counted == 2 * (2 * size * 5 * 3)
+
+
+def test_a_loop_that_is_left_at_once_is_no_measure_of_those_that_are_not():
+    """Two images, five columns and three: 2·2·5·3 = 60 operations in each whole step."""
+    operations, told = Operations(Linear()), []
+
+    def steps():
+        for _ in range(2):
+            with operations.of_loop(None, 2, told.append):
+                yield
+
+    left = steps()
+    next(left)
+    left.close()
+    for _ in steps():
+        torch.ones(2, 5) @ torch.ones(5, 3)
+    assert told == [0, 60, 60]
 
 
 def test_operations_of_a_vision_transformer_are_counted_by_hand():

@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from test_trial_spec import BEGUN
 
 from pfltune.errors import UserError
 from pfltune.ownership import MARK
 from pfltune.record import Computing
 from pfltune.seal import sealed, unsealed
+from pfltune.search.candidate import Candidate
 from pfltune.storage import is_partial
 from pfltune.trials.entry import Entry, Origin
+from pfltune.trials.kept import KeptTrials
 from pfltune.trials.spec import TrialSpec
 from pfltune.trials.store import TrialStore
 from pfltune.trials.stored import StoredRound, StoredTrial
@@ -239,3 +242,17 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path):
     assert {each.entry.spec.seed for each in store.listed()} == seeds | {7}
     assert store.find(spec(seed=7).key).trial.round == 9
     assert {path.name for path in tmp_path.iterdir()} == {"trials"}
+
+
+def test_what_is_trained_afresh_is_trained_once(tmp_path):
+    """Two studies that choose the same are one trial, also where nothing from before is taken."""
+    kept, fresh = KeptTrials(tmp_path, print), BEGUN.asked.model_copy(update={"fresh": True})
+    record = BEGUN.model_copy(update={"asked": fresh})
+    confirmed = Candidate("fedavg", "confirm", 0, -1, 3, {"lr": 0.1})
+    kept.of(BEGUN).keep(confirmed, trial(2, "finished"))
+    assert kept.of(BEGUN).find(confirmed) == trial(2, "finished")
+    own = kept.of(record)
+    assert own.find(confirmed) is None
+    own.keep(confirmed, trial(2, "finished"))
+    assert own.find(replace(confirmed, study=1)) == trial(2, "finished")
+    assert kept.of(record).find(confirmed) is None, "of another sitting"

@@ -22,10 +22,12 @@ from pfltune.cli.tuned import facts, print_tuned
 from pfltune.errors import UserError
 from pfltune.report.analysis import analyse
 from pfltune.report.learned import Equal, KnobRange, Learned, Tried
+from pfltune.report.learned.observed import rows_of
 from pfltune.report.results import read_results
 from pfltune.report.tuning.advice import advice
 from pfltune.report.tuning.course import control
 from pfltune.report.tuning.entries import sorted_entries
+from pfltune.report.tuning.points import at_one_round, readings
 from pfltune.report.tuning.sentence import sentence, sentences
 from pfltune.report.tuning.table import best_ten
 from pfltune.report.tuning.tuned import tuned_of
@@ -52,6 +54,57 @@ def reported(tmp_path_factory):
     tunings.write(results, "look", chosen())
     write_report(results, "look")
     return results
+
+
+def spending(trials: int = 12) -> Tuning:
+    """Trials of 12 MB: every second one sends 4 MB a round and has half the rounds of the others.
+
+    Half of them were stopped at the half of their budget, where they had three quarters of what
+    they would have in the end.
+    """
+    made = []
+    for index, each in enumerate(grown(trials, stopped=0)):
+        rounds, mb = (3, 4.0) if index % 2 else (6, 2.0)
+        whole = each.scores[-1]
+        scores = [whole * (0.5 + 0.5 * step / rounds) for step in range(1, rounds + 1)]
+        stops = index % 4 > 1
+        if stops:
+            scores = scores[: rounds // 2]
+        ended = "stopped early" if stops else "finished"
+        made.append(Trial(each.knobs, tuple(scores), mb=mb, outcome=ended))
+    full = [index for index in range(trials) if made[index].outcome == "finished"]
+    best = max(full, key=lambda index: made[index].scores[-1])
+    return Tuning(made, best, test=(0.6, 0.62), budget_mb=12.0)
+
+
+def test_under_a_budget_trials_are_read_at_equal_shares_of_it(tuned):
+    """One that ended after three rounds has spent all, and is no equal of a third round's score."""
+    found, told = tuned(spending()), spending().trials
+    finished = {n for n, trial in enumerate(told) if trial.outcome == "finished"}
+    assert {run.index for run in found.full} == finished
+    assert {run.rounds for run in found.full} == {3, 6}
+    assert found.learned.rounds == 1.0
+    assert found.search.round == 0.5
+    assert len(found.search.compared) == len(told)
+    for run, value in found.search.compared:
+        rounds = 6 if run.index % 2 == 0 else 3
+        assert value == told[run.index].scores[rounds // 2 - 1], "the first round beyond the half"
+    note = readings(found).note
+    assert note.startswith("Filled: at the end of their budget. Hollow: stopped early, read when")
+    assert at_one_round(found).note.startswith("Every trial is read at 1/2 of their budget")
+    assert found.after(1.0) == "at the end of their budget"
+    assert {found.beside(point.round) for point in readings(found).points} == {"1/1", "1/2"}
+    rows = rows_of(found.method)
+    assert {row.round for row in rows} == {0.5, 1.0}
+    assert {row.trial for row in rows if row.round == 1.0} == finished
+
+
+def test_the_page_of_a_search_under_a_budget_names_no_round_as_its_end(tmp_path):
+    tunings.write(tmp_path, "spent", spending())
+    write_report(tmp_path, "spent")
+    text = text_of((tmp_path / "spent" / "report" / "report.html").read_text())
+    assert "at the end of their budget" in text
+    assert "after round 6" not in text
 
 
 def text_of(page: str) -> str:

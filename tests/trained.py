@@ -8,15 +8,18 @@ from pfltune.errors import told
 from pfltune.federation.compute import Compute
 from pfltune.federation.fingerprint import fingerprint
 from pfltune.federation.trial import FederatedTrial
+from pfltune.models.bundle import write_bundle
+from pfltune.models.keeping import Models, bundle_place, is_wanted
 from pfltune.program import Program
-from pfltune.record import Asked, Record
+from pfltune.record import Asked, Record, read_record
 from pfltune.running.dealt import DealtTrials
-from pfltune.running.finished import NOTHING
+from pfltune.running.finished import NOTHING, TrialStore
 from pfltune.running.hardware import Hardware
 from pfltune.running.ledger import Ledger
 from pfltune.running.trial_log import TrialLog
 from pfltune.scenario import load_scenario
 from pfltune.space_file import AS_METHODS_SAY, SpaceOptions
+from pfltune.stages import KeepModels
 from pfltune.studies.comparison import Comparison, plan_on
 from pfltune.tracking.events import MethodEnded, TrialEnded
 from pfltune.tracking.journal import JOURNAL, Journal
@@ -38,8 +41,13 @@ def compare_small(
     options: SpaceOptions = AS_METHODS_SAY,
     fixed: Mapping[str, Mapping[str, object]] | None = None,
     overrides: Sequence[str] = (),
+    keep: KeepModels = "none",
+    store: TrialStore = NOTHING,
 ) -> Record:
-    """Run a comparison on small digits and write its folder; returns its record."""
+    """Run a comparison on small digits and write its folder; returns its record.
+
+    One that is there goes on.
+    """
     scenario = load_scenario("digits", [*SMALL, *overrides])
     plan, spaces, _ = plan_on(methods, budget, scenario, fixed or {}, options)
     job = Comparison(
@@ -48,29 +56,38 @@ def compare_small(
         scenario=scenario,
         plan=plan,
         hardware=Hardware(1, 1, 0.0, Compute()),
-        asked=Asked(checkpoints="/a/place/of/its/author"),
+        asked=Asked(checkpoints="/a/place/of/its/author", keep_models=keep),
         results=results,
         spaces=spaces,
         space_options=options,
     )
     federation = scenario.build()
     made = {"program": Program.of(plan.methods, "cpu"), "data": fingerprint(federation)}
-    record = Record.model_validate({**job.recorded(), **made})
+    before = read_record(job.folder)
+    known = {} if before is None else {"id": before.id}
+    record = Record.model_validate({**job.recorded(), **made, **known})
     record.write(job.folder)
     journal, ledger = Journal(job.folder / JOURNAL, record.id), Ledger()
+    for event in journal.events:
+        ledger.apply(event)
     journal.observe(ledger.apply)
-    log = TrialLog(journal.append, ledger, NOTHING, str(results / "checkpoints"), print)
+    place, finished = str(results / "checkpoints"), store.of(record)
+    models = None if keep == "none" else Models(keep, record, job.folder, place)
+    log = TrialLog(journal.append, ledger, finished, place, print, models=models)
     dealer = job.dealer()
-    _train(DealtTrials(dealer, ledger, log, NOTHING), ledger, job.federations(federation))
+    dealt = DealtTrials(dealer, ledger, log, finished)
+    _train(dealt, ledger, job.federations(federation), keep, place)
     fronts = dealer.fronts()
     for method, best in dealer.best().items():
+        if method in ledger.methods_ended:
+            continue
         front = [dict(knobs) for knobs in fronts.get(method, ())]
         journal.append(MethodEnded(method, None if best is None else dict(best), front=front))
     journal.close()
     return record
 
 
-def _train(dealt, ledger, federations):
+def _train(dealt, ledger, federations, keep, place):
     """Train what is dealt, a round of each trial at a time."""
     running = {}
     while not dealt.over:
@@ -79,12 +96,16 @@ def _train(dealt, ledger, federations):
             dealt.brackets.enter(candidate)
             ground = federations[candidate.stage]
             configured = configured_as(candidate.method, candidate.knobs, ground)
-            running[candidate.name] = candidate, FederatedTrial(*configured, candidate.seed)
+            keeps = is_wanted(keep, candidate.stage)
+            trial = FederatedTrial(*configured, candidate.seed, keeps=keeps)
+            running[candidate.name] = candidate, trial
         for candidate, trial in list(running.values()):
             end = _advanced(dealt, candidate, trial)
             if end is not None:
                 del running[candidate.name]
-                dealt.log.end(end)
+                if trial.selected is not None:
+                    write_bundle(trial, bundle_place(place, candidate.folder))
+                dealt.log.keep_and_end(candidate, end)
                 dealt.brackets.leave(candidate)
                 dealt.complete(candidate, ledger.find(candidate.name).outcome)
 

@@ -9,6 +9,7 @@ import comparisons
 import numpy as np
 
 from pfltune.budget import Budget
+from pfltune.federation.trial_budget import budget_of
 from pfltune.record import Record
 from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL, Journal
@@ -57,6 +58,7 @@ class Tuning:
         best: the number of the chosen one; None for none.
         test: test accuracy with each seed of the confirmation.
         over: whether it has ended.
+        budget_mb: MB that each trial may send; 0 where rounds end it.
     """
 
     trials: Sequence[Trial]
@@ -67,6 +69,7 @@ class Tuning:
     title: str = "FedPerfix"
     space: dict = field(default_factory=lambda: dict(SPACE))
     fixed: dict = field(default_factory=dict)
+    budget_mb: float = 0.0
 
 
 def rising(last: float, rounds: int = ROUNDS) -> tuple[float, ...]:
@@ -128,14 +131,29 @@ def write(results: Path, name: str, tuning: Tuning, method: str = "fedperfix") -
         limits={method: {"lr": (0.0, None), "prefix_length": (1, None)}},
         fixed={method: tuning.fixed},
     )
+    if tuning.budget_mb:
+        rules = {"budget": budget_of(f"{tuning.budget_mb}MB")}
+        protocol = record.scenario.protocol.model_copy(update=rules)
+        scenario = record.scenario.model_copy(update={"protocol": protocol})
+        record = record.model_copy(update={"scenario": scenario})
     folder = results / name
     folder.mkdir(parents=True)
     record.write(folder)
     journal = Journal(folder / JOURNAL, record.id)
     for event in _events(method, tuning):
-        journal.append(event)
+        journal.append(_spending(event, tuning.budget_mb))
     journal.close()
     return record
+
+
+def _spending(event, budget_mb: float):
+    """The event with what a round says of a budget, all rounds costing alike."""
+    if not (budget_mb and isinstance(event, RoundDone)):
+        return event
+    spent = event.metrics["comm/total_mb"]
+    ahead = spent * (1 + 1 / event.round)
+    told = {"budget/spent": spent / budget_mb, "budget/ahead": ahead / budget_mb}
+    return replace(event, metrics={**event.metrics, **told})
 
 
 def _events(method: str, tuning: Tuning):

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from pfltune.method import Phase as Phase
     from pfltune.method import Update as Update
     from pfltune.metrics import Metric as Metric
+    from pfltune.model_api import evaluate_model as evaluate_model
+    from pfltune.model_api import export_model as export_model
+    from pfltune.model_api import load_model as load_model
+    from pfltune.models.loaded import LoadedModel as LoadedModel
+    from pfltune.models.loaded import Predictions as Predictions
     from pfltune.registry import available_methods as available_methods
     from pfltune.registry import make_method as make_method
     from pfltune.report.claims.notebook import ClaimResults as ClaimResults
@@ -59,10 +64,12 @@ _HOME = {
     "FederatedTrial": "pfltune.federation.trial",
     "GridResults": "pfltune.report.grid_results",
     "Halted": "pfltune.errors",
+    "LoadedModel": "pfltune.models.loaded",
     "Method": "pfltune.method",
     "Metric": "pfltune.metrics",
     "Partition": "pfltune.data.partitions.base",
     "Phase": "pfltune.method",
+    "Predictions": "pfltune.models.loaded",
     "Results": "pfltune.report.notebook",
     "Sampler": "pfltune.federation.sampling",
     "Sampling": "pfltune.federation.sampling",
@@ -79,10 +86,13 @@ _HOME = {
     "certify": "pfltune.api",
     "claim": "pfltune.api",
     "compare": "pfltune.api",
+    "evaluate_model": "pfltune.model_api",
     "export": "pfltune.api",
+    "export_model": "pfltune.model_api",
     "extend": "pfltune.api",
     "grid": "pfltune.api",
     "knob": "pfltune.knobs",
+    "load_model": "pfltune.model_api",
     "load_results": "pfltune.api",
     "load_scenario": "pfltune.scenario",
     "make_method": "pfltune.registry",

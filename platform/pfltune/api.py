@@ -14,55 +14,34 @@ Errors, none of which is ever ``SystemExit``:
 
 import inspect
 import logging
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, Unpack, get_type_hints
+from typing import Any, Literal, TypeVar, Unpack, get_type_hints
 
 from pfltune.audit.issue import CERTIFICATE, certificate_of
 from pfltune.audit.verify import Verdict, verified
-from pfltune.draws import Draws, label, read_draws
-from pfltune.errors import Halted, TrackingError, UserError
+from pfltune.draws import read_draws
+from pfltune.errors import UserError
+from pfltune.jobs import compared, drawn, extended, gridded, replayed, studied, swept
 from pfltune.method import Method
-from pfltune.record import Grid, Record, Sensitivity
+from pfltune.record import Grid, Sensitivity
 from pfltune.registry import reference_to
-from pfltune.replays import Replay, read_replay
-from pfltune.report.attachment import Attachment, attach, attach_grid, attach_report
+from pfltune.replays import read_replay
 from pfltune.report.claims.notebook import ClaimResults
 from pfltune.report.claims.replayed import read_replayed
-from pfltune.report.claims.writer import write_replayed
-from pfltune.report.description import of_study
 from pfltune.report.draws import read_draws_result
 from pfltune.report.draws_notebook import DrawsResults
-from pfltune.report.draws_writer import write_draws
 from pfltune.report.grid import read_grid
 from pfltune.report.grid_results import GridResults
-from pfltune.report.grid_writer import write_grid
 from pfltune.report.notebook import Results, SensitivityResults, SweepResults
 from pfltune.report.optuna_studies import export_studies
-from pfltune.report.partition import write_partition
 from pfltune.report.results import find_record, read_results
-from pfltune.report.sensitivity import study_trials, write_sensitivity
-from pfltune.report.sweep import read_sweep_result, write_sweep
+from pfltune.report.sensitivity import study_trials
+from pfltune.report.sweep import read_sweep_result
 from pfltune.report.tuning.notebook import results_of
-from pfltune.report.tuning.tuned import Pair, checked_pair
-from pfltune.report.writer import read_found, write_found
-from pfltune.running.folder_lock import locked
-from pfltune.running.job import Job, Progress, Voice, Watched, once
-from pfltune.running.session import run_sessions
-from pfltune.running.sitting import way_back
-from pfltune.running.sittings import House, Ran
-from pfltune.running.stopping import ending_when_interrupted
 from pfltune.scenario import Scenario
-from pfltune.search.plan import Plan
-from pfltune.studies import begin
-from pfltune.studies.cells import CellsJob
-from pfltune.studies.claims import Planned, planned, replay_of
-from pfltune.studies.comparison import Comparison
-from pfltune.studies.draws import draws_of, extended_draws, first_extended, first_of, followers
+from pfltune.studies.claims import replay_of
+from pfltune.studies.draws import draws_of, extended_draws, first_extended
 from pfltune.studies.options import (
     OPTIONS,
     ClaimOptions,
@@ -76,12 +55,9 @@ from pfltune.studies.options import (
     override_texts,
     results_folder,
 )
-from pfltune.studies.progress import CellLines, ComparisonLines, SweepLines
-from pfltune.studies.sweep import jobs_of, sweep_of, swept_texts
-from pfltune.sweeps import Sweep, read_sweep
-from pfltune.text import count
-from pfltune.tracking.store import writable_folder
-from pfltune.trials.kept import KeptTrials
+from pfltune.studies.sweep import sweep_of, swept_texts
+from pfltune.sweeps import read_sweep
+from pfltune.views import Found, View, view_of
 
 log = logging.getLogger("pfltune")
 
@@ -90,52 +66,9 @@ MethodLike = str | type[Method]
 """A name, ``path/to/file.py:Class``, or a class that is in a file."""
 ScenarioLike = str | Path | Scenario
 """A name, the path of a YAML file, or a scenario."""
-Found = Results | GridResults | SensitivityResults | SweepResults | DrawsResults | ClaimResults
-
 
 OPTIONS_OF = {"sweep": "compare"}
 """The command whose options a function takes, where it is not the one of its name."""
-
-
-class View(Protocol):
-    """What is said and shown while a job runs."""
-
-    @property
-    def voice(self) -> Voice:
-        """Takes what happens, line by line."""
-
-    def progress(self, job: Job) -> Progress:
-        """Shows where a job stands."""
-
-    def sweep_progress(self, plans: Mapping[str, Plan]) -> SweepLines:
-        """Shows where the cells of a sweep stand, by what they are called."""
-
-    def show(self, found: Found) -> None:
-        """Take what was found, as soon as the report is there and before MLflow is given it."""
-
-
-class Lines:
-    """A view in lines; warnings go to the log.
-
-    Args:
-        tell: takes a line.
-    """
-
-    def __init__(self, tell: Callable[[str], object]) -> None:
-        self.voice = Voice(tell, log.warning)
-
-    def progress(self, job: Job) -> Progress:
-        """A line now and then."""
-        if isinstance(job, CellsJob):
-            return CellLines(job.plan, job.told, self.voice.tell)
-        return ComparisonLines(job.plan, self.voice.tell)
-
-    def sweep_progress(self, plans: Mapping[str, Plan]) -> SweepLines:
-        """A line now and then."""
-        return SweepLines(plans, self.voice.tell)
-
-    def show(self, found: Found) -> None:
-        """The caller gets it."""
 
 
 def _like_its_command(function: Function) -> Function:
@@ -180,7 +113,7 @@ def compare(
     """
     wanted = None if methods is None else _references(methods)
     given = _given("compare", options, methods=wanted, scenario=scenario)
-    view = _view(progress)
+    view = view_of(progress)
     if (draws := draws_of(given)) is not None:
         return drawn(draws, given, view)
     _see_one("compare", given)
@@ -220,7 +153,7 @@ def tune(
     """
     given = tuning(method, _given("tune", options, scenario=scenario))
     _see_one("tune", given)
-    return compared("tune", given, _view(progress), pair)
+    return compared("tune", given, view_of(progress), pair)
 
 
 @_like_its_command
@@ -250,13 +183,10 @@ def extend(
     """
     wanted = None if methods is None else _references(methods)
     given = _given("extend", options, name=name, methods=wanted)
-    view = _view(progress)
+    view = view_of(progress)
     if (draws := extended_draws(given)) is not None:
         return drawn(draws, given, view, first_extended)
-    with released():
-        job = begin.extension(given)
-        run(job, given, view)
-    return reported(job, view)
+    return extended(given, view)
 
 
 @_like_its_command
@@ -286,17 +216,7 @@ def grid(
     """
     wanted = None if methods is None else _references(methods)
     given = holding_knobs(_given("grid", options, methods=wanted, scenario=scenario))
-    view = _view(progress)
-    with released():
-        job = begin.grid(given)
-        run(job, given, view)
-    with _reporting(job, view):
-        found = GridResults(write_grid(job.results, job.name), job.folder)
-        view.show(found)
-        attach_grid(job.results, found.result, found.report.parent, view.voice.warn)
-    if not found.result.shown:
-        raise Halted("no cell has a figure: every trial failed")
-    return found
+    return gridded(given, view_of(progress))
 
 
 @_like_its_command
@@ -319,18 +239,7 @@ def sensitivity(
         TrackingError: it has ended, and MLflow could not be told.
     """
     given = _given("sensitivity", options, scenario=scenario)
-    view = _view(progress)
-    with released():
-        job = begin.study(given)
-        record = run(job, given, view)
-    with _reporting(job, view):
-        found = SensitivityResults(record, job.folder, study_trials(record, job.folder))
-        write_sensitivity(record, found.cells, job.folder)
-        view.show(found)
-        _attach_study(job, found, view)
-    if not found.cells:
-        raise Halted("no part has a figure: every trial failed")
-    return found
+    return studied(given, view_of(progress))
 
 
 @_like_its_command
@@ -357,7 +266,7 @@ def claim(
     named = None if scenario is None else str(scenario)
     given = _given("claim", options, scenario=named)
     replay = replay_of(claim, given)
-    return replayed(replay, given, _view(progress), named=claim is not None)
+    return replayed(replay, given, view_of(progress), named=claim is not None)
 
 
 def tuning(method: MethodLike | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -414,7 +323,7 @@ def sweep(
     plan = sweep_of("compare", given)
     if plan is None:
         raise UserError("nothing is swept: give several scenarios, or several values of a setting")
-    return swept(plan, given, _view(progress))
+    return swept(plan, given, view_of(progress))
 
 
 def load_results(
@@ -527,340 +436,10 @@ def verify(
     )
 
 
-def compared(
-    command: str, given: Mapping[str, Any], view: View, pair: Pair | None = None
-) -> Results:
-    """Run or resume a comparison or the search of one method, report it, and tell MLflow.
-
-    Args:
-        command: ``compare`` or ``tune``.
-        given: the options that were given, see :func:`pfltune.studies.begin.comparison`.
-        view: what is said and shown.
-        pair: two searched knobs to draw against each other, of the search of one method.
-
-    Raises:
-        UserError, Halted, TrackingError: see :func:`compare`.
-    """
-    with released():
-        job = begin.comparison(command, given)
-        if pair is not None:
-            _see_one_objective(job)
-            checked_pair(pair, [knob.name for s in job.spaces.values() for knob in s.dimensions])
-        run(job, given, view)
-    return reported(job, view, pair)
-
-
-def _see_one_objective(job: Comparison) -> None:
-    """See that a pair of knobs can be drawn, which the report of a front has no picture of.
-
-    Raises:
-        UserError: there are several objectives.
-    """
-    if job.plan.budget.several:
-        raise UserError("--pair is for a search with one objective; several give a front")
-
-
-def run(job: Job, given: Mapping[str, Any], view: View) -> Record:
-    """Run a job to its end, or what is left of it; returns its record."""
-    watched = Watched(job, view.progress(job), view.voice)
-    with resumable(job.command, job.name):
-        (ran,) = run_sessions([watched], _house(job.results, given, view))
-        if ran.error is not None:
-            raise ran.error
-    assert ran.record is not None
-    return ran.record
-
-
-def _house(results: Path, given: Mapping[str, Any], view: View) -> House:
-    """What all jobs have in common."""
-    kept = KeptTrials(results, view.voice.warn)
-    return House(write_partition, kept, bool(given.get("accept_new_code")))
-
-
-def reported(job: Job, view: View, pair: Pair | None = None) -> Results:
-    """The report of a comparison that has ended: written, shown, and told to MLflow.
-
-    Args:
-        job: that has ended.
-        view: what is said and shown.
-        pair: two searched knobs to draw against each other, of the search of one method.
-
-    Raises:
-        TrackingError: MLflow cannot be told.
-        Halted: no method has a figure.
-    """
-    with _reporting(job, view):
-        found = read_found(job.results, job.name, pair=pair)
-        write_found(found)
-        view.show(found)
-        attach_report(job.results, found.analysis, job.folder / "report", view.voice.warn)
-    if not found.result.confirmed:
-        unfit = [f"{m.title}: {m.unfit}" for m in found.result.methods if m.unfit]
-        raise Halted(f"no method has a figure: {'; '.join(unfit) or 'every trial failed'}")
-    return found
-
-
-def swept(plan: Sweep, given: Mapping[str, Any], view: View) -> SweepResults:
-    """Run or resume a sweep, report it and each of its cells, and tell MLflow.
-
-    Args:
-        plan: which cells there are.
-        given: the options that were given; see :func:`pfltune.studies.sweep.jobs_of`.
-        view: what is said and shown.
-
-    Raises:
-        UserError, Halted, TrackingError: see :func:`sweep`.
-    """
-    results = writable_folder(results_folder(given))
-    with released():
-        jobs, failures = jobs_of(plan, given)
-        if not jobs:
-            raise UserError(f"no cell of {plan.name} can run: {next(iter(failures.values()))}")
-        with locked(results / plan.name), resumable(plan.command, plan.name):
-            plan.write(results / plan.name)
-            labels = {cell.name: cell.label for cell in plan.cells}
-            watched = _watched({labels[job.name]: job for job in jobs}, view)
-            ran = run_sessions(watched, _house(results, given, view))
-    failures |= {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
-    with _reporting(jobs[0], view):
-        return _reported_sweep(plan, results, [r for r in ran if r.record], failures, view)
-
-
-def _watched(jobs: Mapping[str, Job], view: View) -> list[Watched]:
-    """Jobs that run together, each with its part of one progress and a voice that repeats nothing.
-
-    Args:
-        jobs: by what they are called.
-        view: what is said and shown.
-    """
-    progress = view.sweep_progress({label: job.plan for label, job in jobs.items()})
-    voice = Voice(once(view.voice.tell), view.voice.warn)
-    return [Watched(job, progress.cells[label], voice) for label, job in jobs.items()]
-
-
-def _reported_sweep(
-    plan: Sweep, results: Path, ran: Sequence[Ran], failures: Mapping[str, str], view: View
-) -> SweepResults:
-    cells = [read_found(results, each.job.name) for each in ran]
-    for cell in cells:
-        write_found(cell)
-    found = SweepResults(read_sweep_result(results, plan, failures), results / plan.name)
-    write_sweep(found.found, results)
-    view.show(found)
-    _attach_all(results, cells, ran, view)
-    if failures:
-        raise Halted(f"{len(failures)} of {count(len(plan.cells), 'cell')} could not run")
-    if not all(cell.result.confirmed for cell in cells):
-        raise Halted("a cell has no figure: every trial failed")
-    return found
-
-
-def drawn(
-    draws: Draws,
-    given: Mapping[str, Any],
-    view: View,
-    make_first: Callable[[Draws, Mapping[str, Any]], Comparison] = first_of,
-) -> DrawsResults:
-    """Run or resume a comparison over draws of clients, report all and each, and tell MLflow.
-
-    Args:
-        draws: which there are.
-        given: the options that were given.
-        view: what is said and shown.
-        make_first: makes the comparison on the first draw of them; the others are like it.
-
-    Raises:
-        UserError, Halted, TrackingError: see :func:`compare`.
-    """
-    results = writable_folder(results_folder(given))
-    with released():
-        first = make_first(draws, given)
-        folder = results / draws.name
-        with locked(folder), resumable("compare", draws.name), _written(draws, folder):
-            ran = run_sessions(_watched_draws(draws, first, view), _house(results, given, view))
-            if not any(each.record for each in ran):
-                raise next(each.error for each in ran if each.error)
-    failures = {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
-    with _reporting(first, view):
-        return _reported_draws(draws, results, [r for r in ran if r.record], failures, view)
-
-
-@contextmanager
-def _written(draws: Draws, folder: Path) -> Iterator[None]:
-    """Have it said in the folder which draws there are, unless none of them can begin."""
-    before = read_draws(folder)
-    draws.write(folder)
-    try:
-        yield
-    except UserError:
-        if before is not None:
-            before.write(folder)
-        else:
-            draws.forget(folder)
-        raise
-
-
-def _watched_draws(draws: Draws, first: Comparison, view: View) -> list[Watched]:
-    """The comparisons on each draw, with their part of one progress and what they wait for."""
-    waits = [(first, None), *followers(draws, first)]
-    watched = _watched({label(job.scenario.data_seed): job for job, _ in waits}, view)
-    return [replace(one, after=after) for one, (_, after) in zip(watched, waits, strict=True)]
-
-
-def _reported_draws(
-    draws: Draws, results: Path, ran: Sequence[Ran], failures: Mapping[str, str], view: View
-) -> DrawsResults:
-    each = [read_found(results, one.job.name) for one in ran]
-    for one in each:
-        write_found(one)
-    found = DrawsResults(read_draws_result(results, draws, failures), results / draws.name)
-    write_draws(found.found, results)
-    view.show(found)
-    _attach_all(results, each, ran, view)
-    if failures:
-        raise Halted(f"{len(failures)} of {count(draws.partitions, 'draw')} could not run")
-    if not all(one.result.confirmed for one in each):
-        raise Halted("a draw has no figure: every trial failed")
-    return found
-
-
-def _attach_all(results: Path, found: Sequence[Results], ran: Sequence[Ran], view: View) -> None:
-    """Give MLflow the report of each comparison that ran with others.
-
-    Raises:
-        TrackingError: MLflow cannot be told, or lacks something of one.
-    """
-    for one in found:
-        attach_report(results, one.analysis, one.report.parent, view.voice.warn)
-    lost = next((each.error for each in ran if isinstance(each.error, TrackingError)), None)
-    if lost is not None:
-        raise lost
-
-
-def replayed(replay: Replay, given: Mapping[str, Any], view: View, named: bool) -> ClaimResults:
-    """Run or resume the replay of a claim, report it and each of its parts, and tell MLflow.
-
-    Args:
-        replay: which parts there are.
-        given: the options that were given.
-        view: what is said and shown.
-        named: whether the user named the claim, and with it whatever files it names.
-
-    Raises:
-        UserError, Halted, TrackingError: see :func:`claim`.
-    """
-    results = writable_folder(results_folder(given))
-    with released():
-        parts, failures = planned(replay, given, named)
-        if not parts:
-            raise UserError(f"no part of {replay.name} can run: {next(iter(failures.values()))}")
-        with locked(results / replay.name), resumable("claim", replay.name):
-            replay.write(results / replay.name)
-            ran = _run_parts(parts, results, _house(results, given, view), view)
-    failures |= {r.job.name: str(r.error) for r in ran if isinstance(r.error, UserError)}
-    with _reporting(ran[0].job, view):
-        told = [_told_by_itself(each, results, view) for each in ran if each.record]
-        for draws in (part.draws for part in parts if part.draws):
-            write_draws(read_draws_result(results, draws, failures), results)
-        found = ClaimResults(read_replayed(results, replay, failures), results / replay.name)
-        write_replayed(found.found, results)
-        view.show(found)
-        _attach_all(results, [each for each in told if each], ran, view)
-    if failures:
-        raise Halted(f"not all of {replay.name} could run: {'; '.join(failures)}")
-    return found
-
-
-def _run_parts(parts: Sequence[Planned], results: Path, house: House, view: View) -> list[Ran]:
-    """All comparisons together, then studies one by one."""
-    steps = [step for part in parts for step in part.steps]
-    compared = [step for step in steps if isinstance(step.job, Comparison)]
-    studies = [step.job for step in steps if not isinstance(step.job, Comparison)]
-    with ExitStack() as stack:
-        for draws in (part.draws for part in parts if part.draws):
-            stack.enter_context(locked(results / draws.name))
-            stack.enter_context(_written(draws, results / draws.name))
-        watched = _watched({step.label: step.job for step in compared}, view)
-        waiting = [replace(w, after=s.after) for w, s in zip(watched, compared, strict=True)]
-        ran = run_sessions(waiting, house) if waiting else []
-    for job in studies:
-        ran += run_sessions([Watched(job, view.progress(job), view.voice)], house)
-    return ran
-
-
-def _told_by_itself(ran: Ran, results: Path, view: View) -> Results | None:
-    """Write the report of a part of a claim; returns what of it MLflow is still to be told."""
-    job, record = ran.job, ran.record
-    if isinstance(job, Comparison):
-        found = read_found(results, job.name)
-        write_found(found)
-        return found
-    assert record is not None
-    study = SensitivityResults(record, job.folder, study_trials(record, job.folder))
-    write_sensitivity(record, study.cells, job.folder)
-    _attach_study(job, study, view)
-    return None
-
-
-def _attach_study(job: Job, found: SensitivityResults, view: View) -> None:
-    told = Attachment(of_study(job.name, found.cells), found.table.reset_index())
-    attach(job.results, job.name, found.record.id, told, found.report, view.voice.warn)
-
-
 def _joined(scenarios: str | Path | Sequence[str | Path]) -> str:
     """Scenarios as the command line writes them."""
     several = [scenarios] if isinstance(scenarios, str | Path) else scenarios
     return ",".join(map(str, several))
-
-
-@contextmanager
-def resumable(command: str, name: str) -> Iterator[None]:
-    """Note on whatever ends a job early how it goes on; a stranger's ``sys.exit`` ends no caller.
-
-    Raises:
-        Halted: something called ``sys.exit``.
-    """
-    try:
-        yield
-    except SystemExit as error:
-        raise Halted(f"a method or library called sys.exit({error.code!r})") from error
-    except (KeyboardInterrupt, Halted, TrackingError) as error:
-        error.add_note(f"What is done is kept. Go on with: pfltune.{command}(resume={name!r})")
-        raise
-
-
-@contextmanager
-def _reporting(job: Job, view: View) -> Iterator[None]:
-    """Say that a report is written; who interrupts that is told how it is written after all."""
-    try:
-        with ending_when_interrupted():
-            view.voice.tell("Writing the report")
-            yield
-    except KeyboardInterrupt:
-        view.voice.tell(way_back(job))
-        raise
-
-
-@contextmanager
-def released() -> Iterator[None]:
-    """Leave no connection to Ray that was made within.
-
-    Raises:
-        UserError: this process is connected to Ray already, which a job would shut down; or this
-            is not its main thread, which alone hears Ctrl-C.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        raise UserError("a job runs in the main thread of a process, and this is another one")
-    if _connected():
-        raise UserError(
-            "this process is connected to Ray already; call ray.shutdown() first, and give "
-            "ray_address to run trials on that cluster"
-        )
-    try:
-        yield
-    finally:
-        if _connected():
-            sys.modules["ray"].shutdown()
 
 
 def _see_one(command: Literal["compare", "tune"], given: Mapping[str, Any]) -> None:
@@ -871,16 +450,6 @@ def _see_one(command: Literal["compare", "tune"], given: Mapping[str, Any]) -> N
     """
     if sweep_of(command, given) is not None:
         raise UserError("several settings are a sweep: call pfltune.sweep")
-
-
-def _connected() -> bool:
-    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
-
-
-def _view(progress: bool | View) -> View:
-    if isinstance(progress, bool):
-        return Lines(print if progress else log.info)
-    return progress
 
 
 def _given(command: str, options: Mapping[str, Any], **own: Any) -> dict[str, Any]:

@@ -294,6 +294,12 @@ class Budget(Settings):
         return sizes
 
 
+def why_none(budget: object) -> str:
+    """Why a search has chosen nothing, in words."""
+    limit = budget.max_mb if isinstance(budget, Budget) else None
+    return "every trial failed" + ("" if limit is None else f", or would send over {limit:g} MB")
+
+
 def _sizes(trials: int | None, generation: tuple[int, ...]) -> tuple[int, ...]:
     try:
         return generation_sizes(trials, generation)

@@ -11,11 +11,11 @@ from uuid import uuid4
 from pydantic import Field
 
 from pfltune.errors import UserError
-from pfltune.ownership import recorded
+from pfltune.ownership import recorded, write_record
 from pfltune.record import NAME
 from pfltune.settings import Settings
 from pfltune.storage import open_storage
-from pfltune.sweeps import LARGEST, SHOWN, refuse_sweep
+from pfltune.sweeps import SHOWN, refuse_sweep
 
 DRAWS = "draws.json"
 MOST_DRAWS = 100
@@ -73,8 +73,7 @@ class Draws(Settings):
         Raises:
             OSError: it cannot be written.
         """
-        text = self.model_dump_json(indent=2) + "\n"
-        open_storage(str(folder)).write(DRAWS, text.encode())
+        write_record(folder / DRAWS, self)
 
     @staticmethod
     def forget(folder: Path) -> None:
@@ -93,7 +92,7 @@ def read_draws(folder: Path) -> Draws | None:
     Raises:
         UserError: the file is damaged.
     """
-    return recorded(folder / DRAWS, folder, Draws, LARGEST)
+    return recorded(folder / DRAWS, folder, Draws)
 
 
 def draws_with(results: Path, name: str) -> Draws | None:

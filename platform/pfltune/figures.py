@@ -200,7 +200,7 @@ BEST_VAL = Figure(
 )
 SEARCH_BEST = Figure(
     name="search/best_accuracy",
-    words="best score of the search trials up to this one, of those that ran all rounds",
+    words="best score of the search trials up to this one, of those that ran all rounds and fit",
     unit="share",
     factor=100,
     form="{:.2f}",

@@ -15,9 +15,11 @@ from pydantic import ValidationError
 
 from pfltune.errors import UserError
 from pfltune.settings import Settings, validated
-from pfltune.storage import Storage, whole
+from pfltune.storage import Storage, open_storage, whole
 
 MARK = ".pfltune.json"
+LARGEST = 1_000_000
+"""Bytes of a record that is read, where nothing else is said."""
 Kept = TypeVar("Kept", bound=Settings)
 
 
@@ -118,8 +120,18 @@ def see_inside(path: Path, root: Path) -> None:
         raise UserError(f"{path} leads out of {root}; nothing is read or written there")
 
 
+def write_record(path: Path, content: Settings) -> None:
+    """Write what :func:`recorded` reads, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    text = content.model_dump_json(indent=2) + "\n"
+    open_storage(str(path.parent)).write(path.name, text.encode())
+
+
 def recorded(
-    path: Path, root: Path, model: type[Kept], largest: int, context: Any = None
+    path: Path, root: Path, model: type[Kept], largest: int = LARGEST, context: Any = None
 ) -> Kept | None:
     """What is in a JSON file of ours, checked; None if there is no such file.
 

@@ -29,11 +29,15 @@ SILENT = (
     "audit",
     "cli",
     "draws.py",
+    "jobs.py",
+    "model_api.py",
+    "models",
     "report",
     "sweeps.py",
     "testing",
     "tracking",
     "trials",
+    "views.py",
 )
 """Folders and files of pfltune whose code tells of figures and moves none."""
 

@@ -24,6 +24,7 @@ from pfltune.registry import short_name
 from pfltune.scenario import Scenario
 from pfltune.settings import RECORDED, Settings
 from pfltune.space_file import AS_METHODS_SAY, SpaceOptions
+from pfltune.stages import KeepModels
 from pfltune.storage import open_storage
 from pfltune.tracking.journal import JOURNAL
 
@@ -55,6 +56,8 @@ class Asked(Settings):
         trial_limit: seconds that the rounds of a trial may take in all.
         fresh: whether every trial is trained, those too that are known.
         system_metrics: whether MLflow watches the machine meanwhile.
+        keep_models: of which confirmation trials the models are kept.
+        register_as: name under which MLflow registers them; None if it shall not.
     """
 
     workers: int | None = Field(None, ge=1)
@@ -66,6 +69,8 @@ class Asked(Settings):
     trial_limit: float | None = Field(None, gt=0)
     fresh: bool = False
     system_metrics: bool = False
+    keep_models: KeepModels = "none"
+    register_as: str | None = Field(None, min_length=1, max_length=200)
 
 
 class Computing(Settings):
@@ -206,6 +211,14 @@ class Record(Settings):
     def _budget_of_the_command(self) -> "Record":
         if type(self.budget) is not BUDGETS.get(self.command, Budget):
             raise ValueError(f"budget is not one of pfltune {self.command}")
+        return self
+
+    @model_validator(mode="after")
+    def _chosen_by_each_study(self) -> "Record":
+        studies = self.budget.studies if isinstance(self.budget, Budget) else 0
+        for method, each in self.chosen.items():
+            if len(each) != studies:
+                raise ValueError(f"chosen has {len(each)} of {method}, and there are {studies}")
         return self
 
     @property

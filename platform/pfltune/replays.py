@@ -13,14 +13,11 @@ from pydantic import Field
 
 from pfltune.claim_file import Claim, Footing
 from pfltune.errors import UserError
-from pfltune.ownership import recorded
+from pfltune.ownership import recorded, write_record
 from pfltune.record import NAME
 from pfltune.settings import Settings
-from pfltune.storage import open_storage
 
 REPLAY = "claim.json"
-LARGEST = 1_000_000
-"""Bytes of a record that is read."""
 
 
 class Part(Settings):
@@ -78,8 +75,7 @@ class Replay(Settings):
         Raises:
             OSError: it cannot be written.
         """
-        text = self.model_dump_json(indent=2) + "\n"
-        open_storage(str(folder)).write(REPLAY, text.encode())
+        write_record(folder / REPLAY, self)
 
 
 def read_replay(folder: Path) -> Replay | None:
@@ -88,7 +84,7 @@ def read_replay(folder: Path) -> Replay | None:
     Raises:
         UserError: it is damaged.
     """
-    return recorded(folder / REPLAY, folder, Replay, LARGEST)
+    return recorded(folder / REPLAY, folder, Replay)
 
 
 def refuse_replay(folder: Path) -> None:

@@ -8,17 +8,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 
 from pfltune.backbones import AnyBackbone
 from pfltune.data.catalog import load_dataset
 from pfltune.data.dataset import Dataset
+from pfltune.data.dealing import Dealing, Split
 from pfltune.data.images import Images, Preprocessing
 from pfltune.data.partitions import AnyPartition
 from pfltune.data.settings import AnyData
-from pfltune.data.split import ClientSplit, split_client, stratified_order
+from pfltune.data.split import ClientSplit
 from pfltune.errors import UserError, unknown
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.footprint import server_mb
@@ -31,20 +31,8 @@ from pfltune.metrics import AnyMetric, try_metrics
 from pfltune.plugins import Plugin, running
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, plain_yaml, read_yaml, validated
+from pfltune.text import count
 from pfltune.warm_start import WarmStart, warm_start
-
-
-class Split(Settings):
-    """Shares of each client's samples; the rest trains."""
-
-    val: float = Field(gt=0, lt=1)
-    test: float = Field(gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _leaves_training_data(self) -> "Split":
-        if self.val + self.test >= 1:
-            raise ValueError(f"val={self.val} and test={self.test} leave nothing to train on")
-        return self
 
 
 class Scenario(Settings):
@@ -73,13 +61,9 @@ class Scenario(Settings):
 
     @model_validator(mode="after")
     def _enough_clients(self) -> "Scenario":
-        sampled, clients = self.protocol.sampled_clients, self.partition.clients
-        seen = self.seen_clients
-        if sampled > seen:
-            raise ValueError(
-                f"protocol.sampled_clients={sampled} is more than the {seen} that train of "
-                f"partition.clients={clients}; possible: 1 to {seen}"
-            )
+        clients = self.partition.clients
+        if clients is not None and (wrong := self._wrong_sampling(clients)):
+            raise ValueError(wrong)
         return self
 
     @model_validator(mode="after")
@@ -110,9 +94,14 @@ class Scenario(Settings):
         return self.model_copy(update={"protocol": ruled(self.protocol, knobs)})
 
     @property
+    def all_clients(self) -> int:
+        """How many clients there are; the data are read where only they say it."""
+        return self.partition.clients or len(self._dealing(self.dataset()).dealt.samples)
+
+    @property
     def seen_clients(self) -> int:
         """How many clients train in the rounds; the most that can be sampled for one."""
-        return self.partition.clients - self._unseen_count()
+        return self._seen(self.all_clients)
 
     @property
     def _recipe(self) -> WarmStart | None:
@@ -147,14 +136,7 @@ class Scenario(Settings):
 
     def notes(self) -> tuple[str, ...]:
         """What was done to the data, and what the partition does not look at, a line each."""
-        dataset = self.dataset()
-        if dataset.domains is None or self.partition.within_domains:
-            return dataset.notes
-        mixed = (
-            f"partition.kind={self.partition.told} deals the {len(dataset.domain_names)} domains "
-            "together; to keep each client within one: domains, domain-dirichlet"
-        )
-        return (*dataset.notes, mixed)
+        return (*self.dataset().notes, *self._dealing(self.dataset()).notes())
 
     @cached_property
     def _dataset(self) -> Dataset:
@@ -166,21 +148,29 @@ class Scenario(Settings):
         Raises:
             UserError: the data set does not suffice for the partition or the split.
         """
-        labels = dataset.labels.numpy()
-        domains = None if dataset.domains is None else dataset.domains.numpy()
-        _, dealt = self._reserve(labels)
-        parts = self.partition.deal(
-            labels[dealt], None if domains is None else domains[dealt], self.data_seed
-        )
-        return tuple(
-            split_client(
-                dealt[part],
-                labels[dealt[part]],
-                self.split.val,
-                self.split.test,
-                self._rng("split", number),
-            )
-            for number, part in enumerate(parts)
+        clients = self._dealing(dataset).clients()
+        if wrong := self._wrong_sampling(len(clients)):
+            raise UserError(f"scenario {self.name!r}: {wrong}")
+        return clients
+
+    def _dealing(self, dataset: Dataset) -> Dealing:
+        share = self._recipe.share if self._recipe else 0.0
+        return Dealing(dataset, self.partition, self.split, share, self.data_seed)
+
+    def _seen(self, clients: int) -> int:
+        """How many of so many clients train in the rounds."""
+        return clients - round(self.unseen_clients * clients)
+
+    def _wrong_sampling(self, clients: int) -> str:
+        """What is wrong with the number of sampled clients; empty if nothing is."""
+        sampled, seen = self.protocol.sampled_clients, self._seen(clients)
+        if sampled <= seen:
+            return ""
+        given = self.partition.clients is None
+        told = count(clients, "client") if given else f"partition.clients={clients}"
+        return (
+            f"protocol.sampled_clients={sampled} is more than the {seen} that train of "
+            f"{told}; possible: 1 to {seen}"
         )
 
     def check(self, methods: Iterable[Method]) -> dict[str, float]:
@@ -200,12 +190,13 @@ class Scenario(Settings):
         if self.protocol.sampler.is_strangers:
             self._try_sampler(dataset)
         servers: dict[str, float] = {}
+        clients = self.all_clients
         for method in methods:
             cls = type(method)
             with contained(cls.__name__), in_a_line(cls.__name__, inspect.getfile(cls)):
                 cpu = torch.device("cpu")
                 setup = set_up(method, copy.deepcopy(bare), clients=1, seed=0, device=cpu)
-                size = server_mb(setup.server_of, self.partition.clients)
+                size = server_mb(setup.server_of, clients)
             title = cls.title or cls.__name__
             servers[title] = max(size, servers.get(title, 0.0))
         return servers
@@ -217,30 +208,21 @@ class Scenario(Settings):
             federation.sampled_clients(number, self.data_seed)
 
     def _federation(self, dataset: Dataset, weights: Tensors | None) -> Federation:
+        clients = self.clients(dataset)
         return Federation(
             dataset,
-            self.clients(dataset),
+            clients,
             self.backbone,
             weights,
             self.protocol,
             self.preprocessing,
-            self._unseen(),
+            self._unseen(len(clients)),
             self.metrics,
         )
 
-    def _reserve(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sample indices for the warm start, and those for the clients."""
-        share = self._recipe.share if self._recipe else 0.0
-        order = stratified_order(labels, self._rng("reserve"))
-        count = round(share * len(labels))
-        return np.sort(order[:count]), np.sort(order[count:])
-
-    def _unseen_count(self) -> int:
-        return round(self.unseen_clients * self.partition.clients)
-
-    def _unseen(self) -> frozenset[int]:
-        order = self._rng("unseen").permutation(self.partition.clients)
-        return frozenset(order[: self._unseen_count()].tolist())
+    def _unseen(self, clients: int) -> frozenset[int]:
+        order = numpy_rng(self.data_seed, "unseen").permutation(clients)
+        return frozenset(order[: clients - self._seen(clients)].tolist())
 
     def _weights(self, dataset: Dataset) -> Tensors | None:
         if self._recipe is None:
@@ -248,15 +230,11 @@ class Scenario(Settings):
             return self.backbone.stored_weights(dataset.classes, channels)
         size = self.backbone.image_size
         images = Images(dataset.images, dataset.labels, size, self.preprocessing)
-        reserved, _ = self._reserve(dataset.labels.numpy())
-        indices = torch.from_numpy(reserved).long()
+        indices = torch.from_numpy(self._dealing(dataset).aside).long()
         with running(self.backbone):
             return warm_start(
                 self.backbone, self._recipe, images, indices, dataset.classes, self.data_seed
             )
-
-    def _rng(self, purpose: str, *indices: int) -> np.random.Generator:
-        return numpy_rng(self.data_seed, purpose, *indices)
 
 
 @cache

@@ -16,10 +16,9 @@ import yaml
 from pydantic import Field
 
 from pfltune.errors import UserError
-from pfltune.ownership import recorded
+from pfltune.ownership import recorded, write_record
 from pfltune.record import NAME
 from pfltune.settings import Settings
-from pfltune.storage import open_storage
 
 SWEEP = "sweep.json"
 SCENARIO = "scenario"
@@ -27,8 +26,6 @@ SCENARIO = "scenario"
 MOST_CELLS = 200
 SHOWN = 4
 """Cells that a message names."""
-LARGEST = 1_000_000
-"""Bytes of a record that is read."""
 UNNAMED = re.compile(r"[^A-Za-z0-9._-]+")
 """What of a value cannot stand in a name."""
 
@@ -95,8 +92,7 @@ class Sweep(Settings):
         Raises:
             OSError: it cannot be written.
         """
-        text = self.model_dump_json(indent=2) + "\n"
-        open_storage(str(folder)).write(SWEEP, text.encode())
+        write_record(folder / SWEEP, self)
 
 
 def read_sweep(folder: Path) -> Sweep | None:
@@ -105,7 +101,7 @@ def read_sweep(folder: Path) -> Sweep | None:
     Raises:
         UserError: it is damaged.
     """
-    return recorded(folder / SWEEP, folder, Sweep, LARGEST)
+    return recorded(folder / SWEEP, folder, Sweep)
 
 
 def refuse_sweep(folder: Path) -> None:

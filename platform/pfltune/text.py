@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 # Up to the last @, since a password may hold one; a name without a password is mostly a token.
 _CREDENTIALS = re.compile(r"(\w[\w+.-]*://)(?:[^\s/:@]*:\S*|[^\s/:@]+)@")
@@ -54,3 +54,10 @@ def count(number: int, noun: str) -> str:
     """``1 seed``, ``2 seeds``, ``3 studies``."""
     several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else several}"
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """``seeds``, ``seeds and draws``, ``searches, seeds and draws``; empty of none."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} {last} {names[-1]}"

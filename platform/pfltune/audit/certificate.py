@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from pfltune.audit.kept import ROUND, VAL
 from pfltune.errors import UserError
 from pfltune.knobs import Value
 from pfltune.record import Record
@@ -62,6 +63,17 @@ class CertifiedTrial(Settings):
     figures: Mapping[str, float]
     curve: str = Field(pattern=DIGEST)
     seconds: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _says_how_it_ended(self) -> "CertifiedTrial":
+        if self.outcome == "failed":
+            return self
+        if not self.scores:
+            raise ValueError(f"{self.outcome} without a round")
+        lacking = [name for name in (ROUND, VAL) if name not in self.figures]
+        if self.outcome == "finished" and lacking:
+            raise ValueError(f"finished without {lacking[0]}")
+        return self
 
     @property
     def name(self) -> str:

@@ -43,11 +43,13 @@ def certified(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: float(metrics[name]) for name in CERTIFIED if name in metrics}
 
 
-def first_of_the_best(scores: Sequence[float], evaluated: Iterable[int]) -> int:
+def first_of_the_best(scores: Sequence[float], evaluated: Iterable[int]) -> int | None:
     """The round that is chosen on validation: the earliest with the score of the end.
+
+    None where no evaluated round has it, which can be in what somebody has forged only.
 
     Args:
         scores: after each round.
         evaluated: the rounds that are evaluated.
     """
-    return next(number for number in evaluated if scores[number - 1] == scores[-1])
+    return next((number for number in evaluated if scores[number - 1] == scores[-1]), None)

@@ -133,20 +133,28 @@ def _stated(certificate: Certificate) -> list[str]:
     record = certificate.record
     where = f"{plain(record.name)} on {plain(record.scenario.name)}"
     head = f"{where}: {count(len(certificate.trials), 'trial')}, issued {certificate.issued[:16]}"
-    return [plain(head), "It states:", *(f"  {_row(row)}" for row in _ranked(certificate))]
+    rows = (f"  {_row(row, _studies(row, certificate))}" for row in _ranked(certificate))
+    return [plain(head), "It states:", *rows]
 
 
 def _ranked(certificate: Certificate) -> list[Row]:
     return sorted(certificate.table, key=lambda row: -row.figures.get(TEST, -1.0))
 
 
-def _row(row: Row) -> str:
+def _studies(row: Row, certificate: Certificate) -> int:
+    """Of how many independent searches a row's runs are; a configuration of a front is of one."""
+    runs = [t for t in certificate.trials if t.stage == "confirm" and t.outcome == "finished"]
+    return len({run.study for run in runs if run.method == row.method and run.seed in row.seeds})
+
+
+def _row(row: Row, studies: int) -> str:
     if TEST not in row.figures:
         return f"{plain(row.method)}: no trial of its confirmation ran to its end"
     spread = f" ± {100 * row.figures[SPREAD]:.2f}" if SPREAD in row.figures else ""
     accuracy = f"test accuracy {100 * row.figures[TEST]:.2f}{spread} %"
     sent = row.figures.get(TOTAL.name, 0.0)
-    return f"{plain(row.method)}: {accuracy}, {sent:.2f} MB, {count(len(row.seeds), 'seed')}"
+    of = f"{count(studies, 'study')} with " if studies > 1 else ""
+    return f"{plain(row.method)}: {accuracy}, {sent:.2f} MB, {of}{count(len(row.seeds), 'seed')}"
 
 
 def _conditions(conditions: Conditions) -> list[str]:

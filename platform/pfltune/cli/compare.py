@@ -123,28 +123,11 @@ def show_found(
 
 def show_comparison(console: Console, results: Path, found: "Results") -> None:
     """The table, what has to be known of it, and where there is more."""
+    from pfltune.cli.said import said
     from pfltune.cli.tables import print_table
-    from pfltune.report.fronts_shown import front_lines
-    from pfltune.report.racing import finding
-    from pfltune.report.tuning.gained import gained
-    from pfltune.report.tuning.repeated import repeated
-    from pfltune.report.words import origin_note
 
     print_table(console, found.result)
-    for line in front_lines(found.analysis):
-        console.print(line, soft_wrap=True, highlight=False)
-    if told := finding(found.result):
-        console.print(told, soft_wrap=True, highlight=False)
-    if note := origin_note(found.result):
-        console.print(note, soft_wrap=True, highlight=False)
-    for method in found.result.methods:
-        for reason in method.failures:
-            console.print(
-                f"{method.title}: failed trials: {reason}", soft_wrap=True, highlight=False
-            )
-        if method.unfit:
-            console.print(f"{method.title}: {method.unfit}", soft_wrap=True, highlight=False)
-    for line in (*repeated(found.analysis), *gained(found.analysis)):
+    for line in said(found.analysis):
         console.print(line, soft_wrap=True, highlight=False)
     show_where(console, found, results)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from pfltune.cli import options
+from pfltune.errors import UserError
 from pfltune.text import count
 
 
@@ -13,26 +14,66 @@ from pfltune.text import count
     epilog=options.examples(
         "pfltune export my-search --optuna sqlite:///my-search.db",
         "pfltune export my-comparison --optuna postgresql://me@host/studies",
+        "pfltune export my-comparison --method fedperfix --client 3 --to client-3.safetensors",
+        "pfltune export my-comparison --method fedavg --to fedavg.onnx",
     )
 )
 @click.argument("name")
 @click.option(
     "--optuna",
     "address",
-    required=True,
+    default=None,
     metavar="URL",
     help="Address of a storage of Optuna's, such as sqlite:///FILE. A file that is not there is "
     "made; to what is there the studies are added.",
 )
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE.safetensors|FILE.onnx",
+    help="Write the model of one client to this file.",
+)
+@options.whose_model
 @options.results
-def command(name: str, address: str, results: Path) -> None:
-    """Write the searches of NAME as studies of Optuna's, one for each method that was searched.
+def command(
+    name: str,
+    address: str | None,
+    target: Path | None,
+    method: str | None,
+    client: int | None,
+    trial: str | None,
+    results: Path,
+) -> None:
+    """Write the searches of NAME as studies of Optuna's, or one client's model as a file.
 
-    They have the recorded space, every trial in its order, its score at every evaluated round, and
-    what is known of it beside. Trials that were stopped early are pruned ones. Whatever reads
-    studies of Optuna's reads them: optuna-dashboard, optuna.visualization, pfltune tune
-    --start-from. All are written or none; what is there already as it shall be is left alone.
+    --optuna: one study for each method that was searched. They have the recorded space, every trial
+    in its order, its score at every evaluated round, and what is known of it beside. Trials that
+    were stopped early are pruned ones. Whatever reads studies of Optuna's reads them:
+    optuna-dashboard, optuna.visualization, pfltune tune --start-from. All are written or none; what
+    is there already as it shall be is left alone.
+
+    --to: a model that was kept with --keep-models. In FILE.safetensors are the tensors of a plain
+    timm model wherever the method leaves it plain; pfltune.load_model reads it in any case.
+    FILE.onnx is written only if onnxruntime says with it what torch says.
     """
+    if (address is None) == (target is None):
+        raise UserError("say with --optuna where searches go, or with --to where a model goes")
+    if target is not None:
+        from pfltune.model_api import export_model
+
+        read_with = export_model(
+            name, target, method=method, client=client, trial=trial, results=results
+        )
+        click.echo(f"{target}: read it with {read_with}")
+        return
+    if (method, client, trial) != (None, None, None):
+        raise UserError("--method, --client and --trial are of a model, which needs --to FILE")
+    _export_searches(name, str(address), results)
+
+
+def _export_searches(name: str, address: str, results: Path) -> None:
     from pfltune.api import export
     from pfltune.tracking.optuna_storage import parsed_address, shown
 

@@ -261,6 +261,26 @@ system_metrics = click.option(
     "GPUs where nvidia-ml-py is installed; on the run `all methods`.  [default: no]",
 )
 
+keep_models = stacked(
+    click.option(
+        "--keep-models",
+        type=click.Choice(["none", "best", "all"]),
+        default=DEFAULTS["keep_models"],
+        show_default=True,
+        help="Keep the clients' models of each method's confirmation trials, as they were in the "
+        "chosen round: of the best trial on validation data, or of all. Trials that are known but "
+        "whose models are not kept are trained again.",
+    ),
+    click.option(
+        "--register",
+        "register_as",
+        default=None,
+        metavar="NAME",
+        help="Register each method's best kept model in MLflow as a version of NAME; the best on "
+        "validation data has the alias champion.",
+    ),
+)
+
 name = click.option(
     "--name",
     default=None,
@@ -272,6 +292,34 @@ resume = click.option(
     default=None,
     metavar="NAME",
     help="Go on with this one; options that are not given are those it began with.",
+)
+
+whose_model = stacked(
+    click.option(
+        "--method",
+        default=None,
+        help="Whose kept model; not needed if only one method has any.",
+    ),
+    click.option(
+        "--client",
+        type=click.IntRange(min=0),
+        default=None,
+        help="Number of the client whose model it is.",
+    ),
+    click.option(
+        "--trial",
+        default=None,
+        metavar="NAME",
+        help="Name of the confirmation trial; default: the best on validation data of those kept.",
+    ),
+)
+
+code = click.option(
+    "--code",
+    multiple=True,
+    metavar="FILE.py:CLASS",
+    help="Your copy of a method or backbone that an exported file needs; no other code in files is "
+    "run. Repeatable.",
 )
 
 accept_new_code = click.option(
@@ -360,6 +408,7 @@ hardware = stacked(
 free = stacked(
     fresh,
     system_metrics,
+    keep_models,
     workers,
     gpus_per_trial,
     ray_address,
@@ -459,6 +508,7 @@ pool = stacked(
     objective,
     wrap,
     search_space,
+    keep_models,
     hardware,
     as_json,
 )

@@ -24,6 +24,8 @@ INSTEAD = "name another folder with --out"
         "pfltune partition digits",
         "pfltune partition digits -o partition.alpha=0.1 -o partition.min_samples=10",
         'pfltune partition digits -o "partition={kind: shards, clients: 20}" --out shards',
+        "pfltune partition digits --write clients.csv",
+        'pfltune partition digits -o "partition={kind: file, path: clients.csv}"',
     )
 )
 @click.argument("scenario")
@@ -32,19 +34,30 @@ INSTEAD = "name another folder with --out"
 )
 @options.results
 @click.option(
+    "--write",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE.csv",
+    help="Also write who has which sample, to be read with partition.kind=file.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=None,
     help="Folder for the files; default: partitions/<scenario> in the results.",
 )
-def command(scenario: str, overrides: tuple[str, ...], results: Path, out: Path | None) -> None:
+def command(
+    scenario: str, overrides: tuple[str, ...], results: Path, write: Path | None, out: Path | None
+) -> None:
     """Draw the clients of SCENARIO as a picture and a table, without any training.
 
     SCENARIO is a name (see `pfltune scenarios`) or the path of a YAML file. The CSV has one row per
     client and part (train, val, test), and a column per domain and class. Below the table stands
     what was done to the data that is not to be expected: scaled, turned, mapped, passed over.
     """
+    from pfltune.data.assignment import write as write_assignment
     from pfltune.data.census import take_census
+    from pfltune.data.names import some_of
     from pfltune.ownership import published
     from pfltune.report.partition import write_partition
     from pfltune.running.folder_lock import checked_name
@@ -52,7 +65,10 @@ def command(scenario: str, overrides: tuple[str, ...], results: Path, out: Path 
 
     chosen_scenario = load_scenario(scenario, overrides)
     dataset = chosen_scenario.dataset()
-    census = take_census(dataset, chosen_scenario.clients(dataset))
+    clients = chosen_scenario.clients(dataset)
+    census = take_census(dataset, clients)
+    if write is not None:
+        write_assignment(write, dataset, clients)
     folder = out or results / "partitions" / checked_name(chosen_scenario.name)
     console = Console(markup=False)
     tell = partial(console.print, soft_wrap=True, highlight=False)
@@ -68,10 +84,14 @@ def command(scenario: str, overrides: tuple[str, ...], results: Path, out: Path 
         soft_wrap=True,
     )
     console.print(_table(census))
+    if census.client_names:
+        tell(f"clients: {some_of(census.client_names)}")
     for note in chosen_scenario.notes():
         tell(note)
     for name in names:
         click.echo(folder / name)
+    if write is not None:
+        click.echo(write)
 
 
 def _table(census: "Census") -> Table:

@@ -253,16 +253,12 @@ def _report_several(
 
 def _show(analysis: "Analysis", read: Iterable["ComparisonResult"]) -> None:
     """The table and what is to be known of it, and of those that it was read from."""
+    from pfltune.cli.said import said
     from pfltune.cli.tables import print_table
-    from pfltune.report.tuning.gained import gained
-    from pfltune.report.tuning.repeated import repeated
-    from pfltune.report.words import origin_note
 
     print_table(Console(markup=False), analysis.result)
     _tell_status(read)
-    if note := origin_note(analysis.result):
-        click.echo(note)
-    for line in (*repeated(analysis), *gained(analysis)):
+    for line in said(analysis):
         click.echo(line)
 
 

@@ -68,6 +68,7 @@ def command(
     """
     import torch
 
+    from pfltune.federation.memory import whole_mb
     from pfltune.federation.setup import check_optimizer
     from pfltune.registry import canonical, make_method, reference_title
     from pfltune.running.affordable import see_affordable
@@ -89,7 +90,7 @@ def command(
     servers = chosen_scenario.check([chosen])
     check_optimizer(chosen, chosen_scenario.protocol.optimizer)
     chosen_device = pick_device(device, this_machine().gpus)
-    see_room(servers, torch.device(chosen_device), 1)
+    see_room(servers, whole_mb(torch.device(chosen_device)), 1)
     asked = precision_for([chosen], precision)
     compute = choose_compute(chosen_scenario, threads, chosen_device, asked, deterministic)
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -108,7 +109,7 @@ def command(
         _show_end(console, trial, federation)
         console.print(_origin(known))
         return
-    see_affordable({method: (chosen, federation)}, federation.protocol)
+    see_affordable({method: (chosen, federation)}, federation.protocol, [seed])
     trial = _train(console, chosen, federation, compute, seed)
     _show_end(console, trial, federation)
     if repeats:

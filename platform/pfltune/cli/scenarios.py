@@ -35,7 +35,7 @@ def command(name: str | None, overrides: tuple[str, ...]) -> None:
             table.add_column(column)
         for known in sorted(scenario_files()):
             scenario = load_scenario(known)
-            clients, rounds = scenario.partition.clients, scenario.protocol.rounds
+            clients, rounds = scenario.partition.clients or "as given", scenario.protocol.rounds
             table.add_row(known, scenario.title, str(clients), str(rounds))
         console.print(table)
         return

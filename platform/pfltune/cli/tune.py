@@ -55,9 +55,10 @@ def command(scenario: str, results: Path, as_json: bool, **_: Any) -> None:
         given["knobs"] = options.key_values(given["knobs"])
     console = Console(markup=False, quiet=as_json)
     console.print("Loading torch and timm")
-    from pfltune.api import swept, tune, tuning
+    from pfltune.api import tune, tuning
     from pfltune.cli.sweep import show_sweep, sweep_json
     from pfltune.cli.view import Terminal
+    from pfltune.jobs import swept
     from pfltune.studies.sweep import sweep_of
 
     if (sweep := sweep_of("tune", given)) is not None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,27 +12,29 @@ from pathlib import Path
 import numpy as np
 
 from pfltune.data.arrays import NpyWriter
+from pfltune.data.columns import COLUMNS
 from pfltune.data.dataset import Dataset, read_only
 from pfltune.data.home import data_root, writing_in
 from pfltune.data.names import some_of
-from pfltune.data.source import Chunk, Decoded, Source
+from pfltune.data.source import Decoded, Source
 from pfltune.errors import UserError
 from pfltune.storage import remove_files, sync
 
 # Part of every key: to be raised when the same sources would be decoded to other pixels.
-FORMAT = 2
+FORMAT = 3
 # All that an entry holds.
-TEXTS = ("class_names", "domain_names", "notes")
-OWN = frozenset({"images.npy", "labels.npy", "domains.npy", "meta.json"})
+TEXTS = ("class_names", "domain_names", "client_names", "notes")
+ARRAYS: dict[str, type[np.generic]] = {"images": np.uint8, **COLUMNS}
+OWN = frozenset({*(f"{name}.npy" for name in ARRAYS), "meta.json"})
 
 
 def cached(name: str, source: Source) -> Dataset:
     """The samples of ``source`` as read-only memory maps, decoded first if nobody has yet.
 
-    An entry is a folder with images.npy, labels.npy, domains.npy and meta.json, named after the
-    content of its source. It appears whole or not at all, however many processes ask for it at
-    once and whenever they die; what is damaged later is decoded again. Nothing else that lies in
-    its place is touched.
+    An entry is a folder with images.npy, labels.npy, what else is said of samples (domains.npy,
+    clients.npy, splits.npy) and meta.json, named after the content of its source. It appears whole
+    or not at all, however many processes ask for it at once and whenever they die; what is damaged
+    later is decoded again. Nothing else that lies in its place is touched.
 
     Args:
         name: how the data set is called in scenarios and reports.
@@ -52,15 +54,11 @@ def cached(name: str, source: Source) -> Dataset:
 def in_memory(name: str, source: Source) -> Dataset:
     """The samples of a small ``source``, without the cache."""
     decoded = source.decode()
-    chunks = [chunk for chunk in decoded.chunks if len(chunk.labels)]
+    chunks = list(_arrays(name, decoded))
     if not chunks:
         raise _nothing(name)
-    dataset = _dataset(
-        name,
-        _texts(decoded),
-        lambda part: np.concatenate([_part(chunk, part) for chunk in chunks]),
-    )
-    return _with_notes(source, dataset)
+    parts = {part: np.concatenate([chunk[part] for chunk in chunks]) for part in chunks[0]}
+    return _with_notes(source, _dataset(name, _texts(decoded), parts))
 
 
 def _key(name: str, source: Source) -> str:
@@ -108,42 +106,55 @@ def _clear(folder: Path) -> None:
 
 
 def _write(name: str, decoded: Decoded, folder: Path) -> None:
-    parts = _parts(decoded.domain_names)
+    files: dict[str, NpyWriter] = {}
     with ExitStack() as stack:
-        files = {
-            part: stack.enter_context(NpyWriter(folder / f"{part}.npy", dtype))
-            for part, dtype in parts.items()
-        }
-        for chunk in decoded.chunks:
-            if len(chunk.labels):
-                for part, file in files.items():
-                    file.append(_part(chunk, part))
-        if not files["labels"].rows:
+        for arrays in _arrays(name, decoded):
+            for part, rows in arrays.items():
+                if part not in files:
+                    writer = NpyWriter(folder / f"{part}.npy", ARRAYS[part])
+                    files[part] = stack.enter_context(writer)
+                files[part].append(rows)
+        if not files:
             raise _nothing(name)
     with (folder / "meta.json").open("w", encoding="utf-8") as text:
-        json.dump({"name": name, **_texts(decoded)}, text, indent=1)
+        json.dump({"name": name, "arrays": list(files), **_texts(decoded)}, text, indent=1)
         text.flush()
         os.fsync(text.fileno())
     sync(folder)
+
+
+def _arrays(name: str, decoded: Decoded) -> Iterator[dict[str, np.ndarray]]:
+    """Images and columns of each chunk that has samples, the same ones of all."""
+    first: tuple[str, ...] = ()
+    for chunk in decoded.chunks:
+        if not len(chunk.labels):
+            continue
+        arrays = {"images": chunk.images, **chunk.columns}
+        first = first or tuple(arrays)
+        if tuple(arrays) != first:
+            odd = ", ".join(sorted({*first} ^ {*arrays}))
+            raise UserError(f"data set {name!r}: some of its samples have {odd}, and some have not")
+        yield {part: np.asarray(rows, ARRAYS[part]) for part, rows in arrays.items()}
 
 
 def _opened(name: str, folder: Path) -> Dataset | None:
     """The entry in ``folder``; None if there is none that is whole."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        return _dataset(
-            name,
-            {part: tuple(meta[part]) for part in TEXTS},
-            lambda part: np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False),
-        )
+        arrays = {
+            part: np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
+            for part in ARRAYS
+            if part in meta["arrays"]
+        }
+        return _dataset(name, {part: tuple(meta[part]) for part in TEXTS}, arrays)
     except (OSError, EOFError, ValueError, LookupError, TypeError, UserError):
         return None
 
 
 def _dataset(
-    name: str, texts: dict[str, tuple[str, ...]], array: Callable[[str], np.ndarray]
+    name: str, texts: dict[str, tuple[str, ...]], arrays: Mapping[str, np.ndarray]
 ) -> Dataset:
-    tensors = {part: read_only(array(part)) for part in _parts(texts["domain_names"])}
+    tensors = {part: read_only(array) for part, array in arrays.items()}
     return Dataset(name, **tensors, **texts)  # type: ignore[arg-type]
 
 
@@ -154,17 +165,6 @@ def _texts(decoded: Decoded) -> dict[str, tuple[str, ...]]:
 def _with_notes(source: Source, dataset: Dataset) -> Dataset:
     """What the source passes over is seen anew each time; the rest is as it was when decoded."""
     return replace(dataset, notes=(*source.notes(), *dataset.notes))
-
-
-def _parts(domain_names: tuple[str, ...]) -> dict[str, type[np.generic]]:
-    """The arrays of a data set, and their types."""
-    parts: dict[str, type[np.generic]] = {"images": np.uint8, "labels": np.int64}
-    return {**parts, "domains": np.int64} if domain_names else parts
-
-
-def _part(chunk: Chunk, part: str) -> np.ndarray:
-    array: np.ndarray = getattr(chunk, part)
-    return array
 
 
 def _nothing(name: str) -> UserError:

@@ -1,16 +1,14 @@
 """All data sets by name, and those in files of one's own."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pfltune.data import published
+from pfltune.data.asked import one_size, see_settings, selected
 from pfltune.data.cache import cached, in_memory
 from pfltune.data.dataset import Dataset, digits
-from pfltune.data.folders import image_folders
-from pfltune.data.home import data_root, own_path
-from pfltune.data.npz import Npz
-from pfltune.data.selection import Selected
+from pfltune.data.own_files import READERS, in_files
+from pfltune.data.placed import PLACED, placed
 from pfltune.data.settings import SEAM, Data, DataSource
 from pfltune.data.source import Chunk, Decoded, Source
 from pfltune.data.strangers import from_code
@@ -23,16 +21,6 @@ DOWNLOADS: dict[str, Callable[[str], Source]] = {
     "fashionmnist": published.fashionmnist,
     "emnist": published.emnist,
 }
-# Whose page has the images; none of these can be downloaded reliably without a person.
-PLACED = {
-    "officehome": "Office-Home (Venkateswara et al., CVPR 2017), from the page of its author "
-    "Hemanth Venkateswara",
-    "officecaltech10": "Office-Caltech10 (Gong et al., CVPR 2012), from the page of its author "
-    "Boqing Gong",
-    "domainnet": "DomainNet (Peng et al., ICCV 2019), from its page at Boston University",
-    "pacs": "PACS (Li et al., ICCV 2017), from the page of its author Da Li",
-}
-FILES = ("folder:PATH", "domains:PATH", "npz:PATH")
 
 
 def load_dataset(data: Data | DataSource, image_size: int) -> Dataset:
@@ -40,7 +28,7 @@ def load_dataset(data: Data | DataSource, image_size: int) -> Dataset:
 
     Args:
         data: which one.
-        image_size: side in pixels at which image folders are decoded unless ``data.size`` says.
+        image_size: side in pixels at which image files are decoded unless ``data.size`` says.
 
     Raises:
         UserError: unknown name, class, domain or size; files that are missing or bad.
@@ -49,18 +37,15 @@ def load_dataset(data: Data | DataSource, image_size: int) -> Dataset:
         if data.name in _own_names():
             raise UserError(f"data set {data.name!r} of another package has the name of pfltune's")
         return from_code(data)
-    if data.channels is not None and not data.name.startswith("npz:"):
-        raise UserError(
-            f"channels={data.channels} has no effect on data set {data.name!r}; it is for npz:PATH"
-        )
+    see_settings(data)
     if data.name == "digits":
-        return in_memory(data.name, _one_size(data, _Digits()))
+        return in_memory(data.name, one_size(data, _Digits()))
     return cached(data.name, _source(data, image_size))
 
 
 def available_datasets() -> tuple[str, ...]:
     """What ``name`` may be."""
-    return (*_own_names(), *SEAM.names(), *FILES)
+    return (*_own_names(), *SEAM.names(), *(f"{kind}:PATH" for kind in READERS))
 
 
 def _own_names() -> tuple[str, ...]:
@@ -83,58 +68,13 @@ class _Digits:
 
 
 def _source(data: Data, image_size: int) -> Source:
-    kind, colon, path = data.name.partition(":")
-    if colon and f"{kind}:PATH" in FILES:
-        return _in_files(data, kind, path, image_size)
+    own = in_files(data, image_size)
+    if own is not None:
+        return own
     if data.name in DOWNLOADS:
-        return _one_size(data, DOWNLOADS[data.name](data.name))
+        return one_size(data, DOWNLOADS[data.name](data.name))
     if data.name in PLACED:
-        return _placed(data, image_size)
+        return placed(data, image_size)
     if data.name in published.medmnist_sets():
-        return _selected(data, published.medmnist(data.name, data.size))
+        return selected(data, published.medmnist(data.name, data.size))
     raise unknown("data set", data.name, available_datasets())
-
-
-def _in_files(data: Data, kind: str, text: str, image_size: int) -> Source:
-    if not text or "\0" in text:
-        raise UserError(f"data set {data.name!r} needs a path, as in {kind}:PATH")
-    path = own_path(text)
-    if kind == "npz":
-        return _one_size(data, Npz(path, data.channels))
-    return _folders(data, path, image_size, with_domains=kind == "domains")
-
-
-def _placed(data: Data, image_size: int) -> Source:
-    root = data_root() / data.name
-    if not root.is_dir():
-        raise UserError(
-            f"data set {data.name!r} is not at {root}: put there, as domain/class/image, the "
-            f"images of {PLACED[data.name]}; digits needs no files"
-        )
-    return _folders(data, root, image_size, with_domains=True)
-
-
-def _folders(data: Data, root: Path, image_size: int, *, with_domains: bool) -> Source:
-    if data.domains and not with_domains:
-        raise UserError(f"domains={list(data.domains)}: {data.name!r} has none; see domains:PATH")
-    return image_folders(
-        root,
-        data.size or image_size,
-        with_domains=with_domains,
-        classes=data.classes,
-        domains=data.domains,
-    )
-
-
-def _one_size(data: Data, source: Source) -> Source:
-    if data.size is not None:
-        raise UserError(
-            f"size={data.size} has no effect on data set {data.name!r}, whose images have one "
-            "size; leave it out (the model's image size is backbone.image_size)"
-        )
-    return _selected(data, source)
-
-
-def _selected(data: Data, source: Source) -> Source:
-    chosen = data.classes is not None or data.domains is not None
-    return Selected(source, data.classes, data.domains) if chosen else source

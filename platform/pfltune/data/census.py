@@ -23,6 +23,7 @@ class Census:
         domain_names: one per domain; empty if the data set has none.
         by_class: int64 (clients, parts, classes).
         by_domain: int64 (clients, parts, domains).
+        client_names: one per client; empty if they have none but their numbers.
     """
 
     parts: tuple[str, ...]
@@ -30,6 +31,7 @@ class Census:
     domain_names: tuple[str, ...]
     by_class: np.ndarray
     by_domain: np.ndarray
+    client_names: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> np.ndarray:
@@ -37,15 +39,20 @@ class Census:
         return self.by_class.sum(2)
 
     def csv(self) -> str:
-        """One row per client and part: client, part, samples, one column per domain and class."""
+        """One row per client and part: client, part, samples, one column per domain and class.
+
+        Where clients have names, these stand behind their numbers.
+        """
         domains = [f"domain {name}" for name in self.domain_names]
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["client", "part", "samples", *domains, *self.class_names])
+        called = ["name"] if self.client_names else []
+        writer.writerow(["client", *called, "part", "samples", *domains, *self.class_names])
         for client, sizes in enumerate(self.sizes):
+            name = self.client_names[client : client + 1]
             for p, part in enumerate(self.parts):
                 counts = [*self.by_domain[client, p], *self.by_class[client, p]]
-                writer.writerow([client, part, sizes[p], *counts])
+                writer.writerow([client, *name, part, sizes[p], *counts])
         return out.getvalue()
 
 
@@ -53,12 +60,14 @@ def take_census(dataset: Dataset, clients: Sequence[ClientSplit]) -> Census:
     """Count what ``clients`` hold of ``dataset``."""
     splits = [_parts_of(client) for client in clients]
     domains = dataset.domains if dataset.domains is not None else torch.zeros_like(dataset.labels)
+    names = tuple(client.name for client in clients)
     return Census(
         tuple(splits[0]),
         dataset.class_names,
         dataset.domain_names,
         _counts(splits, dataset.labels, dataset.classes),
         _counts(splits, domains, len(dataset.domain_names)),
+        names if any(names) else (),
     )
 
 

@@ -1,7 +1,9 @@
 """A data set: uint8 images and labels in memory, one copy for everybody."""
 
+import hashlib
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pfltune.data.columns import COLUMNS
 from pfltune.errors import UserError
 
 
@@ -25,6 +28,11 @@ class Dataset:
         domains: int64 of shape (samples,), where each sample comes from; None if there is one only.
         domain_names: one per domain.
         notes: what was left out, or done to the samples before they were these, a line each.
+        clients: int64 of shape (samples,), whose each sample is, -1 for nobody's; None if nobody
+            says. A client may have no sample, where some classes were chosen.
+        client_names: one per client.
+        splits: uint8 of shape (samples,), the part that each sample is given for: 0 train, 1 val,
+            2 test, 255 where nobody says; None if nothing is given.
     """
 
     name: str
@@ -34,6 +42,9 @@ class Dataset:
     domains: Tensor | None = None
     domain_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    clients: Tensor | None = None
+    client_names: tuple[str, ...] = ()
+    splits: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
@@ -51,6 +62,13 @@ class Dataset:
                 f"data set {self.name!r}: labels run from {int(self.labels.min())} to "
                 f"{int(self.labels.max())}, but there are {self.classes} classes"
             )
+        for name in COLUMNS:
+            column = getattr(self, name)
+            if column is not None and column.shape != self.labels.shape:
+                raise UserError(
+                    f"data set {self.name!r}: {len(self.images)} images but "
+                    f"{name} of shape {tuple(column.shape)}"
+                )
 
     def __getstate__(self) -> dict[str, Any]:
         """Tensors as arrays: Ray keeps these once per machine, and all processes read that copy."""
@@ -61,6 +79,17 @@ class Dataset:
         for name, value in state.items():
             tensor = read_only(value) if isinstance(value, np.ndarray) else value
             object.__setattr__(self, name, tensor)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of images, labels and names of classes; the same for the same samples in one order."""
+        found = hashlib.blake2b(
+            "\0".join(self.class_names).encode(errors="surrogatepass"), digest_size=16
+        )
+        for tensor in (self.images, self.labels):
+            found.update(f"\0{tuple(tensor.shape)}".encode())
+            found.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+        return found.hexdigest()
 
     @property
     def classes(self) -> int:

@@ -1,32 +1,37 @@
-"""Image folders: class/image, or domain/class/image."""
+"""Image folders: class/image, below domains or clients, below train, val and test, or neither."""
 
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from pfltune.data.looks import Looks, look_at
+from pfltune.data.columns import COLUMNS, NOT_GIVEN, PART_NAMED, counted
 from pfltune.data.names import in_natural_order, some_of
-from pfltune.data.pictures import decode_image
 from pfltune.data.selection import choose
-from pfltune.data.source import Chunk, Decoded, spans
+from pfltune.data.source import Decoded, in_chunks
+from pfltune.data.squares import digests, in_batches, squares
 from pfltune.errors import UserError
 
-# Images are read by this many threads, one image each; Pillow lets go of the interpreter.
-THREADS = min(8, os.cpu_count() or 1)
 # What file managers, network drives and archives leave behind without hiding it everywhere.
 LITTER = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__"}
     | {"@eadir", "@__thumb", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"}
     | {"lost+found", "$recycle.bin", "system volume information"}
 )
+# What cameras, editors and people put beside an image: by no one's measure an image itself.
+SIDE_CARS = frozenset(
+    {".aae", ".csv", ".htm", ".html", ".ini", ".json", ".log", ".md", ".md5", ".pp3", ".rst"}
+    | {".sha256", ".thm", ".tsv", ".txt", ".xml", ".xmp", ".yaml", ".yml"}
+)
+
+
+Above = Literal["domain", "client"]
+"""What the folders above those of classes can be."""
 
 
 @dataclass(frozen=True)
@@ -36,34 +41,34 @@ class ImageFolders:
     Attributes:
         root: the folder that they are below.
         files: one per sample.
-        labels: the number of each file's class.
+        columns: what the folders say of each file, see :mod:`pfltune.data.columns`.
         class_names: one per class.
-        domains: the number of each file's domain; empty if there are no domains.
-        domain_names: one per domain.
+        domain_names: one per domain; empty if there are none.
+        client_names: likewise of clients.
         size: side in pixels.
         passed_over: what else lies between the images, by name, and how often.
     """
 
     root: Path
     files: tuple[Path, ...]
-    labels: tuple[int, ...]
+    columns: Mapping[str, np.ndarray]
     class_names: tuple[str, ...]
-    domains: tuple[int, ...]
     domain_names: tuple[str, ...]
+    client_names: tuple[str, ...]
     size: int
     passed_over: tuple[tuple[str, int], ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """The digest of all names and bytes, and how they are decoded."""
         digest = hashlib.sha256()
-        with ThreadPoolExecutor(THREADS) as pool:
-            for path, content in zip(self.files, pool.map(_digest, self.files), strict=True):
-                digest.update(os.fsencode(path.relative_to(self.root)) + b"\0" + content)
+        for path, content in zip(self.files, digests(self.files), strict=True):
+            digest.update(os.fsencode(path.relative_to(self.root)) + b"\0" + content)
         return {
             "folders": digest.hexdigest(),
             "size": self.size,
             "classes": self.class_names,
             "domains": self.domain_names,
+            "clients": self.client_names,
         }
 
     def notes(self) -> tuple[str, ...]:
@@ -73,63 +78,122 @@ class ImageFolders:
 
     def decode(self) -> Decoded:
         """Decode the images; if all of them are gray they keep their one channel."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            looks = Looks(tuple(pool.map(look_at, self.files)))
-        looks.check()
-        notes = tuple(looks.notes())
-        return Decoded(self.class_names, self._chunks(looks), self.domain_names, notes)
+        images, done = squares(in_batches(self.files, self.size), self.size)
+        return Decoded(
+            self.class_names,
+            in_chunks(images, self.columns),
+            self.domain_names,
+            (*self._told_of_splits(), *done),
+            self.client_names,
+        )
 
-    def _chunks(self, looks: Looks) -> Iterator[Chunk]:
-        labels, domains = np.array(self.labels), np.array(self.domains)
-        gray = looks.gray
-        decode = partial(decode_image, size=self.size, gray=gray, levels=looks.levels)
-        with ThreadPoolExecutor(THREADS) as pool:
-            for span in spans(len(self.files), self.size**2 * (1 if gray else 3)):
-                images = np.stack(list(pool.map(decode, self.files[span])))
-                yield Chunk(images, labels[span], domains[span] if self.domain_names else None)
+    def _told_of_splits(self) -> Iterator[str]:
+        if "splits" in self.columns:
+            yield f"its folders are given splits, {counted(self.columns['splits'])}"
 
 
 def image_folders(
     root: Path,
     size: int,
     *,
-    with_domains: bool,
+    above: Above | None = None,
     classes: tuple[str, ...] | None = None,
     domains: tuple[str, ...] | None = None,
 ) -> ImageFolders:
-    """List the images of class/image, or of domain/class/image, below ``root``.
+    """List the images of class/image, domain/class/image or client/class/image below ``root``.
 
-    Domains and classes are in the order of their names, numbers in them as numbers, unless
-    ``classes`` or ``domains`` say which ones, and in which order. Not every domain needs to have
-    every class. What is hidden or litter is passed over and counted, and so are files beside the
-    folders of classes and domains.
+    Where all folders in ``root`` are called train, val or test (or as :data:`PART_NAMED` has it),
+    and the layout is in each of them, they are given splits. Domains, clients and classes are in
+    the order of their names, numbers in them as numbers, unless ``classes`` or ``domains`` say
+    which ones, and in which order. Not every domain or client needs to have every class. What is
+    hidden or litter is passed over and counted, and so are files beside the folders.
 
     Raises:
         UserError: no such folder, an unknown class or domain, or a folder without images.
     """
     if not _is_folder(root):
         raise UserError(f"there is no folder {root}")
-    layout = "domain/class/image" if with_domains else "class/image"
+    layout = f"{above}/class/image" if above else "class/image"
     passed: Counter[str] = Counter()
-    names = choose(_folders(root, passed), domains, "domain") if with_domains else ()
-    tops = [root / name for name in names] if with_domains else [root]
-    found = {top: _folders(top, passed) for top in tops}
-    bare = next((top for top, inside in found.items() if not inside), root if not tops else None)
-    if bare is not None:
-        raise UserError(f"{bare} has no folders of images; {root} must be laid out as {layout}")
-    every = in_natural_order({name for inside in found.values() for name in inside})
+    groups, places = _places(root, above, domains, passed)
+    sparse = above == "client" or any("splits" in said for said in places.values())
+    found = {place: _folders(place, passed) for place in places}
+    bare = [place for place, its in found.items() if not its and not (sparse and _is_empty(place))]
+    if bare or not places:
+        where = bare[0] if bare else root
+        raise UserError(f"{where} has no folders of images; {root} must be laid out as {layout}")
+    every = in_natural_order({name for its in found.values() for name in its})
     class_names = choose(every, classes, "class")
     samples = [
-        (path, label, domain)
-        for domain, top in enumerate(tops)
+        (path, {"labels": label, **said})
+        for place, said in places.items()
         for label, name in enumerate(class_names)
-        if name in found[top]
-        for path in _images(top / name, layout, passed)
+        if name in found[place]
+        for path in _images(place / name, layout, passed, needed=not sparse)
     ]
-    files, labels, numbers = zip(*samples, strict=True)
-    domain_of = numbers if with_domains else ()
-    found_beside = tuple(passed.most_common())
-    return ImageFolders(root, files, labels, class_names, domain_of, names, size, found_beside)
+    if not samples:
+        raise UserError(f"{root} has no images laid out as {layout}")
+    return ImageFolders(
+        root,
+        tuple(path for path, _ in samples),
+        {
+            name: np.array([said[name] for _, said in samples], COLUMNS[name])
+            for name in samples[0][1]
+        },
+        class_names,
+        groups if above == "domain" else (),
+        groups if above == "client" else (),
+        size,
+        tuple(passed.most_common()),
+    )
+
+
+def _places(
+    root: Path, above: Above | None, domains: tuple[str, ...] | None, passed: Counter[str]
+) -> tuple[tuple[str, ...], dict[Path, dict[str, int]]]:
+    """Names of domains or clients, and the folders of classes with what is said of all in them."""
+    tops = _tops(root, 2 if above else 1, passed)
+    split = {top: {} if part == NOT_GIVEN else {"splits": part} for top, part in tops.items()}
+    if above is None:
+        return (), split
+    inside = {top: _folders(top, passed) for top in tops}
+    groups = in_natural_order({name for names in inside.values() for name in names})
+    if above == "domain":
+        groups = choose(groups, domains, above)
+    return groups, {
+        top / name: {**split[top], f"{above}s": number}
+        for top in tops
+        for number, name in enumerate(groups)
+        if name in inside[top]
+    }
+
+
+def _tops(root: Path, levels: int, passed: Counter[str]) -> dict[Path, int]:
+    """Where a layout begins, and the part that is given there: folders train, val, test or none.
+
+    Args:
+        root: the folder of all.
+        levels: of folders below each, as the layout has them.
+        passed: counts what lies beside such folders.
+    """
+    beside: Counter[str] = Counter()
+    names = _folders(root, beside)
+    parts = {root / name: PART_NAMED.get(name.lower(), NOT_GIVEN) for name in names}
+    if not parts or NOT_GIVEN in parts.values() or not all(_is_deep(p, levels) for p in parts):
+        return {root: NOT_GIVEN}
+    passed.update(beside)
+    return dict(sorted(parts.items(), key=lambda top: top[1]))
+
+
+def _is_deep(folder: Path, levels: int) -> bool:
+    """Whether there are folders in folders in it, so many levels of them."""
+    if not levels:
+        return True
+    return any(_is_deep(folder / name, levels - 1) for name in _folders(folder, Counter()))
+
+
+def _is_empty(folder: Path) -> bool:
+    return not _visible(folder, Counter())
 
 
 def _is_folder(path: Path) -> bool:
@@ -161,26 +225,21 @@ def _folders(folder: Path, passed: Counter[str]) -> tuple[str, ...]:
     return in_natural_order(names)
 
 
-def _images(folder: Path, layout: str, passed: Counter[str]) -> list[Path]:
-    """The files of a class."""
-    files = _visible(folder, passed)
+def _images(folder: Path, layout: str, passed: Counter[str], *, needed: bool) -> list[Path]:
+    """The files of a class; that there are none is an error where they are ``needed``."""
+    found = _visible(folder, passed)
+    files = [path for path in found if path.suffix.lower() not in SIDE_CARS or path.is_dir()]
+    passed.update(f"*{path.suffix.lower()}" for path in found if path not in files)
+    if not files and not needed:
+        passed[f"empty folder {folder.name}"] += 1
+        return []
     if not files:
-        raise UserError(f"the class folder {folder} is empty")
+        raise UserError(f"the class folder {folder} {'has no images' if found else 'is empty'}")
     for path in files:
         if path.is_dir():
             raise UserError(
                 f"{path} is a folder where images are expected; the layout is {layout} "
-                "(folder:PATH reads class/image, domains:PATH reads domain/class/image)"
+                "(folder:PATH reads class/image, domains:PATH domain/class/image, clients:PATH "
+                "client/class/image)"
             )
     return files
-
-
-def _digest(path: Path) -> bytes:
-    try:
-        # A pipe would wait for ever.
-        if not path.is_file():
-            raise UserError(f"{path} is no file")
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error

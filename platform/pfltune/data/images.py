@@ -65,7 +65,10 @@ class Images:
 
         Augmentations of ``training`` draw from torch's global generator.
         """
-        chosen = self.pixels[indices]
+        return self.ready(self.pixels[indices], training=training), self.labels[indices]
+
+    def ready(self, chosen: Tensor, *, training: bool = False) -> Tensor:
+        """The same of uint8 images (batch, channels, height, width), its own or others."""
         if self.preprocessing.rgb and chosen.shape[1] == 1:
             chosen = chosen.expand(-1, 3, -1, -1)
         if training:
@@ -73,7 +76,7 @@ class Images:
         x = self._normalised(chosen.to(torch.float32))
         if x.shape[-2:] != (self.size, self.size):
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True)
-        return x, self.labels[indices]
+        return x
 
     def _augmented(self, x: Tensor) -> Tensor:
         for kind in self.preprocessing.augment:

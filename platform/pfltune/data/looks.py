@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from pfltune.data.levels import Levels, levels_of, together
-from pfltune.data.pictures import is_turned, unreadable
+from pfltune.data.pictures import Picture, is_turned, opened, unreadable
 from pfltune.errors import UserError
 
 # Two tones, 8 bits, 8 bits with alpha, 32 bits; those of 16 bits have several names.
@@ -27,6 +26,8 @@ class Look:
         alpha: parts may be transparent.
         turned: its EXIF orientation is not upright.
         frames: there are several, as in an animation or a stack of pages.
+        side: the longer one, in pixels.
+        square: its sides are equal.
         levels: of gray values with more than 8 bits.
         cut: the largest value of what Pillow keeps of colours with 16 bits, their upper 8.
     """
@@ -36,20 +37,20 @@ class Look:
     alpha: bool = False
     turned: bool = False
     frames: bool = False
+    side: int = 0
+    square: bool = True
     levels: Levels | None = None
     cut: int | None = None
 
 
-def look_at(path: Path) -> Look:
-    """Read what the head of an image file says, and the pixels where they have 16 bits.
+def look_at(picture: Picture) -> Look:
+    """Read what the head of an encoded image says, and the pixels where they have 16 bits.
 
     Raises:
-        UserError: the file is no image, or its values have no known range.
+        UserError: it is no image, or its values have no known range.
     """
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
+        with opened(picture) as image:
             deep = image.mode.startswith("I")
             cut = not deep and any(";16" in str(tile[3]) for tile in image.tile)
             return Look(
@@ -60,9 +61,11 @@ def look_at(path: Path) -> Look:
                 levels=levels_of(np.asarray(image)) if deep else None,
                 cut=int(np.asarray(image).max()) if cut else None,
                 frames=getattr(image, "is_animated", False),
+                side=max(image.size),
+                square=image.width == image.height,
             )
     except Exception as error:
-        raise unreadable(path, error) from error
+        raise unreadable(picture, error) from error
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,12 @@ class Looks:
                 f"{brightest} at most, of 255; save 8 bits, or use the whole range"
             )
 
-    def notes(self) -> Iterator[str]:
-        """What decoding does to how many images, where it is not to be expected."""
+    def notes(self, size: int) -> Iterator[str]:
+        """What decoding does to how many images, where it is not to be expected.
+
+        Args:
+            size: side in pixels of the squares that they become.
+        """
         yield from self._told("gray, repeated in three colours", lambda look: self._odd(look))
         yield from self._told("CMYK, made RGB without colour profiles", lambda look: look.cmyk)
         yield from self._told("turned upright by EXIF orientation", lambda look: look.turned)
@@ -110,6 +117,9 @@ class Looks:
             yield from self._told(deep, lambda look: look.levels is not None)
         cut = "16 bits per colour, the upper 8 are read"
         yield from self._told(cut, lambda look: look.cut is not None)
+        yield from self._told("not square, drawn out to be", lambda look: not look.square)
+        larger = f"smaller than {size} pixels, made that large; data.size says how large"
+        yield from self._told(larger, lambda look: look.side < size)
 
     def _odd(self, look: Look) -> bool:
         return look.gray and not self.gray

@@ -1,7 +1,7 @@
 """Data sets as arrays in an .npz file: one's own, and MedMNIST's."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -10,16 +10,23 @@ from typing import Any
 import numpy as np
 
 from pfltune.data.arrays import NpzReader
+from pfltune.data.columns import NOT_GIVEN, PART_NAMED, counted, given_parts, named, owners, told_of
 from pfltune.data.labels import Classes, number, one_label_each, strings
-from pfltune.data.names import in_natural_order, some_of
+from pfltune.data.names import some_of
 from pfltune.data.pixels import Pixels
-from pfltune.data.source import Chunk, Decoded
+from pfltune.data.source import Decoded, in_chunks
 from pfltune.errors import UserError
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 # Arrays of images and of labels, alone or of each split: those here, MedMNIST's and Keras'.
 PAIRS = (("images", "labels"), ("x", "y"))
 FORMS = ("{name}", "{split}_{name}", "{name}_{split}")
+CLIENTS = (
+    *("clients", "client", "client_ids", "client_id", "users", "user", "user_ids", "user_id"),
+    *("writers", "writer", "writer_ids", "writer_id"),
+)
+# What an array is called that says of each sample whose it is, or which part it is given for.
+WHOSE = {"domains": ("domains",), "clients": CLIENTS, "splits": ("splits", "split")}
 
 
 @dataclass(frozen=True)
@@ -54,17 +61,48 @@ class Npz:
         return decode_npz(self.path, channels=self.channels)
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """What the arrays of some images and of their labels are called.
+
+    Attributes:
+        images, labels: their names in the file.
+        form: of the names of all arrays about these samples, such as ``train_{name}``.
+        part: that their names give the samples for.
+    """
+
+    images: str
+    labels: str
+    form: str
+    part: int
+
+
+@dataclass(frozen=True)
+class _Column:
+    """What a file says of each sample beside its label.
+
+    Attributes:
+        names: of the arrays that say it.
+        values: (samples,), of all pairs; words, unless they came from the names of arrays.
+    """
+
+    names: tuple[str, ...]
+    values: np.ndarray
+
+
 def decode_npz(
     path: Path, class_names: tuple[str, ...] | None = None, channels: str | None = None
 ) -> Decoded:
     """Check everything in an .npz file but the pixels, and read these in chunks.
 
     The arrays are ``images`` and ``labels``, or MedMNIST's ``train_images``, ``train_labels``,
-    ``val_images``, …, or Keras' ``x_train``, ``y_train``, …, which are merged. Images are (samples,
-    height, width), or (samples, height, width, channels) with 1 or 3 channels; (samples, channels,
-    height, width) is understood where the last axis can be no channels. They are uint8, or what can
-    become it, see :class:`Pixels`. Labels are one whole number, one word or one one-hot row per
-    sample. Optional are ``domains``, numbers or words, one per sample, and ``class_names``.
+    ``val_images``, …, or Keras' ``x_train``, ``y_train``, …, which are merged and are given splits.
+    Images are (samples, height, width), or (samples, height, width, channels) with 1 or 3 channels;
+    (samples, channels, height, width) is understood where the last axis can be no channels. They
+    are uint8, or what can become it, see :class:`Pixels`. Labels are one whole number, one word or
+    one one-hot row per sample. Optional are ``class_names`` and, one per sample, ``domains`` and
+    ``clients`` (or as :data:`CLIENTS` has it), numbers or words, and ``splits``, see
+    :func:`pfltune.data.columns.given_parts`.
 
     Args:
         path: the file.
@@ -76,54 +114,87 @@ def decode_npz(
     """
     npz = NpzReader(path)
     pairs = _pairs_of_arrays(npz)
-    pixels = Pixels(npz, tuple(images for images, _ in pairs), channels)
+    pixels = Pixels(npz, tuple(pair.images for pair in pairs), channels)
+    counts = pixels.counts()
     if class_names is None and "class_names" in npz.names:
         class_names = _class_names(npz)
-    classes = _classes(npz, [labels for _, labels in pairs], pixels.counts(), class_names)
-    domain_names, domains = _domains(npz, len(classes.numbers))
+    classes = _classes(npz, [pair.labels for pair in pairs], counts, class_names)
+    found = {what: _column(npz, pairs, counts, names) for what, names in WHOSE.items()}
+    names: dict[str, tuple[str, ...]] = {}
+    columns = {"labels": classes.numbers}
+    for what, read in (("domains", named), ("clients", owners)):
+        if (column := found[what]) is not None:
+            names[what], columns[what] = read(column.values)
+    splits = _splits(npz, pairs, counts, found["splits"])
+    if splits is not None:
+        columns["splits"] = splits
+    client_names = names.get("clients", ())
     images, done = pixels.chunks()
     return Decoded(
         classes.names,
-        _chunks(images, classes.numbers, domains),
-        domain_names,
-        (*_told_of_arrays(npz, pairs), *done, *classes.notes),
+        in_chunks(images, columns),
+        names.get("domains", ()),
+        (*_told_of_arrays(npz, pairs, found, columns, client_names), *done, *classes.notes),
+        client_names,
     )
 
 
-def _pairs_of_arrays(npz: NpzReader) -> list[tuple[str, str]]:
-    """What the arrays of images and of labels are called, in the order in which they are merged."""
-    known = {name.lower(): name for name in reversed(npz.names)}
+def _pairs_of_arrays(npz: NpzReader) -> list[_Pair]:
+    """The arrays of images and of labels, in the order in which they are merged."""
+    known = _by_lower_case(npz)
     layouts = []
     for form, (images, labels) in product(FORMS, PAIRS):
         splits = SPLITS if "{split}" in form else ("",)
-        names = [[form.format(name=n, split=split) for n in (images, labels)] for split in splits]
-        layouts.append([(known[i], known.get(name, name)) for i, name in names if i in known])
+        layout = []
+        for split in splits:
+            of_split = form.replace("{split}", split)
+            image, label = (of_split.format(name=name) for name in (images, labels))
+            if image in known:
+                part = PART_NAMED.get(split, NOT_GIVEN)
+                layout.append(_Pair(known[image], known.get(label, label), of_split, part))
+        layouts.append(layout)
     found = [layout for layout in layouts if layout]
     if not found:
         npz.require("images")
     if len(found) > 1:
-        raise UserError(
-            f"{npz.path} holds both {found[0][0][0]} and {found[1][0][0]}; which are meant is not "
-            "clear"
-        )
-    for _, labels in found[0]:
-        npz.require(labels)
+        raise _unclear(npz, found[0][0].images, found[1][0].images)
+    for pair in found[0]:
+        npz.require(pair.labels)
     return found[0]
 
 
-def _told_of_arrays(npz: NpzReader, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Which arrays are merged, and which are not read."""
+def _by_lower_case(npz: NpzReader) -> dict[str, str]:
+    return {name.lower(): name for name in reversed(npz.names)}
+
+
+def _unclear(npz: NpzReader, one: str, other: str) -> UserError:
+    return UserError(f"{npz.path} holds both {one} and {other}; which are meant is not clear")
+
+
+def _told_of_arrays(
+    npz: NpzReader,
+    pairs: Sequence[_Pair],
+    found: Mapping[str, _Column | None],
+    columns: Mapping[str, np.ndarray],
+    client_names: tuple[str, ...],
+) -> Iterator[str]:
+    """Which arrays are merged, which say what, and which are not read."""
     if len(pairs) > 1:
-        merged = ", ".join(images for images, _ in pairs)
-        yield f"{merged} are merged: each client's samples are split by the scenario"
-    if any(npz.header(labels).shape[1:] > (1,) for _, labels in pairs):
+        yield f"{', '.join(pair.images for pair in pairs)} are merged"
+    if "splits" in columns:
+        yield f"its samples have given splits, {counted(columns['splits'])}"
+    if (clients := found["clients"]) is not None:
+        told = told_of(client_names, columns["clients"])
+        yield f"whose each sample is stands in {', '.join(clients.names)}: {told}"
+    if any(npz.header(pair.labels).shape[1:] > (1,) for pair in pairs):
         yield "labels are one-hot rows, and became the number of the column"
-    read = {"class_names", "domains", *(name for pair in pairs for name in pair)}
+    read = {"class_names", *(name for pair in pairs for name in (pair.images, pair.labels))}
+    read |= {name for column in found.values() if column for name in column.names}
     unread = [name for name in npz.names if name not in read]
     if unread:
         yield (
             f"arrays that are not read: {some_of(unread)} (whose each sample is can be said by an "
-            "array domains and partition.kind=domains)"
+            "array clients or domains, and which part it is given for by splits)"
         )
 
 
@@ -138,6 +209,58 @@ def _classes(
     if len({each.dtype.kind for each in labels}) > 1:
         raise UserError(f"{npz.path}: some of {', '.join(names)} are words and some are numbers")
     return number(np.concatenate(labels), class_names, f"{npz.path}: {names[0]}")
+
+
+def _column(
+    npz: NpzReader, pairs: Sequence[_Pair], counts: Sequence[int], names: Sequence[str]
+) -> _Column | None:
+    """What an array of one of these names says of all samples, or one beside each pair's images.
+
+    Raises:
+        UserError: there are two such arrays, or not one for every pair.
+    """
+    known = _by_lower_case(npz)
+    forms = dict.fromkeys(["{name}", *(pair.form for pair in pairs)])
+    found = {f: [known[n] for n in (f.format(name=n) for n in names) if n in known] for f in forms}
+    together = [name for each in found.values() for name in each]
+    if not together:
+        return None
+    odd = next((each for each in found.values() if len(each) > 1), None)
+    if odd is None and found["{name}"] and len(together) > 1:
+        odd = together
+    if odd is not None:
+        raise _unclear(npz, odd[0], odd[1])
+    if found["{name}"]:
+        return _Column(tuple(together), _whose(npz, together[0], sum(counts)))
+    lacking = next((pair for pair in pairs if not found[pair.form]), None)
+    if lacking is not None:
+        raise UserError(f"{npz.path} has {together[0]}, but no such array beside {lacking.images}")
+    each = [_whose(npz, found[p.form][0], c) for p, c in zip(pairs, counts, strict=True)]
+    return _Column(tuple(together), np.concatenate(each))
+
+
+def _whose(npz: NpzReader, name: str, count: int) -> np.ndarray:
+    """An array of words or whole numbers, one per sample, as words."""
+    values = _per_sample(npz, name, count)
+    if values.dtype.kind not in "USiu":
+        raise UserError(
+            f"{npz.path}: {name} are {values.dtype}; they must be whole numbers or strings"
+        )
+    return np.array(strings(values), dtype=np.str_)
+
+
+def _splits(
+    npz: NpzReader, pairs: Sequence[_Pair], counts: Sequence[int], said: _Column | None
+) -> np.ndarray | None:
+    """The part that each sample is given for; None where nothing is given."""
+    parts = [pair.part for pair in pairs]
+    by_name = len(set(parts)) > 1
+    if said is not None and by_name:
+        raise _unclear(npz, said.names[0], pairs[0].images)
+    if said is not None:
+        given = given_parts(said.values, f"{npz.path}: {said.names[0]}")
+        return given if (given != NOT_GIVEN).any() else None
+    return np.repeat(np.array(parts, np.uint8), counts) if by_name else None
 
 
 def _per_sample(npz: NpzReader, name: str, count: int, *, rows: bool = False) -> np.ndarray:
@@ -168,28 +291,3 @@ def _class_names(npz: NpzReader) -> tuple[str, ...]:
     if twice is not None:
         raise UserError(f"{npz.path}: class_names has {twice!r} twice")
     return names
-
-
-def _domains(npz: NpzReader, count: int) -> tuple[tuple[str, ...], np.ndarray | None]:
-    """The domains' names, in natural order, and each sample's; none if the file has none."""
-    if "domains" not in npz.names:
-        return (), None
-    values = _per_sample(npz, "domains", count)
-    if values.dtype.kind not in "USiu":
-        raise UserError(
-            f"{npz.path}: domains are {values.dtype}; they must be whole numbers or strings"
-        )
-    known, domains = np.unique(np.array(strings(values), dtype=np.str_), return_inverse=True)
-    names = in_natural_order(strings(known))
-    places = np.array([names.index(name) for name in strings(known)], dtype=np.int64)
-    return names, places[domains.reshape(count)]
-
-
-def _chunks(
-    images: Iterator[np.ndarray], labels: np.ndarray, domains: np.ndarray | None
-) -> Iterator[Chunk]:
-    start = 0
-    for rows in images:
-        span = slice(start, start + len(rows))
-        yield Chunk(rows, labels[span], None if domains is None else domains[span])
-        start = span.stop

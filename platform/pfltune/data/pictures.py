@@ -1,5 +1,7 @@
-"""One image file as uint8 pixels."""
+"""One encoded image as uint8 pixels."""
 
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +12,42 @@ from pfltune.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 TURNED = range(2, 9)
 
 
-def decode_image(path: Path, size: int, *, gray: bool, levels: Levels | None = None) -> np.ndarray:
-    """An image file as uint8 (channels, size, size), 1 channel if ``gray`` and else 3.
+@dataclass(frozen=True)
+class Stored:
+    """An encoded image inside another file, such as a table.
+
+    Attributes:
+        where: its place, for errors.
+        content: its bytes.
+    """
+
+    where: str
+    content: bytes
+
+    def __str__(self) -> str:
+        return self.where
+
+
+Picture = Path | Stored
+"""An encoded image: a file, or bytes in one."""
+
+
+def opened(picture: Picture) -> "ImageFile":
+    """The image behind its head; the pixels are read when they are needed."""
+    from PIL import Image
+
+    return Image.open(BytesIO(picture.content) if isinstance(picture, Stored) else picture)
+
+
+def decode_image(
+    picture: Picture, size: int, *, gray: bool, levels: Levels | None = None
+) -> np.ndarray:
+    """An encoded image as uint8 (channels, size, size), 1 channel if ``gray`` and else 3.
 
     Whatever the file holds, palettes, CMYK or 16 bits, becomes 8 bits of gray or RGB, without
     colour profiles; transparent parts lie on white. It is turned as its EXIF orientation says, so
@@ -23,29 +55,29 @@ def decode_image(path: Path, size: int, *, gray: bool, levels: Levels | None = N
     which antialiases. Of several frames it is the first.
 
     Args:
-        path: the file.
+        picture: the image.
         size: side in pixels.
         gray: all images of the data set are gray.
         levels: the range that gray values of more than 8 bits have in the data set.
 
     Raises:
-        UserError: the file cannot be read as an image.
+        UserError: it cannot be read as an image.
     """
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with opened(picture) as image:
             plain = _eight_bits(_upright(image), levels).convert("L" if gray else "RGB")
             pixels = np.asarray(plain.resize((size, size), Image.Resampling.BICUBIC))
     except Exception as error:
-        raise unreadable(path, error) from error
+        raise unreadable(picture, error) from error
     return pixels[None] if gray else pixels.transpose(2, 0, 1)
 
 
-def unreadable(path: Path, error: Exception) -> UserError:
-    """The error for a file that is no image: Pillow's formats raise almost anything on damage."""
+def unreadable(picture: Picture, error: Exception) -> UserError:
+    """The error for what is no image: Pillow's formats raise almost anything on damage."""
     reason = " ".join(str(error).split()) or type(error).__name__
-    return UserError(f"{path} cannot be read as an image: {reason}")
+    return UserError(f"{picture} cannot be read as an image: {reason}")
 
 
 def is_turned(image: "Image") -> bool:

@@ -118,7 +118,9 @@ def medmnist(name: str, size: int | None) -> Published:
     class_names = tuple(info["label"][str(number)] for number in range(len(info["label"])))
 
     def read(paths: Sequence[Path]) -> Decoded:
-        return replace(decode_npz(paths[0], class_names), notes=())  # all MedMNIST sets are merged
+        decoded = decode_npz(paths[0], class_names)
+        merged = (replace(chunk, splits=None) for chunk in decoded.chunks)
+        return replace(decoded, notes=(), chunks=merged)  # as of every set here
 
     return Published(name, (file,), read)
 

@@ -14,6 +14,8 @@ from pfltune.errors import UserError, unknown
 class Selected:
     """Those samples of a source whose class and domain are asked for.
 
+    Clients keep their numbers, also where none of their samples is left.
+
     Attributes:
         source: where the samples come from.
         classes, domains: names, in the order in which they shall count; None takes all.
@@ -36,8 +38,8 @@ class Selected:
         whole = self.source.decode()
         if self.domains and not whole.domain_names:
             raise UserError(f"domains={list(self.domains)}: this data set has no domains")
-        classes = _numbers(whole.class_names, self.classes, "class")
-        domains = _numbers(whole.domain_names, self.domains, "domain")
+        classes = renumbered(whole.class_names, self.classes, "class")
+        domains = renumbered(whole.domain_names, self.domains, "domain")
         return replace(
             whole,
             class_names=self.classes or whole.class_names,
@@ -58,7 +60,7 @@ def choose(known: tuple[str, ...], chosen: tuple[str, ...] | None, kind: str) ->
     return chosen or known
 
 
-def _numbers(known: tuple[str, ...], chosen: tuple[str, ...] | None, kind: str) -> np.ndarray:
+def renumbered(known: tuple[str, ...], chosen: tuple[str, ...] | None, kind: str) -> np.ndarray:
     """The new number of each of ``known``, or -1 if it is dropped."""
     place = {name: number for number, name in enumerate(choose(known, chosen, kind))}
     return np.array([place.get(name, -1) for name in known], dtype=np.int64)
@@ -68,11 +70,10 @@ def _kept(
     chunks: Iterable[Chunk], class_numbers: np.ndarray, domain_numbers: np.ndarray
 ) -> Iterator[Chunk]:
     for chunk in chunks:
-        labels = class_numbers[chunk.labels]
-        kept = labels >= 0
-        domains = None
+        columns = chunk.columns
+        columns["labels"] = class_numbers[chunk.labels]
+        kept = columns["labels"] >= 0
         if chunk.domains is not None:
-            domains = domain_numbers[chunk.domains]
-            kept &= domains >= 0
-            domains = domains[kept]
-        yield Chunk(chunk.images[kept], labels[kept], domains)
+            columns["domains"] = domain_numbers[chunk.domains]
+            kept &= columns["domains"] >= 0
+        yield Chunk(chunk.images[kept], **{name: column[kept] for name, column in columns.items()})

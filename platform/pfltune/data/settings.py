@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from pfltune.data.source import Decoded
 from pfltune.plugins import Plugin, Seam, Section, at_hand, must_have_hooks
+from pfltune.settings import Settings
 
 # Classes of digits are called 0 to 9, which YAML reads as numbers.
 Name = Annotated[str, Field(coerce_numbers_to_str=True)]
@@ -19,8 +20,8 @@ class Chosen(Plugin):
     key = "name"
     name: str = Field(
         min_length=1,
-        description="a data set; folder:PATH, domains:PATH or npz:PATH for files of one's own; or "
-        "FILE.py:CLASS",
+        description="a data set; folder:PATH, domains:PATH, clients:PATH, npz:PATH or "
+        "manifest:FILE for files of one's own; hf:NAME[:CONFIG] or hf:FOLDER; or FILE.py:CLASS",
     )
     classes: tuple[Name, ...] | None = Field(
         None, min_length=1, description="only these classes, in this order"
@@ -38,6 +39,17 @@ class Chosen(Plugin):
         return names
 
 
+class Columns(Settings):
+    """What the columns of a table are called, where they are not called by these names."""
+
+    path: Name | None = Field(None, min_length=1, description="of a manifest: the image files")
+    image: Name | None = Field(None, min_length=1, description="of hf:NAME: the images")
+    label: Name | None = Field(None, min_length=1, description="the classes")
+    client: Name | None = Field(None, min_length=1, description="whose each sample is")
+    split: Name | None = Field(None, min_length=1, description="train, val or test")
+    domain: Name | None = Field(None, min_length=1, description="where each sample comes from")
+
+
 class Data(Chosen):
     """Which data set, of pfltune's own and of those in files."""
 
@@ -50,6 +62,14 @@ class Data(Chosen):
     )
     channels: Literal["first", "last"] | None = Field(
         None, description="of images in an npz file, where their shape could be read both ways"
+    )
+    columns: Columns | None = Field(
+        None,
+        description="of a manifest or of hf:NAME: what its columns for path or image, label, "
+        "client, split and domain are called",
+    )
+    root: str | None = Field(
+        None, min_length=1, description="of a manifest: the folder that its paths are relative to"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pfltune.data.cache import cached, in_memory
+from pfltune.data.columns import NOBODY, NOT_GIVEN, PARTS
 from pfltune.data.dataset import Dataset
 from pfltune.data.selection import Selected
 from pfltune.data.settings import DataSource
@@ -52,22 +53,34 @@ class _Checked:
         decoded = self._data.decode()
         if not isinstance(decoded, Decoded):
             raise self._wrong(f"decode() gives {type(decoded).__name__}, not pfltune.Decoded")
-        for kind, names in (("class", decoded.class_names), ("domain", decoded.domain_names)):
+        kinds = {
+            "class": decoded.class_names,
+            "domain": decoded.domain_names,
+            "client": decoded.client_names,
+        }
+        for kind, names in kinds.items():
             if not all(isinstance(n, str) for n in names) or len({*names}) < len(names):
                 raise self._wrong(f"names of a {kind} must be different texts: {list(names)}")
         return replace(
             decoded,
             class_names=tuple(decoded.class_names),
             domain_names=tuple(decoded.domain_names),
+            client_names=tuple(decoded.client_names),
             chunks=self._looked_at(decoded),
         )
 
     def _looked_at(self, decoded: Decoded) -> Iterator[Chunk]:
+        named = {"domains": decoded.domain_names, "clients": decoded.client_names}
         for chunk in decoded.chunks:
             self._check_images(chunk.images)
             self._check_numbers("labels", chunk.labels, chunk, len(decoded.class_names))
-            if decoded.domain_names or chunk.domains is not None:
-                self._check_numbers("domains", chunk.domains, chunk, len(decoded.domain_names))
+            for what, names in named.items():
+                column = getattr(chunk, what)
+                if names or column is not None:
+                    lowest = NOBODY if what == "clients" else 0
+                    self._check_numbers(what, column, chunk, len(names), lowest)
+            if chunk.splits is not None:
+                self._check_splits(chunk.splits, chunk)
             yield chunk
 
     def _check_images(self, images: Any) -> None:
@@ -79,14 +92,25 @@ class _Checked:
                 "height, width)"
             )
 
-    def _check_numbers(self, what: str, values: Any, chunk: Chunk, kinds: int) -> None:
+    def _check_numbers(
+        self, what: str, values: Any, chunk: Chunk, kinds: int, lowest: int = 0
+    ) -> None:
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
             raise self._wrong(f"{what} are {_told(values)}; they must be an array of whole numbers")
         if values.shape != (len(chunk.images),):
             raise self._wrong(f"{len(chunk.images)} images but {what} of shape {values.shape}")
-        if len(values) and not 0 <= values.min() <= values.max() < kinds:
-            odd = values.min() if values.min() < 0 else values.max()
-            raise self._wrong(f"there is {odd} among the {what}; possible: 0 to {kinds - 1}")
+        if len(values) and not lowest <= values.min() <= values.max() < kinds:
+            odd = values.min() if values.min() < lowest else values.max()
+            raise self._wrong(f"there is {odd} among the {what}; possible: {lowest} to {kinds - 1}")
+
+    def _check_splits(self, splits: np.ndarray, chunk: Chunk) -> None:
+        self._check_numbers("splits", splits, chunk, NOT_GIVEN + 1)
+        odd = np.setdiff1d(splits, [*range(len(PARTS)), NOT_GIVEN])
+        if len(odd):
+            raise self._wrong(
+                f"there is {odd[0]} among the splits; possible: 0 (train), 1 (val), 2 (test), "
+                f"{NOT_GIVEN} (not given)"
+            )
 
     def _wrong(self, what: str) -> UserError:
         return UserError(f"{self._data.called}: {what}")

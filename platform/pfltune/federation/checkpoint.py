@@ -2,7 +2,9 @@
 
 import logging
 import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from safetensors import SafetensorError
@@ -10,6 +12,8 @@ from safetensors.torch import load, save
 
 from pfltune.federation.evaluation import Counts, Evaluation, Measured, Selection
 from pfltune.federation.meter import Totals
+from pfltune.federation.selected import Selected
+from pfltune.federation.states import PersonalStates
 from pfltune.federation.trial import FederatedTrial
 from pfltune.federation.trial_budget import Spending
 from pfltune.method import Tensors
@@ -19,7 +23,7 @@ from pfltune.storage import Storage
 log = logging.getLogger(__name__)
 
 History = list[dict[str, Any]]
-OURS = re.compile(r"round-\d{8}\.json|(server|selected|client-\d+)-\d+\.safetensors")
+OURS = re.compile(r"round-\d{8}\.json|(server|selected|before|(client|model)-\d+)-\d+\.safetensors")
 """The names of a checkpoint's files; nothing else is ever removed."""
 DAMAGE = (FileNotFoundError, LookupError, TypeError, ValueError, AttributeError, SafetensorError)
 
@@ -30,7 +34,8 @@ class Checkpoints:
     A checkpoint is a manifest and the files that it names: the server's state, where need be that
     of the selected round, and one file for each client that training has changed. Its state is
     determined by the client and the round in which it last trained. Both are in the name of its
-    file, so it is written once, and a checkpoint costs what has changed since the last. The
+    file, so it is written once, and a checkpoint costs what has changed since the last. Where a
+    trial keeps its selected round, clients' files of that round are among them. The
     manifest is written last, so that an interrupted save leaves the checkpoint before it; the two
     newest are kept, for the case that one is damaged.
 
@@ -60,16 +65,12 @@ class Checkpoints:
         if manifest in self._newest:
             return
         files = {_server(trial.round): self._written(_server(trial.round), trial.server)}
-        for client, trained in sorted(trial.trained.items()):
-            if trial.personal.is_as_at_first(client):
-                continue
-            name = _client(client, trained)
-            files[name] = self._newest.get(name) or self._written(
-                name, trial.personal.whole(client)
-            )
-        if trial.selected_server:
-            name = _selected(trial.selection.round)
-            files[name] = self._newest.get(name) or self._written(name, trial.selected_server)
+        kept = trial.selected
+        for name, state in _states(trial.personal, trial.trained):
+            files[name] = self._newest.get(name) or self._written(name, state())
+        for name, state in _states_of_selected(trial):
+            if name not in files:
+                files[name] = self._newest.get(name) or self._written(name, state())
         content = {
             "round": trial.round,
             "totals": asdict(trial.totals),
@@ -78,6 +79,7 @@ class Checkpoints:
             "history": history,
             "files": files,
             "clients": trial.trained,
+            **({} if kept is None else {"selected clients": kept.trained}),
         }
         self._storage.write(manifest, sealed(content))
         previous, self._newest = self._newest, {manifest: "", **files}
@@ -114,7 +116,7 @@ class Checkpoints:
         return []
 
     def _names(self) -> list[str]:
-        order = {"client": 0, "selected": 1, "server": 2, "round": 3}
+        order = {"client": 0, "model": 0, "before": 1, "selected": 1, "server": 2, "round": 3}
         ours = filter(OURS.fullmatch, self._storage.names())
         return sorted(ours, key=lambda name: order[name.partition("-")[0]])
 
@@ -126,19 +128,56 @@ class Checkpoints:
         spending = Spending(**content.get("spending", {}))
         trained = {int(client): round_ for client, round_ in content["clients"].items()}
         server = self._tensors(_server(reached), files, trial)
-        kept = _selected(selection.round)
-        selected = self._tensors(kept, files, trial) if kept in files else {}
-        personal = trial.personal.as_at_first()
-        for client, round_ in trained.items():
-            if (name := _client(client, round_)) in files:
-                personal[client] = self._tensors(name, files, trial)
+        of_server = _selected(selection.round)
+        selected = self._tensors(of_server, files, trial) if of_server in files else {}
+        personal = self._personal(trained, files, trial)
+        kept = self._kept(content, selection.round, trial, (trained, personal))
         # Everything is there and intact; only now the trial is changed.
         trial.round, trial.totals, trial.selection = reached, totals, selection
         trial.server, trial.personal, trial.trained = server, personal, trained
         trial.spending = spending
-        trial.selected_server = selected
+        trial.selected_server, trial.selected = selected, kept
         self.round, self._newest = reached, {manifest: "", **files}
         return history
+
+    def _personal(
+        self, trained: dict[int, int], files: dict[str, str], trial: FederatedTrial
+    ) -> PersonalStates:
+        """The states of all clients, of whom these had trained."""
+        personal = trial.personal.as_at_first()
+        for client, round_ in trained.items():
+            if (name := _client(client, round_)) in files:
+                personal[client] = self._tensors(name, files, trial)
+        return personal
+
+    def _kept(
+        self,
+        content: dict[str, Any],
+        number: int,
+        trial: FederatedTrial,
+        now: tuple[Mapping[int, int], PersonalStates],
+    ) -> Selected | None:
+        """What is kept of the selected round; None where nobody asks, or nobody asked before.
+
+        Clients who have not trained since have their state once, as it is now.
+        """
+        if not trial.keeps or "selected clients" not in content:
+            return None
+        files = content["files"]
+        trained = {int(client): last for client, last in content["selected clients"].items()}
+        since, newest = now
+        earlier = {client: last for client, last in trained.items() if since[client] != last}
+        personal = self._personal(earlier, files, trial)
+        for client in trained.keys() - earlier.keys():
+            if not newest.is_as_at_first(client):
+                personal[client] = newest.whole(client)
+        if _before(number) not in files:
+            return Selected(number, personal, trained)
+        before, models = self._tensors(_before(number), files, trial), trial.no_states()
+        for client, last in trained.items():
+            if last == number:
+                models[client] = self._tensors(_model(client, number), files, trial)
+        return Selected(number, personal, trained, before, models)
 
     def _written(self, name: str, state: Tensors) -> str:
         """Write a file; returns its digest."""
@@ -169,6 +208,40 @@ def _client(client: int, number: int) -> str:
 
 def _selected(number: int) -> str:
     return f"selected-{number}.safetensors"
+
+
+def _before(number: int) -> str:
+    return f"before-{number}.safetensors"
+
+
+def _model(client: int, number: int) -> str:
+    return f"model-{client}-{number}.safetensors"
+
+
+Named = tuple[str, Callable[[], Tensors]]
+"""The name of a file, and what makes its content."""
+
+
+def _states(personal: PersonalStates, trained: Mapping[int, int]) -> Iterator[Named]:
+    """The file of each client that training has changed."""
+    for client, last in sorted(trained.items()):
+        if not personal.is_as_at_first(client):
+            yield _client(client, last), partial(personal.whole, client)
+
+
+def _states_of_selected(trial: FederatedTrial) -> Iterator[Named]:
+    """The files of the selected round, as far as it is kept."""
+    number, kept = trial.selection.round, trial.selected
+    if trial.selected_server:
+        yield _selected(number), lambda: trial.selected_server
+    if kept is None:
+        return
+    yield from _states(kept.personal, kept.trained)
+    if kept.models is not None:
+        before, models = kept.before, kept.models
+        yield _before(number), lambda: before
+        for client in kept.sampled:
+            yield _model(client, number), partial(models.__getitem__, client)
 
 
 def _selection(content: dict[str, Any]) -> Selection:

@@ -16,8 +16,12 @@ from pfltune.federation.evaluation import Evaluation
 from pfltune.federation.health import Health
 from pfltune.federation.measuring import Measuring
 from pfltune.federation.meter import Totals
+from pfltune.federation.states import PersonalStates
 from pfltune.federation.work import ClientWork
 from pfltune.method import Tensors
+
+Hear = Callable[[int, Tensors], object]
+"""Is told with what each client predicts."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +61,46 @@ class Evaluator:
     ) -> dict[int, Tensor]:
         """The same of some clients: what was measured of each."""
         channel = self.crew.channel(totals)
-
-        def model(work: ClientWork) -> Tensors:
-            return self.crew.model(work, server, personal[work.client], channel)
-
+        model = self._downloaded(server, personal, channel)
         found = self._rows(clients, round_number, totals, model)
         channel.see_intact(f"round {round_number}")
         return found
 
+    def each_model(
+        self,
+        clients: Sequence[int],
+        server: Tensors,
+        personal: Sequence[Tensors],
+        round_number: int,
+        hear: Hear,
+    ) -> None:
+        """With what some clients are evaluated after a round, one after the other.
+
+        Args:
+            clients: in the order in which they are evaluated.
+            server: the server's state.
+            personal: that of each client.
+            round_number: the round, which the draws of an adaptation depend on.
+            hear: told of each.
+        """
+        model = self._downloaded(server, personal, self.crew.channel(Totals()))
+        for work, tensors in self.crew.at_work(clients, "adaptation", round_number, model):
+            hear(work.client, tensors)
+
+    def _downloaded(
+        self, server: Tensors, personal: Sequence[Tensors], channel: Channel
+    ) -> Callable[[ClientWork], Tensors]:
+        def model(work: ClientWork) -> Tensors:
+            return self.crew.model(work, server, personal[work.client], channel)
+
+        return model
+
     def trained_rows(
-        self, cohort: Sequence[tuple[ClientWork, Trained]], round_number: int, totals: Totals
+        self,
+        cohort: Sequence[tuple[ClientWork, Trained]],
+        round_number: int,
+        totals: Totals,
+        hear: Hear | None = None,
     ) -> dict[int, Tensor]:
         """The same of clients that have just trained; they download nothing."""
         trained = {work.client: found for work, found in cohort}
@@ -74,7 +108,7 @@ class Evaluator:
         def model(work: ClientWork) -> Tensors:
             return self.crew.trained_model(work, trained[work.client])
 
-        return self._rows(list(trained), round_number, totals, model)
+        return self._rows(list(trained), round_number, totals, model, hear)
 
     def unseen(self, server: Tensors, personal: Sequence[Tensors], round_number: int) -> Evaluation:
         """Every unseen client after it has trained its personal part and dropped its upload.
@@ -95,7 +129,7 @@ class Evaluator:
             work = self.crew.work(client, "adaptation", round_number)
             model = self.crew.model(work, server, own, aside)
             aside.see_intact(f"unseen client {client}")
-            found.append(self._measured(work, model))
+            found.append(self.measured(work, model))
         return self.together(clients, found)
 
     def _personalised(
@@ -112,7 +146,7 @@ class Evaluator:
         health.mean_loss(f"the personalisation of unseen client {client}")
         return personal
 
-    def _measured(self, work: ClientWork, tensors: Tensors) -> Tensor:
+    def measured(self, work: ClientWork, tensors: Tensors) -> Tensor:
         """Hits and metrics in each part that the trial was given, on the device."""
         parts = _parts(self.crew.federation.clients[work.client])
         samples = moved(torch.cat(parts), self.crew.device)
@@ -126,11 +160,14 @@ class Evaluator:
         round_number: int,
         totals: Totals,
         model: Callable[[ClientWork], Tensors],
+        hear: Hear | None = None,
     ) -> dict[int, Tensor]:
         found = {}
         for work, tensors in self.crew.at_work(clients, "adaptation", round_number, model):
             totals.adaptation_steps += work.steps
-            found[work.client] = self._measured(work, tensors)
+            found[work.client] = self.measured(work, tensors)
+            if hear is not None:
+                hear(work.client, tensors)
         return found
 
     def together(self, clients: Sequence[int], found: list[Tensor]) -> Evaluation:
@@ -151,6 +188,8 @@ class RoundEvaluation:
         round: its number.
         totals: where downloads and steps of adaptation are added up.
         rows: what was measured of each client.
+        kept: where it is kept with what those who have trained are tested; None if nobody asks.
+        before: the server's state that the others have.
         seconds: that it took so far.
     """
 
@@ -158,10 +197,13 @@ class RoundEvaluation:
     round: int
     totals: Totals
     rows: dict[int, Tensor] = field(default_factory=dict)
+    kept: PersonalStates | None = None
+    before: Tensors = field(default_factory=dict)
     seconds: float = 0.0
 
     def others(self, sampled: Sequence[int], server: Tensors, personal: Sequence[Tensors]) -> None:
         """Test those who are not sampled."""
+        self.before = server
         seen = self.evaluator.crew.federation.seen
         clients = [client for client in seen if client not in sampled]
         with self._timed():
@@ -169,8 +211,9 @@ class RoundEvaluation:
 
     def trained(self, cohort: Sequence[tuple[ClientWork, Trained]]) -> None:
         """Test some who have just trained."""
+        hear = None if self.kept is None else self.kept.__setitem__
         with self._timed():
-            self.rows |= self.evaluator.trained_rows(cohort, self.round, self.totals)
+            self.rows |= self.evaluator.trained_rows(cohort, self.round, self.totals, hear)
 
     def ended(self) -> Evaluation:
         """All clients of the rounds together."""

@@ -76,16 +76,17 @@ class Operations:
     def of_loop(self, phase: Phase | None, size: int, add: Callable[[int], None]) -> Iterator[None]:
         """Adds what the block computes: a step on ``size`` images of a loop of the method's own.
 
-        The first step of each size is counted as it is taken, and the others are taken to be alike.
+        The first whole step of each size is counted as it is taken, and the others are taken to be
+        alike. A loop may end where it is handed a step, which then is no measure of others.
         """
         known, counter = self._loops.get((phase, size)), FlopCounterMode(display=False)
+        found = known
         try:
             with counter if known is None else nullcontext():
                 yield
-        finally:  # a loop may end where it is handed a step
-            found = counter.get_total_flops() if known is None else known
-            self._loops[phase, size] = found
-            add(found)
+            found = self._loops[phase, size] = counter.get_total_flops() if known is None else known
+        finally:
+            add(counter.get_total_flops() if found is None else found)
 
     def _count(
         self,

@@ -1,5 +1,6 @@
 """The personal states of all clients: made when first asked for, in memory or in files."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -91,6 +92,18 @@ class PersonalStates(Sequence[Tensors]):
         """Other states for the same clients, of which none has trained."""
         return PersonalStates(self._first, self._clients, self._device, self._room_mb)
 
+    def as_now(self) -> "PersonalStates":
+        """The same states as they are now, whatever becomes of these; not to be changed.
+
+        Both have the same tensors, and the same files by two names, until these change.
+        """
+        there = self.as_at_first()
+        there._held = dict(self._held)
+        for client in self._filed:
+            _link(self._file(client), there._file(client))
+            there._filed.add(client)
+        return there
+
     def _forget(self, client: int) -> None:
         if client in self._filed:
             self._filed.remove(client)
@@ -129,6 +142,14 @@ def see_names(state: Tensors) -> None:
             f"a personal state has the name {taken!r}; names that begin with {CHANNEL!r} are the "
             "channel's own, choose another"
         )
+
+
+def _link(there: Path, here: Path) -> None:
+    """The same file by another name; a copy where the disk has no such thing."""
+    try:
+        here.hardlink_to(there)
+    except OSError:
+        shutil.copyfile(there, here)
 
 
 def _same(a: Tensors, b: Tensors) -> bool:

@@ -1,7 +1,7 @@
 """One federated trial: rounds of sampling, local training, aggregation and evaluation."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 
@@ -16,7 +16,7 @@ from pfltune.federation.channel import Channel
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.compute import Compute
 from pfltune.federation.crew import Crew
-from pfltune.federation.evaluating import Evaluator, RoundEvaluation
+from pfltune.federation.evaluating import Evaluator, Hear, RoundEvaluation
 from pfltune.federation.evaluation import Evaluation, Selection
 from pfltune.federation.federation import Federation
 from pfltune.federation.footprint import personal_parameters, setup_mb
@@ -29,6 +29,7 @@ from pfltune.federation.meter import Totals
 from pfltune.federation.operations import counts_of
 from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
+from pfltune.federation.selected import Selected
 from pfltune.federation.setup import check_optimizer, set_up
 from pfltune.federation.states import PersonalStates, whole_state
 from pfltune.federation.trial_budget import Spending
@@ -63,6 +64,7 @@ class FederatedTrial:
         federation: clients, data and rules; without test indices no test accuracy is computed.
         seed: seed of initialisation, sampling and data order.
         compute: device, precision, clients at once; by default the CPU in float32, one by one.
+        keeps: whether the clients' models of the selected round are wanted in the end.
 
     Attributes:
         round: the rounds that have run.
@@ -72,19 +74,27 @@ class FederatedTrial:
         totals: what was spent.
         selection: the best round so far.
         spending: what was spent of the trial's budget, if it has one.
-        selected_server: the server's state in that round, kept for clients that are yet unseen.
+        selected_server: the server's state in that round, kept for clients that are yet unseen and
+            where models are wanted.
+        selected: what else of that round is kept where models are wanted.
 
     Raises:
         UserError: the method does not fit the backbone, or the protocol not the clients.
     """
 
     def __init__(
-        self, method: Method, federation: Federation, seed: int, compute: Compute | None = None
+        self,
+        method: Method,
+        federation: Federation,
+        seed: int,
+        compute: Compute | None = None,
+        keeps: bool = False,
     ) -> None:
         self.method = method
         self.federation = federation
         self.seed = seed
         self.compute = compute or Compute()
+        self.keeps = keeps
         self.device = torch.device(self.compute.device)
         self.round = 0
         self.trained: dict[int, int] = {}
@@ -92,6 +102,7 @@ class FederatedTrial:
         self.selection = Selection()
         self.spending = Spending()
         self.selected_server: Tensors = {}
+        self.selected: Selected | None = None
         _check_sampling(federation)
         reset_peak(self.device)
         self.compute.prepare()
@@ -200,6 +211,69 @@ class FederatedTrial:
         with self._contained(), torch.no_grad():
             return self._evaluate(Totals())
 
+    def each_model(self, hear: Hear) -> None:
+        """With what each client was evaluated in the selected round, to the last bit.
+
+        Args:
+            hear: told of each seen client's tensors by name, one client after the other.
+
+        Raises:
+            RuntimeError: that round is not kept.
+        """
+        kept = self.selected
+        if kept is None or kept.round != self.selection.round:
+            raise RuntimeError("the selected round is not kept")
+        told = (kept.personal, kept.round, hear)
+        with self._contained(), torch.no_grad():
+            if kept.models is None:
+                self._evaluator.each_model(self.federation.seen, self.selected_server, *told)
+                return
+            sampled = kept.sampled
+            others = [client for client in self.federation.seen if client not in sampled]
+            self._evaluator.each_model(others, kept.before, *told)
+            for client in sampled:
+                hear(client, kept.models[client])
+
+    def tested(
+        self, clients: Sequence[int], models: Callable[[int], Tensors], round_number: int
+    ) -> Evaluation:
+        """How clients do on their own samples with models that are handed in.
+
+        Args:
+            clients: some of them.
+            models: the tensors of each.
+            round_number: said where something is not as it must be.
+        """
+        with self._contained(), torch.no_grad():
+            found = []
+            for client in clients:
+                work = self._crew.work(client, "adaptation", round_number)
+                tensors = {name: moved(t, self.device) for name, t in models(client).items()}
+                found.append(self._evaluator.measured(work, tensors))
+            return self._evaluator.together(clients, found)
+
+    def met(self, server: Tensors, round_number: int) -> Evaluation:
+        """How unseen clients do after they have trained their personal part.
+
+        Args:
+            server: the server's state that they hear of.
+            round_number: the round of it.
+        """
+        with self._contained(), torch.no_grad():
+            there = {name: moved(tensor, self.device) for name, tensor in server.items()}
+            return self._evaluator.unseen(there, self.personal, round_number)
+
+    def model_state(self) -> Tensors:
+        """All tensors of the grafted model as they were made, of which those that are frozen stay.
+
+        They are the model's own, and not to be changed.
+        """
+        return dict(self._trainer.model.state_dict())
+
+    def no_states(self) -> PersonalStates:
+        """States for the same clients, of which none has any."""
+        return PersonalStates(_nothing, len(self.personal), self.device, self.compute.state_mb)
+
     def footprint(self) -> dict[str, float]:
         """What travels, stays and is computed.
 
@@ -218,23 +292,21 @@ class FederatedTrial:
                 figures.SETUP.name: setup_mb(self.method, self.federation, self.seed),
             }
 
-    def foreseen(self) -> Totals:
-        """What a first round spends at the least, of the clients with the fewest samples.
+    def foreseen(self, clients: Iterable[int]) -> dict[int, Totals]:
+        """What each of some clients spends if it trains in the first round.
 
         Nothing is trained, but by a method whose loop is its own; of seconds nothing is known.
         """
-        totals, samples = Totals(), self.federation.train_samples
-        channel = self._crew.channel(totals, self.roles.personal)
-        cheapest = sorted(samples, key=lambda client: (samples[client], client))
         with self._contained(), torch.no_grad():
-            for client in cheapest[: self.federation.protocol.sampled_clients]:
-                work = self._crew.work(client, "training", 1)
-                work.run = Fit.foreseen
-                states = (self.server, self.personal[client], channel)
-                down, update = self._crew.trained(work, *states)
-                channel.to_server(update, down, self.personal.of_channel(client), client, 1)
-                totals.steps += work.steps
-                totals.operations += work.operations
+            return {client: self._foreseen(client) for client in clients}
+
+    def _foreseen(self, client: int) -> Totals:
+        totals, work = Totals(), self._crew.work(client, "training", 1)
+        channel = self._crew.channel(totals, self.roles.personal)
+        work.run = Fit.foreseen
+        down, update = self._crew.trained(work, self.server, self.personal[client], channel)
+        channel.to_server(update, down, self.personal.of_channel(client), client, 1)
+        totals.steps, totals.operations = work.steps, work.operations
         return totals
 
     def _contained(self) -> AbstractContextManager[None]:
@@ -279,6 +351,8 @@ class FederatedTrial:
         if protocol.evaluate != "after_training" or not (self._is_due(self.round) or may_be_last):
             return None
         found = RoundEvaluation(self._evaluator, self.round, self.totals)
+        if self.keeps:
+            found.kept = self.no_states()
         found.others(sampled, self.server, self.personal)
         return found
 
@@ -323,14 +397,23 @@ class FederatedTrial:
         began = time.perf_counter() - (begun.seconds if begun else 0)
         evaluation = begun.ended() if begun else self._evaluate(self.totals)
         self.selection = self.selection.better(self.round, evaluation)
-        if self.federation.unseen and self.selection.round == self.round:
-            self.selected_server = {name: t.clone() for name, t in self.server.items()}
+        if self.selection.round == self.round:
+            self._keep_selected(begun)
         return evaluation.metrics() | {
             figures.BEST_VAL.name: self.selection.accuracy,
             figures.EVALUATION_SECONDS.name: time.perf_counter() - began,
             figures.EVALUATION.name: self.totals.evaluation_down / MB,
             figures.ADAPTATION_STEPS.name: float(self.totals.adaptation_steps),
         }
+
+    def _keep_selected(self, begun: RoundEvaluation | None) -> None:
+        """Keep what of this round is wanted in the end."""
+        if self.federation.unseen or self.keeps:
+            self.selected_server = {name: t.clone() for name, t in self.server.items()}
+        if self.keeps:
+            before, models = (begun.before, begun.kept) if begun else ({}, None)
+            states = (self.personal.as_now(), dict(self.trained), before, models)
+            self.selected = Selected(self.round, *states)
 
     def _evaluate(self, totals: Totals) -> Evaluation:
         return self._evaluator.seen(self.server, self.personal, self.round, totals)
@@ -348,6 +431,10 @@ def _check_sampling(federation: Federation) -> None:
         raise UserError(
             f"{sampled} clients cannot be sampled of {clients}; possible: 1 to {clients}"
         )
+
+
+def _nothing(_client: int) -> Tensors:
+    return {}
 
 
 def _size(tensors: Tensors) -> int:

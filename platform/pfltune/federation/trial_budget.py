@@ -7,6 +7,7 @@ out the same wherever and however often it is interrupted. A round that passes t
 same, since it cost more than any before it, is trained and not counted.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class TrialBudget(Settings):
     """What a trial may spend, written as ``200MB``, ``20000steps``, ``5PFLOP`` or ``2h``."""
 
     kind: Kind
-    amount: float = Field(gt=0)
+    amount: float = Field(gt=0, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -65,6 +66,10 @@ class TrialBudget(Settings):
             )
         kind, factor = UNITS[found[2]]
         amount = float(found[1]) * factor
+        if not math.isfinite(amount):
+            raise ValueError(f"{raw!r} is no budget of a trial: no computer counts so far")
+        if kind == "steps" and not amount.is_integer():
+            raise ValueError(f"{raw!r} is no budget of a trial: steps are whole")
         return {"kind": kind, "amount": amount if kind == "seconds" else float(round(amount))}
 
     @model_serializer

@@ -42,8 +42,10 @@ the wealth is valid at any time, also where the budget is raised after a look.
 of three or more needs seven, an order six; each of them only if all seeds agree by some two points.
 
 **Failures.** A trial that failed is no datum: nothing is bet on its method with that seed. After
-two of them, a method leaves the race; that is said, and nothing is claimed of it. This takes
-failures to have nothing to do with how good a method would have been.
+two of them, a method leaves the race; that is said, and nothing is claimed of it. Bets on it are
+given back, and whoever it had beaten before is not claimed to be worse than those that stay: such a
+race for the best is not decided. This takes failures to have nothing to do with how good a method
+would have been.
 
 Everything here is a pure function of the figures: :func:`pfltune.racing.race.race` goes through the
 seeds in their order, so that neither time nor workers decide anything, and a report finds the same.

@@ -20,7 +20,9 @@ class BestOf:
     def __init__(self, methods: Sequence[str]) -> None:
         self._questions = {method: Question((method,)) for method in methods}
         self._wealth = {method: Wealth() for method in methods}
+        self._bets: dict[str, list[tuple[str, float]]] = {method: [] for method in methods}
         self._seen: dict[str, list[float]] = {method: [] for method in methods}
+        self._gone: set[str] = set()
         self._is_hopeless = False
 
     @property
@@ -35,8 +37,13 @@ class BestOf:
 
     @property
     def is_decided(self) -> bool:
-        """Whether a single one is left that was held against another."""
-        return len(self.left) == 1 and any(q.state == "decided" for q in self.questions)
+        """Whether a single one is left, and no other was beaten by bets on one that left the race.
+
+        Who was, may be above the one that is left.
+        """
+        beaten = [q for q in self.questions if q.state == "decided"]
+        stands = (settled(self._by_those_left(q.of[0]).value) >= settled(q.needed) for q in beaten)
+        return len(self.left) == 1 and bool(beaten) and all(stands)
 
     def runners(self) -> list[str]:
         """Those that may be the best, while it can be found out."""
@@ -52,13 +59,21 @@ class BestOf:
                 difference = 100 * settled(figures[opponent] - figures[method])
                 self._wealth[method] = self._wealth[method].after(difference)
                 question.differences.append(difference)
+                self._bets[method].append((opponent, difference))
             question.course.append(self._wealth[method].value)
         for method, figure in figures.items():
             self._seen[method].append(figure)
 
     def withdraw(self, method: str) -> None:
-        """It is neither the best nor another's opponent from now on."""
+        """It is not the best, and bets on it speak against nobody that is in the race."""
         self._questions[method].settle("withdrawn")
+        self._gone.add(method)
+        for other in self.left:
+            question, kept = self._questions[other], self._by_those_left(other)
+            if kept != self._wealth[other]:
+                self._wealth[other] = kept
+                question.course[-1] = kept.value
+                question.differences = [d for one, d in self._bets[other] if one not in self._gone]
 
     def settle(self, left: int) -> None:
         """Drop who is beaten; see whether all but one can be dropped with what is left."""
@@ -117,6 +132,17 @@ class BestOf:
         if len(others) == 1:
             return others[0]
         return max((other for other in others if self._seen[other]), key=self._mean, default=None)
+
+    def _by_those_left(self, method: str) -> Wealth:
+        """What bets against a method came to, those on methods that have left the race aside.
+
+        Whether a trial fails has nothing to do with figures, so that it might have been known
+        before which bets these are: what is left of a fair bet is one.
+        """
+        wealth = Wealth()
+        for opponent, difference in self._bets[method]:
+            wealth = wealth if opponent in self._gone else wealth.after(difference)
+        return wealth
 
     def _mean(self, method: str) -> float:
         return settled(fmean(self._seen[method]))

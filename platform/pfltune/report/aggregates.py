@@ -1,9 +1,9 @@
 """Methods over several scenarios: interquartile means, improvement, performance profiles.
 
 The definitions are those of rliable (Agarwal et al. 2021, arXiv 2108.13264): a run is a seed of the
-confirmation, a task is a scenario. Intervals are by the stratified bootstrap, which draws seeds
-within each scenario; they are about these scenarios, and with few seeds too narrow, so that nothing
-is called different by them.
+confirmation, with several searches of a method one of each, and a task is a scenario. Intervals are
+by the stratified bootstrap, which draws runs within each scenario; they are about these scenarios,
+and with few runs too narrow, so that nothing is called different by them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,11 +38,11 @@ class Aggregates:
     """What is said of methods over all scenarios together.
 
     Attributes:
-        scores: test accuracies in [0, 1] by short name of a method, (seeds, scenarios); as many
-            seeds of each in each scenario, which is the fewest that any has.
+        scores: test accuracies in [0, 1] by short name of a method, (runs, scenarios); as many runs
+            of each in each scenario, which is the fewest that any has.
         first: the method that the others are held against.
         iqm: interquartile mean of all accuracies of a method, of the middle half of them.
-        improvement: probability that a seed of a method has a higher accuracy than one of
+        improvement: probability that a run of a method has a higher accuracy than one of
             ``first`` in the same scenario, ties half, mean over scenarios; not of ``first`` itself.
     """
 
@@ -52,7 +52,7 @@ class Aggregates:
     improvement: Mapping[str, Estimate]
 
     @property
-    def seeds(self) -> int:
+    def runs(self) -> int:
         """Of each method in each scenario."""
         return len(self.scores[self.first])
 
@@ -66,7 +66,7 @@ def aggregate(found: Mapping[str, Sequence[Sequence[float]]]) -> Aggregates | No
     """Put scenarios together.
 
     Args:
-        found: accuracies in [0, 1] of each seed in each scenario, by method, the one first that the
+        found: accuracies in [0, 1] of each run in each scenario, by method, the one first that the
             others are held against.
 
     Returns:
@@ -74,9 +74,9 @@ def aggregate(found: Mapping[str, Sequence[Sequence[float]]]) -> Aggregates | No
     """
     if not found or len(next(iter(found.values()))) < FEWEST_SCENARIOS:
         return None
-    seeds = min(len(each) for scenarios in found.values() for each in scenarios)
+    runs = min(len(each) for scenarios in found.values() for each in scenarios)
     scores = {
-        name: settled(np.array([each[:seeds] for each in scenarios]).T)
+        name: settled(np.array([each[:runs] for each in scenarios]).T)
         for name, scenarios in found.items()
     }
     first, *others = scores
@@ -101,7 +101,7 @@ def interquartile_mean(scores: np.ndarray) -> np.ndarray:
     """Mean of what is left without the lowest and the highest quarter, each rounded down.
 
     Args:
-        scores: (…, seeds, scenarios).
+        scores: (…, runs, scenarios).
 
     Returns:
         (…).
@@ -111,13 +111,13 @@ def interquartile_mean(scores: np.ndarray) -> np.ndarray:
 
 
 def improvement(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Share of pairs of a seed each in which the first is higher; equals count half.
+    """Share of pairs of a run each in which the first is higher; equals count half.
 
     Within each scenario this is Mann and Whitney's U by the number of pairs.
 
     Args:
-        scores: (…, seeds, scenarios).
-        others: (…, other seeds, scenarios).
+        scores: (…, runs, scenarios).
+        others: (…, other runs, scenarios).
 
     Returns:
         Its mean over scenarios, (…).
@@ -127,7 +127,7 @@ def improvement(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def profile(scores: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Share of all seeds and scenarios with an accuracy above each of ``levels``."""
+    """Share of all runs in all scenarios with an accuracy above each of ``levels``."""
     return np.asarray((scores[..., None] > levels).mean((-3, -2)))
 
 
@@ -159,7 +159,7 @@ def profiles_figure(
         )
     legend(figure, axes)
     caption = (
-        f"Performance profiles: the share of runs, {found.seeds} seeds in each of "
+        f"Performance profiles: the share of runs, {found.runs} in each of "
         f"{found.scenarios} scenarios, whose test accuracy is above τ. A curve above another is "
         "better at that level (Agarwal et al. 2021)."
     )
@@ -167,7 +167,7 @@ def profiles_figure(
 
 
 def _drawn(scores: np.ndarray, place: int) -> np.ndarray:
-    """Seeds drawn with replacement within each scenario, (resamples, seeds, scenarios)."""
+    """Runs drawn with replacement within each scenario, (resamples, runs, scenarios)."""
     rng = np.random.default_rng(place)
     chosen = rng.integers(len(scores), size=(RESAMPLES, *scores.shape))
     take = partial(np.take_along_axis, axis=1)

@@ -31,12 +31,12 @@ def aggregate_note(found: Aggregates | None, titles: Mapping[str, str]) -> str:
     if found is None:
         return ""
     return (
-        f"Over {found.scenarios} scenarios together, with {count(found.seeds, 'seed')} of each "
+        f"Over {found.scenarios} scenarios together, with {count(found.runs, 'run')} of each "
         "method in each (Agarwal et al. 2021): the mean of the middle half of a method's "
-        "accuracies; the probability that a seed of a method is above one of "
+        "accuracies; the probability that a run of a method is above one of "
         f"{titles[found.first]}, ties half, mean over scenarios. In brackets a 95 % stratified "
-        "bootstrap, which draws seeds within scenarios: it is about these scenarios and, with few "
-        "seeds, too narrow for a test."
+        "bootstrap, which draws runs within scenarios: it is about these scenarios and, with few "
+        "runs, too narrow for a test."
     )
 
 

@@ -8,11 +8,12 @@ there are.
 The analysis. Differences are a table (searches, seeds, clients); with several draws of clients the
 unit is the draw, (searches, seeds, draws), since its clients are nested in it. Each factor's
 margin, its levels' means over all else, has a sample variance; divided by the number of levels it
-is what this factor adds to the variance of the mean. The sum of them is the variance of the mean
-that Owen's pigeonhole bootstrap has (2007, arXiv 0712.1111) before its small samples are corrected:
-what two factors do together is counted with each, so that the sum is too large in expectation,
-never too small. In a balanced table the margins' variances are independent multiples of χ², and
-mean minus truth is judged by a sum of independent t's, each with its factor's standard error and
+is what this factor adds to the variance of the mean. The sum of them is taken for the variance of
+the mean. What two factors do together is in the margin of each and so counted twice, where the mean
+has it once: the sum is too large in expectation, never too small. (Owen's pigeonhole bootstrap,
+2007, arXiv 0712.1111, counts it a third time, and has populations' variances for samples'.) In a
+balanced table the margins' variances are independent multiples of χ², and mean minus truth is
+judged by a sum of independent t's, each with its factor's standard error and
 degrees of freedom: the test of Behrens and Fisher, for more than two variances. A factor with few
 levels so pays for them by itself: Satterthwaite's one number of degrees of freedom does not hold
 the rate with two or three seeds, where a variance is small by chance
@@ -31,12 +32,15 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, special
 
+from pfltune.text import count
 from pfltune.ties import settled
 
 Factor = Literal["searches", "seeds", "clients", "draws"]
 
 FEWEST_SEEDS = 2
 FEWEST_CLIENTS = 4
+NARROW, WIDE = -7.0, 12.0
+"""Logarithms of margins in standard errors between which those of most rates lie."""
 # Where the densities of t's are summed: sinh(v), which reaches their tails in even steps of v.
 _NODES = np.linspace(-13, 13, 175)
 _PLACES = np.sinh(_NODES)
@@ -104,7 +108,10 @@ class Crossed:
             at = np.array([np.exp(log) * error])
             return float(tail(at, self._scales, self._freedoms)[0]) - alpha
 
-        return float(np.exp(optimize.brentq(excess, -7.0, 12.0, xtol=1e-10)) * error)
+        wide = WIDE
+        while excess(wide) > 0:  # with one degree of freedom a quantile grows as 1/alpha
+            wide *= 2
+        return float(np.exp(optimize.brentq(excess, NARROW, wide, xtol=1e-10)) * error)
 
     @property
     def _scales(self) -> np.ndarray:
@@ -208,9 +215,10 @@ def _obstacle(cube: np.ndarray, units: Factor, parts: Sequence[Part]) -> str:
     """Why nothing can be tested; empty if it can."""
     seeds, several = cube.shape[1], cube.shape[2]
     if units == "clients" and several < FEWEST_CLIENTS:
-        return f"{several} clients are too few, {FEWEST_CLIENTS} are needed"
+        are = "is" if several == 1 else "are"
+        return f"{count(several, 'client')} {are} too few, {FEWEST_CLIENTS} are needed"
     if seeds < FEWEST_SEEDS:
         return "one seed does not tell what a seed does to all clients"
     if not any(part.variance for part in parts):
-        return "no client differs" if not cube.any() else "all differences are the same"
+        return f"no {units[:-1]} differs" if not cube.any() else "all differences are the same"
     return ""

@@ -5,16 +5,18 @@ from collections.abc import Iterator, Sequence
 from pfltune.draws import label
 from pfltune.report.draws import Drawn, DrawsResult
 from pfltune.report.statistics import ALPHA
-from pfltune.report.words import BOLD_NOTE, seeds_of, status
-from pfltune.text import count, plain
+from pfltune.report.words import bold_note, for_all, not_tested, seeds_of, status
+from pfltune.text import count, listed, plain
 from pfltune.ties import settled
 
 REFERENCE = "reference"
+ENOUGH_DRAWS = 5
+"""With fewer, what draws do is known so badly that it decides alone."""
 
 
 def notes(found: DrawsResult) -> list[str]:
     """All that the table needs to be understood."""
-    told = (accuracy_note(found), differ_note(found), test_note(found), BOLD_NOTE)
+    told = (accuracy_note(found), differ_note(found), test_note(found), bold_note(found.results))
     return [sentence for sentence in told if sentence]
 
 
@@ -100,16 +102,17 @@ def test_note(found: DrawsResult) -> str:
         "draw, seed and client, in percentage points."
     ]
     if over := _generalised(found):
-        together = (
-            f"hold for all {found.pairs} pairs of methods together (Bonferroni)"
-            if found.pairs > 1
-            else "are of the only pair"
-        )
         sentences.append(
             "Intervals (95 %) and p-values are of one analysis with crossed effects of draw and "
-            f"seed and {together}: an interval leaves 0 out exactly where p < {ALPHA}. {over}"
+            f"seed and hold for {for_all(found.pairs)}: an interval leaves 0 out exactly where "
+            f"p < {ALPHA}. {over}"
         )
     sentences.append("That no difference was found does not say that there is none.")
+    if over and 1 < len(found.seeds) < ENOUGH_DRAWS:
+        sentences.append(
+            f"{count(len(found.seeds), 'draw')} say little of what another one does, so that "
+            "only large differences are told apart."
+        )
     return " ".join(sentences)
 
 
@@ -121,7 +124,7 @@ def _generalised(found: DrawsResult) -> str:
     over = {factor for each in tested for factor in each.over}
     names = {"searches": "searches", "seeds": "seeds", "draws": "draws of clients"}
     names["clients"] = "clients like those of the only draw"
-    told = " and ".join(name for factor, name in names.items() if factor in over)
+    told = listed([name for factor, name in names.items() if factor in over])
     if "searches" in over:
         return f"They generalise over {told}."
     if found.draws.tune_each and len(found.seeds) > 1:
@@ -141,10 +144,10 @@ def finding(found: DrawsResult) -> str:
         f"Worse than {name} (p < {ALPHA}): ": _titles(found, "worse"),
         f"Better than {name} (p < {ALPHA}): ": _titles(found, "better"),
         f"No difference from {name} was found: ": _titles(found, "no difference was found"),
-        f"Not tested against {name}: ": _titles(found, ""),
     }
     told = [f"{head}{', '.join(titles)}." for head, titles in groups.items() if titles]
-    return " ".join([*told, order(found)]).strip()
+    reasons = ((found.by_name[n].title, each.untested) for n, each in found.against.items())
+    return " ".join([*told, *not_tested(name, reasons), order(found)]).strip()
 
 
 def order(found: DrawsResult) -> str:
@@ -152,16 +155,17 @@ def order(found: DrawsResult) -> str:
     whole = [method for method in found.methods if method.is_whole]
     if len(whole) < 2 or len(found.seeds) < 2:
         return ""
-    orders = {tuple(_order(whole, place)) for place in range(len(found.seeds))}
+    places = range(len(found.seeds))
     drawn = count(len(found.seeds), "draw")
-    if len(orders) == 1:
+    if len({tuple(_order(whole, place)) for place in places}) == 1:
         return f"The order of the methods is the same on all {drawn}."
-    first = {each[0] for each in orders}
-    by_name = {method.name: method.title for method in whole}
-    if len(first) == 1:
-        return f"{by_name[first.pop()]} is ahead on all {drawn}; the order below it changes."
-    ahead = [f"{m.title} ({m.wins})" for m in sorted(whole, key=lambda m: -m.wins) if m.wins]
-    return f"Who is ahead changes with the draw: {', '.join(ahead)} of {drawn}."
+    firsts = [_first(whole, place) for place in places]
+    wins = {m.title: sum(m.title in first for first in firsts) for m in whole}
+    ahead = sorted(filter(wins.get, wins), key=lambda title: -wins[title])
+    if len(ahead) == 1:
+        return f"{ahead[0]} is ahead on all {drawn}; the order below it changes."
+    told = ", ".join(f"{title} ({wins[title]})" for title in ahead)
+    return f"Who is ahead changes with the draw: {told} of {drawn}."
 
 
 def statuses(found: DrawsResult) -> Iterator[tuple[str, str]]:
@@ -173,16 +177,19 @@ def statuses(found: DrawsResult) -> Iterator[tuple[str, str]]:
         yield name, f"is missing: {plain(reason)}"
 
 
-def _order(methods: Sequence[Drawn], place: int) -> list[str]:
-    """Short names by accuracy on one draw, the best first."""
-    ordered = sorted(methods, key=lambda m: (-settled(m.means()[place]), m.name))
-    return [method.name for method in ordered]
+def _order(methods: Sequence[Drawn], place: int) -> list[int]:
+    """The rank of each method on one draw, equal ones with the same."""
+    means = [settled(method.means()[place]) for method in methods]
+    return [sum(other > mean for other in means) for mean in means]
+
+
+def _first(methods: Sequence[Drawn], place: int) -> list[str]:
+    """The titles of those with the highest accuracy on one draw."""
+    ranks = _order(methods, place)
+    return [method.title for method, above in zip(methods, ranks, strict=True) if not above]
 
 
 def _titles(found: DrawsResult, verdict: str) -> list[str]:
-    """The methods of which a test says so; an empty verdict stands for no test."""
-    return [
-        found.by_name[name].title
-        for name, against in found.against.items()
-        if (against.verdict == verdict if verdict else bool(against.untested))
-    ]
+    """The methods of which a test says so."""
+    told = (name for name, against in found.against.items() if against.verdict == verdict)
+    return [found.by_name[name].title for name in told]

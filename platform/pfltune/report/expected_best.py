@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import comb
 
 from pfltune.budget import SamplerName
 from pfltune.report.results import MethodResult, SearchedRun
@@ -26,13 +25,13 @@ class ExpectedBest:
         round: at which every trial is read; the same for all.
         studies: over how many.
         drawn: trials of each study that are independent draws, whose order counts for nothing.
-        failed: trials without a figure, which count as 0.
+        failed: trials that count as 0: without a figure, or of more MB than they may send.
     """
 
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    round: int
+    round: float
     studies: int
     drawn: int
     failed: int
@@ -58,8 +57,11 @@ def best_of(values: Sequence[float] | np.ndarray, number: int) -> float:
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     if not 1 <= number <= len(ordered):
         raise ValueError(f"{number} of {len(ordered)} values")
-    ways = comb(np.arange(len(ordered)), number - 1) / comb(len(ordered), number)
-    return float(ways @ ordered)
+    # From the highest down, each share from the one before: binomials of a thousand are no floats.
+    below = np.arange(len(ordered) - 1, 0, -1)
+    falling = np.maximum(below - number + 1, 0) / below
+    shares = number / len(ordered) * np.cumprod([1.0, *falling])
+    return float(shares @ ordered[::-1])
 
 
 def course(values: Sequence[float], fixed: int, drawn: bool) -> np.ndarray:
@@ -82,9 +84,11 @@ def course(values: Sequence[float], fixed: int, drawn: bool) -> np.ndarray:
 def expected_best(method: MethodResult, sampler: SamplerName, starts: int) -> ExpectedBest | None:
     """The best validation accuracy of a method after n trials; None without trials enough.
 
-    All trials are read after one round that each of them came to, also where some went further:
-    halving lets only the best go on, and their later scores, or theirs alone, are no sample of what
-    a trial gives. A failed trial counts as 0, as it does in the search.
+    All trials are read after one round, or share of a budget, that each of them came to, also where
+    some went further: halving lets only the best go on, and their later scores, or theirs alone,
+    are no sample of what a trial gives. What can never be chosen counts as 0: a failed trial, as it
+    does in the search, and one that would send more than it may, which was stopped at once and so
+    holds nobody back.
 
     Args:
         method: with its search trials.
@@ -92,8 +96,8 @@ def expected_best(method: MethodResult, sampler: SamplerName, starts: int) -> Ex
         starts: of how many trials of each study the values were given.
     """
     ended = [run for run in method.searched if run.outcome != "running"]
-    ran = [run for run in ended if run.curve and run.outcome != "failed"]
-    rounds = set.intersection(*({step for step, _ in run.curve} for run in ran)) if ran else set()
+    ran = [run for run in ended if _counts(run)]
+    rounds = set.intersection(*({step for step, _ in run.course} for run in ran)) if ran else set()
     if not rounds:
         return None
     at = max(rounds)
@@ -113,6 +117,10 @@ def expected_best(method: MethodResult, sampler: SamplerName, starts: int) -> Ex
     )
 
 
-def _read(run: SearchedRun, at: int) -> float:
-    curve = dict(run.curve)
-    return curve[at] if run.outcome != "failed" else 0.0
+def _read(run: SearchedRun, at: float) -> float:
+    return dict(run.course)[at] if _counts(run) else 0.0
+
+
+def _counts(run: SearchedRun) -> bool:
+    """Whether it could be chosen, by a figure that it has."""
+    return bool(run.curve) and run.fits and run.outcome != "failed"

@@ -13,7 +13,7 @@ from pfltune.report.communication import pareto_front, point_of
 from pfltune.report.fronts import Fronts, MethodFront, searched_point
 from pfltune.report.results import ComparisonResult, SearchedRun
 from pfltune.report.spreadsheet import cell_text, text
-from pfltune.text import count, in_short
+from pfltune.text import in_short
 
 HEADS = (
     *("method", "search trials on the front", "hypervolume %, validation"),
@@ -44,17 +44,26 @@ def note(result: ComparisonResult, found: Fronts | None) -> str:
         return ""
     most = f"{found.most:,.4g} MB"
     is_limit = result.budget.max_mb is not None
-    why = "what a trial may send" if is_limit else "the most that any trial of a front sent"
-    taken = count(result.budget.front, "configuration")
+    why = "what a trial may send" if is_limit else "the most that any of these trials sent"
     return (
         "A front has the search trials that ran all rounds and that no other of the method beats "
-        f"in validation accuracy for as many MB or fewer. Up to {taken} of each were confirmed "
-        "with fresh seeds: its two ends, then what lies furthest from the others; (a) is the most "
-        "accurate on validation data. The hypervolume is the mean, over budgets from 0 to "
+        f"in validation accuracy for as many MB or fewer. {_confirmed(result.budget.front)} "
+        "The hypervolume is the mean, over budgets from 0 to "
         f"{most} ({why}), of the best accuracy within the budget; a budget that nothing fits "
         f"counts as 0. Its reference point is accuracy 0 at {most}, the same for all methods; on "
         "test data it is that of the confirmed configurations alone. MB are those of the rounds: "
         "what is sent once before them is told apart."
+    )
+
+
+def _confirmed(most: int) -> str:
+    """What of a front was trained with fresh seeds, of at most so many configurations."""
+    if most == 1:
+        return "The most accurate of each on validation data was confirmed with fresh seeds."
+    further = ", then what lies furthest from the others" if most > 2 else ""
+    return (
+        f"Up to {most} configurations of each were confirmed with fresh seeds: its two ends"
+        f"{further}; (a) is the most accurate on validation data."
     )
 
 

@@ -97,6 +97,6 @@ def _validated(method: MethodResult, first: SearchedRun) -> Gain | None:
 
 
 def _searched(winner: SearchedRun, first: SearchedRun) -> Gain | None:
-    if winner.rounds != first.rounds:
+    if winner.reached != first.reached:
         return None
     return Gain(np.array([[winner.value - first.value]]), "search", winner.knobs == first.knobs)

@@ -14,8 +14,9 @@ from pfltune.report.columns import (
 from pfltune.report.results import MethodResult
 from pfltune.report.statistics import ALPHA, pairs_of
 from pfltune.report.words import (
-    BOLD_NOTE,
+    bold_note,
     finding,
+    for_all,
     scope,
     seeds_of,
     test_note,
@@ -93,7 +94,7 @@ def result_table(analysis: Analysis) -> str:
     caption = f"Test accuracy and communication on {scenario}."
     if analysis.is_tested:
         pairs = pairs_of(len(analysis.differences) + 1)
-        caption += f" Intervals of differences and p for {_all(pairs)}."
+        caption += f" Intervals of differences and p for {for_all(pairs)}."
     return str(Tabular(_heads(columns), rows, caption, _note(analysis), label(result.name)))
 
 
@@ -147,14 +148,6 @@ def _mark(analysis: Analysis, method: MethodResult) -> str:
     return MARKS.get(found.verdict, "") if found else ""
 
 
-def _all(pairs: int) -> str:
-    return (
-        f"all {pairs} pairs of methods together (Bonferroni)"
-        if pairs > 1
-        else "the only pair of methods"
-    )
-
-
 def _note(analysis: Analysis) -> str:
     if not analysis.result.confirmed:
         return ""
@@ -164,7 +157,7 @@ def _note(analysis: Analysis) -> str:
         f" $\\pm$ standard deviation over {over}." if many else f", {over}."
     )
     several = len(analysis.result.confirmed) > 1
-    sentences = [spread, escaped(BOLD_NOTE) if several else ""]
+    sentences = [spread, escaped(bold_note([analysis.result])) if several else ""]
     sentences += map(escaped, analysis.result.remarks)
     if analysis.differences and _is_raced(analysis):
         sentences += [escaped(test_note(analysis)), escaped(finding(analysis))]

@@ -23,6 +23,7 @@ from pfltune.report.columns import (
     within_columns,
 )
 from pfltune.report.latex import result_table
+from pfltune.report.power_words import power_lines, power_note
 from pfltune.report.results import TEST, VAL, MethodResult
 from pfltune.report.searching import Searching
 from pfltune.report.spending import NOUNS, SPENT
@@ -115,7 +116,9 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         resources=sortable(resource_columns(analysis)),
         accuracy_note=f"{words.accuracy_note([result])} {words.spread_note(result)}",
         test_note=words.test_note(analysis),
-        bold_note="" if alone else words.BOLD_NOTE,
+        power=plain_grid(power_lines(analysis), {}),
+        power_note=power_note(analysis),
+        bold_note="" if alone else words.bold_note([result]),
         race_heads=racing.HEADS[result.race.decide] if result.race else (),
         race_rows=[line.cells for line in racing.lines(result)],
         tuning_note=" ".join(filter(None, (search_words.TUNING_NOTE, no_footing(searches)))),

@@ -87,10 +87,20 @@ def _drawn(census: Census, title: str) -> Figure:
         by_name, cell = census.by_domain.sum(1), (column, ROW[1])
         _bubbles(axes, by_name, census.domain_names, cell, DOMAIN_BUBBLE)
         axes.set_ylabel("domain")
-    bars.set_xticks(range(0, clients, _step(clients, column, CLIENT_LABEL)))
+    _name_clients(bars, census, column)
     bars.set_xlim(-0.5, clients - 0.5)
-    bars.set_xlabel("client")
     return panels[0].figure
+
+
+def _name_clients(bars: Any, census: Census, column: float) -> None:
+    """Below the bars: the names of the clients, upright, or their numbers."""
+    clients, names = len(census.by_class), census.client_names
+    ticks = range(0, clients, _step(clients, column, CLASS_LABEL if names else CLIENT_LABEL))
+    bars.set_xticks(ticks)
+    if names:
+        shown = [_short(names[tick]) for tick in ticks]
+        bars.set_xticklabels(shown, rotation=90, parse_math=False)
+    bars.set_xlabel("client")
 
 
 def _panels(census: Census, column: float, row: float, title: str) -> list[Any]:
@@ -102,11 +112,12 @@ def _panels(census: Census, column: float, row: float, title: str) -> list[Any]:
         heights.append(ROW[1] * len(census.domain_names))
     width = left + grid + RIGHT
     lines = textwrap.wrap(on_one_line(title, LONGEST_TITLE), int(width / TITLE_LETTER))
-    height = BELOW + sum(heights) + GAP * (len(heights) - 1) + ABOVE + LINE * len(lines)
+    below = BELOW + LETTER * max(map(len, map(_short, census.client_names)), default=0)
+    height = below + sum(heights) + GAP * (len(heights) - 1) + ABOVE + LINE * len(lines)
     figure = Figure(figsize=(width, height))
     figure.text(0.1 / width, 1 - 0.08 / height, "\n".join(lines), va="top", parse_math=False)
     panels: list[Any] = []
-    bottom = BELOW
+    bottom = below
     for each in heights:
         box = (left / width, bottom / height, grid / width, each / height)
         panels.append(figure.add_axes(box, sharex=panels[0] if panels else None))

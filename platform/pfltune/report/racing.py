@@ -12,7 +12,7 @@ from pfltune.racing.question import Question
 from pfltune.racing.race import MOST_FAILURES, Race
 from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.statistics import Difference, Interval, common_seeds
-from pfltune.text import count, plain
+from pfltune.text import count, listed, plain
 
 UNTESTED = "seeds were added until something was decided, see the race"
 HEADS: Mapping[str, tuple[str, ...]] = {
@@ -145,15 +145,28 @@ def _best(race: Race, titles: Mapping[str, str]) -> str:
     if race.is_decided:
         return (
             f"Decided after {count(race.seeds, 'seed')}: {left[0]} is the best of "
-            f"{count(len(race.methods), 'method')}."
+            f"{count(len(race.methods) - len(race.withdrawn), 'method')}."
         )
     if not race.is_over or len(race.methods) < 2:
-        return f"{_stand(race)}: {_listed(left, 'or')} may be the best."
+        return f"{_stand(race)}: {listed(left, 'or') or 'nobody'} may be the best."
+    if len(left) < 2:
+        return _alone(race, left)
     stuck = [titles[q.of[0]] for q in race.questions if q.state == "given up"]
     rest = [name for name in left if name not in stuck]
-    told = [f"{_stand(race)}: {_listed(stuck, 'and')} were not told apart."]
-    told += [f"{_listed(rest, 'and')} could have been excluded, and was not yet."] if rest else []
+    told = [f"{_stand(race)}: {listed(stuck)} were not told apart."]
+    told += [f"{listed(rest)} could have been excluded, and was not yet."] if rest else []
     return " ".join([*told, _more(race)]).strip()
+
+
+def _alone(race: Race, left: Sequence[str]) -> str:
+    """That too few are left to decide anything."""
+    if not left:
+        return "Nothing is decided: every method left the race."
+    if any(question.state == "decided" for question in race.questions):
+        why = "but others were excluded by figures of methods that left the race"
+    else:
+        why = "since all others left the race"
+    return f"Nothing is decided: {left[0]} is left alone, {why}."
 
 
 def _order(race: Race, titles: Mapping[str, str]) -> str:
@@ -163,13 +176,16 @@ def _order(race: Race, titles: Mapping[str, str]) -> str:
         row = " > ".join(titles[name] for name in chain)
         return f"Decided after {count(race.seeds, 'seed')}: {row}."
     head = f"Decided after {count(race.seeds, 'seed')}" if race.is_decided else _stand(race)
-    return f"{head}: {len(decided)} of {pairs} are decided. {_more(race)}".strip()
+    are = "is" if len(decided) == 1 else "are"
+    return f"{head}: {len(decided)} of {pairs} {are} decided. {_more(race)}".strip()
 
 
 def _chain(race: Race) -> list[str]:
-    """The methods from the best to the worst; empty where wins make no such row."""
-    wins = {name: sum(q.better == name for q in race.questions) for name in race.methods}
-    row = sorted(race.methods, key=lambda name: -wins[name])
+    """The methods that stayed, from the best to the worst; empty where wins make no such row."""
+    stayed = [name for name in race.methods if name not in race.withdrawn]
+    asked = [question for question in race.questions if set(question.of) <= set(stayed)]
+    wins = {name: sum(question.better == name for question in asked) for name in stayed}
+    row = sorted(stayed, key=lambda name: -wins[name])
     whole = [wins[name] for name in row] == list(range(len(row) - 1, -1, -1))
     return row if whole else []
 
@@ -240,12 +256,6 @@ def _verdict(race: Race, question: Question, titles: Mapping[str, str]) -> str:
     if race.is_decided:
         return "the best"
     return "not excluded yet" if race.is_over and question.is_open else "may be the best"
-
-
-def _listed(names: Sequence[str], last: str) -> str:
-    if len(names) < 2:
-        return "".join(names) or "nobody"
-    return f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
 def rows(result: ComparisonResult) -> Iterator[dict[str, object]]:

@@ -25,7 +25,7 @@ class Ranking:
 
     Attributes:
         names: short names of the methods that have a figure in every scenario.
-        accuracies: test accuracies in [0, 1], (methods, scenarios).
+        accuracies: test accuracies in [0, 1], (methods, scenarios); equal ones are equal.
         ranks: average rank of each, 1 for the best; equals share the mean of their ranks.
         p: of Friedman's test that all methods rank alike; NaN with fewer than 3 scenarios or
             methods.
@@ -58,10 +58,10 @@ def rank(accuracies: Mapping[str, Sequence[float]]) -> Ranking:
             leaves it out.
     """
     whole = {name: row for name, row in accuracies.items() if not np.isnan(row).any()}
-    table = np.array(list(whole.values()), dtype=np.float64)
+    table = settled(np.array(list(whole.values()), dtype=np.float64))
     if not len(table):
         return Ranking((), table, np.empty(0), float("nan"), float("nan"))
-    placed = stats.rankdata(-settled(table), axis=0)
+    placed = stats.rankdata(-table, axis=0)
     methods, scenarios = table.shape
     p = difference = float("nan")
     if methods >= FEWEST_METHODS and scenarios >= FEWEST_SCENARIOS:

@@ -17,7 +17,15 @@ from pfltune.front import fronted, letter_of
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.racing.race import Race, race
-from pfltune.ranking import BY_ROUNDS, Course, Outcome, Standing, best_first
+from pfltune.ranking import (
+    BY_ROUNDS,
+    DEEPEST,
+    Course,
+    Outcome,
+    Standing,
+    best_first,
+    share,
+)
 from pfltune.record import RECORD, Change, Record, read_record
 from pfltune.registry import short_name
 from pfltune.replays import refuse_replay
@@ -98,6 +106,8 @@ class SearchedRun:
         far: the same as rungs of a budget, see :meth:`pfltune.ranking.Course.reached`; None where
             rounds say it.
         curve: (round, score), the best mean validation accuracy so far, in [0, 1].
+        shares: (share of its budget, score) at each power of 1/η that it came to, the whole
+            included; None where rounds end it.
         metrics: the last value of every metric.
         needs_mb: what it sent in all rounds, or would send if all were like those that it ran; NaN
             where none did.
@@ -117,6 +127,15 @@ class SearchedRun:
     fits: bool = True
     far: int | None = None
     study: int = 0
+    shares: Sequence[tuple[float, float]] | None = None
+
+    @property
+    def course(self) -> Sequence[tuple[float, float]]:
+        """(where, score), to be read beside others: by round, or by the share of a budget.
+
+        With a budget, the same round of two trials is not the same for both: a rung of it is.
+        """
+        return self.curve if self.shares is None else self.shares
 
     @property
     def reached(self) -> int:
@@ -759,9 +778,23 @@ def _searched(trial: ToldTrial, budget: Budget, course: Course) -> SearchedRun:
         curve=trial.curve(SCORE),
         metrics=metrics,
         study=trial.started.study,
+        shares=_shares(trial, course.eta),
         needs_mb=sent * rounds / reached if reached else float("nan"),
         fits=budget.fits(reached, sent, rounds),
     )
+
+
+def _shares(trial: ToldTrial, eta: int | None) -> list[tuple[float, float]] | None:
+    """The score where so much of a budget was spent, see :attr:`SearchedRun.shares`."""
+    if eta is None:
+        return None
+    found: dict[float, float] = {}
+    for done in trial.rounds:
+        ahead = Standing.of(done.round, done.score, done.metrics).ahead
+        for rung in (share(eta, level) for level in range(DEEPEST)):
+            if ahead > rung:
+                found.setdefault(rung, done.score)
+    return sorted(found.items())
 
 
 def _all_finalists(

@@ -56,7 +56,8 @@ class Searching:
         first: the first trial, which has the start values; None if it has no figure.
         best_so_far: highest score after each trial, among those that ran all rounds; NaN
             before the first of them.
-        round: the last round that every trial with a figure has an score of; 0 for none.
+        round: the last round, or share of a budget, that every trial with a figure has a score of;
+            0 for none.
         compared: these trials, with their score after that round.
         importances: of the knobs that all of them have, adding up to 1, the largest first; empty
             for few trials.
@@ -68,7 +69,7 @@ class Searching:
     winner: SearchedRun | None
     first: SearchedRun | None
     best_so_far: tuple[float, ...]
-    round: int
+    round: float
     compared: tuple[tuple[SearchedRun, float], ...]
     importances: Mapping[str, float]
     edges: tuple[Edge, ...]
@@ -129,13 +130,16 @@ def _running_best(runs: Sequence[SearchedRun]) -> tuple[float, ...]:
     return tuple(found)
 
 
-def _at_one_round(ran: Sequence[SearchedRun]) -> tuple[int, tuple[tuple[SearchedRun, float], ...]]:
-    """The last round that all trials have, and each with its score there.
+def _at_one_round(
+    ran: Sequence[SearchedRun],
+) -> tuple[float, tuple[tuple[SearchedRun, float], ...]]:
+    """The last round or share of a budget that all trials have, and each with its score there.
 
-    A trial that still runs is left out, lest it hold all others back.
+    A trial that still runs is left out, lest it hold all others back; so is one that would send
+    more than it may, which is stopped at once.
     """
-    over = [run for run in ran if run.outcome != "running"]
-    curves = [dict(run.curve) for run in over]
+    over = [run for run in ran if run.outcome != "running" and run.fits]
+    curves = [dict(run.course) for run in over]
     common = max(set.intersection(*map(set, curves)), default=0) if curves else 0
     if not common:
         return 0, ()

@@ -169,7 +169,7 @@ def _accuracy(analysis: Analysis, name: str) -> float:
 
 
 def _runs(analysis: Analysis, name: str) -> list[float]:
-    """Test accuracy of each seed of a confirmed method."""
+    """Test accuracy of each run of a confirmed method, by study and seed."""
     return next(m.values(TEST) for m in analysis.result.confirmed if m.name == name)
 
 
@@ -233,7 +233,7 @@ def _lines(scenarios: Scenarios, columns: Sequence[Column]) -> list[str]:
 def latex_table(scenarios: Scenarios, ranks: str) -> str:
     """The table for a paper, with what it needs to be understood and what is told of the ranks."""
     results = [analysis.result for analysis in scenarios.analyses]
-    told = " ".join((words.accuracy_note(results), words.BOLD_NOTE, ranks))
+    told = " ".join((words.accuracy_note(results), words.bold_note(results), ranks))
     first = _latex(
         scenarios, scenario_columns(scenarios), "Test accuracy by scenario.", told, "scenarios"
     )
@@ -273,7 +273,7 @@ def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> st
         title=" + ".join(result.name for result in results),
         statuses=statuses,
         results=grid(scenario_columns(scenarios), scenarios.methods, scenarios.styles),
-        accuracy_note=f"{words.accuracy_note(results)} {words.BOLD_NOTE}",
+        accuracy_note=f"{words.accuracy_note(results)} {words.bold_note(results)}",
         rank_note=rank_note(scenarios.ranking),
         samplers=plain_grid(sampler_lines(scenarios.analyses), {}),
         sampler_note=sampler_note(scenarios.analyses),

@@ -14,6 +14,7 @@ import numpy as np
 from pfltune import figures
 from pfltune.federation.trial_budget import FIGURES, IN_FIGURE, TrialBudget, told, unit_for
 from pfltune.figures import Figure
+from pfltune.report.balance import spread
 from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
 
 KINDS = {figure: kind for kind, figure in FIGURES.items()}
@@ -35,29 +36,32 @@ class Within:
     """What a method came to within a budget.
 
     Attributes:
-        values: test accuracy in [0, 1], by seed; NaN where no evaluated round is within it.
+        values: test accuracy in [0, 1], by study and seed; NaN where no evaluated round
+            is within it.
+        studies: how many independent searches chose what was trained.
         ended: whether every trial ended within it, so that more rounds would have been paid for.
     """
 
     values: tuple[float, ...]
     ended: bool
+    studies: int = 1
 
     @property
     def mean(self) -> float:
-        """Over seeds; NaN where one has no evaluated round within the budget."""
+        """Over studies and seeds; NaN where one has no evaluated round within the budget."""
         return float(np.mean(self.values)) if self.values else math.nan
 
     @property
     def std(self) -> float:
-        """Sample standard deviation over seeds; NaN for fewer than two."""
-        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else math.nan
+        """As that of an accuracy, see :func:`spread`; NaN for a single run."""
+        return spread(np.reshape(self.values, (self.studies, -1))) if self.values else math.nan
 
 
 def within(method: MethodResult, figure: Figure, budget: float) -> Within:
     """What a method came to within a budget of a figure, in the figure's own unit."""
     values = tuple(_best(run, figure, budget) for run in method.runs)
     ends = [run.metrics.get(figure.name, math.inf) for run in method.runs]
-    return Within(values, all(end <= budget for end in ends))
+    return Within(values, all(end <= budget for end in ends), max(1, len(method.studies)))
 
 
 def budgets(result: ComparisonResult, figure: Figure) -> tuple[float, ...]:
@@ -75,7 +79,8 @@ def budgets(result: ComparisonResult, figure: Figure) -> tuple[float, ...]:
         return ()
     smaller = (float(f"{share * most:.2g}") for share in SHARES[:-1])
     whole = figure == figures.STEPS
-    return (*(float(math.ceil(each)) if whole else each for each in smaller), most)
+    every = (*(float(math.ceil(each)) if whole else each for each in smaller), most)
+    return tuple(dict.fromkeys(every))  # of a few steps, shares round up to the same number
 
 
 def in_figure(budget: TrialBudget) -> float:
@@ -96,9 +101,12 @@ def axis_of(figure: Figure, most: float) -> tuple[str, float]:
 
 def curve(method: MethodResult, figure: Figure) -> list[tuple[float, float]]:
     """(spent, test accuracy within it) where the accuracy of any seed may change, ascending."""
-    places = sorted({spent for run in method.runs for spent, _, _ in _evaluated(run, figure)})
-    points = [(place, within(method, figure, place).mean) for place in places]
-    return [(place, value) for place, value in points if not math.isnan(value)]
+    courses = [_course(run, figure) for run in method.runs]
+    places = sorted({place for course in courses for place, _ in course})
+    if not places:
+        return []
+    values = np.mean([_held(course, places) for course in courses], axis=0)
+    return [(p, float(v)) for p, v in zip(places, values, strict=True) if not math.isnan(v)]
 
 
 def rows(result: ComparisonResult) -> Iterator[dict[str, str | float | int | bool]]:
@@ -111,7 +119,7 @@ def rows(result: ComparisonResult) -> Iterator[dict[str, str | float | int | boo
                     "method": method.name,
                     "figure": figure.name,
                     "budget": budget,
-                    "seeds": len(found.values),
+                    "seeds": len(method.seeds),
                     figures.TEST.name: found.mean,
                     figures.TEST_STD_SEEDS.name: found.std,
                     "ended": found.ended,
@@ -131,6 +139,22 @@ def _best(run: ConfirmedRun, figure: Figure, budget: float) -> float:
     """Test accuracy of the best round within a budget on validation, the first among equals."""
     fitting = [(val, test) for spent, val, test in _evaluated(run, figure) if spent <= budget]
     return max(fitting, key=lambda each: each[0])[1] if fitting else math.nan
+
+
+def _course(run: ConfirmedRun, figure: Figure) -> list[tuple[float, float]]:
+    """(spent, test accuracy within it) after each evaluated round, ascending."""
+    best, course = (-math.inf, math.nan), []
+    for spent, val, test in sorted(_evaluated(run, figure), key=lambda each: each[0]):
+        best = (val, test) if val > best[0] else best
+        course.append((spent, best[1]))
+    return course
+
+
+def _held(course: Sequence[tuple[float, float]], places: Sequence[float]) -> np.ndarray:
+    """What a course stands at in each place; NaN before its first."""
+    spent = [place for place, _ in course]
+    values = np.array([math.nan, *(value for _, value in course)])
+    return np.asarray(values[np.searchsorted(spent, places, side="right")])
 
 
 def _rounded_up(number: float) -> float:

@@ -120,13 +120,20 @@ def tables_of(
     return [method.crossed(seeds, searches)] if len(seeds) and len(searches) else []
 
 
-def paired_tables(method: MethodResult, other: MethodResult) -> list[np.ndarray]:
+def paired_tables(
+    method: MethodResult, other: MethodResult, wanted: Sequence[int] | None = None
+) -> list[np.ndarray]:
     """Differences of test accuracy, method minus other, of the seeds and studies that both have.
 
     As :func:`tables_of`; empty without a common seed. A study of the one and that with the same
     number of the other were searched with the same seed.
+
+    Args:
+        method: what is subtracted from.
+        other: what is subtracted.
+        wanted: of the seeds that both have; default: all.
     """
-    seeds = common_seeds(method, other)
+    seeds = common_seeds(method, other) if wanted is None else wanted
     studies = [study for study in other.studies if study in method.studies]
     tables = (tables_of(each, seeds, studies) for each in (method, other))
     both = zip(*tables, strict=True)

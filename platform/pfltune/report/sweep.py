@@ -240,7 +240,7 @@ def _page(found: SweepResult, folder: Path, drawings: Sequence[Drawing]) -> str:
         swept=[(key, ", ".join(values)) for key, values in found.sweep.swept.items()],
         missing=[(name, plain(reason)) for name, reason in found.missing.items()],
         results=grid(scenario_columns(found.table), found.table.methods, found.table.styles),
-        accuracy_note=f"{words.accuracy_note(results)} {words.BOLD_NOTE}",
+        accuracy_note=f"{words.accuracy_note(results)} {words.bold_note(results)}",
         rank_note=RANK_NOTE,
         together=grid(
             aggregate_columns(found.table.aggregates, found.table.titles),

@@ -1,12 +1,13 @@
 """What a report says in sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pfltune.report import racing
 from pfltune.report.analysis import Analysis
+from pfltune.report.power_words import power
 from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial, count_reused
 from pfltune.report.statistics import ALPHA, pairs_of
-from pfltune.text import count, plain
+from pfltune.text import count, listed, plain
 
 ENOUGH_SEEDS = 5
 """With fewer, what seeds do is known so badly that it decides alone (docs/protocol.md)."""
@@ -73,7 +74,8 @@ def accuracy_note(results: Sequence[ComparisonResult]) -> str:
     many = max(len(method.runs) for method in methods) > 1
     spread = "± the sample standard deviation over" if many else "with"
     if max(len(method.studies) for method in methods) > 1:
-        spread = "± the standard deviation of a run of another search with another seed, from"
+        seed = " with another seed" if max(len(method.seeds) for method in methods) > 1 else ""
+        spread = f"± the standard deviation of a run of another search{seed}, from"
     note = (
         "Test accuracy is the mean over clients at the round with the best validation accuracy, "
         f"{spread} {seeds_of(methods)} that the search never used."
@@ -160,11 +162,15 @@ def spread_note(result: ComparisonResult) -> str:
             "deviation over clients, the worst decile the mean of the lowest tenth of them; both "
             "are means over seeds."
         )
-    one = max(len(method.runs) for method in result.confirmed) == 1
-    several = max(len(method.studies) for method in result.confirmed) > 1
-    repeated = f"{'studies, ' * several}seeds and clients"
-    over = "clients; of other seeds one seed says nothing" if one else repeated
-    both = "" if one else f"; both are means over {'studies and ' * several}seeds"
+    repeated = [
+        name
+        for name in ("studies", "seeds")
+        if max(len(getattr(method, name)) for method in result.confirmed) > 1
+    ]
+    over = listed([*repeated, "clients"])
+    if "seeds" not in repeated:
+        over += "; of other seeds one seed says nothing"
+    both = f"; both are means over {listed(repeated)}" if repeated else ""
     return (
         f"The interval is a 95 % interval of this accuracy by itself, over {over}. Client std is "
         "the standard deviation over clients, the worst decile the mean of the lowest tenth of "
@@ -172,11 +178,20 @@ def spread_note(result: ComparisonResult) -> str:
     )
 
 
-BOLD_NOTE = (
-    "Bold are the best test accuracy and all that are not told apart from it (p ≥ "
-    f"{ALPHA}, all pairs of methods together), none where that are all; in other columns the best "
-    "figure and every one that reads the same."
-)
+def bold_note(results: Sequence[ComparisonResult]) -> str:
+    """What is bold in tables of these comparisons."""
+    raced = [result.budget.decide is not None for result in results]
+    apart = (
+        "the best test accuracy and all that are not told apart from it (p ≥ "
+        f"{ALPHA}, all pairs of methods together)"
+    )
+    race = "all methods to which no other was found to be better"
+    both = f"{apart} and, where there was a race, {race}"
+    bold = race if all(raced) else both if any(raced) else apart
+    return (
+        f"Bold are {bold}, none where that are all; in other columns the best "
+        "figure and every one that reads the same."
+    )
 
 
 def test_note(analysis: Analysis) -> str:
@@ -196,7 +211,7 @@ def test_note(analysis: Analysis) -> str:
         scope(analysis),
         "The effect size is the difference in standard deviations of the paired differences of "
         "single clients and seeds. That no difference was found does not say that there is none.",
-        few_seeds(analysis),
+        power(analysis) or few_seeds(analysis),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -214,15 +229,17 @@ def together(analysis: Analysis) -> str:
     if not analysis.is_tested:
         return ""
     pairs = pairs_of(len(analysis.differences) + 1)
-    corrected = (
-        f"hold for all {pairs} pairs of methods together (Bonferroni)"
-        if pairs > 1
-        else "are of the only pair"
-    )
     return (
-        f"Intervals (95 %) and p-values are of one analysis with crossed effects and {corrected}: "
-        f"an interval leaves 0 out exactly where p < {ALPHA}."
+        "Intervals (95 %) and p-values are of one analysis with crossed effects and hold for "
+        f"{for_all(pairs)}: an interval leaves 0 out exactly where p < {ALPHA}."
     )
+
+
+def for_all(pairs: int) -> str:
+    """For how many pairs intervals and p-values hold."""
+    if pairs == 1:
+        return "the only pair of methods"
+    return f"all {pairs} pairs of methods together (Bonferroni)"
 
 
 def scope(analysis: Analysis) -> str:
@@ -233,7 +250,7 @@ def scope(analysis: Analysis) -> str:
     units = "draws of clients" if "draws" in over else "clients like those of this draw"
     firsts = ["searches"] if "searches" in over else []
     seeds = ["seeds"] if "seeds" in over else []
-    sentence = f"They generalise over {_listed([*firsts, *seeds, units])}."
+    sentence = f"They generalise over {listed([*firsts, *seeds, units])}."
     if "searches" not in over:
         sentence += (
             " Not over searches: they are about the configurations that were found, and another "
@@ -244,11 +261,22 @@ def scope(analysis: Analysis) -> str:
 
 def untested(analysis: Analysis) -> list[str]:
     """A sentence for each reason why methods were not tested."""
-    reasons: dict[str, list[str]] = {}
-    for method in _others(analysis):
-        if reason := analysis.differences[method.name].untested:
-            reasons.setdefault(reason, []).append(method.title)
-    return [f"Not tested: {', '.join(titles)} ({why})." for why, titles in reasons.items()]
+    if analysis.reference is None:
+        return []
+    reasons = ((m.title, analysis.differences[m.name].untested) for m in _others(analysis))
+    return not_tested(analysis.reference.title, reasons)
+
+
+def not_tested(reference: str, reasons: Iterable[tuple[str, str]]) -> list[str]:
+    """A sentence for each reason of pairs of a title and a reason, which is empty for a test."""
+    titles: dict[str, list[str]] = {}
+    for title, reason in reasons:
+        if reason:
+            titles.setdefault(reason, []).append(title)
+    return [
+        f"Not tested against {reference}: {', '.join(named)} ({reason})."
+        for reason, named in titles.items()
+    ]
 
 
 def few_seeds(analysis: Analysis) -> str:
@@ -263,11 +291,6 @@ def few_seeds(analysis: Analysis) -> str:
     )
 
 
-def _listed(things: Sequence[str]) -> str:
-    *first, last = things
-    return f"{', '.join(first)} and {last}" if first else last
-
-
 def finding(analysis: Analysis) -> str:
     """What came out, in a sentence or two; empty if nothing was compared."""
     if analysis.reference is None or not analysis.differences:
@@ -279,9 +302,9 @@ def finding(analysis: Analysis) -> str:
         f"Worse than {name} (p < {ALPHA}): ": _titles(analysis, "worse"),
         f"Better than {name} (p < {ALPHA}): ": _titles(analysis, "better"),
         f"No difference from {name} was found: ": _titles(analysis, "no difference was found"),
-        f"Not tested against {name}: ": _titles(analysis, "no test"),
     }
-    return " ".join(f"{head}{', '.join(titles)}." for head, titles in groups.items() if titles)
+    told = [f"{head}{', '.join(titles)}." for head, titles in groups.items() if titles]
+    return " ".join([*told, *untested(analysis)])
 
 
 def communication_note(analysis: Analysis) -> str:

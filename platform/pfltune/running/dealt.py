@@ -9,6 +9,7 @@ from pfltune.running.ledger import Ledger
 from pfltune.running.trial_log import TrialLog
 from pfltune.search.candidate import Candidate
 from pfltune.search.dealer import Dealer
+from pfltune.text import count
 from pfltune.tracking.events import TrialEnded, tested
 from pfltune.trials.stored import StoredTrial
 
@@ -26,6 +27,11 @@ class Replay:
     candidate: Candidate
     trial: StoredTrial
     told: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of a trial that came to its end has been told."""
+        return self.trial.outcome == "finished" and self.told == len(self.trial.rounds)
 
     def ending(self, stopped: bool) -> TrialEnded:
         """Its end, at its bracket's word or as it was stored."""
@@ -47,6 +53,9 @@ class DealtTrials:
     round as if it were trained, as far as its bracket lets it; it waits at a rung like any other,
     and if it is to go further than it is known it is left to Ray.
 
+    When all else is over, trials whose models are wanted and not there are left to Ray once more;
+    nothing is told of them but their models.
+
     Args:
         dealer: says which trials there are.
         ledger: what is known of this comparison.
@@ -66,11 +75,14 @@ class DealtTrials:
         self._replays: dict[str, Replay] = {}
         self._ready: deque[Candidate] = deque()
         self._training: set[str] = set()
+        self._tested: dict[str, Candidate] = {}
+        self._again: set[str] | None = set() if log.models is None else None
 
     @property
     def exhausted(self) -> bool:
         """Whether no trial will come any more."""
-        return self._dealer.exhausted and not self._replays and not self._ready
+        dealt = self._dealer.exhausted and not self._replays and not self._ready
+        return dealt and self._again is not None
 
     @property
     def over(self) -> bool:
@@ -89,6 +101,7 @@ class DealtTrials:
                 self.settle()
             else:
                 self._ready.append(candidate)
+        self._see_models()
         return bool(self._ready)
 
     def next(self) -> Candidate | None:
@@ -103,20 +116,38 @@ class DealtTrials:
     def complete(self, candidate: Candidate, outcome: Outcome) -> None:
         """Hear how a trial that was trained has ended."""
         self._training.discard(candidate.name)
-        self._dealer.complete(candidate, outcome)
+        if candidate.name not in (self._again or ()):
+            self._dealer.complete(candidate, outcome)
 
     def settle(self) -> None:
         """Tell known trials as far as their brackets let them go by now."""
         while any([self._advance(replay) for replay in list(self._replays.values())]):
             pass
+        self._see_models()
+
+    def _see_models(self) -> None:
+        """When all trials have ended, have those trained again whose models are missing; once."""
+        busy = self._replays or self._ready or self._training
+        if self._again is not None or self.log.models is None or busy:
+            return
+        if not self._dealer.exhausted:
+            return
+        missing = self.log.models.missing()
+        self._again = set(missing)
+        self._ready.extend(self._tested[name] for name in missing)
+        if missing:
+            trials = count(len(missing), "confirmation trial")
+            self.log.warn(f"{trials} trained again, for models that nobody has kept")
 
     def _is_known(self, candidate: Candidate) -> bool:
         """Enter a trial into its bracket; whether it can be told from what is known."""
         self._ledger.check(candidate)
         self.brackets.enter(candidate)
+        self._tested[candidate.name] = candidate
         before = self._ledger.find(candidate.name)
         outcome = before.outcome if before else None
         if before and outcome:
+            self._hear(candidate, before.ended)
             for standing in before.standings.values():
                 self.brackets.reach(candidate, standing)
             self._leave(candidate, outcome)
@@ -138,6 +169,8 @@ class DealtTrials:
             self.log.round(candidate, done)
             self.brackets.reach(candidate, done.standing)
             replay.told += 1
+        if replay.is_over:
+            verdict = "go on"  # its last round ended it before its bracket was asked
         if verdict == "wait":
             return replay.told > before
         del self._replays[candidate.name]
@@ -149,9 +182,14 @@ class DealtTrials:
 
     def _end(self, replay: Replay, event: TrialEnded) -> None:
         self.log.end(event)
+        self._hear(replay.candidate, event)
         failed, reached = event.outcome == "failed", replay.trial.rounds[: replay.told]
         outcome = Outcome() if failed else Outcome.of(reached[-1].standing, tested(event))
         self._leave(replay.candidate, outcome)
+
+    def _hear(self, candidate: Candidate, ended: TrialEnded | None) -> None:
+        if self.log.models is not None and ended is not None:
+            self.log.models.hear(candidate, ended.selected)
 
     def _leave(self, candidate: Candidate, outcome: Outcome) -> None:
         self.brackets.leave(candidate)

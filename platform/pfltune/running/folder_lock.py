@@ -20,7 +20,7 @@ from pfltune.storage import is_partial, open_storage
 from pfltune.sweeps import SWEEP
 
 LOCK, OWNER = ".lock", ".owner"
-TAKEN = ("artifacts", "mlflow.db", "partitions", "trials")
+TAKEN = ("artifacts", "data", "mlflow.db", "partitions", "trials")
 """What else is in the results folder."""
 
 

@@ -34,6 +34,7 @@ class Hardware:
         gpus_per_trial: share of a GPU that a trial is given.
         compute: how each trial computes.
         address: of the Ray cluster; None for this machine alone.
+        memory_mb: of the largest machine of that cluster; None where nobody knows.
     """
 
     workers: int
@@ -41,6 +42,7 @@ class Hardware:
     gpus_per_trial: float
     compute: Compute
     address: str | None = None
+    memory_mb: float | None = None
 
     def computing(self) -> Computing:
         """What of it moves the last bits."""
@@ -53,7 +55,10 @@ class Hardware:
         )
 
     def see_room(self, servers: Mapping[str, float]) -> None:
-        """See that what servers hold has room in memory; on a cluster nobody knows.
+        """See that what servers hold has room in memory.
+
+        On a cluster nobody knows which trials share a machine: there a single one must have room on
+        the largest machine, and of the memory of GPUs nothing is known.
 
         Args:
             servers: MB of their first state, by title of the method.
@@ -61,11 +66,13 @@ class Hardware:
         Raises:
             UserError: it has not.
         """
+        device = torch.device(self.compute.device)
         if self.address is None:
-            device = torch.device(self.compute.device)
             share = self.gpus_per_trial if device.type == "cuda" else 0.0
             of_one = max(1, int(1 / share)) if share else self.workers
-            see_room(servers, device, min(of_one, self.workers))
+            see_room(servers, whole_mb(device), min(of_one, self.workers))
+        elif device.type == "cpu" and self.memory_mb is not None:
+            see_room(servers, self.memory_mb, 1)
 
     @classmethod
     def choose(
@@ -100,21 +107,20 @@ class Hardware:
         if gpus and gpus_per_trial == "auto":
             share = gpu_share(list(methods), scenario.without_clients(), compute)
         room = min(cores, int(gpus / share)) if share else cores
-        return cls(workers or room, threads, share, compute, machines.address)
+        return cls(workers or room, threads, share, compute, machines.address, machines.memory_mb)
 
 
-def see_room(servers: Mapping[str, float], device: torch.device, at_once: int) -> None:
+def see_room(servers: Mapping[str, float], whole: float, at_once: int) -> None:
     """See that a server's state has room twice, as while it aggregates, in each of some trials.
 
     Args:
         servers: MB of their first state, by title of the method.
-        device: on which they are.
-        at_once: trials that share its memory.
+        whole: MB of the memory that they are in.
+        at_once: trials that share it.
 
     Raises:
         UserError: one has not.
     """
-    whole = whole_mb(device)
     for title, size in servers.items():
         if 2 * size * at_once > whole:
             fitting = int(whole / (2 * size))

@@ -117,6 +117,10 @@ class Job(ABC):
         """The knobs of each method's first trial, by its reference."""
 
     @abstractmethod
+    def trial_seeds(self) -> Sequence[int]:
+        """The seeds that trials may have."""
+
+    @abstractmethod
     def federations(self, federation: Federation) -> Mapping[Stage, Federation]:
         """What the trials of each stage are given."""
 

@@ -130,6 +130,7 @@ def open_mirror(
         note=_at_first(job),
         system=SystemMetrics(store.uri) if job.asked.system_metrics else None,
         views=Views(record.command, job.searched(), job.plan.rung_rounds()),
+        fits=job.plan.fits,
     )
 
 

@@ -6,7 +6,7 @@ import secrets
 import signal
 import socket
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +20,8 @@ from pfltune.running.ray_folder import ray_folder
 from pfltune.text import plain
 
 KNOCK_S = 10.0
+MEMORY = ("memory", "object_store_memory")
+"""What Ray calls the memory of a machine, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,13 @@ class Machines:
         cores: CPU cores, of all machines together.
         gpus: GPUs, likewise.
         address: of the Ray cluster; None for this machine alone.
+        memory_mb: of the largest machine of a cluster, in 10^6 bytes; None where nobody knows.
     """
 
     cores: int
     gpus: int
     address: str | None = None
+    memory_mb: float | None = None
 
 
 def this_machine() -> Machines:
@@ -75,7 +79,21 @@ def cluster(address: str) -> Machines:
             "start one with `ray start --head`, or leave the option out"
         ) from error
     there: dict[str, Any] = ray.cluster_resources()
-    return Machines(int(there.get("CPU", 1)), int(there.get("GPU", 0)), address)
+    most = most_memory(ray.nodes())
+    return Machines(int(there.get("CPU", 1)), int(there.get("GPU", 0)), address, most)
+
+
+def most_memory(nodes: Iterable[Mapping[str, Any]]) -> float | None:
+    """MB of the largest machine of a cluster; None where no machine tells.
+
+    Ray counts what is for tasks and what is for objects; together they are near all there is.
+
+    Args:
+        nodes: as ``ray.nodes()`` lists them, those that have left too.
+    """
+    alive = [node.get("Resources", {}) for node in nodes if node.get("Alive")]
+    sizes = [sum(each.get(kind, 0.0) for kind in MEMORY) for each in alive]
+    return max(sizes, default=0.0) / 1e6 or None
 
 
 def _knock(address: str) -> None:

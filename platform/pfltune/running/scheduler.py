@@ -51,16 +51,18 @@ class RungScheduler(TrialScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict) -> str:
         """Pause at a rung until the others have come; all that a trial did before counts too."""
-        candidate, brackets = candidate_of(trial), self._dealt[sitting_of(trial)].brackets
-        for done in [*result.get("history", ()), result]:
-            brackets.reach(candidate, Standing.of(done["round"], done[SCORE], done))
-        verdict = brackets.verdict(candidate)
+        self._reach(trial, result)
+        verdict = self._verdict(trial)
         if verdict == "stop":
             return self.STOP
         return self.PAUSE if verdict == "wait" or self._stopping else self.CONTINUE
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict) -> None:
-        """A trial ended by itself or was stopped; the others may now be complete at their rung."""
+        """A trial ended by itself or was stopped; the others may now be complete at their rung.
+
+        Of the result with which a trial ends Tune asks nothing, and that may be beyond a rung.
+        """
+        self._reach(trial, result)
         self._leave(trial)
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
@@ -103,6 +105,13 @@ class RungScheduler(TrialScheduler):
 
     def _verdict(self, trial: Trial) -> Verdict:
         return self._dealt[sitting_of(trial)].brackets.verdict(candidate_of(trial))
+
+    def _reach(self, trial: Trial, result: dict) -> None:
+        """Note how a trial stood after each round that a result tells of."""
+        candidate, brackets = candidate_of(trial), self._dealt[sitting_of(trial)].brackets
+        for done in [*result.get("history", ()), result]:
+            if SCORE in done and "failure" not in done:
+                brackets.reach(candidate, Standing.of(done["round"], done[SCORE], done))
 
     def _leave(self, trial: Trial) -> None:
         self._dealt[sitting_of(trial)].brackets.leave(candidate_of(trial))

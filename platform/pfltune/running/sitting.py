@@ -10,6 +10,9 @@ from pfltune.errors import Halted, TrackingError
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.federation import Federation
 from pfltune.knobs import Value
+from pfltune.models.bundle import remove_bundle
+from pfltune.models.keeping import Models, bundle_place
+from pfltune.models.logged import told_to
 from pfltune.ownership import release
 from pfltune.record import Record
 from pfltune.running.dealt import DealtTrials
@@ -89,22 +92,36 @@ class Sitting:
                 front = [dict(knobs) for knobs in fronts.get(method, ())]
                 self.dealt.log.write(MethodEnded(method, _plain(best), chosen=each, front=front))
         self.finished = True
+        self._tell_of_models()
         try:
             self._remove_checkpoints()
         except OSError as error:  # others still train
             self.dealt.log.warn(f"Checkpoints of {self.job.name} cannot be removed: {error}")
+
+    def _tell_of_models(self) -> None:
+        """Have MLflow told of the kept models, after all else."""
+        asked = self.job.asked
+        if asked.keep_models != "none":
+            self.mirror.also(told_to(self.job.folder, self.record, asked.register_as))
 
     def _remove_checkpoints(self) -> None:
         place = self.job.trial_options.checkpoints
         ledgers = [self.ledger, *earlier_ledgers(self.job.folder, self.record)]
         for folder in {folder for ledger in ledgers for folder in ledger.folders()}:
             Checkpoints(open_storage(place, folder)).remove()
+            remove_bundle(bundle_place(place, folder))
         release(open_storage(place))
 
 
 def given_by(job: Job, federation: Federation) -> Given:
     """What the trials of a job have in common."""
     return Given(job.federations(federation), job.hardware.compute, job.trial_options)
+
+
+def models_of(job: Job, record: Record) -> Models | None:
+    """What keeps the models of a job; None where none are wanted."""
+    which, place = job.asked.keep_models, job.trial_options.checkpoints
+    return None if which == "none" else Models(which, record, job.folder, place)
 
 
 @contextmanager
@@ -139,7 +156,8 @@ def open_sitting(
     before = (ledger.ended(), len(ledger))
     unkept = set(ledger.names()) if record.changes else set()
     place = job.trial_options.checkpoints
-    log = TrialLog(journal.append, ledger, finished, place, voice.tell, unkept)
+    models = models_of(job, record)
+    log = TrialLog(journal.append, ledger, finished, place, voice.tell, unkept, models)
     dealt = DealtTrials(dealer, ledger, log, finished)
     sitting = Sitting(job, record, journal, ledger, mirror, dealer, dealt, before)
     with _resumable(sitting, watched):

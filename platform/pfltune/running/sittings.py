@@ -90,7 +90,7 @@ class Sittings:
         dealt: their trials.
         given: what the trials of all are given, also of those that wait.
         hardware: of each.
-        trials: of all together, as many as there can be.
+        trials: of all together, as many as there can be; some are trained again for models.
 
     Args:
         house: what they have in common.
@@ -126,7 +126,7 @@ class Sittings:
             self._late.append(Late(watched, ran, after, federation))
         self.given[job.name] = given_by(job, federation)
         self.hardware.append(job.hardware)
-        self.trials += job.plan.total_trials()
+        self.trials += job.plan.total_trials() * (1 if job.asked.keep_models == "none" else 2)
 
     def open_next(self) -> bool:
         """Open the next job that waits for something that is chosen by now.
@@ -170,7 +170,7 @@ class Sittings:
         if federation.protocol.budget is not None:
             firsts = watched.job.first_trials()
             configured = {m: configured_as(m, knobs, federation) for m, knobs in firsts.items()}
-            see_affordable(configured, federation.protocol)
+            see_affordable(configured, federation.protocol, watched.job.trial_seeds())
         with ExitStack() as own:
             opened = open_sitting(
                 watched, federation, house.draw, house.store, house.accept_new_code

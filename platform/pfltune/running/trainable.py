@@ -1,5 +1,6 @@
 """A federated trial as Ray Tune runs it: one round per step, in a process that is used again."""
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +11,16 @@ from ray import tune
 from pfltune.errors import Diverged, UserError, told
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.trial import FederatedTrial
+from pfltune.models.bundle import write_bundle
+from pfltune.models.keeping import bundle_place, is_wanted
 from pfltune.running.given import SITTING, Given
 from pfltune.running.limits import OverTime, time_limit
 from pfltune.running.private_api import TrainingResult
 from pfltune.search.candidate import SCORE, Candidate
 from pfltune.storage import open_storage
 from pfltune.trials.training import configured_as, selected_of, told_of
+
+log = logging.getLogger(__name__)
 
 
 class FederatedTrainable(tune.Trainable):
@@ -114,7 +119,8 @@ class FederatedTrainable(tune.Trainable):
         candidate = self._candidate
         federation = self._given.federations[candidate.stage]
         configured = configured_as(candidate.method, candidate.knobs, federation)
-        trial = FederatedTrial(*configured, candidate.seed, self._given.compute)
+        keeps = is_wanted(self._options.models, candidate.stage)
+        trial = FederatedTrial(*configured, candidate.seed, self._given.compute, keeps)
         place = open_storage(self._options.checkpoints, candidate.folder)
         self._checkpoints = Checkpoints(place)
         self._history = self._checkpoints.load(trial)
@@ -125,8 +131,18 @@ class FederatedTrainable(tune.Trainable):
     def _concluded(self, trial: FederatedTrial, result: dict[str, Any]) -> dict[str, Any]:
         if not trial.finished:
             return result
+        if trial.selected is not None:
+            self._write_model(trial)
         end = {"done": True, "selected": selected_of(trial)}
         return {**result, **end}
+
+    def _write_model(self, trial: FederatedTrial) -> None:
+        """What clients predict with, to be taken by the driver; without it the figures stand."""
+        try:
+            place = bundle_place(self._options.checkpoints, self._candidate.folder)
+            write_bundle(trial, place)
+        except OSError as error:
+            log.warning("the model of %s cannot be written: %s", self._candidate.name, error)
 
     def _failure(self, reason: str, own_fault: bool) -> dict[str, Any]:
         reached = self._history[-1]["round"] if self._history else 0

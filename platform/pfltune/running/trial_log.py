@@ -1,17 +1,19 @@
 """What happens to the trials of a comparison, told to its journal once and kept for others."""
 
+import json
 from collections.abc import Callable, Set
 from contextlib import suppress
 from typing import NoReturn
 
-from pfltune.errors import Halted
+from pfltune.errors import Halted, UserError
 from pfltune.federation.checkpoint import Checkpoints
+from pfltune.models.keeping import Models
 from pfltune.registry import short_name
 from pfltune.running.finished import FinishedTrials
 from pfltune.running.ledger import Ledger
 from pfltune.search.candidate import Candidate
 from pfltune.storage import open_storage
-from pfltune.tracking.events import Event, RoundDone, TrialEnded, TrialStarted
+from pfltune.tracking.events import Event, RoundDone, Selected, TrialEnded, TrialStarted
 from pfltune.trials.stored import StoredRound
 
 
@@ -28,9 +30,11 @@ class TrialLog:
         checkpoints: where trials have theirs, which are removed when they end.
         warn: tells the user.
         unkept: trials that other code began, and that are no other comparison's.
+        models: takes those that trials have written; None where none are wanted.
 
     Attributes:
         warn: tells the user.
+        models: see above.
         halted: why nothing can be written; Tune hides what is raised within it.
     """
 
@@ -44,6 +48,7 @@ class TrialLog:
         checkpoints: str,
         warn: Callable[[str], object],
         unkept: Set[str] = frozenset(),
+        models: Models | None = None,
     ) -> None:
         self._append = append
         self._ledger = ledger
@@ -51,6 +56,7 @@ class TrialLog:
         self._checkpoints = checkpoints
         self.warn = warn
         self._unkept = unkept
+        self.models = models
         self._warned = False
 
     def begin(self, candidate: Candidate, reused: bool = False) -> None:
@@ -79,9 +85,13 @@ class TrialLog:
         return True
 
     def end(self, event: TrialEnded) -> None:
-        """Note the end of a trial."""
-        self.write(event)
+        """Note the end of a trial, unless it had ended and was trained again for its model."""
         known = self._ledger.find(event.trial)
+        if known is None or known.ended is None:
+            self.write(event)
+            known = self._ledger.find(event.trial)
+        elif event.outcome == "failed":
+            self.warn(f"The model of {event.trial} could not be kept: {event.failure}")
         if known is not None:
             with suppress(OSError):  # all that is left goes with the comparison's end
                 Checkpoints(open_storage(self._checkpoints, known.folder)).remove()
@@ -89,6 +99,10 @@ class TrialLog:
     def keep_and_end(self, candidate: Candidate, event: TrialEnded) -> None:
         """Note the end of a trial that was trained here. A full disk costs others time, no more."""
         known = self._ledger.find(candidate.name)
+        self._take_model(candidate, event)
+        if known and known.ended:
+            self.end(event)
+            return
         stored = known.stored(event) if known else None
         if stored and candidate.name not in self._unkept:
             try:
@@ -105,6 +119,24 @@ class TrialLog:
         """
         self.halted = Halted(why)
         raise self.halted
+
+    def _take_model(self, candidate: Candidate, event: TrialEnded) -> None:
+        """Keep what the trial predicts with, where that is wanted; that it cannot be is told."""
+        if self.models is None or event.selected is None:
+            return
+        known = self._ledger.find(candidate.name)
+        before = known.ended.selected if known and known.ended else None
+        if before is not None and _text(before) != _text(event.selected):
+            self.warn(
+                f"The model of {candidate.name} is not kept: the trial was trained again, to other "
+                "figures than it is told with"
+            )
+            return
+        self.models.hear(candidate, event.selected)
+        try:
+            self.models.take(candidate)
+        except (OSError, UserError) as error:
+            self.warn(f"The model of {candidate.name} could not be kept: {error}")
 
     def _cannot_keep(self, error: OSError) -> None:
         if not self._warned:
@@ -123,3 +155,8 @@ class TrialLog:
             self._append(event)
         except OSError as error:
             self.halt(f"the journal could not be written: {error}")
+
+
+def _text(selected: Selected) -> str:
+    """What two trainings must have alike; NaN equals itself there."""
+    return json.dumps(selected, sort_keys=True)

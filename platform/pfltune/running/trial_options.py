@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pfltune.record import Asked
+from pfltune.stages import KeepModels
 
 
 @dataclass(frozen=True)
@@ -15,12 +16,14 @@ class TrialOptions:
         seconds: a checkpoint is written after the first round that ends so long after the last.
         rounds: and after so many rounds.
         limit_s: seconds that the rounds of a trial may take in all.
+        models: of which confirmation trials the models are kept.
     """
 
     checkpoints: str
     seconds: float = 30.0
     rounds: float = float("inf")
     limit_s: float = float("inf")
+    models: KeepModels = "none"
 
     @classmethod
     def of(cls, asked: Asked, folder: Path) -> "TrialOptions":
@@ -37,4 +40,5 @@ class TrialOptions:
             seconds=asked.checkpoint_seconds,
             rounds=asked.checkpoint_rounds or float("inf"),
             limit_s=asked.trial_limit or float("inf"),
+            models=asked.keep_models,
         )

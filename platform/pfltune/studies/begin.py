@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
@@ -20,7 +20,12 @@ from pfltune.scenario import Scenario, load_scenario, overridden
 from pfltune.settings import validated
 from pfltune.studies.comparison import Comparison, first_methods, methods_at_ends, plan_on, together
 from pfltune.studies.grid import GridJob, axes_of, plan_grid, telling_methods
-from pfltune.studies.options import FreeOptions, defaults, override_texts, results_folder
+from pfltune.studies.options import (
+    defaults,
+    free_options,
+    override_texts,
+    results_folder,
+)
 from pfltune.studies.optuna_start import start_points
 from pfltune.studies.resume import HERE, begun, check_files, completed, known, see_files
 from pfltune.studies.sensitivity import Study, study_methods, study_plan
@@ -89,8 +94,9 @@ def extension(given: Mapping[str, Any]) -> Comparison:
     """
     if "wrap" in given and "methods" not in given:
         raise UserError("--wrap is for methods that are added: name them with --methods")
-    if not given.keys() & {"methods", *GROWING}:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in ("methods", *GROWING))
+    addable = ("methods", *GROWING, "keep_models")
+    if not given.keys() & set(addable):
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in addable)
         raise UserError(f"say what to add, with any of {flags}")
     results = results_folder(given)
     record = known(given["name"], results)
@@ -102,7 +108,7 @@ def extension(given: Mapping[str, Any]) -> Comparison:
     methods = together(record.methods, named.references)
     brought = record.scenario.strangers()
     check_files(record, methods, brought, bool(given.get("accept_new_code")))
-    free = {key: value for key, value in given.items() if key in get_type_hints(FreeOptions)}
+    free = {key: value for key, value in given.items() if key in free_options()}
     command = "compare" if len(methods) > len(record.methods) else record.command
     # What a comparison was begun with --fresh has trained is known to it.
     known_too = {"fresh": False, **free}
@@ -373,5 +379,16 @@ def hardware_of(
 
 
 def asked_of(options: Mapping[str, Any]) -> Asked:
-    """The options that touch no figure, for the record."""
-    return validated(Asked, {key: options[key] for key in Asked.model_fields}, "options")
+    """The options that touch no figure, for the record.
+
+    Raises:
+        UserError: models are to be registered, and none are kept.
+    """
+    known = {key: options[key] for key in Asked.model_fields if key in options}
+    asked = validated(Asked, known, "options")
+    if asked.register_as is not None and asked.keep_models == "none":
+        raise UserError(
+            f"--register {asked.register_as}: no model is kept, which could be registered; add "
+            "--keep-models best"
+        )
+    return asked

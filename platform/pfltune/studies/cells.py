@@ -48,6 +48,10 @@ class CellsJob(Job):
         """The first cell of each method."""
         return {method: cells[0] for method, cells in self.cells.items()}
 
+    def trial_seeds(self) -> Sequence[int]:
+        """Those of each cell."""
+        return self.seeds
+
     def federations(self, federation: Federation) -> dict[Stage, Federation]:
         """With test indices only where its trials test."""
         return {self.stage: federation if sees_test(self.stage) else federation.without_test()}

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 from pfltune.claim_file import FOOTINGS, TITLES, Claim, Footing, Scale, load_claim
 from pfltune.draws import Draws, read_draws, refuse_several
 from pfltune.errors import UserError, unknown
+from pfltune.knobs import written
 from pfltune.record import read_record
 from pfltune.registry import canonical
 from pfltune.replays import Part, Replay, read_replay
@@ -18,6 +19,7 @@ from pfltune.running.job import After, Job
 from pfltune.studies import begin
 from pfltune.studies.draws import draws_of, first_of, followers
 from pfltune.studies.options import (
+    DEFAULTS,
     OPTIONS,
     FreeOptions,
     JobOptions,
@@ -31,6 +33,10 @@ from pfltune.variants import split
 AnyJob = TypeVar("AnyJob", bound=Job)
 OF_THE_REPLAY = ("name", "resume", "results", "scenario", "overrides", "scale", "footings")
 """Options that each part has its own of, or that say which parts there are."""
+OF_NO_SCALE = (*OF_THE_REPLAY, "partitions", "tune_each", "decide", "max_seeds")
+"""Options that a scale has fields of its own for, or that no footing can have."""
+REPEATED = ("search", "start")
+"""Options that are given once for each of several values."""
 
 
 @dataclass(frozen=True)
@@ -201,11 +207,12 @@ def _options(
     Raises:
         UserError: an option of the scale that there is not, or a value that is not possible.
     """
+    search = _checked(scale)
     moment = {"protocol.evaluate": claim.moment} if claim.moment != "after_aggregation" else {}
     overrides = override_texts({**moment, **scale.overrides})
+    overrides += search.pop("overrides", [])  # a budget is one
     overrides += override_texts(given.get("overrides", ()))
     ground = {"scenario": given.get("scenario", scale.scenario), "overrides": overrides}
-    search = checked("compare", scale.options)
     settled = get_type_hints(JobOptions).keys() - get_type_hints(FreeOptions).keys()
     both = {**search, **given}
     common = {k: v for k, v in both.items() if k in settled and k not in OF_THE_REPLAY}
@@ -216,6 +223,21 @@ def _options(
     asked = {key: value for key, value in given.items() if key in known}
     methods = {"methods": [text for method in claim.methods for text in split(method)]}
     return ground | methods | search | asked | common | _equal(footing, scale, overrides)
+
+
+def _checked(scale: Scale) -> dict[str, Any]:
+    """The options of a scale.
+
+    Raises:
+        UserError: one of them is no option of a comparison, or of no part of a replay.
+    """
+    for name in scale.options:
+        if name in OF_NO_SCALE:
+            raise UserError(
+                f"the options of a scale cannot have {name}: a replay has its own, or it stands "
+                "beside the options"
+            )
+    return checked("compare", scale.options)
 
 
 def _equal(footing: Footing, scale: Scale, overrides: Sequence[str]) -> dict[str, Any]:
@@ -275,8 +297,24 @@ def _words(option: str, value: Any) -> list[str]:
         return [word for text in value for word in ("-o", text)]
     flag = f"--{option.replace('_', '-')}"
     if isinstance(value, bool):
-        return [flag] if value else []
+        return _switched(option, flag, value)
     if isinstance(value, Mapping):
-        return [word for key, inner in value.items() for word in (flag, f"{key}={inner}")]
-    several = isinstance(value, list | tuple)
-    return [flag, ",".join(map(str, value)) if several else str(value)]
+        pairs = (f"{key}={_written(inner)}" for key, inner in value.items())
+        return [word for pair in pairs for word in (flag, pair)]
+    if option in REPEATED:
+        return [word for each in value for word in (flag, _written(each))]
+    return [flag, _written(value)]
+
+
+def _switched(option: str, flag: str, value: bool) -> list[str]:
+    """A flag that is given where its value is not the usual one."""
+    if value == DEFAULTS.get(option, False):
+        return []
+    return [flag if value else flag.replace("--", "--no-", 1)]
+
+
+def _written(value: Any) -> str:
+    """Values in one text, and those of several names with these."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={written(inner)}" for key, inner in value.items())
+    return ",".join(map(written, value)) if isinstance(value, list | tuple) else written(value)

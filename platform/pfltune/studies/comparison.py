@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
-from pfltune.budget import Budget
+from pfltune.budget import Budget, why_none
 from pfltune.errors import UserError
 from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.searched_settings import without_settings
@@ -17,6 +17,7 @@ from pfltune.record import Tuned
 from pfltune.registry import canonical, make_method, reference_title, short_name
 from pfltune.running.job import Choice, Job
 from pfltune.scenario import Scenario
+from pfltune.search.candidate import confirmation_seed, validation_seed
 from pfltune.search.plan import Plan
 from pfltune.search.samplers import check_sampler
 from pfltune.search.searches import ComparisonDealer
@@ -90,9 +91,18 @@ class Comparison(Job):
         return methods_at_ends(self.spaces)
 
     def first_trials(self) -> dict[str, dict[str, Value]]:
-        """At the first start point of each search space."""
-        firsts = {method: next(iter(space.start), {}) for method, space in self.spaces.items()}
-        return {method: {**firsts[method], **self.spaces[method].fixed} for method in firsts}
+        """At the first start point of each search space, or with what was chosen before."""
+        return {method: self._first(method, space) for method, space in self.spaces.items()}
+
+    def trial_seeds(self) -> list[int]:
+        """Of all searches, finalists and tests, as many as there can be."""
+        budget = self.plan.budget
+        tested = [confirmation_seed(budget.seed, turn) for turn in range(budget.most_seeds)]
+        if not self._searched:
+            return tested
+        turns = range(1 + (budget.finalist_seeds if budget.finalists else 0))
+        plans = map(self.plan.of_study, range(budget.studies))
+        return [*(validation_seed(plan.seed, turn) for plan in plans for turn in turns), *tested]
 
     def federations(self, federation: Federation) -> dict[Stage, Federation]:
         """What sees no test lacks its indices."""
@@ -119,7 +129,8 @@ class Comparison(Job):
         knobs = {m: chosen.get(short_name(m), ()) for m in self.plan.methods}
         held = {m: tuple(each) for m, each in knobs.items() if any(v is not None for v in each)}
         if not held:
-            raise UserError("no method has a configuration to be tested: every trial failed")
+            why = why_none(self.plan.budget)
+            raise UserError(f"no method has a configuration to be tested: {why}")
         plan = replace(self.plan, methods=tuple(held), chosen=held)
         return replace(
             self,
@@ -127,6 +138,10 @@ class Comparison(Job):
             spaces={m: space for m, space in self.spaces.items() if m in held},
             tuned={short_name(m): tuned[short_name(m)] for m in held},
         )
+
+    def _first(self, method: str, space: SearchSpace) -> dict[str, Value]:
+        before = [knobs for knobs in self.plan.chosen.get(method, ()) if knobs is not None]
+        return dict(before[0]) if before else {**next(iter(space.start), {}), **space.fixed}
 
     @property
     def _searched(self) -> Mapping[str, SearchSpace]:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from pfltune.budget import Budget
+from pfltune.data.partitions.given import Given
 from pfltune.draws import SETTING, Draws, draws_with, read_draws
 from pfltune.errors import UserError
 from pfltune.record import Record, Tuned, read_record
@@ -21,7 +22,7 @@ from pfltune.scenario import Scenario
 from pfltune.settings import validated
 from pfltune.studies import begin
 from pfltune.studies.comparison import Comparison
-from pfltune.studies.options import DEFAULTS, FreeOptions, defaults, override_texts, results_folder
+from pfltune.studies.options import DEFAULTS, defaults, free_options, override_texts, results_folder
 from pfltune.sweeps import cells_of, read_sweep
 
 OF_ALL = ("partitions", "tune_each")
@@ -46,12 +47,40 @@ def draws_of(given: Mapping[str, Any]) -> Draws | None:
     _see_new(given, results)
     _see_one_objective(given)
     scenario = begin.scenario_of(given, None, {**defaults("compare"), **given})
-    return Draws(
-        name=begin.name_of(given, scenario.name),
-        first=scenario.data_seed,
-        partitions=given["partitions"],
-        tune_each=given.get("tune_each", False),
+    _see_drawn(scenario)
+    return _named(
+        Draws(
+            name=begin.name_of(given, scenario.name),
+            first=scenario.data_seed,
+            partitions=given["partitions"],
+            tune_each=given.get("tune_each", False),
+        )
     )
+
+
+def _see_drawn(scenario: Scenario) -> None:
+    """See that another data seed deals other clients.
+
+    Raises:
+        UserError: clients and their split are given, so that every draw would be the same.
+    """
+    drawn = scenario.unseen_clients or scenario.backbone.weights == "warm-start"
+    if drawn or not isinstance(scenario.partition, Given):
+        return
+    scenario.dataset()  # read once for both
+    first, second = (_dealt(scenario, scenario.data_seed + more) for more in (0, 1))
+    if first == second:
+        kind = scenario.partition.told
+        raise UserError(
+            f"--partitions draws clients by {SETTING}, but partition.kind={kind} gives all of them "
+            "and their split: leave it out, or have some drawn with partition.clients"
+        )
+
+
+def _dealt(scenario: Scenario, seed: int) -> list[list[list[int]]]:
+    own = scenario.model_copy(update={SETTING: seed})
+    parts = ((client.train, client.val, client.test) for client in own.clients(own.dataset()))
+    return [[part.tolist() for part in each if part is not None] for each in parts]
 
 
 def _see_one_objective(given: Mapping[str, Any]) -> None:
@@ -90,7 +119,17 @@ def extended_draws(given: Mapping[str, Any]) -> Draws | None:
         return None
     if wanted is not None and wanted < draws.partitions:
         raise UserError(f"there are {draws.partitions} partitions; {wanted} would be fewer")
-    return draws.model_copy(update={"partitions": wanted or draws.partitions})
+    return _named(draws.model_copy(update={"partitions": wanted or draws.partitions}))
+
+
+def _named(draws: Draws) -> Draws:
+    """Draws of which every one has a possible name; the last one has the longest.
+
+    Raises:
+        UserError: one has not.
+    """
+    checked_name(draws.names[-1])
+    return draws
 
 
 def first_of(draws: Draws, given: Mapping[str, Any]) -> Comparison:
@@ -126,7 +165,7 @@ def first_extended(draws: Draws, given: Mapping[str, Any]) -> Comparison:
     cell = draws.names[0]
     rest = {key: value for key, value in given.items() if key != "partitions"}
     if "partitions" in given and not rest.keys() & {"methods", "wrap", *begin.GROWING}:
-        free = {key: value for key, value in rest.items() if key in get_type_hints(FreeOptions)}
+        free = {key: value for key, value in rest.items() if key in free_options()}
         job = begin.comparison("compare", {**free, "resume": cell})
     else:
         job = begin.extension({**rest, "name": cell})

@@ -1,6 +1,6 @@
 """What is known of one method's trials while they run."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -27,6 +27,8 @@ class MethodProgress:
         chosen: those of what is tested; None before.
         spent: the share of its budget that each running trial has spent, if it has one.
         course: of its trials.
+        done: rounds or budgets of a trial that its trials have run through, by stage.
+        saved: how many fewer these are, or will be, than was planned.
     """
 
     planned: dict[Stage, int]
@@ -41,6 +43,8 @@ class MethodProgress:
     chosen: Mapping[str, Value] | None = None
     spent: dict[str, float] = field(default_factory=dict)
     course: Course = BY_ROUNDS
+    done: defaultdict[Stage, float] = field(default_factory=lambda: defaultdict(float))
+    saved: defaultdict[Stage, float] = field(default_factory=lambda: defaultdict(float))
 
     @property
     def best(self) -> float:

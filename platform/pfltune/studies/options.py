@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Len
 from typing_extensions import TypedDict
 
 from pfltune.racing.race import Decide
+from pfltune.stages import KeepModels
 
 MOST_THREADS = 1024
 MOST_PARTITIONS = 100
@@ -27,6 +28,7 @@ AtOnce = Annotated[int, Ge(1), Le(MOST_THREADS)]
 Share = Annotated[float, Ge(0)]
 Seconds = Annotated[float, Ge(0)]
 Limit = Annotated[float, Gt(0)]
+RegisteredName = Annotated[str, Len(1, 200)]
 Rate = Annotated[float, Ge(1e-4), Le(1.0)]
 
 
@@ -89,6 +91,20 @@ class JobOptions(FreeOptions, total=False):
     deterministic: bool
 
 
+class ModelOptions(TypedDict, total=False):
+    """What is kept of the clients' models; it touches no figure either, and may be given anew.
+
+    Attributes:
+        keep_models: of each method keep no model, that of the ``best`` confirmation trial on
+            validation data, or those of ``all``; trials whose models are not there train again.
+        register_as: the name of a registered model of MLflow, of which each method's best kept
+            model becomes a version; the best on validation data has the alias ``champion``.
+    """
+
+    keep_models: KeepModels
+    register_as: RegisteredName
+
+
 class MethodOptions(TypedDict, total=False):
     """What is said of all methods that are named.
 
@@ -100,7 +116,7 @@ class MethodOptions(TypedDict, total=False):
     wrap: str | Sequence[str]
 
 
-class SearchOptions(JobOptions, MethodOptions, total=False):
+class SearchOptions(JobOptions, MethodOptions, ModelOptions, total=False):
     """What a search can be told besides.
 
     Attributes:
@@ -176,7 +192,7 @@ class TuneOptions(SearchOptions, total=False):
     start_from: str
 
 
-class ExtendOptions(FreeOptions, MethodOptions, total=False):
+class ExtendOptions(FreeOptions, MethodOptions, ModelOptions, total=False):
     """What a comparison that is extended can be told besides.
 
     Attributes:
@@ -274,6 +290,7 @@ DEFAULTS: Mapping[str, Any] = {
     "accept_new_code": False,
     "fresh": False,
     "system_metrics": False,
+    "keep_models": "none",
     "seed": 0,
     "threads": 1,
     "precision": "auto",
@@ -320,6 +337,11 @@ def defaults(command: str) -> dict[str, Any]:
     """What holds for each option of a command that is not given."""
     own = {"scenario": DEFAULTS["scenario"], **OWN_DEFAULTS[command]}
     return {name: DEFAULTS.get(name) for name in get_type_hints(OPTIONS[command])} | own
+
+
+def free_options() -> frozenset[str]:
+    """Names of the options that touch no figure."""
+    return frozenset({*get_type_hints(FreeOptions), *get_type_hints(ModelOptions)})
 
 
 def checked(command: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -93,6 +93,9 @@ class ComparisonLines(Lines):
         self._methods = {
             short_name(m): MethodProgress(plan.planned(m), course=plan.course) for m in plan.methods
         }
+        self._searches = {
+            short_name(m): plan.budget.studies * plan.search_rounds(m) for m in plan.methods
+        }
         self._held = {short_name(method): set(held) for method, held in plan.fixed.items()}
         self._trials: dict[str, TrialStarted] = {}
         self.rounds_done = 0.0
@@ -110,8 +113,9 @@ class ComparisonLines(Lines):
         elif isinstance(event, TrialEnded):
             self._count_end(event)
         elif isinstance(event, MethodEnded):
-            fewer = self._methods[event.method].settle("confirm")
-            self._rounds_saved += fewer * self._plan.protocol.rounds
+            progress = self._methods[event.method]
+            fewer = progress.settle("choose") + progress.settle("confirm")
+            self._rounds_saved += fewer * self._plan.course.whole
         if self._shown and time.monotonic() - self._last_shown >= self.seconds_between:
             self._last_shown = time.monotonic()
             self._show()
@@ -140,13 +144,14 @@ class ComparisonLines(Lines):
     def _count_round(self, event: RoundDone) -> None:
         progress = self._of(event.trial)
         progress.rounds[event.trial] = event.round
-        spent = event.metrics.get(SPENT.name)
-        self.rounds_done += 1 if spent is None else spent - progress.spent.get(event.trial, 0.0)
+        trial, spent = self._trials[event.trial], event.metrics.get(SPENT.name)
+        done = 1 if spent is None else spent - progress.spent.get(event.trial, 0.0)
+        self.rounds_done += done
+        progress.done[trial.stage] += done
         if spent is not None:
             progress.spent[event.trial] = spent
         if self._shown:
             self.clock.tick(self.rounds_done)
-        trial = self._trials[event.trial]
         if trial.stage == "search":
             outcome = Outcome.of(Standing.of(event.round, event.score, event.metrics))
             if self._plan.fits(outcome):
@@ -158,17 +163,18 @@ class ComparisonLines(Lines):
     def _count_end(self, event: TrialEnded) -> None:
         progress, trial = self._of(event.trial), self._trials[event.trial]
         progress.rounds.pop(event.trial, None)
-        spent = progress.spent.pop(event.trial, None)
+        reached = progress.spent.pop(event.trial, float(event.round))
         failed = event.outcome == "failed"
         progress.failed += failed
-        if failed and spent is None:
-            self._rounds_saved += self._plan.course.whole - event.round
-        elif spent is not None and event.outcome != "stopped early":
+        if failed or trial.stage != "search":
             # It failed, or what is left of its budget is too little for a round.
-            self._rounds_saved += self._plan.course.whole - spent
+            progress.saved[trial.stage] += self._plan.course.whole - reached
         if failed and trial.stage == "search":
             progress.searched.pop((trial.study, trial.index), None)
         progress.ended[trial.stage] += 1
+        if progress.ended["search"] == progress.planned["search"]:
+            # What halving, limits and budgets have left of the search is known by now.
+            progress.saved["search"] = self._searches[trial.method] - progress.done["search"]
         progress.stopped += event.outcome == "stopped early"
 
     def _of(self, trial: str) -> MethodProgress:
@@ -203,7 +209,8 @@ class ComparisonLines(Lines):
     @property
     def rounds(self) -> float:
         """Rounds in all, as far as that is known by now; or budgets of a trial."""
-        return max(self._plan.total_rounds() - self._rounds_saved, self.rounds_done)
+        saved = sum(sum(each.saved.values()) for each in self._methods.values())
+        return max(self._plan.total_rounds() - self._rounds_saved - saved, self.rounds_done)
 
     @property
     def ended(self) -> int:

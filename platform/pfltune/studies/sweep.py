@@ -51,6 +51,8 @@ def jobs_of(sweep: Sweep, given: Mapping[str, Any]) -> tuple[list[Comparison], d
     for cell in sweep.cells:
         try:
             own = _given(cell, given, records[cell.name])
+            if like is None and "resume" in given:
+                raise UserError(f"nothing of {sweep.name} has begun; give its command as it was")
             jobs.append(begin.comparison(sweep.command, own, sweep.name, like))
         except UserError as error:
             failures[cell.name] = str(error)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pfltune.budget import Budget
+from pfltune.budget import Budget, why_none
 from pfltune.draws import refuse_several
 from pfltune.errors import UserError, unknown
 from pfltune.federation.searched_settings import without_settings
@@ -210,7 +210,7 @@ def _choice(
     searched = sum(event.stage == "search" for event in started)
     origin = Tuned(name=record.name, id=record.id, method=method, trials=searched)
     # What is tested has been chosen, also while the method still has trials to come; of several
-    # studies only their end says which of them chose best.
+    # studies only their end says which of them chose best, and of a front how many there are.
     fronts = isinstance(record.budget, Budget) and record.budget.several
     confirmed = fronted(started, lambda event: event) if fronts else ()
     found = {letter_of(place): own[0].knobs for place, own in enumerate(confirmed)}
@@ -218,7 +218,7 @@ def _choice(
         return origin, found[letter]
     if letter or len(found) > 1:
         raise UserError(_which(record.name, method, letter, found))
-    several = isinstance(record.budget, Budget) and record.budget.studies > 1
+    several = fronts or (isinstance(record.budget, Budget) and record.budget.studies > 1)
     for event in started:
         if event.stage == "confirm" and not several:
             return origin, event.knobs
@@ -229,7 +229,7 @@ def _choice(
             f"{record.command} --resume {record.name}"
         )
     if ends[-1].best is None:
-        raise UserError(f"{record.name} has chosen nothing for {method}: every trial failed")
+        raise UserError(f"{record.name} has chosen nothing for {method}: {why_none(record.budget)}")
     return origin, ends[-1].best
 
 

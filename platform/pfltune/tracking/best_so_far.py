@@ -2,12 +2,22 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mlflow.entities import Metric
 
 from pfltune.figures import SEARCH_BEST
-from pfltune.tracking.events import TrialEnded, TrialStarted
+from pfltune.ranking import Standing
+from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
+
+Fits = Callable[[Standing], bool]
+"""Whether a trial that stands so sends no more than it may."""
+
+
+def every(_: Standing) -> bool:
+    """No trial can send too much."""
+    return True
 
 
 @dataclass
@@ -35,17 +45,28 @@ class BestSoFar:
     """Makes a point for each search trial of a first study, in the order of their numbers.
 
     A trial's point waits for all trials of lower numbers, so that no point depends on which of them
-    ended first. Only trials that ran all rounds count: others are read after fewer.
+    ended first. Only trials that ran all rounds and send no more than they may count: others are
+    read after fewer, or are never chosen.
+
+    Args:
+        fits: whether a trial may be chosen, by how it stood at its end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fits: Fits = every) -> None:
+        self._fits = fits
         self._searches: defaultdict[str, _Search] = defaultdict(_Search)
 
-    def ended(self, started: TrialStarted, score: float, end: TrialEnded) -> list[Metric]:
+    def ended(self, started: TrialStarted, last: RoundDone | None, end: TrialEnded) -> list[Metric]:
         """The points that the end of a trial makes known; none outside a search."""
         if started.stage != "search" or started.study:
             return []
         search = self._searches[started.method]
-        counts = end.outcome == "finished" and math.isfinite(score)
-        search.ended[started.index] = (score if counts else -math.inf, end.time)
+        search.ended[started.index] = (self._value(last, end), end.time)
         return search.points()
+
+    def _value(self, last: RoundDone | None, end: TrialEnded) -> float:
+        """What a trial counts with: less than any other if it cannot be chosen."""
+        if last is None or end.outcome != "finished" or not math.isfinite(last.score):
+            return -math.inf
+        fits = self._fits(Standing.of(last.round, last.score, last.metrics))
+        return last.score if fits else -math.inf

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from mlflow.entities import DatasetInput, Metric
 
 from pfltune.errors import ForeignExperiment, TrackingError
-from pfltune.tracking.best_so_far import BestSoFar
+from pfltune.tracking.best_so_far import BestSoFar, Fits, every
 from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL
 from pfltune.tracking.runs import MAX_BATCH, Runs, round_metrics
@@ -32,13 +32,13 @@ Command = Callable[[], None]
 
 @dataclass
 class _Trial:
-    """What is still to be written of a trial, its last score, and what its end says of all."""
+    """What is still to be written of a trial, its last round, and what its end says of all."""
 
     started: TrialStarted
     rounds: deque[RoundDone] = field(default_factory=deque)
     ended: TrialEnded | None = None
     written_at: float = float("-inf")
-    score: float = float("nan")
+    last: RoundDone | None = None
     best: list[Metric] = field(default_factory=list)
 
     @property
@@ -78,6 +78,7 @@ class Mirror:
         note: the description of experiment and methods until there is a report.
         system: watches this machine meanwhile; None if nobody asked for it.
         views: what MLflow's pages show at once.
+        fits: whether a search trial may be chosen, by how it stood at its end.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Mirror:
         note: str = "",
         system: SystemMetrics | None = None,
         views: Views = PLAIN,
+        fits: Fits = every,
     ) -> None:
         self._address = store.address
         self._settle = settle
@@ -107,7 +109,7 @@ class Mirror:
         self._interrupted = False
         # All that follows belongs to the thread; others only look at it.
         self._trials: dict[str, _Trial] = {}
-        self._best = BestSoFar()
+        self._best = BestSoFar(fits)
         self._over: set[str] = set()
         self._commands: deque[Command] = deque()
         self._closing = False
@@ -124,6 +126,11 @@ class Mirror:
         """Have an event written; returns at once."""
         if not self._interrupted and not self._done.is_set():
             self._queue.put(event)
+
+    def also(self, write: Callable[[Runs], None]) -> None:
+        """Have something else written once all is that was put before; it may be done twice."""
+        if not self._interrupted and not self._done.is_set():
+            self._queue.put(partial(write, self._runs))
 
     def interrupt(self) -> None:
         """Have all runs that have not ended marked as killed; what comes later is not written."""
@@ -271,10 +278,10 @@ class Mirror:
             trial = self._trials[item.trial]
             if isinstance(item, RoundDone):
                 trial.rounds.append(item)
-                trial.score = item.score
+                trial.last = item
             else:
                 trial.ended = item
-                trial.best = self._best.ended(trial.started, trial.score, item)
+                trial.best = self._best.ended(trial.started, trial.last, item)
 
 
 def _batch(rounds: Iterable[RoundDone], rungs: Collection[int]) -> tuple[int, list[Metric]]:

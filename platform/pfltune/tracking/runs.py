@@ -12,9 +12,9 @@ leaves KILLED runs too, until the comparison goes on; those have no tag ``outcom
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
 
 from pfltune.errors import ForeignExperiment
 from pfltune.figures import BEST_VAL, SELECTED, best_val_at
@@ -27,6 +27,9 @@ from pfltune.tracking.own_store import ARTIFACTS, COMPARISON_TAG
 from pfltune.tracking.store import Store
 from pfltune.tracking.system import SystemMetrics
 from pfltune.tracking.views import PLAIN, Views
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 TRIAL_TAG = "pfltune.trial"
 SITTING_TAG = "pfltune.sitting"
@@ -102,6 +105,25 @@ class Runs:
         self._whole: dict[str, str] = {}  # and how it has ended
         self._points: dict[str, set[tuple[str, int]]] = {}
         self.experiment = ""
+
+    @property
+    def client(self) -> "MlflowClient":
+        """Of the store."""
+        return self._store.client
+
+    @property
+    def comparison(self) -> str:
+        """The comparison's id."""
+        return self._comparison
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """What every run was given, if anything is said of it."""
+        return self._inputs[0].dataset if self._inputs else None
+
+    def number_of(self, name: str) -> str:
+        """MLflow's id of the run of a trial or method that has been written."""
+        return self._ids[name]
 
     def open(self) -> Iterator[str]:
         """Find or make the experiment, its own run and the methods', whose names it gives.

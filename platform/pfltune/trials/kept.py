@@ -71,8 +71,9 @@ class TrialsOfOne:
 
     Args:
         store: of the results folder.
-        record: of the comparison; one that was asked for ``fresh`` finds nothing, and one whose
-            trials are ended by the clock neither finds nor keeps any.
+        record: of the comparison; one that was asked for ``fresh`` finds nothing but what it has
+            trained in this sitting, and one whose trials are ended by the clock neither finds nor
+            keeps any.
         warn: see :class:`KeptTrials`.
     """
 
@@ -80,12 +81,16 @@ class TrialsOfOne:
         self._store = store
         self._record = record
         self._warn = warn
+        self._trained: dict[str, StoredTrial] = {}
 
     def find(self, candidate: Trial) -> StoredTrial | None:
         """How far the same trial was trained, wherever that was."""
-        if self._record.asked.fresh or not self._record.scenario.protocol.repeats:
+        if not self._record.scenario.protocol.repeats:
             return None
-        found = self._store.find(self._spec(candidate).key)
+        key = self._spec(candidate).key
+        if self._record.asked.fresh:
+            return self._trained.get(key)
+        found = self._store.find(key)
         return found.trial if found else None
 
     def keep(self, candidate: Trial, trial: StoredTrial) -> None:
@@ -105,6 +110,8 @@ class TrialsOfOne:
         )
         entry = Entry(spec=self._spec(candidate), origin=origin, trial=trial)
         told = keep(self._store, entry, candidate.name)
+        if self._record.asked.fresh:
+            self._trained[entry.spec.key] = trial
         if told:
             self._warn(told)
 

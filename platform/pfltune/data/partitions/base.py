@@ -1,11 +1,13 @@
 """What every partition has in common: its settings, its checks, and draws until clients suffice."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
+from pfltune.data.dataset import Dataset
 from pfltune.errors import UserError
 from pfltune.plugins import Plugin, running
 
@@ -15,17 +17,57 @@ FEWEST = 3  # one sample each to train, to validate and to test with
 MAX_DRAWS = 10_000
 
 
+@dataclass(frozen=True)
+class Dealt:
+    """Who has which samples of a data set.
+
+    Attributes:
+        samples: the sample indices of each client.
+        names: one per client; empty where they have none but their numbers.
+        splits: uint8, the part that each sample of the data set is given for; None where nothing
+            is given, or is not to be kept.
+        notes: what a user should know of it, a line each.
+    """
+
+    samples: Clients
+    names: tuple[str, ...] = ()
+    splits: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+
 class Partition(Plugin):
     """How the samples of a data set are dealt to clients; a kind is a subclass."""
 
     noun = "partition"
     key = "kind"
-    hooks = ("divide",)
+    hooks: ClassVar[tuple[str, ...]] = ("divide",)
     within_domains: ClassVar[bool] = False
     """Whether every client's samples come from one domain."""
+    keeps_given: ClassVar[bool] = False
+    """Whether a given split is kept where the scenario does not say."""
 
     kind: str
     clients: int = Field(ge=1)
+
+    def dealt(self, dataset: Dataset, free: np.ndarray, seed: int, keep: bool) -> Dealt:
+        """The clients of a data set.
+
+        Args:
+            dataset: what is dealt.
+            free: indices of its samples that a client may have, sorted.
+            seed: the scenario's data seed.
+            keep: whether each sample stays in the part that it is given for.
+
+        Raises:
+            UserError: as :meth:`deal`.
+        """
+        domains = None if dataset.domains is None else dataset.domains.numpy()[free]
+        parts = self.deal(dataset.labels.numpy()[free], domains, seed)
+        return Dealt([free[part] for part in parts], splits=given_split(dataset) if keep else None)
+
+    def may_set_aside(self, dataset: Dataset) -> np.ndarray:
+        """Which samples no client must have, so that a warm start may: bool (samples,)."""
+        return np.ones(len(dataset.labels), dtype=bool)
 
     def deal(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
         """The sample indices of each client; every sample goes to exactly one.
@@ -70,8 +112,13 @@ class Partition(Plugin):
 
     def describe(self) -> str:
         """Kind and settings in one line."""
-        settings = self.model_dump(exclude={"kind"})
+        settings = self.model_dump(exclude={"kind"}, exclude_none=True)
         return ", ".join([self.told, *(f"{name} {value}" for name, value in settings.items())])
+
+
+def given_split(dataset: Dataset) -> np.ndarray | None:
+    """The part that each sample is given for by the data set, uint8; None if nothing is given."""
+    return None if dataset.splits is None else dataset.splits.numpy()
 
 
 class Drawn(Partition):

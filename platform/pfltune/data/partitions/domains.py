@@ -4,19 +4,44 @@ from typing import Literal
 
 import numpy as np
 
-from pfltune.data.partitions.base import FEWEST, Clients, Drawn, Partition, enough, in_order
+from pfltune.data.dataset import Dataset
+from pfltune.data.names import on_one_line
+from pfltune.data.partitions.base import (
+    FEWEST,
+    Clients,
+    Dealt,
+    Drawn,
+    Partition,
+    enough,
+    in_order,
+)
 from pfltune.data.partitions.labels import check_room, divide_classes, members
 from pfltune.errors import UserError
 from pfltune.randomness import numpy_rng
 
 
-class Domains(Partition):
+class OfDomains(Partition):
+    """A partition whose clients have one domain each; one that is too small is named."""
+
+    within_domains = True
+
+    def dealt(self, dataset: Dataset, free: np.ndarray, seed: int, keep: bool) -> Dealt:
+        """See :meth:`Partition.dealt`."""
+        if dataset.domains is not None:
+            present, sizes = np.unique(dataset.domains.numpy()[free], return_counts=True)
+            fewest, each = getattr(self, "min_samples", FEWEST), self.clients // len(present)
+            for domain, size in zip(present, sizes, strict=True):
+                where = f" of domain {on_one_line(dataset.domain_names[domain])}"
+                enough(int(size), max(1, each), fewest, where)
+        return super().dealt(dataset, free, seed, keep)
+
+
+class Domains(OfDomains):
     """One domain per client; the clients of a domain have equal shares of it, shuffled.
 
     With as many clients as domains it is the usual feature shift (pFedPG, arXiv 2308.15367).
     """
 
-    within_domains = True
     kind: Literal["domains"]
 
     def divide(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:
@@ -34,13 +59,12 @@ class Domains(Partition):
         return in_order(dealt)
 
 
-class DomainDirichlet(Drawn):
+class DomainDirichlet(OfDomains, Drawn):
     """Equally many clients per domain; within it, labels as in ``dirichlet`` (arXiv 2308.09160).
 
     A domain is drawn again until each of its clients has enough; the others stay.
     """
 
-    within_domains = True
     kind: Literal["domain-dirichlet"]
 
     def divide(self, labels: np.ndarray, domains: np.ndarray | None, seed: int) -> Clients:

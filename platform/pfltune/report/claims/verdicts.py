@@ -102,10 +102,13 @@ def verdict(footing: Footing, draws: Sequence[Rows], pair: Ordering, together: i
     both = [(rows[pair.first], rows[pair.second]) for rows in draws]
     if pair.figure != TEST.name:
         return _counted(nothing, *both[0])
-    tables = [table for first, second in both for table in paired_tables(first, second)]
+    # While a comparison runs, or where a trial has failed, a draw may lack a seed of another.
+    each = [common_seeds(first, second) for first, second in both]
+    seeds = [seed for seed in each[0] if all(seed in others for others in each)]
+    tables = [table for first, second in both for table in paired_tables(first, second, seeds)]
     if len(tables) < len(draws):
         return replace(nothing, reason="no seed in common yet")
-    return _tested(nothing, _same_seeds(tables), together)
+    return _tested(nothing, tables, together)
 
 
 def _tested(verdict: Verdict, tables: Sequence[np.ndarray], together: int) -> Verdict:
@@ -130,12 +133,6 @@ def _tested(verdict: Verdict, tables: Sequence[np.ndarray], together: int) -> Ve
 def _without_figure(name: str, lost: MethodResult | None) -> str:
     failures = "; ".join(lost.failures) if lost else ""
     return f"{name} has no figure{f': {failures}' if failures else ''}"
-
-
-def _same_seeds(tables: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """While a comparison runs, a draw may have fewer seeds than another."""
-    fewest = min(table.shape[1] for table in tables)
-    return [table[:, :fewest] for table in tables]
 
 
 def _direction(verdict: Verdict) -> Word:

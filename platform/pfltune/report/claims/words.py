@@ -95,6 +95,13 @@ def findings(found: Replayed) -> list[str]:
     return [_finding(found, ground) for ground in found.grounds]
 
 
+def spread_note(found: Replayed) -> str:
+    """What ± is where the clients were drawn several times; empty where they were not."""
+    if not any(len(ground.draws) > 1 for ground in found.grounds):
+        return ""
+    return f"In the column {TITLES['draws']!r} it is over the means of the draws."
+
+
 def heading(found: Replayed) -> str:
     """What was replayed, how large, and when clients were tested."""
     moment = (

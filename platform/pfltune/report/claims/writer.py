@@ -112,7 +112,9 @@ def _page(found: Replayed, folder: Path, drawings: Sequence[Drawing]) -> str:
         statuses=[*words.statuses(found), *words.origins(found)],
         findings=words.findings(found),
         note=words.NOTE,
-        accuracy_note=accuracy_note(results) if results else "",
+        accuracy_note=" ".join(filter(None, (accuracy_note(results), words.spread_note(found))))
+        if results
+        else "",
         summaries=summaries(found),
         details=details(found),
         accuracies=accuracies(found),

@@ -71,7 +71,8 @@ class Learned:
     """What a search learned.
 
     Attributes:
-        rounds: the round that all of it is about: the last that a trial reached; 0 for none.
+        rounds: the round that all of it is about: the last that a trial reached; 0 for none. Under
+            a budget the share of it that was spent, 1 for the whole.
         surrogate: None where it predicts no better than the mean, or cannot be fitted.
         why_none: why there is no surrogate, in words; empty if there is one.
         importances: the largest first; empty without a surrogate.
@@ -90,7 +91,7 @@ class Learned:
         ranges: of each knob, as in the space; empty without a surrogate.
     """
 
-    rounds: int
+    rounds: float
     surrogate: Surrogate | None = None
     why_none: str = ""
     importances: tuple[Importance, ...] = ()

@@ -20,27 +20,27 @@ class Row:
     Attributes:
         trial: index of the search trial with this configuration.
         knobs: the configuration.
-        round: after which it was read.
+        round: after which it was read, or at which share of a budget.
         seed: number of the seed.
         score: in percent.
     """
 
     trial: int
     knobs: Knobs
-    round: int
+    round: float
     seed: int
     score: float
 
 
 def with_figures(method: MethodResult) -> list[SearchedRun]:
     """The search trials that have a score, by index."""
-    runs = [run for run in method.searched if run.curve and run.outcome != "failed"]
+    runs = [run for run in method.searched if run.course and run.outcome != "failed"]
     return sorted(runs, key=lambda run: run.index)
 
 
-def last_round(method: MethodResult) -> int:
-    """The last round of which a trial has a score; 0 for none."""
-    return max((run.curve[-1][0] for run in with_figures(method)), default=0)
+def last_round(method: MethodResult) -> float:
+    """The last round, or share of a budget, of which a trial has a score; 0 for none."""
+    return max((run.course[-1][0] for run in with_figures(method)), default=0)
 
 
 def rows_of(method: MethodResult) -> list[Row]:
@@ -50,7 +50,7 @@ def rows_of(method: MethodResult) -> list[Row]:
     read. Of very long searches every second, third … trial is read, and every finalist.
     """
     runs = with_figures(method)
-    stops = sorted({run.curve[-1][0] for run in runs})
+    stops = sorted({run.course[-1][0] for run in runs})
     rows = [row for run in runs for row in _searched(run, stops)]
     again = list(_again(method, stops[-1])) if stops else []
     thinned = _thinned(rows, MOST - len(again), {row.trial for row in again})
@@ -68,14 +68,14 @@ def _thinned(rows: Sequence[Row], most: int, always: set[int]) -> list[Row]:
     return list(rows)
 
 
-def _searched(run: SearchedRun, stops: Sequence[int]) -> Iterator[Row]:
-    curve = dict(run.curve)
+def _searched(run: SearchedRun, stops: Sequence[float]) -> Iterator[Row]:
+    curve = dict(run.course)
     for stop in stops:
         if stop in curve:
             yield Row(run.index, run.knobs, stop, SEARCH, settled(100 * curve[stop]))
 
 
-def _again(method: MethodResult, last: int) -> Iterator[Row]:
+def _again(method: MethodResult, last: float) -> Iterator[Row]:
     """The finalists with their fresh seeds."""
     seeds = sorted({seed for finalist in method.finalists for seed in finalist.values})
     for finalist in sorted(method.finalists, key=lambda each: each.index):

@@ -34,7 +34,7 @@ class Process:
 
     Attributes:
         coding: of configurations.
-        last: the round that it predicts.
+        last: the round that it predicts, or the share of a budget.
         inputs: what it was fitted to, (rows, columns).
         signal: covariance of what is predicted, a kernel of scikit-learn.
         cholesky: of the covariance of all rows, lower, (rows, rows).
@@ -44,7 +44,7 @@ class Process:
     """
 
     coding: Coding
-    last: int
+    last: float
     inputs: np.ndarray
     signal: Any
     cholesky: np.ndarray
@@ -53,7 +53,7 @@ class Process:
     scale: float
     theta: Theta
 
-    def mean(self, places: np.ndarray, after: int | None = None) -> np.ndarray:
+    def mean(self, places: np.ndarray, after: float | None = None) -> np.ndarray:
         """The predicted score in percent, by default at the last round, (configurations,)."""
         across = self.signal(self._inputs(places, after), self.inputs)
         return self.centre + self.scale * (across @ self.weights)
@@ -80,7 +80,7 @@ class Process:
         """How unsure it would be of what the knobs do without any trial, in percent."""
         return self.scale * float(np.sqrt(self.signal.k2.k1.constant_value))
 
-    def _inputs(self, places: np.ndarray, after: int | None = None) -> np.ndarray:
+    def _inputs(self, places: np.ndarray, after: float | None = None) -> np.ndarray:
         place = _round(self.last if after is None else after, self.last)
         columns = self.coding.columns(places)
         return np.column_stack(
@@ -89,7 +89,7 @@ class Process:
 
 
 def fit(
-    rows: Sequence[Row], coding: Coding, last: int, begin: Theta | None = None, tries: int = 1
+    rows: Sequence[Row], coding: Coding, last: float, begin: Theta | None = None, tries: int = 1
 ) -> Process:
     """Fit to rows by marginal likelihood; the same on any number of threads.
 
@@ -117,14 +117,14 @@ def fit(
     )
 
 
-def _rows(rows: Sequence[Row], coding: Coding, last: int) -> np.ndarray:
+def _rows(rows: Sequence[Row], coding: Coding, last: float) -> np.ndarray:
     columns = coding.columns(coding.places([row.knobs for row in rows]))
     rounds = [_round(row.round, last) for row in rows]
     return np.column_stack([columns, rounds, [row.seed for row in rows]])
 
 
-def _round(number: int, last: int) -> float:
-    """Where a round stands: 0 for the last, -1 for half as far."""
+def _round(number: float, last: float) -> float:
+    """Where a round or a share stands: 0 for the last, -1 for half as far."""
     return float(np.log2(number / last))
 
 

@@ -43,11 +43,11 @@ def fall_of(chosen: Tried) -> float:
     return 100 * settled(chosen.search_value - chosen.mean)
 
 
-def _tried(run: SearchedRun, finalist: Finalist | None, last: int) -> Tried:
+def _tried(run: SearchedRun, finalist: Finalist | None, last: float) -> Tried:
     values = dict(sorted(finalist.values.items())) if finalist else {}
     scores = list(values.values())
     spread = np.std(scores, ddof=1) if len(scores) > 1 else math.nan
-    rounds, value = run.curve[-1]
+    at, value = run.course[-1]
     return Tried(
         index=run.index,
         knobs=run.knobs,
@@ -56,7 +56,7 @@ def _tried(run: SearchedRun, finalist: Finalist | None, last: int) -> Tried:
         standard_error=float(spread / np.sqrt(max(len(scores), 1))),
         mb=_mb(run),
         personal=run.metrics.get(figures.PERSONAL.name, math.nan),
-        search_value=value if rounds == last else math.nan,
+        search_value=value if at == last else math.nan,
     )
 
 

@@ -107,7 +107,7 @@ def _target(rows: Sequence[Row], kept: Sequence[Row], trial: int) -> Row | None:
     return max(met, key=lambda row: row.round, default=None)
 
 
-def _at(rows: Sequence[Row], number: int) -> list[Row]:
+def _at(rows: Sequence[Row], number: float) -> list[Row]:
     return [row for row in rows if row.round == number and row.seed == SEARCH]
 
 
@@ -124,7 +124,7 @@ def _hindrance(search: Searching, rows: Sequence[Row], coding: Coding) -> str:
         return f"{trials} of the {FEWEST} trials that it takes"
     if not coding.dimensions:
         return "all trials have the same values"
-    scores: dict[int, set[float]] = {}
+    scores: dict[float, set[float]] = {}
     for row in rows:
         scores.setdefault(row.round, set()).add(row.score)
     return "" if max(map(len, scores.values())) > 1 else "all trials have the same score"

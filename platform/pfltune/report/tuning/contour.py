@@ -43,7 +43,7 @@ def contour(tuned: Tuned) -> Drawing | None:
     mark(axes, places, points, tuned)
     x.draw(axes, "x")
     y.draw(axes, "y")
-    label = f"validation accuracy after round {_round(tuned, points)}, %"
+    label = f"validation accuracy {tuned.after(_round(tuned, points))}, %"
     figure.colorbar(ScalarMappable(norm, COLOURS), ax=axes, label=label)
     caption = (
         f"Validation accuracy over {x.name} and {y.name}. {_what(tuned, plane)} {read.note} {RING}"
@@ -94,7 +94,7 @@ def _norm(values: Sequence[float]) -> Normalize:
     return Normalize(min(values), max(values)) if values else Normalize(0.0, 100.0)
 
 
-def _round(tuned: Tuned, points: Sequence[Point]) -> int:
+def _round(tuned: Tuned, points: Sequence[Point]) -> float:
     return tuned.learned.rounds if tuned.learned.surrogate is not None else points[0].round
 
 
@@ -103,6 +103,6 @@ def _what(tuned: Tuned, plane: np.ndarray | None) -> str:
         why = tuned.learned.why_none
         return f"The trials alone. No surrogate: {why}" if why else "The trials alone."
     return (
-        f"The surface is a Gaussian process over all trials, after round {tuned.learned.rounds} "
+        f"The surface is a Gaussian process over all trials, {tuned.after(tuned.learned.rounds)} "
         "and the best over the other knobs; where it says nothing, there is none."
     )

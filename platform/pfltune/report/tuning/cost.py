@@ -20,9 +20,9 @@ def accuracy_vs_mb(tuned: Tuned) -> Drawing | None:
     if len(courses) < FEWEST or not most:
         return None
     figure, axes = canvas("MB so far, up and down, all sampled clients", "validation accuracy, %")
-    colour = tuned.style.colour
+    colour, whole = tuned.style.colour, {run.index for run in tuned.full}
     for trial, course in courses:
-        full = trial.rounds[-1].round >= tuned.learned.rounds
+        full = trial.started.index in whole
         axes.plot(*course.T, color=colour, linewidth=0.9, alpha=0.45, zorder=1)
         label = "ran to the end" if full else "stopped early"
         face = colour if full else "white"

@@ -5,12 +5,16 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from pfltune import figures
+from pfltune.budget import Budget, SamplerName
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, canvas, legend, whole_numbers
 from pfltune.report.expected_best import ExpectedBest
+from pfltune.report.moments import short
 from pfltune.report.tuning.words import SAMPLER_WORDS
 from pfltune.text import count
 
+ADAPTIVE: tuple[SamplerName, ...] = ("tpe", "gp", "cmaes")
+"""Samplers that learn from trials."""
 BAND = 0.12
 SHOWN = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
 """Numbers of trials that a table has a column for; of all others there is a CSV."""
@@ -24,13 +28,15 @@ def effort_lines(analysis: Analysis) -> list[list[str]]:
     found = _shown(analysis)
     if not found:
         return []
+    rules = analysis.result.record.scenario.protocol
     most = max(len(each.mean) for each in found.values())
     numbers = [n for n in SHOWN if n < most] + [most]
     rows = [
-        [title, *(_at(each, number) for number in numbers), str(each.round)]
+        [title, *(_at(each, number) for number in numbers), short(each.round, rules)]
         for title, each in ((analysis.titles[name], each) for name, each in found.items())
     ]
-    return [["method", *(count(number, "trial") for number in numbers), "read after round"], *rows]
+    read = "read after round" if rules.budget is None else "read at, of the budget"
+    return [["method", *(count(number, "trial") for number in numbers), read], *rows]
 
 
 EFFORT_HEADS = ("method", "trials", figures.VAL.name, "lowest", "highest", "round", "studies")
@@ -50,30 +56,43 @@ def effort_note(analysis: Analysis) -> str:
     if not found:
         return ""
     budget = analysis.result.budget
+    by_rounds = analysis.result.record.scenario.protocol.budget is None
+    where = "round" if by_rounds else "share of the budget"
     first = found[0]
-    told = (
-        "The highest validation accuracy of the first n search trials, all of them read after the "
-        "last round that each came to: what went further is not read later, since halving let only "
-        "the best go on. "
-    )
-    if first.drawn > 1:
-        told += (
+    told = [
+        "The highest validation accuracy of the first n search trials, all of a method read after "
+        f"the last {where} that each of them came to"
+        + (
+            ": what went further is not read later, since halving let only the best go on."
+            if budget.halving
+            else "."
+        ),
+        _order(budget, first),
+        f"Mean over {count(first.studies, 'study')}." if first.studies > 1 else "",
+        "Trials that failed count as 0"
+        + (", as do those that would send more than they may." if budget.max_mb else ".")
+        if any(each.failed for each in found)
+        else "",
+    ]
+    return " ".join(filter(None, told))
+
+
+def _order(budget: Budget, found: ExpectedBest) -> str:
+    """What else the trials could have come in, which is what an expectation is over."""
+    if found.drawn > 1:
+        return (
             "After the start values these are independent draws, so it is the mean over all "
             "subsets of n of them, drawn without replacement (Tang et al. 2020): with replacement "
             "(Dodge et al. 2019) it would be too low."
         )
-    else:
-        told += (
-            f"{SAMPLER_WORDS[budget.sampler][:1].upper()}{SAMPLER_WORDS[budget.sampler][1:]} "
-            "suggests each trial after those before it, so that no other order can be made of them"
+    one = "" if found.studies > 1 else " This is the order of one search, and no expectation."
+    if budget.sampler in ADAPTIVE:
+        name = SAMPLER_WORDS[budget.sampler]
+        return (
+            f"{name[:1].upper()}{name[1:]} suggests trials after those that it has seen, so that "
+            f"no other order can be made of them.{one}"
         )
-        told += (
-            "." if first.studies > 1 else ": this is the order of one search, and no expectation."
-        )
-    if first.studies > 1:
-        told += f" Mean over {count(first.studies, 'study')}."
-    failed = sum(each.failed for each in found)
-    return told + (" Failed trials count as 0." if failed else "")
+    return one.strip()
 
 
 def best_after(analysis: Analysis) -> Drawing | None:

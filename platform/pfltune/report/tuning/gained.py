@@ -75,11 +75,11 @@ def _where(gain: Gain) -> str:
 
 def no_footing(searches: Iterable[Searching]) -> str:
     """Of which methods nothing is on one footing; empty where all have something."""
-    without = [
+    without = dict.fromkeys(
         search.method.title
         for search in searches
         if search.winner is not None and search.first is not None and gain_of(search) is None
-    ]
+    )
     return f"Gain of {', '.join(without)}: {NO_FOOTING}." if without else ""
 
 

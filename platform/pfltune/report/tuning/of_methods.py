@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.tri import Triangulation
 
+from pfltune.federation.federation import Rounds
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import (
     Drawing,
@@ -21,9 +22,11 @@ from pfltune.report.canvas import (
     whole_numbers,
 )
 from pfltune.report.dimensions import is_number
+from pfltune.report.moments import after
 from pfltune.report.searching import Searching
 from pfltune.report.tuning.axes import KnobAxis, axes_of
 from pfltune.report.tuning.tuned import varied
+from pfltune.text import listed
 
 MOST_SLICES = 8
 SLICES_IN_A_ROW = 4
@@ -82,10 +85,9 @@ def best_so_far(analysis: Analysis) -> Drawing | None:
         )
     whole_numbers(axes.xaxis)
     legend(figure, axes)
-    caption = (
-        "Best validation accuracy so far by search trial, among trials that ran all rounds; every "
-        "method has the same number of trials."
-    )
+    same = len({len(each.best_so_far) for each in searches}) == 1 < len(searches)
+    caption = "Best validation accuracy so far by search trial, among trials that ran all rounds"
+    caption += "; every method has the same number of trials." if same else "."
     return Drawing("search-best-so-far", caption, figure)
 
 
@@ -110,8 +112,8 @@ def knob_slices(analysis: Analysis) -> Drawing | None:
         axes.set_ylabel("validation accuracy, %")
     outside_legend(figure, grid.flat[: len(shown)])
     caption = (
-        "Validation accuracy of each search trial over its knobs, read after the last round that "
-        f"all trials of its method came to{_rounds(searches)}. Hollow: stopped early."
+        f"Validation accuracy of each search trial over its knobs, read {_moments(analysis)}. "
+        "Hollow: stopped early."
     )
     return Drawing("search-slices", caption, figure)
 
@@ -139,8 +141,8 @@ def knob_contour(analysis: Analysis) -> Drawing | None:
     figure.colorbar(points, ax=grid[0].tolist(), label="validation accuracy, %")
     caption = (
         f"{search.method.title}: validation accuracy over {planes[0].first} and "
-        f"{_listed([plane.second for plane in planes])}, one point per search trial, all read "
-        f"after round {search.round}."
+        f"{listed([plane.second for plane in planes], 'or')}, one point per search trial, all read "
+        f"{after(search.round, _rules(analysis))}."
     )
     return Drawing("search-contour", caption, figure)
 
@@ -205,14 +207,17 @@ def _values(searches: Iterable[Searching], name: str) -> list[float]:
     return [value for value in found if is_number(value)]
 
 
-def _rounds(searches: Iterable[Searching]) -> str:
-    """After which rounds methods are read, where it is the same for all."""
-    rounds = {search.round for search in searches if search.compared}
-    return f", round {rounds.pop()}" if len(rounds) == 1 else ""
+def _moments(analysis: Analysis) -> str:
+    """When the trials of each method are read, in words."""
+    found = {search.round for search in analysis.searches.values() if search.compared}
+    if len(found) == 1:
+        return f"{after(found.pop(), _rules(analysis))}, to which all of them came"
+    last = "round" if _rules(analysis).budget is None else "share of the budget"
+    return f"after the last {last} that all trials of its method came to"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+def _rules(analysis: Analysis) -> Rounds:
+    return analysis.result.record.scenario.protocol
 
 
 def _straight(values: np.ndarray) -> np.ndarray:

@@ -35,10 +35,10 @@ def parallel(tuned: Tuned) -> Drawing | None:
     for place, axis in enumerate(found):
         _scale(axes, place, axis)
     _names(axes, [axis.name for axis in found])
-    last = coloured[0].round
+    when = tuned.after(coloured[0].round)
     bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=axes)
-    bar.set_label(f"validation accuracy after round {last}, %")
-    return Drawing("tuning-parallel", _caption(found, read, last), figure)
+    bar.set_label(f"validation accuracy {when}, %")
+    return Drawing("tuning-parallel", _caption(found, read, when), figure)
 
 
 def _line(
@@ -83,9 +83,9 @@ def _names(axes: Any, names: Sequence[str]) -> None:
     axes.tick_params(length=0)
 
 
-def _caption(found: Sequence[KnobAxis], read: Read, last: int) -> str:
+def _caption(found: Sequence[KnobAxis], read: Read, when: str) -> str:
     names = ", ".join(axis.name for axis in found)
-    told = f"Every search trial over {names}, coloured by validation accuracy after round {last}"
+    told = f"Every search trial over {names}, coloured by validation accuracy {when}"
     if not read.is_equal:
         told += "; grey and dashed: stopped early, and so no equal of the others"
     return f"{told}. The thick line is the chosen one."

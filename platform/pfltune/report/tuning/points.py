@@ -21,13 +21,13 @@ class Point:
     Attributes:
         run: the trial.
         value: its score in percent.
-        round: at which it was read.
+        round: after which it was read, or at which share of its budget.
         is_short: whether others are read at a later one.
     """
 
     run: SearchedRun
     value: float
-    round: int
+    round: float
     is_short: bool
 
 
@@ -55,13 +55,14 @@ def readings(tuned: Tuned) -> Read:
         return at_one_round(tuned)
     last = tuned.learned.rounds
     points = tuple(
-        Point(run, 100 * run.value, run.curve[-1][0], run.rounds < last) for run in tuned.shown
+        Point(run, 100 * run.value, run.course[-1][0], run.course[-1][0] < last)
+        for run in tuned.shown
     )
     if not any(point.is_short for point in points):
-        return Read(points, f"Every trial is read after round {last}.", True)
+        return Read(points, f"Every trial is read {tuned.after(last)}.", True)
     note = (
-        f"Filled: after round {last}. Hollow: stopped early, read after the round that stands "
-        "beside it, and so no equal of the others."
+        f"Filled: {tuned.after(last)}. Hollow: stopped early, read when the "
+        "number beside it says, and so no equal of the others."
     )
     return Read(points, note, False)
 
@@ -70,10 +71,10 @@ def at_one_round(tuned: Tuned) -> Read:
     """All trials after the last round that all of them came to."""
     search = tuned.search
     points = tuple(
-        Point(run, 100 * value, search.round, run.rounds < tuned.learned.rounds)
+        Point(run, 100 * value, search.round, run.course[-1][0] < tuned.learned.rounds)
         for run, value in search.compared
     )
-    note = f"Every trial is read after round {search.round}, to which all came."
+    note = f"Every trial is read {tuned.after(search.round)}, to which all came."
     if any(point.is_short for point in points):
         note += " Hollow: stopped early afterwards."
     return Read(points, note, True)
@@ -112,7 +113,7 @@ def mark(axes: Any, places: np.ndarray, points: Sequence[Point], tuned: Tuned) -
     for place, point in zip(places.T, points, strict=True):
         if point.round < max(each.round for each in points):
             near = {"xytext": (4, 3), "textcoords": "offset points"}
-            axes.annotate(str(point.round), place, color="0.35", **near)
+            axes.annotate(tuned.beside(point.round), place, color="0.35", **near)
 
 
 def ring(axes: Any, x: float, y: float) -> None:

@@ -94,12 +94,11 @@ def gain(tuned: Tuned) -> str:
     if len(fresh):
         over = count(len(fresh), "fresh validation seed")
         return f"{_points(100 * fresh.mean())} the published values, over {over}."
-    if best.run.rounds != first.run.rounds or not best.run.curve or not first.run.curve:
+    if best.run.reached != first.run.reached or not best.run.course or not first.run.course:
         return ""
     apart = 100 * (best.run.value - first.run.value)
-    return (
-        f"{_points(apart)} the published values in the search, both after round {first.run.rounds}."
-    )
+    both = tuned.after(first.run.course[-1][0])
+    return f"{_points(apart)} the published values in the search, both {both}."
 
 
 def fall(tuned: Tuned) -> str:

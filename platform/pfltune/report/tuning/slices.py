@@ -77,7 +77,7 @@ def _caption(tuned: Tuned) -> str:
     if learned.surrogate is None:
         return f"{told} No surrogate: {learned.why_none}" if learned.why_none else told
     return (
-        f"{told} The line is a Gaussian process over all trials after round {learned.rounds}, the "
+        f"{told} The line is a Gaussian process over all trials {tuned.after(learned.rounds)}, the "
         "best over the other knobs, with its 95 % band; left out in cross-validation it errs by "
         f"{learned.surrogate.error:.1f} points, the mean by {learned.surrogate.error_of_mean:.1f}."
     )

@@ -8,6 +8,7 @@ from pfltune.errors import UserError, unknown
 from pfltune.knobs import Value
 from pfltune.report.analysis import Analysis
 from pfltune.report.learned import Learned, learned_of
+from pfltune.report.moments import after, short
 from pfltune.report.results import ComparisonResult, MethodResult, SearchedRun
 from pfltune.report.searching import Searching
 from pfltune.report.styles import Style
@@ -81,17 +82,25 @@ class Tuned:
     @property
     def full(self) -> tuple[SearchedRun, ...]:
         """The trials that came as far as any, with a figure."""
-        return tuple(run for run in self.shown if run.rounds >= self.learned.rounds)
+        return tuple(run for run in self.shown if run.course[-1][0] >= self.learned.rounds)
 
     @property
     def short(self) -> tuple[SearchedRun, ...]:
         """The others that have a figure."""
-        return tuple(run for run in self.shown if run.rounds < self.learned.rounds)
+        return tuple(run for run in self.shown if run.course[-1][0] < self.learned.rounds)
 
     @property
     def shown(self) -> tuple[SearchedRun, ...]:
         """The trials with a figure, in the order of the suggestions."""
-        return tuple(run for run in self.method.searched if run.curve and run.outcome != "failed")
+        return tuple(run for run in self.method.searched if run.course and run.outcome != "failed")
+
+    def after(self, at: float) -> str:
+        """When trials are read, in words."""
+        return after(at, self.result.record.scenario.protocol)
+
+    def beside(self, at: float) -> str:
+        """The same beside a point."""
+        return short(at, self.result.record.scenario.protocol)
 
 
 def is_tuning(result: ComparisonResult) -> bool:

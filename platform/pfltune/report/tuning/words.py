@@ -177,7 +177,7 @@ def first_value(search: Searching) -> str:
     first = search.first
     if first is None:
         return NO_FIGURE
-    early = search.winner is not None and first.rounds != search.winner.rounds
+    early = search.winner is not None and first.reached != search.winner.reached
     return percent(first.value) + (f" (round {first.rounds})" if early else "")
 
 

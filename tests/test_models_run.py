@@ -1,0 +1,92 @@
+"""The how-to of kept models, from the command line, as a user goes through it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from trained import SMALL
+
+import pfltune
+from pfltune.models.kept import kept_models
+from pfltune.scenario import load_scenario
+from pfltune.tracking.journal import JOURNAL
+
+pytestmark = pytest.mark.slow
+
+PFLTUNE = str(Path(sys.executable).parent / "pfltune")
+METHODS = ("fedavg", "fedperfix[prefix=tokens]")
+COMPARE = [
+    *("compare", "--methods", ",".join(METHODS), "--name", "mine", "--keep-models", "best"),
+    *("--trials", "1", "--generation", "1", "--seeds", "2", "--checkpoint-seconds", "0"),
+    *("--register", "digits", "--precision", "float32"),
+    *(word for override in SMALL for word in ("-o", override)),
+]
+PATIENCE_S = 900
+
+
+def command(folder, *arguments, **options):
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(
+        [PFLTUNE, *arguments], cwd=folder, env=environment, **streams, **options
+    )
+
+
+def output(process):
+    told, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, told
+    return told
+
+
+def killed_in_its_confirmation(folder):
+    """A comparison that is killed as soon as a confirmation trial has a round behind it."""
+    process = command(folder, *COMPARE, start_new_session=True)
+    journal, until = folder / "results" / "mine" / JOURNAL, time.monotonic() + PATIENCE_S
+    while process.poll() is None and time.monotonic() < until:
+        if journal.is_file() and b'"RoundDone", "trial": "fedavg-confirm' in journal.read_bytes():
+            break
+        time.sleep(0.05)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=PATIENCE_S)
+
+
+def test_a_comparison_that_was_killed_keeps_models_that_leave(tmp_path, monkeypatch, called):
+    killed_in_its_confirmation(tmp_path)
+    output(command(tmp_path, *COMPARE))
+    results = tmp_path / "results"
+    found = [model.manifest for model in kept_models(results / "mine")]
+    assert sorted(manifest.short_name for manifest in found) == sorted(METHODS)
+    assert not (results / "mine" / "checkpoints").exists()
+
+    monkeypatch.chdir(tmp_path)
+    for method in METHODS:
+        code, out, err = called("evaluate", "mine", "--method", method, "--json")
+        assert code == 0, err
+        assert all(row["test"] == row["recorded"] for row in json.loads(out)["clients"])
+        assert called("export", "mine", "--method", method, "--to", "one.safetensors")[0] == 0
+        x = load_scenario("digits").dataset().images[:5].numpy()
+        Image.fromarray(x[0, 0]).save("image.png")
+        code, out, err = called("predict", "one.safetensors", "image.png")
+        named = pfltune.load_model("one.safetensors").predict(x[:1]).names
+        assert out.startswith(f"image.png: {named[0]} (")
+
+    code = (
+        "import mlflow, numpy, sys\n"
+        "mlflow.set_tracking_uri('sqlite:///results/mlflow.db')\n"
+        "model = mlflow.pyfunc.load_model('models:/digits@champion')\n"
+        "print(*model.predict(numpy.load('x.npy'), params={'client': 1})['label'])\n"
+    )
+    np.save("x.npy", x)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    champion = max(found, key=lambda manifest: manifest.val)
+    model = pfltune.load_model("mine", method=champion.short_name, client=1)
+    wanted = " ".join(map(str, model.predict(x).labels))
+    assert done.stdout.strip().splitlines()[-1:] == [wanted], done.stderr
