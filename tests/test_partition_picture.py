@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -193,6 +194,32 @@ def test_any_name_of_a_class_is_drawn_and_what_was_done_is_said(here, monkeypatc
     assert out.splitlines()[-1].endswith("partition.png")
     assert "arrays that are not read: hospital" in out
     assert "partition.kind=iid deals the 2 domains together" in out
+
+
+def test_clients_with_names_are_called_by_them(here, monkeypatch, capsys):
+    names = np.array(["ada", "bob $x", "eve\x1b[2J", "kim", "zoë"])
+    arguments = own_data(monkeypatch, here, clients=names[np.arange(60) % 5])
+    code, out, _ = call(monkeypatch, capsys, [*arguments, "-o", "partition={kind: natural}"])
+    assert code == 0
+    assert "\x1b" not in out
+    assert "clients: ada, bob $x, eve\N{REPLACEMENT CHARACTER}[2J, kim, zoë" in out
+    assert "the warm start sets 12 samples aside, of the clients' own" in out
+    with Path("results/partitions/digits/partition.csv").open(newline="") as table:
+        head, *rows = csv.reader(table)
+    assert head[:4] == ["client", "name", "part", "samples"]
+    assert [row[1] for row in rows[::3]] == names.tolist()
+
+
+def test_names_of_clients_stand_below_their_bars_where_there_is_room():
+    named = some_census(30, 4)
+    named = replace(named, client_names=tuple(f"client of a long name {n}" for n in range(30)))
+    figure = partition_figure(named, "thirty")
+    (bars, *_) = figure.axes
+    labels = [label.get_text() for label in bars.get_xticklabels()]
+    assert labels[0] == "client of a long name 0"
+    assert len(labels) == 30
+    below = bars.get_position().y0 * figure.get_figheight()
+    assert below > 24 * 0.07, "the longest of them has room"
 
 
 def test_a_picture_that_cannot_be_drawn_does_not_take_the_table_with_it(here, monkeypatch, capsys):
