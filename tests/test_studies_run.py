@@ -1,4 +1,4 @@
-"""Studies, a control and a budget of bytes as a user asks for them: by one worker or two, killed."""
+"""Studies, a control and a budget of bytes as a user asks for them: one worker or two, killed."""
 
 from pathlib import Path
 
