@@ -41,8 +41,15 @@ def command(
     from pfltune.models.pictures import files_in
     from pfltune.text import plain
 
-    whose = {"method": method, "client": client, "trial": trial, "results": results}
-    model = load_model(name, **whose, code=code, accept_new_code=accept_new_code)
+    model = load_model(
+        name,
+        method=method,
+        client=client,
+        trial=trial,
+        results=results,
+        code=code,
+        accept_new_code=accept_new_code,
+    )
     files = files_in(images)
     found = model.predict(files)
     if as_json:
