@@ -120,13 +120,16 @@ def _on_hub(name: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without progress bars."""
+    """Without progress bars, and without a warning for every attempt to reach the hub."""
     import datasets
+    from huggingface_hub.utils import logging as hub
 
-    shown = datasets.utils.is_progress_bar_enabled()
+    shown, verbosity = datasets.utils.is_progress_bar_enabled(), hub.get_verbosity()
     datasets.disable_progress_bars()
+    hub.set_verbosity(hub.ERROR)
     try:
         yield
     finally:
+        hub.set_verbosity(verbosity)
         if shown:
             datasets.enable_progress_bars()
