@@ -354,6 +354,14 @@ def test_the_report_says_what_was_gained_and_on_which_footing(store):
     assert gain_lines(analyse(told(store, "without", control=False))) == []
 
 
+def test_each_study_has_its_own_configuration_in_the_table_of_the_search(store, tmp_path):
+    write_files(analyse(told(store, "one")), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    for study, lr in enumerate((0.4, 0.2)):
+        _, found = page.split(f"<td>M, study {study}</td>")
+        assert f"lr = {lr}" in found.split("</tr>")[0]
+
+
 def test_the_best_of_n_is_a_table_a_figure_and_a_csv(store):
     analysis = analyse(told(store, "one"))
     assert effort_lines(analysis) == [

@@ -250,7 +250,7 @@ def _search(search: Searching, rows: Sequence[MethodResult], study: str) -> Sear
             search_words.percent(method.mean(TEST)),
         ),
         importances=", ".join(shares) or NO_FIGURE,
-        chosen=_chosen(rows) if method.best else NO_FIGURE,
+        chosen=_chosen(method, rows) if method.best else NO_FIGURE,
         remarks=[
             *edges,
             *search_words.over(method),
@@ -259,10 +259,10 @@ def _search(search: Searching, rows: Sequence[MethodResult], study: str) -> Sear
     )
 
 
-def _chosen(rows: Sequence[MethodResult]) -> str:
-    """The configuration of the only row, or that of each by its letter."""
+def _chosen(method: MethodResult, rows: Sequence[MethodResult]) -> str:
+    """What a search chose, or of a method with several rows the configuration of each."""
     if len(rows) == 1:
-        return search_words.configuration(rows[0])
+        return search_words.configuration(method)
     ordered = sorted(rows, key=lambda row: row.place)
     return "; ".join(f"({letter_of(r.place)}) {search_words.configuration(r)}" for r in ordered)
 
