@@ -1,5 +1,6 @@
 """Where the library ``datasets`` is asked for a data set: on its hub, or in a folder."""
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def _quiet() -> Iterator[None]:
 
     shown, verbosity = datasets.utils.is_progress_bar_enabled(), hub.get_verbosity()
     datasets.disable_progress_bars()
-    hub.set_verbosity(hub.ERROR)
+    hub.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
