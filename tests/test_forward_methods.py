@@ -156,7 +156,11 @@ class Rebuilt(ByHand):
 
 @pytest.mark.parametrize("candidates", [3, 512], ids=["often the same", "hardly ever"])
 def test_fedkseed_two_rounds_by_hand(make_federation, candidates):
-    """Two epochs, and a rate that falls by half; clients may draw a seed twice, or the same."""
+    """Two epochs, and a rate that falls by half; clients may draw a seed twice, or the same.
+
+    A scalar is the difference of two losses over 2μ = 0.1: what float32 rounds of them, some
+    2e-7, is ten times as much in it, and depends on the processor.
+    """
     halved = Schedule(kind="step", every=1, factor=0.5)
     ground = make_federation(local_epochs=2, schedule=halved)
     method = FedKSeed(lr=0.01, candidates=candidates, mu=0.05)
@@ -169,6 +173,7 @@ def test_fedkseed_two_rounds_by_hand(make_federation, candidates):
         predict=lambda _, c, server, own: hand.model_of(server["scalars"], own),
         fixed=(*ALL, "key"),
         combine=hand.combine,
+        tolerance=1e-5,
     )
     assert trial.server["scalars"].count_nonzero() > 2
 
