@@ -1,11 +1,10 @@
 """Which models of a comparison are kept, and how they come from a trial's process to its folder."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from pfltune.errors import UserError
-from pfltune.knobs import Value
 from pfltune.models.bundle import Bundle, read_bundle, remove_bundle
 from pfltune.models.kept import (
     FOLDER,
@@ -24,22 +23,11 @@ from pfltune.stages import KeepModels, Stage
 from pfltune.storage import Storage, open_storage, remove_files
 from pfltune.ties import exact_mean
 from pfltune.tracking.events import Selected
+from pfltune.trials.kept import Trial as KnownTrial
 
 
-class Trial(Protocol):
-    """A trial of a comparison."""
-
-    @property
-    def name(self) -> str:
-        """Unique within the comparison."""
-
-    @property
-    def method(self) -> str:
-        """Reference of its method."""
-
-    @property
-    def stage(self) -> Stage:
-        """What it is for."""
+class Trial(KnownTrial, Protocol):
+    """A trial of a comparison, with what names its model and its checkpoints."""
 
     @property
     def index(self) -> int:
@@ -48,14 +36,6 @@ class Trial(Protocol):
     @property
     def study(self) -> int:
         """Which of the searches of its method it is of."""
-
-    @property
-    def seed(self) -> int:
-        """Of the federated trial."""
-
-    @property
-    def knobs(self) -> Mapping[str, Value]:
-        """Those that are not as by default."""
 
     @property
     def folder(self) -> str:
