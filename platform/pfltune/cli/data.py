@@ -37,9 +37,7 @@ ROWS = 30
     )
 )
 @click.argument("data")
-@click.option(
-    "--override", "-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Change it."
-)
+@options.change
 @options.results
 @click.option(
     "--out",

@@ -287,6 +287,10 @@ name = click.option(
     help="Name of the experiment; default: made of the time. The same command goes on with it.",
 )
 
+change = click.option(
+    "--override", "-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Change it."
+)
+
 resume = click.option(
     "--resume",
     default=None,

@@ -29,9 +29,7 @@ INSTEAD = "name another folder with --out"
     )
 )
 @click.argument("scenario")
-@click.option(
-    "--override", "-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Change it."
-)
+@options.change
 @options.results
 @click.option(
     "--write",

@@ -18,9 +18,7 @@ from pfltune.cli import options
     )
 )
 @click.argument("name", required=False)
-@click.option(
-    "--override", "-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Change it."
-)
+@options.change
 def command(name: str | None, overrides: tuple[str, ...]) -> None:
     """List the scenarios, or show every setting of one, defaults included.
 
