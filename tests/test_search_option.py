@@ -21,6 +21,8 @@ from pfltune.studies.comparison import plan_methods, plan_on
 from pfltune.studies.spaces import space_options
 from pfltune.trials.spec import TrialSpec
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 SCENARIO = load_scenario("digits", SMALL)
 BUDGET = Budget(trials=4)
 

@@ -37,6 +37,8 @@ from pfltune.storage import Folder
 from pfltune.studies.options import with_budget
 from pfltune.trials.training import selected_of
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 MB = 1e6
 
 
