@@ -105,6 +105,15 @@ def png_alone():
 
 
 @pytest.fixture
+def inline():
+    """Comparisons of this process train their trials in it, see tests/inline.py."""
+    from inline import trained_inline  # imports Ray Tune: seconds
+
+    with trained_inline():
+        yield
+
+
+@pytest.fixture
 def called(monkeypatch, capsys):
     """``called(*arguments)``: exit code, output and errors of a command line in this process."""
     import pfltune.cli

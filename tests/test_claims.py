@@ -3,7 +3,6 @@
 import inspect
 import json
 import re
-import subprocess
 from dataclasses import replace
 from math import isnan
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from chaos.disturb import PFLTUNE, Running
+from inline import command
 from replays import CLAIM, CLIENTS, SEEDS, accuracies, claim, compared, replay, studied
 
 import pfltune
@@ -647,9 +647,8 @@ TINY = {
 
 
 def claimed(folder, *words):
-    """A replay as a process."""
-    command = [PFLTUNE, "claim", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    """A replay, whole."""
+    return command(folder, "claim", *words)
 
 
 @pytest.mark.slow

@@ -2,11 +2,10 @@
 
 import csv
 import json
-import os
-import subprocess
 
 import pytest
-from chaos.disturb import PFLTUNE, Disturbance, Kind, Phase, told_until_it_ends
+from chaos.disturb import Disturbance, Kind, Phase, told_until_it_ends
+from inline import command
 
 from pfltune.tracking.store import Store
 
@@ -45,11 +44,7 @@ def place(tmp_path_factory):
 
 
 def call(place, *words):
-    left_out = ("MLFLOW_TRACKING_URI", "PFLTUNE_RESULTS")
-    environment = {name: v for name, v in os.environ.items() if name not in left_out}
-    done = subprocess.run(
-        [PFLTUNE, *words], capture_output=True, text=True, cwd=place, env=environment, check=False
-    )
+    done = command(place, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from chaos.disturb import PFLTUNE, Disturbance, Kind, Phase, Running, told_until_it_ends
+from chaos.disturb import Disturbance, Kind, Phase, told_until_it_ends
 from chaos.outcome import Differences, assert_whole, differences, outcome_of
+from inline import command
 from trained import SMALL
 
 from pfltune.report.results import read_results
@@ -22,10 +23,9 @@ OPTIONS = [
 
 def compare(folder: Path, *words: str) -> str:
     """Run a whole command in a folder."""
-    with Running(folder, [PFLTUNE, *words]) as running:
-        sitting = running.ended()
-    assert sitting.code == 0, sitting.errors
-    return " ".join(sitting.output.split())
+    done = command(folder, *words)
+    assert done.returncode == 0, done.stderr
+    return " ".join(done.stdout.split())
 
 
 def told(folder: Path) -> list:

@@ -238,8 +238,7 @@ def test_a_method_that_sends_nothing_ends_at_the_rounds_of_the_scenario(small):
     assert trial.selection.round
 
 
-@pytest.mark.parametrize("unseen", ["0", "0.34"])
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize(("every", "unseen"), [(1, "0.34"), (3, "0")])
 def test_a_trial_that_is_killed_after_any_round_goes_on_to_the_same_end(tmp_path, every, unseen):
     federation = ground(
         "protocol.budget=170steps",
