@@ -10,7 +10,7 @@ import click
 import numpy as np
 import pytest
 import yaml
-from chaos.disturb import PFLTUNE, Running
+from chaos.disturb import killed
 from inline import command
 from replays import CLAIM, CLIENTS, SEEDS, accuracies, claim, compared, replay, studied
 
@@ -664,9 +664,7 @@ def test_a_claim_that_is_killed_goes_on_to_the_same_verdicts(tmp_path, monkeypat
     assert words <= {"holds", "reversed", "not told apart"}
 
     once_more = ["claim", "tiny.yaml", "--name", "killed", "--workers", "1", "--fresh"]
-    with Running(tmp_path, [PFLTUNE, *once_more]) as running:
-        assert running.until("side by side", 8, tmp_path / "results" / "killed.trials")
-        running.process.kill()
+    killed(tmp_path, "killed.trials", 8, once_more)
     resumed = claimed(tmp_path, "--resume", "killed", "--json")
     assert resumed.returncode == 1, resumed.stderr
     again = json.loads(resumed.stdout)
