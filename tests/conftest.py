@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import repeats
+from pfltune.report import canvas
 from pfltune.testing import runs
 from pfltune.testing.federations import tiny_federation
 
@@ -90,6 +91,26 @@ def made_once(everyones, tmp_path_factory):
 def own_data_folder(everyones):
     """What tests keep of data, start weights and measurements is not the user's."""
     os.environ["PFLTUNE_DATA"] = str(everyones / "data")
+
+
+@pytest.fixture(scope="module")
+def png_alone():
+    """Figures are written in one format, for tests that look at none of their files.
+
+    Fonts in PDFs take half the time of a report.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas, "FORMATS", {"png": canvas.FORMATS["png"]})
+        yield
+
+
+@pytest.fixture
+def inline():
+    """Comparisons of this process train their trials in it, see tests/inline.py."""
+    from inline import trained_inline  # imports Ray Tune: seconds
+
+    with trained_inline():
+        yield
 
 
 @pytest.fixture

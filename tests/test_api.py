@@ -32,6 +32,8 @@ from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.store import Store
 from pfltune.views import Lines
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 CLIENTS = np.linspace(0.3, 0.9, 8)
 METHODS = {
     "fedrep": Fake("FedRep", np.stack([CLIENTS, CLIENTS * 0.9]), up_mb=1.5),

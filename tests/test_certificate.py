@@ -22,6 +22,8 @@ from pfltune.report.results import read_results
 from pfltune.seal import digest
 from pfltune.tracking.journal import JOURNAL
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 FRAGILE = '''
 from dataclasses import dataclass
 from pathlib import Path

@@ -11,7 +11,6 @@ from chaos.disturb import (
     Kind,
     Phase,
     Running,
-    Sitting,
     disturbed,
     told_until_it_ends,
 )
@@ -24,6 +23,7 @@ from chaos.outcome import (
     statuses,
 )
 from chaos.reference import NAME, OPTIONS
+from inline import command
 
 pytestmark = [pytest.mark.slow]
 
@@ -37,12 +37,6 @@ CODES = {
     Kind.SIGTERM: 130,
     Kind.RAY: 1,
 }
-
-
-def compare(folder: Path, *words: str) -> Sitting:
-    """Run a whole command in a folder."""
-    with Running(folder, [PFLTUNE, "compare", *words]) as running:
-        return running.ended()
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -83,8 +77,10 @@ EXTENDED = [Disturbance(Kind.EVERYTHING, Phase.SEARCH, 8, 0.0)]
 
 
 def test_an_extension_that_is_disturbed_ends_as_what_was_asked_for_at_once(reference, tmp_path):
-    begun = compare(tmp_path, *OPTIONS, "--methods", "fedavg", "--seeds", "1", "--name", NAME)
-    assert begun.code == 0, begun.errors
+    begun = command(
+        tmp_path, "compare", *OPTIONS, "--methods", "fedavg", "--seeds", "1", "--name", NAME
+    )
+    assert begun.returncode == 0, begun.stderr
     words = ["extend", NAME, "--methods", "fedperfix", "--seeds", "2"]
     words += ["--checkpoint-seconds", "0"]
     story = told_until_it_ends(tmp_path, lambda _: words, NAME, EXTENDED)
@@ -101,20 +97,20 @@ def test_a_finished_comparison_is_shown_again_without_running_a_trial(reference)
     folder = reference.folder
     journal = folder / "results" / NAME / "journal.jsonl"
     before = journal.read_bytes()
-    again = compare(folder, "--resume", NAME)
-    assert again.code == 0, again.errors
-    assert "side by side" not in again.output, "no trial was left"
-    assert shown_table(again.output) == shown_table(reference.output)
+    again = command(folder, "compare", "--resume", NAME)
+    assert again.returncode == 0, again.stderr
+    assert "side by side" not in again.stdout, "no trial was left"
+    assert shown_table(again.stdout) == shown_table(reference.output)
     assert journal.read_bytes() == before
     assert differences(outcome_of(folder / "results", NAME), reference.outcome) == Differences()
 
 
 def test_another_configuration_is_refused_and_changes_nothing(reference):
     before = contents(reference.folder / "results")
-    refused = compare(reference.folder, "--resume", NAME, "--trials", "5")
-    assert refused.code == 2, refused.output
-    assert "budget.generations was [2, 2], would be [2, 2, 1]" in refused.errors
-    assert refused.errors.count("\n") == 1
+    refused = command(reference.folder, "compare", "--resume", NAME, "--trials", "5")
+    assert refused.returncode == 2, refused.stdout
+    assert "budget.generations was [2, 2], would be [2, 2, 1]" in refused.stderr
+    assert refused.stderr.count("\n") == 1
     assert contents(reference.folder / "results") == before
 
 
@@ -138,12 +134,12 @@ def test_one_process_at_a_time_and_ctrl_c_leaves_no_run_open(tmp_path):
     (tmp_path / "second").mkdir()
     with Running(tmp_path, [PFLTUNE, "compare", *words]) as first:
         assert first.until("side by side", 3, results / "busy"), first.ended().errors
-        second = compare(tmp_path / "second", *words, "--results", str(results))
+        second = command(tmp_path / "second", "compare", *words, "--results", str(results))
         first.interrupt()
         sitting = first.ended(PATIENCE_S)
-    assert second.code == 2, second.output
-    assert f"busy is being run: process {first.process.pid} of " in second.errors
-    assert second.errors.count("\n") == 1
+    assert second.returncode == 2, second.stdout
+    assert f"busy is being run: process {first.process.pid} of " in second.stderr
+    assert second.stderr.count("\n") == 1
     assert sitting.code == 130, sitting.errors
     assert "Go on with: pfltune compare --resume busy\n" in sitting.output
     assert "Traceback" not in sitting.errors

@@ -33,6 +33,8 @@ from pfltune.seal import digest
 from pfltune.search.candidate import Candidate, validation_seed
 from pfltune.search.choosing import Choosing, choice, different
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 PLAN = make_plan(
     every=2, methods=METHODS[:2], trials=7, generation=4, eta=2, seeds=1, finalists=3,
     finalist_seeds=2,

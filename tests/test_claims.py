@@ -3,7 +3,6 @@
 import inspect
 import json
 import re
-import subprocess
 from dataclasses import replace
 from math import isnan
 
@@ -11,7 +10,8 @@ import click
 import numpy as np
 import pytest
 import yaml
-from chaos.disturb import PFLTUNE, Running
+from chaos.disturb import killed
+from inline import command
 from replays import CLAIM, CLIENTS, SEEDS, accuracies, claim, compared, replay, studied
 
 import pfltune
@@ -647,9 +647,8 @@ TINY = {
 
 
 def claimed(folder, *words):
-    """A replay as a process."""
-    command = [PFLTUNE, "claim", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    """A replay, whole."""
+    return command(folder, "claim", *words)
 
 
 @pytest.mark.slow
@@ -665,9 +664,7 @@ def test_a_claim_that_is_killed_goes_on_to_the_same_verdicts(tmp_path, monkeypat
     assert words <= {"holds", "reversed", "not told apart"}
 
     once_more = ["claim", "tiny.yaml", "--name", "killed", "--workers", "1", "--fresh"]
-    with Running(tmp_path, [PFLTUNE, *once_more]) as running:
-        assert running.until("side by side", 8, tmp_path / "results" / "killed.trials")
-        running.process.kill()
+    killed(tmp_path, "killed.trials", 8, once_more)
     resumed = claimed(tmp_path, "--resume", "killed", "--json")
     assert resumed.returncode == 1, resumed.stderr
     again = json.loads(resumed.stdout)

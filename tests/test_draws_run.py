@@ -68,6 +68,7 @@ def killed_at(call, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("inline", "png_alone")
 def test_the_same_table_comes_out_killed_and_extended_or_at_once(tmp_path, monkeypatch, called):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     path = tmp_path / "rounds.txt"

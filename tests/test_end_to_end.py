@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from chaos.outcome import outcome_of
 from chaos.reference import NAME, OPTIONS
+from inline import command
 from ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -27,10 +28,10 @@ PATIENCE_S = 900
 def one_worker(tmp_path_factory):
     """The results of the comparison of tests/chaos on one worker."""
     folder = tmp_path_factory.mktemp("one")
-    command = [PFLTUNE, "compare", *OPTIONS, "--name", NAME]
+    words = [PFLTUNE, "compare", *OPTIONS, "--name", NAME]
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     done = subprocess.run(
-        [*command, "--workers", "1"],
+        [*words, "--workers", "1"],
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -205,10 +206,7 @@ def test_plain_output_says_where_it_stands_and_ends_with_the_table(one_worker):
 def test_a_script_gets_the_table_as_json(one_worker):
     """Of a comparison that is done already: the same command again trains nothing."""
     lines = (one_worker / "small" / "journal.jsonl").read_text()
-    command = [PFLTUNE, "compare", "--resume", "small", "--json"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE_S, cwd=one_worker.parent
-    )
+    done = command(one_worker.parent, "compare", "--resume", "small", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     rows = {row["method"]: row for row in found["methods"]}
@@ -227,11 +225,9 @@ def test_a_taken_name_is_refused(one_worker, called):
 
 
 def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
-    command = [PFLTUNE, "tune", "fedperfix", "--set", "prefix=tokens", "--trials", "2", *SHORT]
-    command += ["--name", "tuned", "--workers", "1", "--finalists", "2", "--finalist-seeds", "2"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE_S, cwd=one_worker.parent
-    )
+    words = ["tune", "fedperfix", "--set", "prefix=tokens", "--trials", "2", *SHORT]
+    words += ["--name", "tuned", "--workers", "1", "--finalists", "2", "--finalist-seeds", "2"]
+    done = command(one_worker.parent, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 finalists with 2 validation seeds" in done.stdout
     told = " ".join(done.stdout.split())
@@ -242,13 +238,7 @@ def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
     assert "--set prefix_length=" in again
     assert "bottleneck" not in again
     words = shlex.split(again.removeprefix("Again:"))
-    ran = subprocess.run(
-        [PFLTUNE, *words[1:]],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        cwd=one_worker.parent,
-    )
+    ran = command(one_worker.parent, *words[1:])
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (found,) = re.findall(r"Test accuracy (\d+\.\d+) %", told)
     assert f"test accuracy {found} %" in ran.stdout, "it is repeated as it was"
@@ -256,8 +246,8 @@ def test_tune_holds_a_knob_and_shows_how_to_run_the_best_again(one_worker):
 
 def test_the_ui_serves_the_store_on_this_machine_only(one_worker):
     address = f"http://127.0.0.1:{free_port()}"
-    command = [PFLTUNE, "ui", "--port", address.rpartition(":")[2]]
-    server = subprocess.Popen(command, cwd=one_worker.parent, stdout=subprocess.PIPE, text=True)
+    words = [PFLTUNE, "ui", "--port", address.rpartition(":")[2]]
+    server = subprocess.Popen(words, cwd=one_worker.parent, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout.readline().startswith(f"MLflow on {address}")
         deadline = time.monotonic() + PATIENCE_S

@@ -82,6 +82,7 @@ def unclocked(metrics):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("inline", "png_alone")
 def test_what_is_extended_in_steps_equals_what_is_asked_for_at_once(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     count = Counter(tmp_path)

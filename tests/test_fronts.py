@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import optuna
 import pytest
-from chaos.disturb import PFLTUNE, Running
+from chaos.disturb import killed
+from inline import command
 from trained import SMALL, compare_small
 
 import pfltune
@@ -398,25 +399,20 @@ def fronts_in(folder):
 
 @pytest.mark.slow
 def test_a_killed_comparison_of_two_workers_ends_with_the_fronts_of_one(tmp_path):
-    words = [PFLTUNE, "compare", "--methods", "fedsa_lora,fedavg+topk", "--name", "small"]
+    words = ["compare", "--methods", "fedsa_lora,fedavg+topk", "--name", "small"]
     words += [word for override in SMALL for word in ("-o", override)]
     words += ["--objective", "accuracy,comm", "--front", "2", "--max-mb", "0.5"]
     words += ["--trials", "4", "--generation", "4", "--eta", "2", "--seeds", "2"]
     words += ["--search", "topk_share=0.02,0.1,0.5,1.0", "--precision", "float32"]
     words += ["--checkpoint-seconds", "0"]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for folder in (whole, killed):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
         folder.mkdir()
-    with Running(whole, [*words, "--workers", "1"]) as running:
-        done = running.ended()
-    assert done.code == 0, done.errors
-    assert "Hypervolume %, the mean of the best accuracy within 0 to 0.5 MB" in done.output
-    with Running(killed, [*words, "--workers", "2"]) as running:
-        assert running.until("", 14, killed / "results" / "small")
-        running.process.kill()
-        assert running.ended().code == -9
-    with Running(killed, [*words, "--workers", "2"]) as running:
-        again = running.ended()
-    assert again.code == 0, again.errors
-    assert "Resuming small" in again.output
-    assert fronts_in(killed) == fronts_in(whole)
+    done = command(whole, *words, "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert "Hypervolume %, the mean of the best accuracy within 0 to 0.5 MB" in done.stdout
+    killed(broken, "small", 14, [*words, "--workers", "2"])
+    again = command(broken, *words)
+    assert again.returncode == 0, again.stderr
+    assert "Resuming small" in again.stdout
+    assert fronts_in(broken) == fronts_in(whole)

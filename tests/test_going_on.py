@@ -1,5 +1,6 @@
 """A comparison goes on as it began: what is given is used or refused, what is not is as it was."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -177,6 +178,21 @@ def begin(call, command):
     return call(command, "--name", NAME, *BEGUN[command], *COMMON, *search, *free)
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """``begun(call, command)`` as :func:`begin`, whose files are made once and then copied."""
+    made = tmp_path_factory.mktemp("begun")
+
+    def copied(call, command):
+        if not (made / command).exists():
+            begin(call, command)
+            shutil.copytree("results", made / command)
+        Path("space.yaml").write_text(SPACE)
+        shutil.copytree(made / command, "results", dirs_exist_ok=True)
+
+    return copied
+
+
 def options_of(command):
     import click
 
@@ -216,8 +232,8 @@ def test_what_touches_no_figure_may_be_given_anew(call, command, name):
     ("command", "name"),
     [(command, name) for command in BEGUN for name in DECIDING if name in options_of(command)],
 )
-def test_what_decides_is_refused_if_it_is_another(call, capsys, command, name, again):
-    begin(call, command)
+def test_what_decides_is_refused_if_it_is_another(call, begun, capsys, command, name, again):
+    begun(call, command)
     before = Path("results", NAME, "comparison.json").read_bytes()
     capsys.readouterr()
     words = ARGUMENTS.get((command, name), DECIDING[name])

@@ -2,11 +2,10 @@
 
 import csv
 import json
-import os
-import subprocess
 
 import pytest
-from chaos.disturb import PFLTUNE, Disturbance, Kind, Phase, told_until_it_ends
+from chaos.disturb import killed
+from inline import command
 
 from pfltune.tracking.store import Store
 
@@ -45,11 +44,7 @@ def place(tmp_path_factory):
 
 
 def call(place, *words):
-    left_out = ("MLFLOW_TRACKING_URI", "PFLTUNE_RESULTS")
-    environment = {name: v for name, v in os.environ.items() if name not in left_out}
-    done = subprocess.run(
-        [PFLTUNE, *words], capture_output=True, text=True, cwd=place, env=environment, check=False
-    )
+    done = command(place, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -131,17 +126,10 @@ def test_killed_or_not_on_one_worker_or_two_the_report_is_the_same(tmp_path):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     for folder in (straight, broken):
         folder.mkdir()
-    printed = call(straight, *words, "--workers", "2")
+    printed = call(straight, *words, "--workers", "1")
     assert "  8 of 8  " in printed
     assert "The best of 4 cells is " in printed
     assert "Browse: pfltune ui g" in printed
-    kills = [Disturbance(Kind.EVERYTHING, Phase.SEARCH, 8, 0.0)]
-    resumed = ["grid", "--resume", "g", "--workers", "1"]
-
-    def again(number):
-        return resumed if number else [*words, "--workers", "1"]
-
-    story = told_until_it_ends(broken, again, "g", kills)
-    assert story.ended, story.whole()
-    assert story.survived, story.whole()
+    killed(broken, "g", 8, [*words, "--workers", "2"])
+    call(broken, "grid", "--resume", "g", "--workers", "1")
     assert report_of(straight) == report_of(broken)

@@ -18,6 +18,8 @@ from pfltune.report.learned.observed import rows_of
 from pfltune.report.results import Finalist, MethodResult, SearchedRun
 from pfltune.report.searching import search_of
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 
 @pytest.fixture(autouse=True)
 def no_warning_escapes():

@@ -1,14 +1,12 @@
 """``fedperfix@NAME``: what another search chose, held, looked up once and said in the table."""
 
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from comparisons import Fake, record
+from inline import command
 from trained import SMALL, compare_small
 
 import pfltune
@@ -27,8 +25,6 @@ from pfltune.variants import Reference, parsed
 
 LR = 0.08712345678901234
 BEST = {"lr": LR, "prefix": "tokens", "prefix_length": 4, "scale": 1.25}
-PFLTUNE = str(Path(sys.executable).with_name("pfltune"))
-WAIT_S = 1800
 PROGRAM = Program(source={"fedavg": "1"}, files={}, versions={"torch": "2"}, processor="abacus")
 
 
@@ -309,13 +305,8 @@ def test_a_comparison_tests_what_another_search_chose(cold_store, results):
     changes = [word for each in SMALL for word in ("-o", each)]
     budget = ["--trials", "1", "--generation", "1", "--seeds", "1"]
     where = ["--results", str(results), "--workers", "2", "--device", "cpu"]
-    command = [PFLTUNE, "compare", "--methods", "fedperfix@mine,fedavg", "--name", "table"]
-    done = subprocess.run(
-        [*command, *budget, *changes, *where, "--precision", "float32"],
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-    )
+    words = ["compare", "--methods", "fedperfix@mine,fedavg", "--name", "table"]
+    done = command(results, *words, *budget, *changes, *where, "--precision", "float32")
     assert done.returncode == 0, done.stderr
     assert "FedPerfix (tuned in mine)" in done.stdout
     assert "Values were chosen elsewhere" in done.stdout

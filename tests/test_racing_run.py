@@ -1,8 +1,9 @@
 """A race through the command line: killed, resumed, extended and verified."""
 
 import pytest
-from chaos.disturb import Disturbance, Kind, Phase, disturbed
+from chaos.disturb import killed
 from chaos.outcome import Differences, differences, outcome_of
+from inline import command
 
 import pfltune
 from pfltune.audit.certificate import read_certificate
@@ -20,19 +21,20 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_race_that_is_killed_goes_on_to_the_table_of_one_that_is_not(tmp_path, monkeypatch):
     """In a step after the first seeds; then more seeds are asked for, and a stranger checks it."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     folders = [tmp_path / "one", tmp_path / "other"]
     for folder in folders:
         folder.mkdir()
-    whole = disturbed(folders[0], [*OPTIONS, "--workers", "1"], NAME, [])
-    assert whole.ended, whole.sittings[-1].errors
+    words = [*OPTIONS, "--name", NAME]
+    whole = command(folders[0], "compare", *words, "--workers", "1")
+    assert whole.returncode == 0, whole.stderr
     # Each trial has three lines: it starts, has a round, and ends.
-    kill = Disturbance(Kind.DRIVER, Phase.CONFIRMATION, lines=3 * (2 + 2 * 3) + 1, delay=0.0)
-    killed = disturbed(folders[1], [*OPTIONS, "--workers", "2"], NAME, [kill])
-    assert killed.ended, killed.sittings[-1].errors
-    assert not killed.missed
+    killed(folders[1], NAME, 3 * (2 + 2 * 3) + 1, ["compare", *words, "--workers", "2"])
+    resumed = command(folders[1], "compare", "--resume", NAME)
+    assert resumed.returncode == 0, resumed.stderr
     outcomes = [outcome_of(folder / "results", NAME) for folder in folders]
     assert differences(outcomes[1], outcomes[0]) == Differences()
     results = folders[1] / "results"
@@ -40,7 +42,7 @@ def test_a_race_that_is_killed_goes_on_to_the_table_of_one_that_is_not(tmp_path,
     assert found.race is not None
     assert found.race.is_over
     assert {len(method.runs) for method in found.methods} == {found.race.seeds}
-    told = whole.sittings[-1].output
+    told = whole.stdout
     assert "2 to 7 confirmation seeds" in told
     assert "of up to 16 rounds" in told
     assert "ecided" in told.splitlines()[-3]

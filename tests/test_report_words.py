@@ -37,6 +37,8 @@ from pfltune.report.tuning.of_methods import best_so_far, knob_contour, knob_sli
 from pfltune.report.writer import write_files
 from pfltune.text import count, plain
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 CLIENTS = 8
 ROUNDS = 4
 

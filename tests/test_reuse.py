@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from inline import command
 
 from pfltune.trials.store import TrialStore
 
@@ -48,10 +49,9 @@ def begin(place, *words):
 
 
 def call(place, *words):
-    running = begin(place, *words)
-    printed, _ = running.communicate()
-    assert running.returncode == 0, printed
-    return printed
+    done = command(place, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def compare(place, name, *words):

@@ -21,6 +21,8 @@ from pfltune.studies.comparison import plan_methods, plan_on
 from pfltune.studies.spaces import space_options
 from pfltune.trials.spec import TrialSpec
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 SCENARIO = load_scenario("digits", SMALL)
 BUDGET = Budget(trials=4)
 
@@ -402,6 +404,7 @@ def test_a_certificate_deals_and_trains_what_was_searched(trained, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("inline")
 def test_a_comparison_finds_the_trials_of_a_search_over_a_setting(
     tmp_path, monkeypatch, cold_store
 ):

@@ -35,6 +35,8 @@ from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialSta
 from pfltune.tracking.journal import JOURNAL, Journal
 from pfltune.tracking.store import Store
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 accuracies = st.floats(0, 1)
 
 

@@ -378,6 +378,7 @@ def test_every_section_and_setting_is_in_the_key_and_none_in_the_fingerprint():
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("inline")
 def test_resumed_and_reused(tmp_path, monkeypatch, cold_store):
     """What was searched with momentum 0.9 is a scenario's that says so, and a grid's."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

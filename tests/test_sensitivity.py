@@ -1,16 +1,13 @@
 """The sensitivity study: as a process on real images, and its table from figures by hand."""
 
 import csv
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from inline import command
 
 from pfltune.report.sensitivity import Cell, figure, rows
 from pfltune.tracking.store import Store
 
-PFLTUNE = str(Path(sys.executable).parent / "pfltune")
 SHORT = ["-o", "protocol.rounds=2", "-o", "warm_start.epochs=1"]
 
 
@@ -35,8 +32,7 @@ def test_the_figure_shows_each_part_once():
 
 @pytest.mark.slow
 def test_every_part_is_trained_and_told(tmp_path):
-    command = [PFLTUNE, "sensitivity", *SHORT, "--name", "study", "--workers", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=tmp_path)
+    done = command(tmp_path, "sensitivity", *SHORT, "--name", "study", "--workers", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "13 of 13" in done.stdout
     report = tmp_path / "results" / "study" / "report"

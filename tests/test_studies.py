@@ -26,6 +26,8 @@ from pfltune.search.samplers import SAMPLERS, check_sampler
 from pfltune.search.searches import ComparisonDealer
 from pfltune.tracking.events import MethodEnded, TrialStarted, from_json, to_json
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 SMALL = {
     "every": 2,
     "methods": METHODS[:2],

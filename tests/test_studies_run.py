@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from chaos.disturb import PFLTUNE, Disturbance, Kind, Phase, Running, told_until_it_ends
+from chaos.disturb import killed
 from chaos.outcome import Differences, assert_whole, differences, outcome_of
+from inline import command
 from trained import SMALL
 
 from pfltune.report.results import read_results
@@ -22,10 +23,9 @@ OPTIONS = [
 
 def compare(folder: Path, *words: str) -> str:
     """Run a whole command in a folder."""
-    with Running(folder, [PFLTUNE, *words]) as running:
-        sitting = running.ended()
-    assert sitting.code == 0, sitting.errors
-    return " ".join(sitting.output.split())
+    done = command(folder, *words)
+    assert done.returncode == 0, done.stderr
+    return " ".join(done.stdout.split())
 
 
 def told(folder: Path) -> list:
@@ -51,11 +51,8 @@ def test_studies_that_are_added_and_killed_are_those_that_were_asked_for_at_once
 
     compare(steps, "compare", *OPTIONS, "--workers", "2")
     words = ["extend", NAME, "--studies", "2", "--control", "--checkpoint-seconds", "0"]
-    # The first lines of the new journal tell what is known.
-    killed = [Disturbance(Kind.EVERYTHING, Phase.SEARCH, 60, 0.1)]
-    story = told_until_it_ends(steps, lambda _: words, NAME, killed)
-    assert story.ended, f"{story}\n{story.sittings[-1].errors}"
-    assert not story.missed
+    killed(steps, NAME, 60, words)  # the first lines of the new journal tell what is known
+    compare(steps, *words)
 
     assert told(steps) == told(whole)
     for _, _, chosen, runs, controls in told(whole):

@@ -19,6 +19,8 @@ from pfltune.running.folder_lock import checked_name
 from pfltune.sweeps import SWEEP, Sweep, cells_of, read_sweep, values_in
 from pfltune.tracking.store import Store
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 ALPHAS = ("0.1", "0.5", "1.0")
 VALUES = st.one_of(
     st.floats(0.01, 9).map(str),

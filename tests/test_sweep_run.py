@@ -49,6 +49,7 @@ def counted(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("inline", "png_alone")
 def test_a_sweep_is_comparisons_of_which_one_may_fail(counted, tmp_path):
     method, count = counted
     here = {"results": tmp_path / "results", **PLAIN, **BUDGET}

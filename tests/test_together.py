@@ -18,6 +18,8 @@ from pfltune.report.together import together, why_apart
 from pfltune.scenario import load_scenario
 from pfltune.tracking.store import Store
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 VARIANT = "fedperfix[part=norm|<i>,prefix=a_b%&]"
 
 

@@ -33,6 +33,8 @@ from pfltune.report.tuning.table import best_ten
 from pfltune.report.tuning.tuned import tuned_of
 from pfltune.report.writer import write_report
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 
 @pytest.fixture
 def tuned(tmp_path):

@@ -14,6 +14,8 @@ from pfltune.tracking.layouts import tuning
 from pfltune.tracking.runs import Runs, own_runs
 from pfltune.tracking.views import METHODS, SHARED, Views, fitting, kept_views, page
 
+pytestmark = pytest.mark.usefixtures("png_alone")
+
 SCALE = Knob("scale", float, 1.0, "size", low=0.0, high=2.0)
 
 

@@ -421,6 +421,7 @@ SEARCH = {**SMALL, "eta": 2, "trials": 2, "generation": 2, "seeds": 1, "finalist
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("inline", "png_alone")
 def test_a_wrapped_comparison_from_beginning_to_certificate(tmp_path, mine, clip, called):
     results = {"results": tmp_path / "results"}
     found = pfltune.compare(["fedavg", mine], wrap=["topk", "float16"], **SEARCH, **results)

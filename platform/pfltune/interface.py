@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
+from weakref import WeakSet
 
 from pfltune.errors import UserError
 from pfltune.figures import OF_METHOD, SPELLING, Figure
@@ -14,16 +15,23 @@ from pfltune.strays import Stray, strays
 HOOKS = tuple(name for name in vars(Method) if not name.startswith("_") and name != "lr")
 FUNCTIONS = tuple(name for name in HOOKS if inspect.isfunction(vars(Method)[name]))
 NEEDS = tuple(name for name in HOOKS if isinstance(vars(Method)[name], property))
+_SOUND: WeakSet[type[Method]] = WeakSet()
+"""Classes that were found in order."""
 
 
 def check_interface(cls: type[Method]) -> None:
     """See that nothing in a method's class would be passed over without a word.
 
+    A class that was found in order is not looked at again.
+
     Raises:
         UserError: the first such thing, in a line that says what to do.
     """
+    if cls in _SOUND:
+        return
     for fault in faults(cls):
         raise UserError(f"{cls.__name__}: {fault}")
+    _SOUND.add(cls)
 
 
 def faults(cls: type[Method]) -> Iterator[str]:

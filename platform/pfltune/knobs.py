@@ -3,7 +3,9 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pfltune.errors import UserError, unknown
 
@@ -11,6 +13,8 @@ Value = int | float | str | bool
 TYPES: dict[str, type] = {kind.__name__: kind for kind in (int, float, str, bool)}
 ABOVE_0 = ">0"
 """As what another must be: any number above 0."""
+_KNOWN: WeakKeyDictionary[type, Mapping[str, "Knob"]] = WeakKeyDictionary()
+"""What each class declares: asked for at every step of a search, and never another."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +148,7 @@ def knob(
     return dataclasses.field(default=default, metadata={"knob": extra})
 
 
-def knobs_of(owner: type) -> dict[str, Knob]:
+def knobs_of(owner: type) -> Mapping[str, Knob]:
     """The knobs of a method class by name, in the order of their declaration.
 
     A knob that has an effect only beside a value which ``owner`` rules out, since it declares that
@@ -153,6 +157,12 @@ def knobs_of(owner: type) -> dict[str, Knob]:
     Raises:
         UserError: a knob is declared in a way that makes no sense.
     """
+    if owner not in _KNOWN:
+        _KNOWN[owner] = MappingProxyType(_found(owner))
+    return _KNOWN[owner]
+
+
+def _found(owner: type) -> dict[str, Knob]:
     fields = {field.name: field for field in dataclasses.fields(owner)}
     declared = {
         name: _declared(owner, field) for name, field in fields.items() if "knob" in field.metadata

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pfltune.errors import UserError, unknown
@@ -171,10 +172,16 @@ def reference_title(reference: str) -> str:
     return f"{title} ({held})" if held else title
 
 
-def _built_in() -> dict[str, Callable[[], type[Method]]]:
+def _built_in() -> Mapping[str, Callable[[], type[Method]]]:
     package = importlib.import_module("pfltune.methods")
-    names = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return {name: partial(_in_module, name) for name in names if not name.startswith("_")}
+    return _modules_in(tuple(package.__path__))
+
+
+@cache
+def _modules_in(folders: tuple[str, ...]) -> Mapping[str, Callable[[], type[Method]]]:
+    """Every public module of ``pfltune.methods``; listed once, since each lookup asks for it."""
+    names = (module.name for module in pkgutil.iter_modules(folders))
+    return MappingProxyType({n: partial(_in_module, n) for n in names if not n.startswith("_")})
 
 
 def _in_module(name: str) -> type[Method]:

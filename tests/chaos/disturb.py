@@ -195,6 +195,21 @@ def disturbed(
     return told_until_it_ends(folder, words, name, disturbances)
 
 
+def killed(folder: Path, name: str, lines: int, words: list[str]) -> None:
+    """Kill a command, as it is and without warning, when its journal has so many lines.
+
+    Args:
+        folder: to run in, with the results below it.
+        name: of the comparison.
+        lines: of its newest journal.
+        words: of the command.
+    """
+    with Running(folder, [PFLTUNE, *words]) as running:
+        assert running.until("", lines, folder / "results" / name), running.ended().errors
+        running.process.kill()
+        assert running.ended().code == -9
+
+
 def told_until_it_ends(
     folder: Path, words: Callable[[int], list[str]], name: str, disturbances: list[Disturbance]
 ) -> Story:

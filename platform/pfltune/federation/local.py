@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from pfltune.data.images import Images
 from pfltune.federation.compute import Compute
 from pfltune.federation.descent import Descent, Factor
 from pfltune.federation.federation import Rounds
+from pfltune.federation.flops import FlopCounter
 from pfltune.federation.functional import FunctionalModel
 from pfltune.federation.operations import Counts, Operations
 from pfltune.federation.roles import Roles, is_frozen
@@ -150,9 +150,9 @@ class LocalTrainer:
         """
         self.set_training(False)
         x, _ = self.images.batch(sample)
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        with torch.inference_mode(), FlopCounter() as counter:
             self.logits(tensors, x)
-        return counter.get_total_flops()
+        return counter.total
 
     def logits(self, tensors: Tensors, x: Tensor) -> Tensor:
         """The answer (batch, classes) of the client's model in float32."""

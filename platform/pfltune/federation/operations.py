@@ -1,26 +1,28 @@
 """Floating-point operations of local steps, by torch's own counter, once for each kind of step."""
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from fractions import Fraction
 from functools import lru_cache
+from math import prod
 from types import CodeType
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from pfltune.federation.federation import Federation
+from pfltune.federation.flops import FlopCounter
 from pfltune.method import Loss, Method, Objective, Phase, Tensors
 from pfltune.randomness import isolated
 
-SIZES = (2, 3, 4)
-"""Images in the batches that are counted; batch normalisation needs two."""
+ENOUGH = 3
+"""Sizes of batch that are counted; those of any other follow."""
 
 Sort = tuple[Phase, CodeType | Objective]
 """What steps have in common that compute the same on as many images."""
-Counts = dict[Sort, tuple[int, ...]]
-"""Operations of a step of each sort, on each of :data:`SIZES` images."""
+Counts = dict[Sort, dict[int, int]]
+"""Operations of a step of each sort, by the number of images."""
 
 
 class Steps(Protocol):
@@ -39,11 +41,9 @@ class Steps(Protocol):
 class Operations:
     """Counts what local steps compute: forward passes, and backward ones through frozen parts too.
 
-    A multiplication with an addition counts as two; only matrix products, convolutions and
-    attention are counted, see :class:`torch.utils.flop_counter.FlopCounterMode`. A step is taken
-    on :data:`SIZES` images for nothing but its count, from which that of any number of images
-    follows: it is a polynomial of the second degree in them, of the first where no image is held
-    against another.
+    See :class:`pfltune.federation.flops.FlopCounter`. Of the first :data:`ENOUGH` sizes of batch, a
+    step is taken for nothing but its count, from which that of any number of images follows: it is
+    a polynomial of the second degree in them, of the first where no image is held against another.
 
     Args:
         steps: makes them.
@@ -64,13 +64,11 @@ class Operations:
         chosen: tuple[Tensor, ...],
     ) -> int:
         """Of a step of a fit on the samples ``chosen``."""
-        sort = (phase, code_of(objective))
-        if sort not in self._counted:
-            self._counted[sort] = tuple(
-                self._count(phase, objective, start, context, _sized(chosen, size))
-                for size in SIZES
-            )
-        return interpolated(SIZES, self._counted[sort], len(chosen[0]))
+        known = self._counted.setdefault((phase, code_of(objective)), {})
+        size = len(chosen[0])
+        if size not in known and len(known) < ENOUGH:
+            known[size] = self._count(phase, objective, start, context, chosen)
+        return known[size] if size in known else interpolated(known, size)
 
     @contextmanager
     def of_loop(self, phase: Phase | None, size: int, add: Callable[[int], None]) -> Iterator[None]:
@@ -79,14 +77,14 @@ class Operations:
         The first whole step of each size is counted as it is taken, and the others are taken to be
         alike. A loop may end where it is handed a step, which then is no measure of others.
         """
-        known, counter = self._loops.get((phase, size)), FlopCounterMode(display=False)
+        known, counter = self._loops.get((phase, size)), FlopCounter()
         found = known
         try:
             with counter if known is None else nullcontext():
                 yield
-            found = self._loops[phase, size] = counter.get_total_flops() if known is None else known
+            found = self._loops[phase, size] = counter.total if known is None else known
         finally:
-            add(counter.get_total_flops() if found is None else found)
+            add(counter.total if found is None else found)
 
     def _count(
         self,
@@ -101,10 +99,10 @@ class Operations:
         self._steps.set_training(True)
         with isolated(0, "operations"), torch.enable_grad():
             loss = self._steps.loss_on(chosen, tensors)
-            with FlopCounterMode(display=False) as counter:
+            with FlopCounter() as counter:
                 value = objective(loss, moving, context)
                 torch.autograd.grad(value, list(moving.values()), materialize_grads=True)
-        return counter.get_total_flops()
+        return counter.total
 
 
 def counts_of(method: Method, federation: Federation) -> Counts:
@@ -135,23 +133,10 @@ def code_of(objective: Objective) -> CodeType | Objective:
     return getattr(function, "__code__", function)
 
 
-def interpolated(sizes: tuple[int, ...], counts: tuple[int, ...], size: int) -> int:
-    """The value at ``size`` of the polynomial through all (size, count), after Lagrange."""
-    total = 0
-    common = 1
-    for one in sizes:
-        for other in sizes:
-            common *= one - other if one != other else 1
-    for one, count in zip(sizes, counts, strict=True):
-        above, below = 1, 1
-        for other in sizes:
-            if other != one:
-                above *= size - other
-                below *= one - other
-        total += count * above * (common // below)
-    return total // common
-
-
-def _sized(chosen: tuple[Tensor, ...], size: int) -> tuple[Tensor, ...]:
-    """As many samples of each batch, some of them several times if need be."""
-    return tuple(each[torch.arange(size, device=each.device) % len(each)] for each in chosen)
+def interpolated(counts: Mapping[int, int], size: int) -> int:
+    """The value at ``size`` of the polynomial through all of ``counts``, after Lagrange."""
+    total = Fraction(0)
+    for one, count in counts.items():
+        others = counts.keys() - {one}
+        total += count * prod((Fraction(size - other, one - other) for other in others), start=1)
+    return round(total)
