@@ -13,6 +13,7 @@ import click
 import reporting
 import torch
 from cohort import cohort
+from frozen import frozen
 from growth import growth
 from memory import memory
 from overhead import overhead
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "overhead": overhead,
     "precision": precision,
     "cohort": cohort,
+    "frozen": frozen,
     "growth": growth,
     "start-up": start_up,
     "memory": memory,
