@@ -57,7 +57,8 @@ class Run:
             return cls(*given)
 
     def furthest(self, other):
-        return max(float((t - other.tensors[n]).abs().max()) for n, t in self.tensors.items())
+        pairs = [(t, other.tensors[n]) for n, t in self.tensors.items() if t.numel()]
+        return max(float((a - b).abs().max()) for a, b in pairs)
 
 
 def trained_for(epochs, **rules):

@@ -61,10 +61,11 @@ def _tried_out(
     here, elsewhere = torch.cat([x, x.flip(-1)]), torch.cat([x, torch.zeros_like(x)])
     with torch.enable_grad():
         answer, given = function.listening(tensors, here, [cut.module for cut in cuts])
-    found = ((cut, each) for cut, each in zip(cuts, given, strict=True) if each is not None)
-    cut, at = next(((c, g) for c, g in found if not g.requires_grad), (None, None))
-    if cut is None or at is None:
+    heard = zip(cuts, given, strict=True)
+    still = [(cut, at) for cut, at in heard if at is not None and not at.requires_grad]
+    if not still:
         return None
+    cut, at = still[0]
     with torch.no_grad():
         # What reads a moving tensor in a way that has no gradient, reads this.
         unknown = {name: torch.full_like(t, torch.nan) for name, t in moving.items()}

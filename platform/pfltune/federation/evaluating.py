@@ -1,8 +1,6 @@
 """Letting clients classify their own samples: those of the rounds, and those yet unseen."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pfltune.data.split import ClientSplit
-from pfltune.devices import brought_over, moved, settle
+from pfltune.devices import brought_over, moved
 from pfltune.federation.channel import Channel
 from pfltune.federation.crew import Crew, Trained
 from pfltune.federation.evaluation import Evaluation
@@ -43,11 +41,13 @@ class Evaluator:
         measuring: what is asked of their answers.
         known: of clients who predicted with their own tensors, which these were and what was
             measured.
+        origins: those in ``known``, each once.
     """
 
     crew: Crew
     measuring: Measuring
     known: dict[int, tuple[object, Origin, Tensor]] = field(default_factory=dict)
+    origins: dict[Origin, Origin] = field(default_factory=dict)
 
     def seen(
         self, server: Tensors, personal: PersonalStates, round_number: int, totals: Totals
@@ -101,7 +101,7 @@ class Evaluator:
         if before is not None and before[0] is mark and before[1] == origin:
             return before[2]
         row = self.measured(work, tensors)
-        self.known[work.client] = mark, origin, row
+        self.known[work.client] = mark, self.origins.setdefault(origin, origin), row
         return row
 
     def each_model(
@@ -223,60 +223,6 @@ class Evaluator:
         splits = (self.crew.federation.clients[client] for client in clients)
         sizes = [[len(part) for part in _parts(split)] for split in splits]
         return self.measuring.evaluation(clients, brought_over(found), sizes)
-
-
-@dataclass
-class RoundEvaluation:
-    """The evaluation of a round whose clients are tested right after their training.
-
-    The others are tested before it, with the server's state that they have as yet.
-
-    Attributes:
-        evaluator: of the trial.
-        round: its number.
-        totals: where downloads and steps of adaptation are added up.
-        rows: what was measured of each client.
-        kept: where it is kept with what those who have trained are tested; None if nobody asks.
-        before: the server's state that the others have.
-        seconds: that it took so far.
-    """
-
-    evaluator: Evaluator
-    round: int
-    totals: Totals
-    rows: dict[int, Tensor] = field(default_factory=dict)
-    kept: PersonalStates | None = None
-    before: Tensors = field(default_factory=dict)
-    seconds: float = 0.0
-
-    def others(self, sampled: Sequence[int], server: Tensors, personal: PersonalStates) -> None:
-        """Test those who are not sampled."""
-        self.before = server
-        seen = self.evaluator.crew.federation.seen
-        clients = [client for client in seen if client not in sampled]
-        with self._timed():
-            self.rows |= self.evaluator.rows(clients, server, personal, self.round, self.totals)
-
-    def trained(self, cohort: Sequence[tuple[ClientWork, Trained]]) -> None:
-        """Test some who have just trained."""
-        hear = None if self.kept is None else self.kept.__setitem__
-        with self._timed():
-            self.rows |= self.evaluator.trained_rows(cohort, self.round, self.totals, hear)
-
-    def ended(self) -> Evaluation:
-        """All clients of the rounds together."""
-        seen = self.evaluator.crew.federation.seen
-        return self.evaluator.together(seen, [self.rows[client] for client in seen])
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        """Count the seconds of the block, and none of what a GPU had to do before."""
-        device = self.evaluator.crew.device
-        settle(device)
-        began = time.perf_counter()
-        yield
-        settle(device)
-        self.seconds += time.perf_counter() - began
 
 
 def _parts(split: ClientSplit) -> list[Tensor]:
