@@ -49,6 +49,7 @@ class Run:
         self.figures = [repeatable(trial.step().metrics) for _ in range(2)]
         self.tensors = {**state_of(trial), **predicted}
         self.steps = trial.totals.steps, trial.totals.adaptation_steps
+        self.operations = trial.totals.operations
 
     @classmethod
     def plain(cls, *given):
@@ -120,6 +121,7 @@ def test_what_stands_still_is_computed_once_and_all_ends_the_same(case):
     assert plain.short == 0
     assert run.furthest(plain) <= TOLERANCE
     assert run.steps == plain.steps
+    assert run.operations == plain.operations, "what is asked for counts, not what is done"
 
 
 def test_what_a_client_adapts_before_an_evaluation_is_too():
