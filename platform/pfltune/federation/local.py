@@ -211,17 +211,13 @@ class LocalTrainer:
             with isolated(0, "cut"), self._compute.arithmetic():
                 self._cuts[names] = cut_of(self._function, tensors, moving, x)
         cut = self._cuts[names]
-        if cut is None:
-            return None
+        return None if cut is None else Remembered(self, cut, tensors, names, samples)
 
-        def given(chosen: Tensor) -> Tensor:
-            with torch.no_grad(), self._compute.arithmetic():
-                inputs = (
-                    self.images.batch(each)[0] for each in chosen.split(self.evaluation_batch)
-                )
-                return torch.cat([self._function.given(cut.module, tensors, x) for x in inputs])
-
-        return Remembered(self, cut, tensors, names, samples, given)
+    def given(self, module: nn.Module, tensors: Tensors, chosen: Tensor) -> Tensor:
+        """What a module of the client's model is given for some samples, without gradients."""
+        with torch.no_grad(), self._compute.arithmetic():
+            inputs = (self.images.batch(each)[0] for each in chosen.split(self.evaluation_batch))
+            return torch.cat([self._function.given(module, tensors, x) for x in inputs])
 
     @property
     def evaluation_batch(self) -> int:

@@ -1,12 +1,11 @@
 """What a model computes before anything moves, once for each sample of a client in a phase."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pfltune.data.images import Images
 from pfltune.federation.cut import Cut, Run
@@ -33,6 +32,9 @@ class Model(Protocol):
     ) -> tuple[Tensor, Tensor]:
         """The same, and what the head reads (batch, width) in float32."""
 
+    def given(self, module: nn.Module, tensors: Tensors, chosen: Tensor) -> Tensor:
+        """What a module is given for some samples."""
+
 
 @dataclass(frozen=True, eq=False)
 class Remembered:
@@ -47,7 +49,6 @@ class Remembered:
         tensors: the client's.
         moving: names of those that move.
         samples: the client's training samples, on the device.
-        given: what the cut's module is given for some samples.
     """
 
     model: Model
@@ -55,7 +56,6 @@ class Remembered:
     tensors: Tensors
     moving: frozenset[str]
     samples: Tensor
-    given: Callable[[Tensor], Tensor]
 
     def loss_on(self, batches: tuple[Tensor, ...]) -> StepLoss:
         """As :meth:`LocalTrainer.loss_on`."""
@@ -84,7 +84,10 @@ class Remembered:
     @cached_property
     def _known(self) -> Tensor | None:
         """What the cut's module is given for each sample, in their order; None without room."""
-        one = self.given(self._in_order[:1])
+        one = self._given(self._in_order[:1])
         if one.nbytes * len(self.samples) > ROOM_MB * MB:
             return None
-        return self.given(self._in_order)
+        return self._given(self._in_order)
+
+    def _given(self, chosen: Tensor) -> Tensor:
+        return self.model.given(self.cut.module, self.tensors, chosen)
