@@ -1,6 +1,6 @@
 """Evaluation costs what has changed, and gives what it would give client by client."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 import pytest
@@ -14,6 +14,7 @@ from pfltune.methods.fedavg import FedAvg
 from pfltune.methods.fedavg_ft import FedAvgFT
 from pfltune.methods.fedper import FedPer
 from pfltune.methods.local import Local
+from pfltune.metrics import BalancedAccuracy
 from pfltune.testing.federations import SKEWED, small_federation
 from pfltune.testing.runs import repeatable, run
 
@@ -85,6 +86,15 @@ def test_who_has_not_trained_since_is_not_evaluated_again(method):
         found.clear()
     assert calls == [CLIENTS, SAMPLED, SAMPLED]
     assert figures == one_by_one(method)
+
+
+def test_where_a_metric_may_draw_everyone_is_evaluated():
+    asking = replace(small_federation(), metrics=(BalancedAccuracy(),))
+    trial = FederatedTrial(Local(lr=0.3), asking, 0)
+    trial.evaluate()
+    found = asked(trial)
+    trial.evaluate()
+    assert sum(found) == EVERYONES
 
 
 def test_a_client_whose_state_became_another_is_evaluated_again():

@@ -83,10 +83,10 @@ class Evaluator:
         found: dict[int, Tensor] = {}
         alike: dict[Origin, tuple[Tensors, list[ClientWork]]] = {}
         for work, (tensors, origin) in self._at_work(clients, round_number, totals, model):
-            if origin is None:
-                found[work.client] = self.measured(work, tensors)
-            elif origin.whose == "server":
+            if origin is not None and origin.whose == "server":
                 alike.setdefault(origin, (tensors, []))[1].append(work)
+            elif origin is None or self.measuring.may_draw:
+                found[work.client] = self.measured(work, tensors)
             else:
                 mark = personal.mark(work.client)
                 found[work.client] = self._of_own(work, tensors, mark, origin)
