@@ -23,7 +23,7 @@ class Measuring:
 
     @property
     def may_draw(self) -> bool:
-        """Whether a number may depend on how often there were others: a metric draws as it likes."""
+        """Whether what is measured may depend on what was before: a metric draws as it likes."""
         return bool(self._metrics)
 
     def row(self, logits: Tensor, labels: Tensor, sizes: list[int], where: str) -> Tensor:
