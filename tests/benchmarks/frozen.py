@@ -28,6 +28,7 @@ NAME = "frozen"
 EPOCHS = 10
 PROBE = ("linear_probe", {}, {"local_epochs": EPOCHS}, (EPOCHS, 0), "≤ 0.15")
 REP = ("fedrep", {"head_epochs": EPOCHS}, {}, (EPOCHS, 1), "")
+FEW = Clients(total=4, sampled=2, train=96, val=8, test=8)
 MANY = Clients(total=40, sampled=4, train=40, val=8, test=8)
 
 
@@ -48,7 +49,7 @@ def round_rows(
     repeats: int,
 ) -> list[Row]:
     """The engine over both, and the floor over the bare loop."""
-    method, ground = make_method(name, knobs), federation(case, **protocol)
+    method, ground = make_method(name, knobs), federation(case, FEW, **protocol)
     trial = FederatedTrial(method, ground, 0, Compute(threads=torch.get_num_threads()))
     with patch.object(LocalTrainer, "_remembered", lambda *_: None):  # all batches are recorded
         same = FirstRound(trial, loop=partial(PhasedLoop, epochs=epochs))

@@ -16,6 +16,7 @@ from rich.table import Table
 from rows import Row
 
 from pfltune.storage import write_whole
+from pfltune.text import count
 
 ROOT = Path(__file__).parents[2]
 WHOLE = ROOT / "results" / "benchmarks.json"
@@ -103,7 +104,7 @@ def renewed(tables: str, rows: Sequence[Row]) -> str:
         elif line not in HEADER and line.split("|")[1].strip() not in names:
             lines.append(line)
     at = machine()
-    here = f"{at['date']}, {at['cpu']}, {at['threads']} threads, torch {at['torch']}."
+    here = f"{at['date']}, {at['cpu']}, {count(int(at['threads']), 'thread')}, torch {at['torch']}."
     places.setdefault(here, []).extend(map(_line, rows))
     told = ((place, "", *HEADER, *lines) for place, lines in places.items() if lines)
     return "\n\n".join(map("\n".join, told))
