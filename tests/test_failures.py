@@ -27,6 +27,7 @@ from ray.tune.experiment import Trial
 from pfltune.budget import Budget
 from pfltune.errors import Halted, TrackingError, UserError
 from pfltune.federation.compute import Compute
+from pfltune.federation.remembered import ROOM_MB
 from pfltune.record import Asked, read_record
 from pfltune.running import gpu_share as gpu_share_module
 from pfltune.running import hardware as hardware_module
@@ -533,7 +534,7 @@ class TestShares:
         monkeypatch.setattr(gpu_share_module.torch.cuda, "get_device_properties", lambda _: device)
         images = federation.dataset.images.nbytes / 1e6
         share = gpu_share_module.gpu_share(needs, federation, Compute(device="cuda"))
-        assert share == share_for(4000.0 + images, total)
+        assert share == share_for(4000.0 + images + ROOM_MB, total)
 
 
 # ------------------------------------------------------------------ what Tune tells of failures

@@ -7,6 +7,7 @@ one algorithm twice, so the docstrings of the methods name these identities.
 
 import pytest
 from byhand import HEAD, flat, well_conditioned
+from replay import spied
 
 from pfltune.errors import UserError
 from pfltune.federation.trial import FederatedTrial
@@ -35,21 +36,13 @@ class Outcome:
     Attributes:
         server: the server's tensors.
         personal: those of all clients, by client and name.
-        predicting: those with which each client predicted, by call and name.
+        predicting: those with which each client predicted, by round, client and name.
         metrics: the figures of each round, without seconds and memory.
     """
 
     def __init__(self, method, federation, reproducible):
-        self.predicting = {}
         trial = FederatedTrial(method, federation, seed=0)
-        correct, calls = trial._trainer.answers, []
-
-        def spy(tensors, indices):
-            calls.append(indices)
-            self.predicting |= {f"{len(calls)}/{name}": t for name, t in tensors.items()}
-            return correct(tensors, indices)
-
-        trial._trainer.answers = spy
+        self.predicting = spied(trial)
         self.metrics = [reproducible(trial.step().metrics) for _ in range(2)]
         self.server, self.personal = trial.server, flat({}, trial.personal)
 

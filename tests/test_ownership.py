@@ -166,3 +166,18 @@ def test_benchmarks_leave_a_file_of_somebody_else(tmp_path, monkeypatch, text):
     with pytest.raises(click.ClickException, match="move it away"):
         reporting.renew(path, "one", [])
     assert path.read_text() == text
+
+
+def test_rows_of_other_benchmarks_stay_below_what_they_were_measured_on(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent / "benchmarks")
+    import reporting
+    from rows import Row
+
+    there = "\n".join(
+        ["Long ago.", "", *reporting.HEADER, "| a | x | 1 s |  |  |", "| b | x | 2 s |  |  |"]
+    )
+    found = reporting.renewed(there, [Row("b", "y", 3.0, "s")])
+    old, new = found.split("\n\n", 2)[1], found.split("\n\n")[-1]
+    assert old.splitlines()[2:] == ["| a | x | 1 s |  |  |"]
+    assert new.splitlines()[2:] == ["| b | y | 3.000 s |  |  |"]
+    assert reporting.renewed(found, [Row("b", "y", 3.0, "s")]) == found

@@ -1,6 +1,7 @@
 """The same round twice: the engine's, and the bare loop's over the batches that the engine read."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ class FirstRound:
         trial: fresh; its first round is run, in which it counts operations by steps of their own,
             and once more for the record.
         precision: of the bare loop.
+        loop: what the bare loop is made by.
         tolerance: how far the two server states may lie apart after that round, as a share of
             the way that they went.
 
@@ -33,14 +35,18 @@ class FirstRound:
     """
 
     def __init__(
-        self, trial: FederatedTrial, precision: str = "float32", tolerance: float = 1e-3
+        self,
+        trial: FederatedTrial,
+        precision: str = "float32",
+        tolerance: float = 1e-3,
+        loop: Callable[..., BareLoop] = BareLoop,
     ) -> None:
         self.trial = trial
         self._server = _copy(trial.server)
         self._personal = [_copy(personal) for personal in trial.personal]
         trial.step()
         self._set_back()
-        self.bare = BareLoop(
+        self.bare = loop(
             grafted_model(trial.method, trial.federation, trial.seed).to(trial.device),
             recorded_step(trial),
             _copy(self._server),
@@ -103,10 +109,12 @@ class _Record:
 
     def batch(self, indices: Tensor, *, training: bool = False) -> Batch:
         """See :meth:`Images.batch`."""
-        data = self._images.batch(indices, training=training)
-        (client,) = self._owner[indices.cpu()].unique().tolist()  # one client's, or it fails
-        (self.training if training else self.evaluation)[client].append(data)
-        return data
+        x, y = self._images.batch(indices, training=training)
+        owners = self._owner[indices.cpu()]
+        for client in owners.unique().tolist():  # of an evaluation several may share a batch
+            own = owners == client
+            (self.training if training else self.evaluation)[client].append((x[own], y[own]))
+        return x, y
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._images, name)

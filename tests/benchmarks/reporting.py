@@ -16,6 +16,7 @@ from rich.table import Table
 from rows import Row
 
 from pfltune.storage import write_whole
+from pfltune.text import count
 
 ROOT = Path(__file__).parents[2]
 WHOLE = ROOT / "results" / "benchmarks.json"
@@ -23,6 +24,10 @@ QUICK = WHOLE.with_stem("benchmarks-quick")
 PAGE = ROOT / "docs" / "speed.md"
 LOG_WIDTH = 160
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+HEADER = (
+    "| benchmark | case | figure | target | spread |",
+    "| --- | --- | ---: | --- | --- |",
+)
 
 
 def show(rows: Sequence[Row]) -> None:
@@ -73,27 +78,41 @@ def read(path: Path, benchmarks: Iterable[str]) -> list[Row]:
 
 
 def write_page(rows: Sequence[Row]) -> None:
-    """Put the table between its marks in docs/speed.md, if they are there."""
+    """Put rows into the tables between the marks in docs/speed.md, if they are there.
+
+    Other benchmarks' rows stay below the line that says on what they were measured.
+    """
     text = PAGE.read_text() if PAGE.exists() else ""
     before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    tables, end, after = rest.partition(END)
     if begin and end:
-        PAGE.write_text(f"{before}{BEGIN}\n{markdown(rows)}\n{END}{after}")
+        PAGE.write_text(f"{before}{BEGIN}\n{renewed(tables, rows)}\n{END}{after}")
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The table, below a line that says on what it was measured."""
+def renewed(tables: str, rows: Sequence[Row]) -> str:
+    """Tables, each below its line, in which the rows of some benchmarks are others.
+
+    Args:
+        tables: as this function has made them.
+        rows: all of some benchmarks, measured here and now.
+    """
+    names = {row.benchmark for row in rows}
+    places: dict[str, list[str]] = {}
+    for line in filter(None, tables.splitlines()):
+        if not line.startswith("|"):
+            lines = places.setdefault(line, [])
+        elif line not in HEADER and line.split("|")[1].strip() not in names:
+            lines.append(line)
     at = machine()
-    lines = [
-        f"{at['date']}, {at['cpu']}, {at['threads']} threads, torch {at['torch']}.",
-        "",
-        "| benchmark | case | figure | target | spread |",
-        "| --- | --- | ---: | --- | --- |",
-    ]
-    for row in rows:
-        figure = f"{readable(row)} {row.unit}"
-        lines.append(f"| {row.benchmark} | {row.case} | {figure} | {row.target} | {row.spread} |")
-    return "\n".join(lines)
+    here = f"{at['date']}, {at['cpu']}, {count(int(at['threads']), 'thread')}, torch {at['torch']}."
+    places.setdefault(here, []).extend(map(_line, rows))
+    told = ((place, "", *HEADER, *lines) for place, lines in places.items() if lines)
+    return "\n\n".join(map("\n".join, told))
+
+
+def _line(row: Row) -> str:
+    figure = f"{readable(row)} {row.unit}"
+    return f"| {row.benchmark} | {row.case} | {figure} | {row.target} | {row.spread} |"
 
 
 def readable(row: Row) -> str:

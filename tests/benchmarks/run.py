@@ -13,6 +13,7 @@ import click
 import reporting
 import torch
 from cohort import cohort
+from frozen import frozen
 from growth import growth
 from memory import memory
 from overhead import overhead
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "overhead": overhead,
     "precision": precision,
     "cohort": cohort,
+    "frozen": frozen,
     "growth": growth,
     "start-up": start_up,
     "memory": memory,
@@ -56,11 +58,11 @@ def main(quick: bool, only: tuple[str, ...], threads: int | None) -> None:
     path = reporting.QUICK if quick else reporting.WHOLE
     for name in only or BENCHMARKS:
         click.echo(f"{name} …", err=True)
-        reporting.renew(path, name, BENCHMARKS[name](quick))
-    rows = reporting.read(path, BENCHMARKS)
-    reporting.show(rows)
-    if not quick:
-        reporting.write_page(rows)
+        rows = BENCHMARKS[name](quick)
+        reporting.renew(path, name, rows)
+        if not quick:
+            reporting.write_page(rows)
+    reporting.show(reporting.read(path, BENCHMARKS))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Trials count their own CPU seconds (`time/total_cpu_s`). Those of everything that the command
 starts, Ray included, are read from /proc; its processes are known by a variable in their
-environment.
+environment. Evaluations are told in seconds of wall time: of a trial's CPU time they are given the
+share that they have of the seconds of its rounds.
 """
 
 import os
@@ -12,10 +13,14 @@ import tempfile
 import time
 import uuid
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from rows import Row
+
+from pfltune import figures
 
 NAME = "whole comparison"
 MARK = "PFLTUNE_BENCHMARK"
@@ -29,12 +34,17 @@ def whole_comparison(quick: bool) -> list[Row]:
         began = time.perf_counter()
         used = cpu_seconds(["compare", "--results", folder, *(QUICK if quick else [])])
         wall = time.perf_counter() - began
-        trials = training_seconds(Path(folder))
-    trained, whole = sum(trials), sum(used.values())
+        trials = spent_by_trials(Path(folder))
+    trained, whole = sum(trial.cpu for trial in trials), sum(used.values())
     share = 100 * trained / whole
     beside = (whole - trained) / len(trials)
+    still = [trial for trial in trials if not trial.adapts]
+    tested = 100 * sum(t.evaluation for t in still) / sum(t.cpu for t in still)
+    adapted = 100 * sum(trial.evaluation for trial in trials) / trained
     rows = [
         Row(NAME, "CPU time in training and evaluation", share, "%", "≥ 85"),
+        Row(NAME, "CPU time in evaluation, without methods that adapt", tested, "%", "≤ 10"),
+        Row(NAME, "CPU time in evaluation and adaptation, all methods", adapted, "%"),
         Row(NAME, "CPU time of all processes", whole, "s", spread=f"{wall:.0f} s of wall time"),
         Row(NAME, "beside training, per trial, every start included", beside, "s", "≤ 1"),
     ]
@@ -65,17 +75,38 @@ def cpu_seconds(arguments: list[str]) -> dict[str, float]:
     return dict(by_kind)
 
 
-def training_seconds(results: Path) -> list[float]:
-    """CPU seconds that each trial of the only comparison in ``results`` counted."""
+@dataclass(frozen=True)
+class Spent:
+    """CPU seconds of a trial.
+
+    Attributes:
+        cpu: in all.
+        evaluation: in evaluations, with the adaptation before them.
+        adapts: whether there is any.
+    """
+
+    cpu: float
+    evaluation: float
+    adapts: bool
+
+
+def spent_by_trials(results: Path) -> list[Spent]:
+    """What each trial of the only comparison in ``results`` counted."""
     # Not by mlflow.set_tracking_uri(), which all that this process does later would follow.
     client = MlflowClient(f"sqlite:///{next(results.glob('*.db'))}")
     experiments = [each.experiment_id for each in client.search_experiments()]
     found = client.search_runs(experiments, max_results=10_000)
-    return [
-        run.data.metrics["time/total_cpu_s"]
-        for run in found
-        if "time/total_cpu_s" in run.data.metrics
-    ]
+    return [_spent(client, run) for run in found if figures.CPU_SECONDS.name in run.data.metrics]
+
+
+def _spent(client: MlflowClient, run: Run) -> Spent:
+    cpu = run.data.metrics[figures.CPU_SECONDS.name]
+    training, evaluation = (
+        sum(told.value for told in client.get_metric_history(run.info.run_id, figure.name))
+        for figure in (figures.ROUND_SECONDS, figures.EVALUATION_SECONDS)
+    )
+    adapts = run.data.metrics.get(figures.ADAPTATION_STEPS.name, 0) > 0
+    return Spent(cpu, cpu * evaluation / (training + evaluation), adapts)
 
 
 def _used(folder: Path, mark: bytes) -> tuple[str, float] | None:

@@ -1,43 +1,56 @@
 """Letting clients classify their own samples: those of the rounds, and those yet unseen."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from pfltune.data.split import ClientSplit
-from pfltune.devices import brought_over, moved, settle
+from pfltune.devices import brought_over, moved
 from pfltune.federation.channel import Channel
 from pfltune.federation.crew import Crew, Trained
 from pfltune.federation.evaluation import Evaluation
 from pfltune.federation.health import Health
 from pfltune.federation.measuring import Measuring
 from pfltune.federation.meter import Totals
+from pfltune.federation.origin import Origin, apart, origin_of
 from pfltune.federation.states import PersonalStates
 from pfltune.federation.work import ClientWork
 from pfltune.method import Tensors
 
+T = TypeVar("T")
 Hear = Callable[[int, Tensors], object]
 """Is told with what each client predicts."""
+Model = tuple[Tensors, Origin | None]
+"""With what a client predicts, and whose tensors these are, where they are somebody's."""
+TOGETHER = 32
+"""So many batches of evaluation are answered before the answers are measured."""
 
 
 @dataclass(frozen=True)
 class Evaluator:
     """Evaluates the clients of a trial.
 
+    Those who predict with the server's tensors as they are share batches. Who predicts with its own
+    is not evaluated again until these are others.
+
     Attributes:
         crew: its clients.
         measuring: what is asked of their answers.
+        known: of clients who predicted with their own tensors, which these were and what was
+            measured.
+        origins: those in ``known``, each once.
     """
 
     crew: Crew
     measuring: Measuring
+    known: dict[int, tuple[object, Origin, Tensor]] = field(default_factory=dict)
+    origins: dict[Origin, Origin] = field(default_factory=dict)
 
     def seen(
-        self, server: Tensors, personal: Sequence[Tensors], round_number: int, totals: Totals
+        self, server: Tensors, personal: PersonalStates, round_number: int, totals: Totals
     ) -> Evaluation:
         """Every client of the rounds, with the newest download and its own personal state.
 
@@ -55,16 +68,41 @@ class Evaluator:
         self,
         clients: Sequence[int],
         server: Tensors,
-        personal: Sequence[Tensors],
+        personal: PersonalStates,
         round_number: int,
         totals: Totals,
     ) -> dict[int, Tensor]:
         """The same of some clients: what was measured of each."""
-        channel = self.crew.channel(totals)
-        model = self._downloaded(server, personal, channel)
-        found = self._rows(clients, round_number, totals, model)
+        channel, server = self.crew.channel(totals), apart(server)
+
+        def model(work: ClientWork) -> Model:
+            own = personal[work.client]
+            found = self.crew.model(work, server, own, channel)
+            return found, origin_of(found, server, own)
+
+        found: dict[int, Tensor] = {}
+        alike: dict[Origin, tuple[Tensors, list[ClientWork]]] = {}
+        for work, (tensors, origin) in self._at_work(clients, round_number, totals, model):
+            if origin is not None and origin.whose == "server":
+                alike.setdefault(origin, (tensors, []))[1].append(work)
+            elif origin is None or self.measuring.may_draw:
+                found[work.client] = self.measured(work, tensors)
+            else:
+                mark = personal.mark(work.client)
+                found[work.client] = self._of_own(work, tensors, mark, origin)
+        for tensors, works in alike.values():
+            found |= self._measured_together(works, tensors)
         channel.see_intact(f"round {round_number}")
-        return found
+        return {client: found[client] for client in clients}
+
+    def _of_own(self, work: ClientWork, tensors: Tensors, mark: object, origin: Origin) -> Tensor:
+        """What was measured of a client with tensors of its own, now or when it last had them."""
+        before = self.known.get(work.client)
+        if before is not None and before[0] is mark and before[1] == origin:
+            return before[2]
+        row = self.measured(work, tensors)
+        self.known[work.client] = mark, self.origins.setdefault(origin, origin), row
+        return row
 
     def each_model(
         self,
@@ -83,17 +121,13 @@ class Evaluator:
             round_number: the round, which the draws of an adaptation depend on.
             hear: told of each.
         """
-        model = self._downloaded(server, personal, self.crew.channel(Totals()))
-        for work, tensors in self.crew.at_work(clients, "adaptation", round_number, model):
-            hear(work.client, tensors)
+        channel = self.crew.channel(Totals())
 
-    def _downloaded(
-        self, server: Tensors, personal: Sequence[Tensors], channel: Channel
-    ) -> Callable[[ClientWork], Tensors]:
         def model(work: ClientWork) -> Tensors:
             return self.crew.model(work, server, personal[work.client], channel)
 
-        return model
+        for work, tensors in self.crew.at_work(clients, "adaptation", round_number, model):
+            hear(work.client, tensors)
 
     def trained_rows(
         self,
@@ -108,7 +142,12 @@ class Evaluator:
         def model(work: ClientWork) -> Tensors:
             return self.crew.trained_model(work, trained[work.client])
 
-        return self._rows(list(trained), round_number, totals, model, hear)
+        found = {}
+        for work, tensors in self._at_work(list(trained), round_number, totals, model):
+            found[work.client] = self.measured(work, tensors)
+            if hear is not None:
+                hear(work.client, tensors)
+        return found
 
     def unseen(self, server: Tensors, personal: Sequence[Tensors], round_number: int) -> Evaluation:
         """Every unseen client after it has trained its personal part and dropped its upload.
@@ -148,27 +187,36 @@ class Evaluator:
 
     def measured(self, work: ClientWork, tensors: Tensors) -> Tensor:
         """Hits and metrics in each part that the trial was given, on the device."""
-        parts = _parts(self.crew.federation.clients[work.client])
-        samples = moved(torch.cat(parts), self.crew.device)
-        answers = self.crew.trainer.answers(tensors, samples)
-        where = f"client {work.client}, round {work.round}"
-        return self.measuring.row(*answers, [len(part) for part in parts], where)
+        return self._measured_together([work], tensors)[work.client]
 
-    def _rows(
+    def _measured_together(
+        self, works: Sequence[ClientWork], tensors: Tensors
+    ) -> dict[int, Tensor]:
+        """The same of clients that share one model, in batches across them."""
+        trainer, clients = self.crew.trainer, self.crew.federation.clients
+        parts = [_parts(clients[work.client]) for work in works]
+        sizes = [sum(map(len, each)) for each in parts]
+        found = {}
+        for some in _stretches(sizes, TOGETHER * trainer.evaluation_batch):
+            samples = torch.cat([part for each in parts[some] for part in each])
+            answers = trainer.answers(tensors, moved(samples, self.crew.device))
+            logits, labels = (said.split(sizes[some]) for said in answers)
+            for work, x, y, of in zip(works[some], logits, labels, parts[some], strict=True):
+                where = f"client {work.client}, round {work.round}"
+                found[work.client] = self.measuring.row(x, y, [len(part) for part in of], where)
+        return found
+
+    def _at_work(
         self,
         clients: Sequence[int],
         round_number: int,
         totals: Totals,
-        model: Callable[[ClientWork], Tensors],
-        hear: Hear | None = None,
-    ) -> dict[int, Tensor]:
-        found = {}
-        for work, tensors in self.crew.at_work(clients, "adaptation", round_number, model):
+        model: Callable[[ClientWork], T],
+    ) -> Iterator[tuple[ClientWork, T]]:
+        """Each client with what it predicts with; its steps of adaptation are counted."""
+        for work, made in self.crew.at_work(clients, "adaptation", round_number, model):
             totals.adaptation_steps += work.steps
-            found[work.client] = self.measured(work, tensors)
-            if hear is not None:
-                hear(work.client, tensors)
-        return found
+            yield work, made
 
     def together(self, clients: Sequence[int], found: list[Tensor]) -> Evaluation:
         """What was measured of clients as one evaluation, brought over from the device at once."""
@@ -177,60 +225,17 @@ class Evaluator:
         return self.measuring.evaluation(clients, brought_over(found), sizes)
 
 
-@dataclass
-class RoundEvaluation:
-    """The evaluation of a round whose clients are tested right after their training.
-
-    The others are tested before it, with the server's state that they have as yet.
-
-    Attributes:
-        evaluator: of the trial.
-        round: its number.
-        totals: where downloads and steps of adaptation are added up.
-        rows: what was measured of each client.
-        kept: where it is kept with what those who have trained are tested; None if nobody asks.
-        before: the server's state that the others have.
-        seconds: that it took so far.
-    """
-
-    evaluator: Evaluator
-    round: int
-    totals: Totals
-    rows: dict[int, Tensor] = field(default_factory=dict)
-    kept: PersonalStates | None = None
-    before: Tensors = field(default_factory=dict)
-    seconds: float = 0.0
-
-    def others(self, sampled: Sequence[int], server: Tensors, personal: Sequence[Tensors]) -> None:
-        """Test those who are not sampled."""
-        self.before = server
-        seen = self.evaluator.crew.federation.seen
-        clients = [client for client in seen if client not in sampled]
-        with self._timed():
-            self.rows |= self.evaluator.rows(clients, server, personal, self.round, self.totals)
-
-    def trained(self, cohort: Sequence[tuple[ClientWork, Trained]]) -> None:
-        """Test some who have just trained."""
-        hear = None if self.kept is None else self.kept.__setitem__
-        with self._timed():
-            self.rows |= self.evaluator.trained_rows(cohort, self.round, self.totals, hear)
-
-    def ended(self) -> Evaluation:
-        """All clients of the rounds together."""
-        seen = self.evaluator.crew.federation.seen
-        return self.evaluator.together(seen, [self.rows[client] for client in seen])
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        """Count the seconds of the block, and none of what a GPU had to do before."""
-        device = self.evaluator.crew.device
-        settle(device)
-        began = time.perf_counter()
-        yield
-        settle(device)
-        self.seconds += time.perf_counter() - began
-
-
 def _parts(split: ClientSplit) -> list[Tensor]:
     """The samples on which a client is evaluated."""
     return [split.val] if split.test is None else [split.val, split.test]
+
+
+def _stretches(sizes: Sequence[int], room: int) -> Iterator[slice]:
+    """Neighbours whose sizes add up to ``room`` at most, or one by itself."""
+    begin = total = 0
+    for number, size in enumerate(sizes):
+        if number > begin and total + size > room:
+            yield slice(begin, number)
+            begin, total = number, 0
+        total += size
+    yield slice(begin, len(sizes))

@@ -7,14 +7,18 @@ from torch import Tensor, nn
 
 from pfltune.data.images import Images
 from pfltune.federation.compute import Compute
+from pfltune.federation.cut import Cut, Run, cut_of
 from pfltune.federation.descent import Descent, Factor
 from pfltune.federation.federation import Rounds
 from pfltune.federation.flops import FlopCounter
 from pfltune.federation.functional import FunctionalModel
 from pfltune.federation.operations import Counts, Operations
+from pfltune.federation.passes import reads_again
+from pfltune.federation.remembered import Remembered
 from pfltune.federation.roles import Roles, is_frozen
 from pfltune.federation.step_loss import StepBatch, StepLoss
 from pfltune.method import Objective, Outputs, Phase, Tensors
+from pfltune.randomness import isolated
 
 EVALUATION_BATCHES = 4
 """A batch of evaluation in training batches: without gradients it takes no more memory."""
@@ -60,6 +64,7 @@ class LocalTrainer:
         self._function = FunctionalModel(model)
         self._compute = compute or Compute()
         self._training: bool | None = None
+        self._cuts: dict[frozenset[str], Cut | None] = {}
         self._frozen_modules = [module for module in model.modules() if is_frozen(module)]
 
     def fit(
@@ -71,6 +76,7 @@ class LocalTrainer:
         context: Tensors,
         factor: Factor,
         on_step: Callable[[Tensor], None],
+        samples: Tensor,
     ) -> Tensors:
         """Descend from ``start`` through ``phases``; the arguments are left as they are.
 
@@ -82,6 +88,7 @@ class LocalTrainer:
             context: handed to the objective.
             factor: what a schedule multiplies rates by.
             on_step: told the objective's value of each step, still on the device.
+            samples: the client's training samples.
         """
         self.set_training(True)
         tensors = {name: value.detach().clone() for name, value in start.items()}
@@ -89,8 +96,10 @@ class LocalTrainer:
             moving = {n: tensors[n].requires_grad_() for n in self.moving(phase, tensors)}
             leaves = list(moving.values())
             descent = self.descent(leaves, phase, factor)
+            known = self._remembered(phase, tensors, moving, samples)
             for chosen in batches(phase):
-                value = objective(self.loss_on(chosen, tensors), moving, context)
+                loss = self.loss_on(chosen, tensors) if known is None else known.loss_on(chosen)
+                value = objective(loss, moving, context)
                 descent.step(torch.autograd.grad(value, leaves, materialize_grads=True))
                 on_step(value.detach())
             for tensor in leaves:
@@ -120,7 +129,7 @@ class LocalTrainer:
         self.set_training(False)
         logits, labels = [], []
         with torch.inference_mode():
-            for chosen in indices.split(EVALUATION_BATCHES * self.protocol.batch_size):
+            for chosen in indices.split(self.evaluation_batch):
                 x, y = self.images.batch(chosen)
                 logits.append(self.logits(tensors, x))
                 labels.append(y)
@@ -131,7 +140,7 @@ class LocalTrainer:
         self.set_training(False)
         found = []
         with torch.no_grad():
-            for chosen in indices.split(EVALUATION_BATCHES * self.protocol.batch_size):
+            for chosen in indices.split(self.evaluation_batch):
                 x, y = self.images.batch(chosen)
                 found.append((*self.logits_and_features(tensors, x), y))
         return Outputs(*(torch.cat(parts) for parts in zip(*found, strict=True)))
@@ -154,15 +163,23 @@ class LocalTrainer:
             self.logits(tensors, x)
         return counter.total
 
-    def logits(self, tensors: Tensors, x: Tensor) -> Tensor:
-        """The answer (batch, classes) of the client's model in float32."""
-        with self._compute.arithmetic():
-            return self._function(tensors, x).float()
+    def logits(self, tensors: Tensors, x: Tensor, run: Run | None = None) -> Tensor:
+        """The answer (batch, classes) of the client's model in float32.
 
-    def logits_and_features(self, tensors: Tensors, x: Tensor) -> tuple[Tensor, Tensor]:
+        Args:
+            tensors: the client's.
+            x: images, or what ``run`` reads.
+            run: the end of the model, where that alone is to answer.
+        """
+        with self._compute.arithmetic():
+            return self._function(tensors, x, run).float()
+
+    def logits_and_features(
+        self, tensors: Tensors, x: Tensor, run: Run | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The same, and what the head reads (batch, width) in float32."""
         with self._compute.arithmetic():
-            logits, features = self._function.with_features(tensors, x)
+            logits, features = self._function.with_features(tensors, x, run)
             return logits.float(), features.float()
 
     def set_training(self, training: bool) -> None:
@@ -173,6 +190,39 @@ class LocalTrainer:
         self.model.train(training)
         for module in self._frozen_modules:
             module.eval()
+
+    def _remembered(
+        self, phase: Phase, tensors: Tensors, moving: Tensors, samples: Tensor
+    ) -> Remembered | None:
+        """Answers for a phase that reads samples more than once, where not all has to be done anew.
+
+        Args:
+            phase: the phase.
+            tensors: the client's.
+            moving: those of them that move.
+            samples: the client's training samples.
+        """
+        once = not reads_again(phase, self.protocol, len(samples))
+        if once or self.images.preprocessing.augment:
+            return None
+        names = frozenset(moving)
+        if names not in self._cuts:
+            x, _ = self.images.batch(samples[:1])
+            with isolated(0, "cut"), self._compute.arithmetic():
+                self._cuts[names] = cut_of(self._function, tensors, moving, x)
+        cut = self._cuts[names]
+        return None if cut is None else Remembered(self, cut, tensors, names, samples)
+
+    def given(self, module: nn.Module, tensors: Tensors, chosen: Tensor) -> Tensor:
+        """What a module of the client's model is given for some samples, without gradients."""
+        with torch.no_grad(), self._compute.arithmetic():
+            inputs = (self.images.batch(each)[0] for each in chosen.split(self.evaluation_batch))
+            return torch.cat([self._function.given(module, tensors, x) for x in inputs])
+
+    @property
+    def evaluation_batch(self) -> int:
+        """Samples that a pass without gradients reads at once."""
+        return EVALUATION_BATCHES * self.protocol.batch_size
 
     def moving(self, phase: Phase, tensors: Tensors) -> list[str]:
         """The names that a phase trains; what a method keeps beside the model's is personal."""

@@ -21,6 +21,11 @@ class Measuring:
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self._metrics = list(zip(metrics, measures(metrics), strict=True))
 
+    @property
+    def may_draw(self) -> bool:
+        """Whether what is measured may depend on what was before: a metric draws as it likes."""
+        return bool(self._metrics)
+
     def row(self, logits: Tensor, labels: Tensor, sizes: list[int], where: str) -> Tensor:
         """A client's numbers in a row on the device: hits in each part, then each metric's.
 

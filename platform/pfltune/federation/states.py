@@ -48,6 +48,8 @@ class PersonalStates(Sequence[Tensors]):
         self._held: dict[int, tuple[str, Tensors]] = {}
         self._folder: tempfile.TemporaryDirectory | None = None
         self._filed: set[int] = set()
+        self._at_first = object()
+        self._marks: dict[int, object] = {}
 
     def __len__(self) -> int:
         return self._clients
@@ -75,6 +77,7 @@ class PersonalStates(Sequence[Tensors]):
         if self.is_as_at_first(client) and _same(state, self._first(client)):
             return
         self._forget(client)
+        self._marks[client] = object()
         size = _size(state)
         for place in (self._device.type, "cpu"):
             if size <= self._room[place]:
@@ -87,6 +90,10 @@ class PersonalStates(Sequence[Tensors]):
     def is_as_at_first(self, client: int) -> bool:
         """Whether nothing is kept of the client: it has not trained, or kept what it began with."""
         return client not in self._held and client not in self._filed
+
+    def mark(self, client: int) -> object:
+        """The very same object as long as the client's state is the same, which it is told by."""
+        return self._marks.get(client, self._at_first)
 
     def as_at_first(self) -> "PersonalStates":
         """Other states for the same clients, of which none has trained."""

@@ -27,7 +27,7 @@ class StepBatch:
     Attributes:
         speaker: answers for the model.
         rest: the tensors of the client that a caller leaves out.
-        images: float (batch, channels, size, size).
+        images: float (batch, channels, size, size), or what else the speaker reads.
         labels: int64 (batch,).
         shares: of each image in the mean, (batch,); None where all count alike.
     """

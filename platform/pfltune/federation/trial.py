@@ -16,7 +16,7 @@ from pfltune.federation.channel import Channel
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.compute import Compute
 from pfltune.federation.crew import Crew
-from pfltune.federation.evaluating import Evaluator, Hear, RoundEvaluation
+from pfltune.federation.evaluating import Evaluator, Hear
 from pfltune.federation.evaluation import Evaluation, Selection
 from pfltune.federation.federation import Federation
 from pfltune.federation.footprint import personal_parameters, setup_mb
@@ -29,6 +29,7 @@ from pfltune.federation.meter import Totals
 from pfltune.federation.operations import counts_of
 from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
+from pfltune.federation.round_evaluation import RoundEvaluation
 from pfltune.federation.selected import Selected
 from pfltune.federation.setup import check_optimizer, set_up
 from pfltune.federation.states import PersonalStates, whole_state

@@ -15,6 +15,7 @@ from pfltune.data.split import ClientSplit
 from pfltune.devices import moved
 from pfltune.errors import noted
 from pfltune.federation.local import LocalTrainer
+from pfltune.federation.passes import epochs_of, samples_of
 from pfltune.federation.step_loss import StepLoss
 from pfltune.method import Batch, Loss, Objective, Outputs, Phase, Tensors
 from pfltune.optimizers import Schedule
@@ -78,7 +79,7 @@ class ClientWork:
     @cached_property
     def class_counts(self) -> Tensor:
         """Its training samples of each class, int64 (classes,)."""
-        labels = self._trainer.images.labels[self._indices]
+        labels = self._trainer.images.labels[self.indices]
         counts = labels.new_zeros(self._classes)  # torch.bincount would wait for a GPU
         return counts.scatter_add_(0, labels, torch.ones_like(labels))
 
@@ -127,8 +128,8 @@ class ClientWork:
 
     def outputs(self, tensors: Tensors) -> Outputs:
         """See :meth:`pfltune.method.LocalWork.outputs`."""
-        self.computed(self.samples * self._trainer.forward_operations(tensors, self._indices))
-        return self._trainer.outputs(tensors, self._indices)
+        self.computed(self.samples * self._trainer.forward_operations(tensors, self.indices))
+        return self._trainer.outputs(tensors, self.indices)
 
     def computed(self, operations: int) -> None:
         """So many floating-point operations more."""
@@ -152,7 +153,7 @@ class ClientWork:
         return lambda phase: self._steps(phase, epochs)
 
     @cached_property
-    def _indices(self) -> Tensor:
+    def indices(self) -> Tensor:
         """Its training samples, on the device."""
         return moved(self._split.train, self._trainer.images.labels.device)
 
@@ -161,10 +162,8 @@ class ClientWork:
         return _Metered(loss, self.losses, self.steps)
 
     def _steps(self, phase: Phase, epochs: Iterator[int]) -> Iterator[tuple[Tensor, ...]]:
-        protocol = self._trainer.protocol
-        passes = protocol.local_epochs if phase.epochs is None else phase.epochs
-        samples = max(1, round(phase.share * self.samples))
-        streams = range(phase.batches)
+        passes = epochs_of(phase, self._trainer.protocol)
+        samples, streams = samples_of(phase, self.samples), range(phase.batches)
         chosen = (
             step
             for epoch in islice(epochs, passes)
@@ -177,7 +176,7 @@ class ClientWork:
         key = (self.round, self.client, epoch, *([stream] if stream else []))
         rng = torch_rng(self._trainer.seed, f"{self._purpose}/order", *key)
         order = torch.randperm(self.samples, generator=rng)[:samples]
-        shuffled = self._indices[moved(order, self._indices.device)]
+        shuffled = self.indices[moved(order, self.indices.device)]
         return shuffled.split(self._trainer.protocol.batch_size)
 
 
@@ -221,7 +220,7 @@ class Fit:
         work = self.work
         todo = (self.start, self.phases, self.draw(), self.objective, self.context)
         with work.named(), work.isolated(), torch.enable_grad():
-            return self.trainer.fit(*todo, work.factor, work.losses.append)
+            return self.trainer.fit(*todo, work.factor, work.losses.append, work.indices)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pfltune import figures
 from pfltune.federation.autotune import practice_federation
 from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Federation
+from pfltune.federation.remembered import ROOM_MB
 from pfltune.federation.trial import FederatedTrial
 from pfltune.method import Method
 
@@ -23,7 +24,8 @@ MOST = 16
 def gpu_share(methods: Iterable[Method], federation: Federation, compute: Compute) -> float:
     """The share 1/k of a GPU with which k trials of the hungriest method fit side by side.
 
-    Measured in a round of each method on black images; the images themselves are added.
+    Measured in a round of each method on black images; added are the images themselves, and what
+    may be remembered of a client that has more of them.
 
     Args:
         methods: the methods of a comparison with the knobs of their first trials.
@@ -33,7 +35,7 @@ def gpu_share(methods: Iterable[Method], federation: Federation, compute: Comput
     images_mb = federation.dataset.images.nbytes / 1e6
     need = max(peak_of_round(method, federation, compute) for method in methods)
     total = torch.cuda.get_device_properties(0).total_memory / 1e6
-    return share_for(need + images_mb, total)
+    return share_for(need + images_mb + ROOM_MB, total)
 
 
 def share_for(need_mb: float, total_mb: float) -> float:
