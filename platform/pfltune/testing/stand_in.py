@@ -109,7 +109,7 @@ class Guard(TorchDispatchMode):
     ) -> Any:
         """Refuse the operation, or carry it out."""
         named = kwargs or {}
-        leaves = _leaves(args, named)
+        leaves = arguments(args, named)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         if any(tensor.is_meta for tensor in tensors):
             return self._used(func, args, named, leaves, tensors)
@@ -168,6 +168,17 @@ def stand_in() -> Iterator[Counter]:
         yield counter
 
 
+def arguments(args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
+    """All arguments of an operation, those in lists one by one; it has no deeper ones."""
+    found: list[Any] = []
+    for each in (*args, *named.values()):
+        if isinstance(each, list | tuple):
+            found += each
+        else:
+            found.append(each)
+    return found
+
+
 def guarded(method: Method) -> Method:
     """The same method, whose hooks are guarded in whatever thread they run."""
     hooks = ("download", "train", "assemble", "assemble_trained", "init_client")
@@ -182,17 +193,6 @@ def _guarded(hook: Callable[..., Any]) -> Callable[..., Any]:
             return hook(*args, **named)
 
     return inside
-
-
-def _leaves(args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
-    """All arguments, those in lists one by one; an operation has no deeper ones."""
-    found: list[Any] = []
-    for each in (*args, *named.values()):
-        if isinstance(each, list | tuple):
-            found += each
-        else:
-            found.append(each)
-    return found
 
 
 def _check_waits(
