@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,13 +145,15 @@ def _predicted(counted: "list[Counted]", rows: "list[Foreseen]") -> Iterator[str
             f"{row.trials:10}{row.clients:8}"
         )
     yield ""
-    yield "                     GB moved       kernels     MB of so many clients at once"
-    sizes = "".join(f"{size:8}" for size in COHORTS)
-    yield f"model      TFLOP   alone  at once  alone  at once{sizes}"
+    yield "                     GB moved        kernels       MB, so many clients at once"
+    yield "model      TFLOP   alone at once   alone at once" + _cells(COHORTS)
     for each in counted:
         alone, together = each.alone, each.together
-        peaks = "".join(f"{each.peaks[size] / 1e6:8,.0f}" for size in COHORTS)
-        yield (
-            f"{each.workload.title:11}{alone.flops / 1e12:5.1f}{alone.moved / 1e9:8.0f}"
-            f"{together.moved / 1e9:9.0f}{alone.started:7,}{together.started:9,}{peaks}"
-        )
+        moved = f"{alone.moved / 1e9:8.0f}{together.moved / 1e9:8.0f}"
+        started = f"{alone.started:8,}{together.started:8,}"
+        peaks = _cells(each.peaks[size] / 1e6 for size in COHORTS)
+        yield f"{each.workload.title:11}{alone.flops / 1e12:5.1f}{moved}{started}{peaks}"
+
+
+def _cells(values: Iterable[float]) -> str:
+    return "".join(f"{value:10,.0f}" for value in values)

@@ -19,7 +19,7 @@ from pfltune.running.gpu_share import USABLE, share_for
 from pfltune.testing.stand_in import STAND_IN, Guard, stand_in
 
 CLIENTS = 8
-COHORTS = (1, 2, 4, 8)
+COHORTS = (1, 2, 8)
 
 
 @dataclass(frozen=True)
