@@ -1,7 +1,9 @@
 """Clients at once: what is trained together, what is not, and what happens when it fails."""
 
 import dataclasses
+import gc
 import threading
+import weakref
 
 import pytest
 import torch
@@ -149,6 +151,26 @@ def test_too_little_memory_halves_the_cohort(ground, state_of, monkeypatch, diff
     assert trial._cohort.size == 2
     _, alone = ended(FedPer(lr=0.1), ground, 1, state_of)
     assert farthest(alone, state) < 1e-5
+
+
+def test_a_cohort_that_is_over_holds_no_tensors(ground):
+    """A GPU's memory does not wait until Python looks for objects that hold each other."""
+    left = []
+
+    class Watched(Method):
+        def train(self, work, down, personal):
+            update = super().train(work, down, personal)
+            left.extend(weakref.ref(tensor) for tensor in update.upload.values())
+            return update
+
+    trial = FederatedTrial(Watched(), ground, 0, Compute(cohort=4))
+    gc.disable()
+    try:
+        trial.step()
+        assert left
+        assert not [held for held in left if held() is not None]
+    finally:
+        gc.enable()
 
 
 def test_what_one_client_raises_ends_the_round_and_every_thread(ground):

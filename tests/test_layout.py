@@ -30,7 +30,8 @@ FORBIDDEN = {
     "models": ("search", "running", "studies", "report", "audit", "cli"),
     "trials": ("search", "running", "studies", "report", "audit", "cli"),
     "audit": ("cli",),
-    "testing": ("search", "running", "studies", "report", "tracking", "audit", "cli"),
+    "doctor": ("search", "studies", "report", "audit", "cli"),
+    "testing": ("search", "running", "studies", "report", "tracking", "audit", "cli", "doctor"),
 }
 """What a room knows nothing of."""
 

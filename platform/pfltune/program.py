@@ -28,6 +28,7 @@ SILENT = (
     "api.py",
     "audit",
     "cli",
+    "doctor",
     "draws.py",
     "jobs.py",
     "model_api.py",

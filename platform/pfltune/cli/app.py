@@ -32,6 +32,7 @@ COMMANDS = {
     "report": "Write the report of past comparisons anew, also of several in one.",
     "certify": "Write a small file by which others can check a comparison.",
     "verify": "Check such a file: train some of its trials again.",
+    "doctor": "See whether everything works on this machine; what a GPU would do.",
     "ui": "Open the MLflow pages of past runs in a browser.",
 }
 

@@ -1,12 +1,9 @@
 """``pfltune check``."""
 
 import json
-import logging
 import shutil
 import textwrap
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pfltune.cli import options
+from pfltune.cli.quiet import quiet
 from pfltune.text import count, plain
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ def command(ctx: click.Context, references: tuple[str, ...], as_json: bool) -> N
     from pfltune.registry import load_method, short_name
 
     classes = [(short_name(reference), load_method(reference)) for reference in references]
-    with _quiet():
+    with quiet():
         found = [_checked(name, cls, speak=not as_json) for name, cls in classes]
     if as_json:
         click.echo(json.dumps(found, indent=2))
@@ -145,17 +143,3 @@ def _say(line: str) -> None:
 
 def _nothing(_: str) -> None:
     pass
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What the engine warns of is told by the checks."""
-    log = logging.getLogger("pfltune")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)

@@ -150,6 +150,8 @@ class _Client(Generic[T]):
         if self._thread.ident is not None:
             self._thread.join()
         torch.set_rng_state(outside)
+        # Else the two would hold each other, and the client's tensors, until Python looks for such.
+        self._work.run = Fit.alone
 
     def _run(self) -> None:
         try:

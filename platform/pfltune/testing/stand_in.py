@@ -20,6 +20,7 @@ from pfltune import devices
 from pfltune.method import Method
 from pfltune.testing.broken import Broken
 from pfltune.testing.runs import with_hooks
+from pfltune.testing.shapes import Shapes, key_of
 
 STAND_IN = "meta"
 COPIES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
@@ -30,6 +31,7 @@ LIFT = torch.ops.aten.lift_fresh.default
 CPU_GENERATOR = torch.Generator
 THERE: WeakSet[torch.Generator] = WeakSet()
 """The stand-in's generators that are in use."""
+SHAPES = Shapes(STAND_IN)
 MASKS = (torch.bool, torch.uint8)
 NO_WAIT = "nothing that waits for a GPU"
 STAY = (
@@ -42,7 +44,7 @@ MOVE = (
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Transfers:
     """What went between the CPU and the device.
 
@@ -54,13 +56,49 @@ class Transfers:
     sent: int = 0
     received: int = 0
 
-    def since(self, before: "Transfers") -> "Transfers":
-        """What came on top of an earlier count."""
-        return Transfers(self.sent - before.sent, self.received - before.received)
+    def __add__(self, other: "Transfers") -> "Transfers":
+        """Both together."""
+        return Transfers(self.sent + other.sent, self.received + other.received)
+
+    def __mul__(self, times: int) -> "Transfers":
+        """So many times as many."""
+        return Transfers(self.sent * times, self.received * times)
+
+    def exceeds(self, other: "Transfers") -> bool:
+        """Whether there are more of either kind."""
+        return self.sent > other.sent or self.received > other.received
+
+
+class Counter:
+    """Counts them.
+
+    Attributes:
+        since: those that came since it was asked last.
+    """
+
+    def __init__(self) -> None:
+        self.since = Transfers()
+
+    def note(self, sent: int = 0, received: int = 0) -> None:
+        """Some more."""
+        self.since += Transfers(sent, received)
+
+    def taken(self) -> Transfers:
+        """Those that came since the last call."""
+        found, self.since = self.since, Transfers()
+        return found
 
 
 class Guard(TorchDispatchMode):
-    """Refuses operations that a GPU would refuse, or that would wait for one."""
+    """Refuses operations that a GPU would refuse, or that would wait for one.
+
+    Args:
+        may_wait: whether the latter are let through, as before the first round.
+    """
+
+    def __init__(self, may_wait: bool = False) -> None:
+        super().__init__()
+        self._may_wait = may_wait
 
     def __torch_dispatch__(
         self,
@@ -71,31 +109,55 @@ class Guard(TorchDispatchMode):
     ) -> Any:
         """Refuse the operation, or carry it out."""
         named = kwargs or {}
-        leaves = tree_leaves((args, named))
+        leaves = arguments(args, named)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         if any(tensor.is_meta for tensor in tensors):
-            _check_use(func, args, named, tensors)
-            return func(*args, **named)
+            return self._used(func, args, named, leaves, tensors)
         made = func(*args, **named)
         if any(isinstance(t, Tensor) and t.is_meta for t in tree_leaves(made)):
-            _check_making(func, leaves, tensors)
+            _check_draws(leaves)
+            if func in COPIES and tensors and not self._may_wait:
+                raise Broken(NO_WAIT, "a tensor of the CPU's brought there by to()", MOVE)
+        return made
+
+    def _used(
+        self,
+        func: torch._ops.OpOverload,
+        args: tuple[Any, ...],
+        named: Mapping[str, Any],
+        leaves: list[Any],
+        tensors: list[Tensor],
+    ) -> Any:
+        """The result on tensors that are there."""
+        key = key_of(func, args, named)
+        if key in SHAPES:  # none that was refused is
+            return SHAPES.again(key, args)
+        _check_draws(leaves)
+        if not self._may_wait:
+            _check_waits(func, args, named, tensors)
+        elif func in COPIES:
+            return func(*args, **named)
+        _check_devices(func, tensors)
+        made = func(*args, **named)
+        if not self._may_wait:
+            SHAPES.note(key, args, tensors, made)
         return made
 
 
 @contextmanager
-def stand_in() -> Iterator[Transfers]:
+def stand_in() -> Iterator[Counter]:
     """Inside the block ``Compute(device="meta")`` is a GPU, and what goes there and back counts.
 
     Every number that is brought over is 1, every truth value false.
     """
-    transfers = Transfers()
+    counter = Counter()
 
     def sent(tensor: Tensor, device: torch.device) -> Tensor:
-        transfers.sent += 1
+        counter.note(sent=1)
         return torch.empty_like(tensor, device=device)
 
     def received(tensor: Tensor) -> Any:
-        transfers.received += 1
+        counter.note(received=1)
         return torch.full(tensor.shape, tensor.dtype != torch.bool, dtype=tensor.dtype).tolist()
 
     with (
@@ -103,12 +165,23 @@ def stand_in() -> Iterator[Transfers]:
         patch.object(devices, "_received", received),
         patch.object(torch, "Generator", _Generator),
     ):
-        yield transfers
+        yield counter
+
+
+def arguments(args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
+    """All arguments of an operation, those in lists one by one; it has no deeper ones."""
+    found: list[Any] = []
+    for each in (*args, *named.values()):
+        if isinstance(each, list | tuple):
+            found += each
+        else:
+            found.append(each)
+    return found
 
 
 def guarded(method: Method) -> Method:
     """The same method, whose hooks are guarded in whatever thread they run."""
-    hooks = ("download", "train", "assemble", "init_client")
+    hooks = ("download", "train", "assemble", "assemble_trained", "init_client")
     return with_hooks(method, **{name: _guarded(getattr(type(method), name)) for name in hooks})
 
 
@@ -122,28 +195,29 @@ def _guarded(hook: Callable[..., Any]) -> Callable[..., Any]:
     return inside
 
 
-def _check_use(
+def _check_waits(
     func: torch._ops.OpOverload,
     args: tuple[Any, ...],
     named: Mapping[str, Any],
     tensors: list[Tensor],
 ) -> None:
-    """Refuse what a GPU's tensors cannot be used for without waiting, or at all."""
-    name = func._schema.name.removeprefix("aten::")
+    """Refuse what a GPU's tensors cannot be used for without waiting."""
     if _reads(func, args, named):
-        raise Broken(NO_WAIT, f"{name} of values that are there", STAY)
+        raise Broken(NO_WAIT, f"{_named(func)} of values that are there", STAY)
     if func is LIFT or (func in COPIES and tensors[-1].is_cpu):
-        raise Broken(NO_WAIT, f"a tensor of the CPU's brought there by {name}", MOVE)
+        raise Broken(NO_WAIT, f"a tensor of the CPU's brought there by {_named(func)}", MOVE)
+
+
+def _check_devices(func: torch._ops.OpOverload, tensors: list[Tensor]) -> None:
+    """Refuse what a GPU's tensors cannot be used for at all."""
     if any(tensor.is_cpu and tensor.ndim for tensor in tensors):
-        raise Broken("tensors of one device", f"{name} of the GPU's and the CPU's", MOVE)
+        raise Broken("tensors of one device", f"{_named(func)} of the GPU's and the CPU's", MOVE)
 
 
-def _check_making(func: torch._ops.OpOverload, leaves: list[Any], tensors: list[Tensor]) -> None:
-    """Refuse ways to make a tensor on a GPU that wait for it, or that it does not have."""
+def _check_draws(leaves: list[Any]) -> None:
+    """Refuse a generator that a GPU does not have."""
     if any(isinstance(leaf, CPU_GENERATOR) and not _is_there(leaf) for leaf in leaves):
         raise Broken("draws on the CPU, whose generators these are", "a draw on the GPU", MOVE)
-    if func in COPIES and tensors:
-        raise Broken(NO_WAIT, "a tensor of the CPU's brought there by to()", MOVE)
 
 
 def _reads(func: torch._ops.OpOverload, args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
@@ -154,6 +228,10 @@ def _reads(func: torch._ops.OpOverload, args: tuple[Any, ...], named: Mapping[st
     if func in INDEXINGS:
         return any(t.dtype in MASKS for t in tree_leaves(args[1]) if isinstance(t, Tensor))
     return bool(READS & set(func.tags))
+
+
+def _named(func: torch._ops.OpOverload) -> str:
+    return func._schema.name.removeprefix("aten::")
 
 
 class _Generator(CPU_GENERATOR):
