@@ -9,16 +9,18 @@ import torch
 from torch import Tensor
 
 from pfltune.data.split import ClientSplit
-from pfltune.devices import brought_over, moved, settle
+from pfltune.devices import moved, settle
 from pfltune.federation.channel import Channel
 from pfltune.federation.crew import Crew, Trained
 from pfltune.federation.evaluation import Evaluation
 from pfltune.federation.health import Health
-from pfltune.federation.measuring import Measuring
+from pfltune.federation.measuring import Measuring, Row
 from pfltune.federation.meter import Totals
+from pfltune.federation.pooling import Answers, Pooled
+from pfltune.federation.roles import Roles
 from pfltune.federation.states import PersonalStates
 from pfltune.federation.work import ClientWork
-from pfltune.method import Tensors
+from pfltune.method import Method, Tensors
 
 Hear = Callable[[int, Tensors], object]
 """Is told with what each client predicts."""
@@ -58,7 +60,7 @@ class Evaluator:
         personal: Sequence[Tensors],
         round_number: int,
         totals: Totals,
-    ) -> dict[int, Tensor]:
+    ) -> dict[int, Row]:
         """The same of some clients: what was measured of each."""
         channel = self.crew.channel(totals)
         model = self._downloaded(server, personal, channel)
@@ -101,7 +103,7 @@ class Evaluator:
         round_number: int,
         totals: Totals,
         hear: Hear | None = None,
-    ) -> dict[int, Tensor]:
+    ) -> dict[int, Row]:
         """The same of clients that have just trained; they download nothing."""
         trained = {work.client: found for work, found in cohort}
 
@@ -132,6 +134,25 @@ class Evaluator:
             found.append(self.measured(work, model))
         return self.together(clients, found)
 
+    def of_nobody(self, server: Tensors) -> Pooled | None:
+        """The model that the server would hand to anybody, on the test samples of all seen clients.
+
+        None where every client is handed another one or a part of one, where the scenario names no
+        metrics, and without test samples.
+
+        Args:
+            server: the server's state.
+        """
+        federation = self.crew.federation
+        tests = [test for c in federation.seen if (test := federation.clients[c].test) is not None]
+        if not (federation.metrics and tests):
+            return None
+        tensors = global_model(self.crew.method, self.crew.trainer.roles, server, federation.seen)
+        if tensors is None:
+            return None
+        samples = moved(torch.cat(tests), self.crew.device)
+        return self.measuring.pooled([Answers(*self.crew.trainer.answers(tensors, samples))])
+
     def _personalised(
         self, client: int, server: Tensors, personal: Tensors, round_number: int, aside: Channel
     ) -> Tensors:
@@ -146,7 +167,7 @@ class Evaluator:
         health.mean_loss(f"the personalisation of unseen client {client}")
         return personal
 
-    def measured(self, work: ClientWork, tensors: Tensors) -> Tensor:
+    def measured(self, work: ClientWork, tensors: Tensors) -> Row:
         """Hits and metrics in each part that the trial was given, on the device."""
         parts = _parts(self.crew.federation.clients[work.client])
         samples = moved(torch.cat(parts), self.crew.device)
@@ -161,7 +182,7 @@ class Evaluator:
         totals: Totals,
         model: Callable[[ClientWork], Tensors],
         hear: Hear | None = None,
-    ) -> dict[int, Tensor]:
+    ) -> dict[int, Row]:
         found = {}
         for work, tensors in self.crew.at_work(clients, "adaptation", round_number, model):
             totals.adaptation_steps += work.steps
@@ -170,11 +191,11 @@ class Evaluator:
                 hear(work.client, tensors)
         return found
 
-    def together(self, clients: Sequence[int], found: list[Tensor]) -> Evaluation:
-        """What was measured of clients as one evaluation, brought over from the device at once."""
+    def together(self, clients: Sequence[int], found: list[Row]) -> Evaluation:
+        """What was measured of clients as one evaluation."""
         splits = (self.crew.federation.clients[client] for client in clients)
         sizes = [[len(part) for part in _parts(split)] for split in splits]
-        return self.measuring.evaluation(clients, brought_over(found), sizes)
+        return self.measuring.evaluation(clients, found, sizes)
 
 
 @dataclass
@@ -196,7 +217,7 @@ class RoundEvaluation:
     evaluator: Evaluator
     round: int
     totals: Totals
-    rows: dict[int, Tensor] = field(default_factory=dict)
+    rows: dict[int, Row] = field(default_factory=dict)
     kept: PersonalStates | None = None
     before: Tensors = field(default_factory=dict)
     seconds: float = 0.0
@@ -229,6 +250,27 @@ class RoundEvaluation:
         yield
         settle(device)
         self.seconds += time.perf_counter() - began
+
+
+def global_model(
+    method: Method, roles: Roles, server: Tensors, clients: Sequence[int]
+) -> Tensors | None:
+    """What every client is handed alike, if that is a whole model; else None.
+
+    Args:
+        method: which hands it out.
+        roles: of the model's tensors.
+        server: its state.
+        clients: all of them.
+    """
+    names = (*roles.shared, *roles.personal)
+    first, *others = (method.download(server, client) for client in clients)
+    if not first.keys() >= set(names):
+        return None
+    for other in others:
+        if any(other[n] is not first[n] and not torch.equal(other[n], first[n]) for n in names):
+            return None
+    return {name: first[name] for name in names}
 
 
 def _parts(split: ClientSplit) -> list[Tensor]:

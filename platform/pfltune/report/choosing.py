@@ -64,7 +64,7 @@ def fall_of(method: MethodResult, winner: SearchedRun) -> Fall:
         winner: that trial.
     """
     finalist = chosen_finalist(method)
-    fresh = list(finalist.values.values()) if finalist else method.values(VAL)
+    fresh = list(finalist.values.values()) if finalist else method.scores("val")
     order = best_first(outcomes(method.searched), method.course)
     return Fall(
         searched=winner.value,
@@ -72,6 +72,6 @@ def fall_of(method: MethodResult, winner: SearchedRun) -> Fall:
         trials=len(order),
         validated=sum(fresh) / len(fresh) if fresh else math.nan,
         validation_seeds=len(fresh),
-        tested=method.mean(TEST),
+        tested=method.test,
         test_seeds=len(method.runs),
     )

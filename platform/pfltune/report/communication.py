@@ -89,4 +89,4 @@ def pareto_front(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:
 
 def point_of(method: MethodResult) -> Point:
     """Test accuracy and total MB, both mean over seeds; NaN without a figure."""
-    return method.mean(TEST), method.mean(figures.TOTAL.name)
+    return method.test, method.mean(figures.TOTAL.name)

@@ -163,7 +163,7 @@ def _most(methods: tuple[MethodResult, ...]) -> float:
 
 
 def _point(method: MethodResult) -> tuple[float, float]:
-    return method.mean(figures.TOTAL.name), 100 * method.mean(TEST)
+    return method.mean(figures.TOTAL.name), 100 * method.test
 
 
 def _cross(axes: Any, method: MethodResult, analysis: Analysis) -> None:
@@ -174,7 +174,7 @@ def _cross(axes: Any, method: MethodResult, analysis: Analysis) -> None:
         axes.annotate(method.letter, _point(method), color=style.colour, fontsize=8, **place)
     axes.errorbar(
         *_point(method),
-        yerr=100 * method.std(TEST),
+        yerr=100 * method.score_std(),
         label=method.bare_title,
         linestyle="none",
         capsize=3,

@@ -280,7 +280,7 @@ def _methods(table: Scenarios) -> tuple[Drawn, ...]:
     def drawn(name: str) -> Drawn:
         found = tuple(_confirmed(analysis, name) for analysis in table.analyses)
         pairs = zip(found, best, strict=True)
-        wins = sum(m is not None and settled(m.mean(TEST)) == highest for m, highest in pairs)
+        wins = sum(m is not None and settled(m.test) == highest for m, highest in pairs)
         return Drawn(name, table.titles[name], found, wins)
 
     rows = [drawn(method.name) for method in table.methods]
@@ -297,7 +297,7 @@ def _confirmed(analysis: Analysis, name: str) -> MethodResult | None:
 
 
 def _accuracies(analysis: Analysis) -> list[float]:
-    return [settled(method.mean(TEST)) for method in analysis.result.confirmed]
+    return [settled(method.test) for method in analysis.result.confirmed]
 
 
 def _reference(methods: tuple[Drawn, ...], wanted: str | None) -> Drawn | None:
@@ -308,7 +308,7 @@ def _reference(methods: tuple[Drawn, ...], wanted: str | None) -> Drawn | None:
     """
     if wanted is None:
         whole = [method for method in methods if method.is_whole]
-        ordered = sorted(whole, key=lambda m: (-settled(m.mean(VAL)), m.name))
+        ordered = sorted(whole, key=lambda m: (-settled(m.val), m.name))
         return ordered[0] if ordered else None
     for method in methods:
         titles = {each.title.lower() for each in method.shown}

@@ -171,7 +171,7 @@ def _reference(found: DrawsResult) -> str:
 
 
 def _percent(method: MethodResult) -> str:
-    return f"{100 * method.mean(TEST):.2f}"
+    return f"{100 * method.test:.2f}"
 
 
 def _draws(found: DrawsResult, shown: Callable[[MethodResult], str]) -> Iterator[Column]:
@@ -191,7 +191,7 @@ def _draw(
 
     def value(method: MethodResult) -> float:
         own = there(method)
-        return settled(own.mean(TEST)) if own else np.nan
+        return settled(own.test) if own else np.nan
 
     return Column(f"{name} %", text_of, value, "high", found.analyses[place].leaders)
 
@@ -238,7 +238,7 @@ def summary_rows(found: DrawsResult) -> Iterator[dict[str, Any]]:
             figures.TEST.name: method.mean(),
             f"{figures.TEST.name}_std_partitions": method.std_draws(),
             figures.TEST_STD_SEEDS.name: method.std_seeds(),
-            figures.VAL.name: method.mean(VAL),
+            figures.VAL.name: method.val,
             figures.TOTAL.name: method.mean(figures.TOTAL.name),
             "won": method.wins,
             **_compared(found.against.get(method.name)),

@@ -168,9 +168,9 @@ def _attributes(result: ComparisonResult, method: MethodResult) -> dict[str, Any
         "chosen_trial": chosen,
         "held": held or None,
         "confirm/seeds": len(method.runs) or None,
-        f"confirm/{figures.VAL.name}": method.mean(VAL) if method.runs else None,
-        f"confirm/{figures.TEST.name}": method.mean(TEST) if method.runs else None,
-        f"confirm/{figures.TEST_STD_SEEDS.name}": method.std(TEST) if several else None,
+        f"confirm/{figures.VAL.name}": method.val if method.runs else None,
+        f"confirm/{figures.TEST.name}": method.test if method.runs else None,
+        f"confirm/{figures.TEST_STD_SEEDS.name}": method.score_std() if several else None,
     }
     return {IDENTITY: result.id} | {name: v for name, v in known.items() if v is not None}
 
@@ -201,7 +201,7 @@ def _trial(
         "failed": TrialState.FAIL,
         "running": TrialState.RUNNING,
     }
-    curve = dict(told.curve(SCORE))
+    curve = dict(told.score_curve)
     has_value = told.outcome in ("finished", "stopped early") and curve
     params = {name: v for name, v in told.started.knobs.items() if name in distributions}
     return FrozenTrial(

@@ -164,13 +164,13 @@ def rank_note(ranking: Ranking) -> str:
 
 
 def _accuracy(analysis: Analysis, name: str) -> float:
-    shown = {m.name: settled(m.mean(TEST)) for m in analysis.result.confirmed}
+    shown = {m.name: settled(m.test) for m in analysis.result.confirmed}
     return shown.get(name, float("nan"))
 
 
 def _runs(analysis: Analysis, name: str) -> list[float]:
     """Test accuracy of each run of a confirmed method, by study and seed."""
-    return next(m.values(TEST) for m in analysis.result.confirmed if m.name == name)
+    return next(m.scores("test") for m in analysis.result.confirmed if m.name == name)
 
 
 def _accuracy_column(scenarios: Scenarios, place: int) -> Column:

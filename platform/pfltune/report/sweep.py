@@ -209,7 +209,7 @@ def _points(
             continue
         there = found.table.found(place, method)
         if there is not None:
-            yield cell.at[along], there.mean(TEST), there.std(TEST)
+            yield cell.at[along], there.test, there.score_std()
 
 
 def _along(sweep: Sweep) -> str:

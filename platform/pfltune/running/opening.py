@@ -7,6 +7,7 @@ from pfltune.data.census import take_census
 from pfltune.errors import ForeignExperiment, UserError
 from pfltune.federation.federation import Federation
 from pfltune.federation.fingerprint import fingerprint
+from pfltune.metrics import measures
 from pfltune.ownership import claim, published, see_claim
 from pfltune.program import Program
 from pfltune.record import RECORD, Record, read_record
@@ -33,7 +34,13 @@ def begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice)
     before = read_record(job.folder)
     device, brought = job.hardware.compute.device, job.scenario.strangers()
     program = Program.of(job.plan.methods, device, brought)
-    parts = {**job.recorded(), "program": program, "data": fingerprint(federation)}
+    parts = {
+        **job.recorded(),
+        "program": program,
+        "data": fingerprint(federation),
+        "measures": measures(federation.metrics),
+        "classes": federation.dataset.class_names,
+    }
     if before is None:
         record = Record.model_validate(parts)
     else:

@@ -25,7 +25,7 @@ def configured_as(
 
 def round_of(trial: FederatedTrial, report: RoundReport) -> StoredRound:
     """The newest round of a trial, which has given this report."""
-    return StoredRound(report.round, trial.selection.accuracy, told_of(trial, report))
+    return StoredRound(report.round, trial.selection.score, told_of(trial, report))
 
 
 def told_of(trial: FederatedTrial, report: RoundReport) -> dict[str, float]:
@@ -61,4 +61,10 @@ def selected_of(trial: FederatedTrial) -> Selected:
             }
             for each in evaluation.extras
         ]
+    if evaluation.pooled is not None:
+        selected["pooled"] = evaluation.pooled.plain()
+    if (of_nobody := trial.of_nobody()) is not None:
+        selected["global"] = of_nobody.plain()
+    if not (goal := chosen.goal).is_accuracy:
+        selected["metric"] = goal.name
     return selected

@@ -147,7 +147,7 @@ def _accuracy(ground: Ground, text: str) -> str:
     rows = _found(ground, text)
     if len(rows) == 1:
         return accuracy(rows[0])
-    means = [100 * row.mean(TEST) for row in rows]
+    means = [100 * row.test for row in rows]
     return f"{fmean(means):.2f}{PLUS_MINUS}{stdev(means):.2f}" if means else NO_FIGURE
 
 

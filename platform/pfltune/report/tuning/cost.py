@@ -45,5 +45,5 @@ def accuracy_vs_mb(tuned: Tuned) -> Drawing | None:
 def course_of(trial: ToldTrial) -> np.ndarray:
     """MB so far and score in percent after each evaluated round, (rounds, 2)."""
     sent = dict(trial.curve(figures.TOTAL.name))
-    points = [(sent[step], 100 * value) for step, value in trial.curve(SCORE) if step in sent]
+    points = [(sent[step], 100 * value) for step, value in trial.score_curve if step in sent]
     return np.array(points, dtype=np.float64).reshape(-1, 2)

@@ -32,9 +32,9 @@ def study_rows(method: MethodResult, searches: Sequence[Searching]) -> Iterator[
             "study": number,
             "seeds": len(own.runs),
             "search/val_accuracy": each.winner.value if each.winner and own.best else float("nan"),
-            figures.VAL.name: own.mean(VAL),
-            figures.TEST.name: own.mean(TEST),
-            figures.TEST_STD_SEEDS.name: own.std(TEST),
+            figures.VAL.name: own.val,
+            figures.TEST.name: own.test,
+            figures.TEST_STD_SEEDS.name: own.score_std(),
         } | knobs
 
 
@@ -79,12 +79,12 @@ def _row(number: int, search: Searching) -> list[str]:
     own = search.method
     if not own.best:
         return [str(number), "nothing", *[NO_FIGURE] * 3]
-    spread = own.std(TEST)
-    found = percent(own.mean(TEST))
+    spread = own.score_std()
+    found = percent(own.test)
     return [
         str(number),
         ", ".join(f"{name} = {shown(value)}" for name, value in own.best.items()),
         percent(search.winner.value) if search.winner else NO_FIGURE,
-        percent(own.mean(VAL)),
+        percent(own.val),
         found if spread != spread else f"{found}{PLUS_MINUS}{percent(spread)}",
     ]

@@ -113,7 +113,7 @@ def fall(tuned: Tuned) -> str:
         return f"{told}; {error} % over {seeds} of validation{_drop(tuned)}."
     if tuned.method.runs:
         seeds = count(len(tuned.method.runs), "fresh seed")
-        again = plus_minus(tuned.method.mean(VAL), tuned.method.std(VAL))
+        again = plus_minus(tuned.method.val, tuned.method.score_std("val"))
         return f"{told}; {again} % over the {seeds} that it was tested with."
     return f"{told}."
 

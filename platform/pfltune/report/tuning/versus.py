@@ -72,9 +72,9 @@ def _rows(one: Analysis, other: Analysis) -> Iterator[list[str]]:
             yield [
                 method.title,
                 one.result.budget.sampler,
-                percent(method.mean(TEST)),
+                percent(method.test),
                 other.result.budget.sampler,
-                percent(theirs[method.name].mean(TEST)),
+                percent(theirs[method.name].test),
                 points(gain),
                 seeds_of(gain),
                 f"{gain.above} of {gain.seeds * gain.studies}",
