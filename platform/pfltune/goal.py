@@ -93,6 +93,16 @@ class Goal:
         """What a score, or a difference of two, is multiplied by to be drawn or written."""
         return -self.measure.factor if self.is_minimised else self.measure.factor
 
+    @property
+    def of_hundredfold(self) -> float:
+        """The same of a hundredfold score, which a surrogate is fitted to."""
+        return self.scale / 100
+
+    def margin_text(self, hundredfold: float) -> str:
+        """How far hundredfold scores are apart: of a share in points with one digit."""
+        apart = abs(self.of_hundredfold * hundredfold)
+        return f"{apart:.1f}" if self._is_share else self.written_as(apart)
+
     def text(self, score: float) -> str:
         """The figure as people read it."""
         return self.measure.form.format(self.scale * score)
@@ -202,6 +212,11 @@ class Goal:
         heading = known.heading.removesuffix(PERCENT) + (self.unit if in_percent else "")
         is_spread = known.better == "low"
         return replace(made, heading=heading, better="low" if is_spread else made.better)
+
+    def named(self, known: Figure) -> Figure:
+        """A figure that is made of accuracies in a unit of its own, made of this one."""
+        name = known.name.replace(figures.ACCURACY.name, self.name)
+        return replace(known, name=name, words=known.words.replace("accuracies", f"{self.noun}s"))
 
     def _like(self, known: Figure, name: str, words: str) -> Figure:
         measure = self.measure

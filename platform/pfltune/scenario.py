@@ -24,10 +24,10 @@ from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.footprint import server_mb
 from pfltune.federation.searched_settings import ruled
 from pfltune.federation.setup import set_up
+from pfltune.goal import ACCURACY
 from pfltune.isolation import contained, in_a_line, on_threads
 from pfltune.knobs import Value
 from pfltune.method import Method, Tensors
-from pfltune.goal import ACCURACY
 from pfltune.metrics import SEAM as METRICS
 from pfltune.metrics import AnyMetric, Metric, try_metrics
 from pfltune.plugins import Plugin, running, short_name

@@ -15,8 +15,8 @@ from pfltune.data.images import Preprocessing
 from pfltune.data.split import ClientSplit
 from pfltune.federation.sampling import AnySampler, Sampling, Uniform
 from pfltune.federation.trial_budget import Spending, TrialBudget
-from pfltune.method import Tensors
 from pfltune.goal import Goal, goal_of
+from pfltune.method import Tensors
 from pfltune.metrics import Metric, measures
 from pfltune.optimizers import Optimizer, Schedule
 from pfltune.randomness import numpy_rng

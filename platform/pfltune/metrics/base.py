@@ -107,9 +107,7 @@ def measures(metrics: Iterable[Metric]) -> tuple[Measure, ...]:
     return tuple(found)
 
 
-def try_metrics(
-    metrics: tuple[Metric, ...], classes: int, wanted: str = ACCURACY.name
-) -> None:
+def try_metrics(metrics: tuple[Metric, ...], classes: int, wanted: str = ACCURACY.name) -> None:
     """Ask each metric about some samples, so that what it cannot do shows before any training.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pfltune import figures
 from pfltune.ranking import Outcome, best_first
-from pfltune.report.results import TEST, VAL, Finalist, MethodResult, SearchedRun
+from pfltune.report.results import Finalist, MethodResult, SearchedRun
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pfltune.figures import MB_PER_CLIENT, Better, Figure, Measure
 from pfltune.goal import MINUS, Goal
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
+from pfltune.report.fairness import INDICES, over_runs
 from pfltune.report.racing import standing
-from pfltune.report.fairness import gini, jain, over_runs
 from pfltune.report.results import MethodResult
 from pfltune.report.spending import budgets, in_words, within
 from pfltune.report.statistics import Difference
@@ -121,8 +121,7 @@ def _column(figure: Figure, *, bold: bool = False) -> Column:
     return Column(figure.heading, text, value, figure.better if bold else "")
 
 
-GINI = _index(figures.TEST_GINI, gini)
-JAIN = _index(figures.TEST_JAIN, jain)
+INDEX_COLUMNS = tuple(_index(figure, of) for figure, of in INDICES.items())
 
 
 def of_tests(goal: Goal) -> Column:
@@ -172,8 +171,7 @@ def result_columns(analysis: Analysis) -> tuple[Column, ...]:
         _interval(analysis),
         client_std(goal),
         worst_decile(goal),
-        GINI,
-        JAIN,
+        *INDEX_COLUMNS,
         *_sometimes(analysis),
         *_against_reference(analysis),
         MB_PER_ROUND,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pfltune import figures
 from pfltune.report.results import MethodResult
 
 
@@ -32,6 +33,9 @@ def jain(values: np.ndarray) -> float:
     if not _can_be_shared(values):
         return float("nan")
     return float(values.sum() ** 2 / (len(values) * (values**2).sum()))
+
+
+INDICES = {figures.TEST_GINI: gini, figures.TEST_JAIN: jain}
 
 
 def over_runs(method: MethodResult, index: Callable[[np.ndarray], float]) -> float:

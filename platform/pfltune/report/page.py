@@ -24,7 +24,7 @@ from pfltune.report.columns import (
 )
 from pfltune.report.latex import result_table
 from pfltune.report.power_words import power_lines, power_note
-from pfltune.report.results import TEST, VAL, MethodResult
+from pfltune.report.results import MethodResult
 from pfltune.report.searching import Searching
 from pfltune.report.spending import NOUNS, SPENT
 from pfltune.report.styles import Style
@@ -121,7 +121,9 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         bold_note="" if alone else words.bold_note([result]),
         race_heads=racing.HEADS[result.race.decide] if result.race else (),
         race_rows=[line.cells for line in racing.lines(result)],
-        tuning_note=" ".join(filter(None, (search_words.TUNING_NOTE, no_footing(searches)))),
+        tuning_note=" ".join(
+            filter(None, (search_words.tuning_note(result.goal), no_footing(searches)))
+        ),
         agreements=repeated(analysis),
         gains=plain_grid(gain_lines(analysis), colours),
         gain_note=gain_note(analysis),
@@ -244,10 +246,10 @@ def _search(search: Searching, rows: Sequence[MethodResult], study: str) -> Sear
             f"{method.failed_trials:,}",
             f"{method.search_steps:,.0f}",
             search_words.first_value(search),
-            search_words.winner_value(search.winner),
+            search_words.winner_value(search),
             gain_cell(search),
-            search_words.percent(method.val),
-            search_words.percent(method.test),
+            search_words.figure(method.goal, method.val),
+            search_words.figure(method.goal, method.test),
         ),
         importances=", ".join(shares) or NO_FIGURE,
         chosen=_chosen(method, rows) if method.best else NO_FIGURE,

@@ -827,13 +827,7 @@ def alike(methods: Sequence[MethodResult]) -> list[MethodResult]:
     A figure may say nothing of a client: an AUROC nothing of one with a single class. Tests and
     intervals are of the same clients for all.
     """
-    runs = [run for method in methods for run in (*method.runs, *method.controls)]
-    lacking = {
-        client
-        for run in runs
-        for client, score in zip(run.indices, run.test, strict=True)
-        if isnan(score)
-    }
+    lacking = _lacking(run for method in methods for run in (*method.runs, *method.controls))
     if not lacking:
         return list(methods)
     return [
@@ -844,6 +838,22 @@ def alike(methods: Sequence[MethodResult]) -> list[MethodResult]:
         )
         for method in methods
     ]
+
+
+def lacking_clients(result: ComparisonResult) -> list[int]:
+    """The clients that some test says nothing of, and that :func:`alike` has left out."""
+    told = (trial for trial in result.trials if sees_test(trial.started.stage) and trial.ended)
+    runs = (confirmed_run(trial) for trial in told if trial.outcome == "finished")
+    return sorted(_lacking(runs))
+
+
+def _lacking(runs: Iterable[ConfirmedRun]) -> set[int]:
+    return {
+        client
+        for run in runs
+        for client, score in zip(run.indices, run.test, strict=True)
+        if isnan(score)
+    }
 
 
 def _of_others(run: ConfirmedRun, lacking: Collection[int]) -> ConfirmedRun:

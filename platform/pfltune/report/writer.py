@@ -23,7 +23,7 @@ from pfltune.report.spreadsheet import (
 )
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.together import without
-from pfltune.report.tuning.effort import EFFORT_HEADS, effort_rows
+from pfltune.report.tuning.effort import effort_heads, effort_rows
 from pfltune.report.tuning.figures import write_figures as tuning_figures
 from pfltune.report.tuning.markdown import markdown_of
 from pfltune.report.tuning.notebook import TuneResults, results_of
@@ -134,7 +134,7 @@ def _tables(analysis: Analysis) -> dict[str, str]:
 
 def _of_searches(analysis: Analysis) -> dict[str, str]:
     """What needs trials or studies enough to be said."""
-    effort = csv_text(EFFORT_HEADS, effort_rows(analysis))
+    effort = csv_text(effort_heads(analysis), effort_rows(analysis))
     texts = {"best-after.csv": effort} if analysis.efforts else {}
     if any(len(studies) > 1 for studies in analysis.studies.values()):
         rows = [
