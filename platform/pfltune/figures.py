@@ -173,10 +173,10 @@ def tells_of_test(name: str) -> bool:
     return name.startswith(("test/", UNSEEN + "test/", SELECTED + "test_"))
 
 
-def best_val_at(round_number: int) -> Figure:
-    """:data:`BEST_VAL` as it was after a round that all search trials reach, so at equal rounds."""
-    words = f"{BEST_VAL.words}, after round {round_number}"
-    return replace(BEST_VAL, name=f"val/best_at_round_{round_number}", words=words)
+def best_at(best: Figure, round_number: int) -> Figure:
+    """The best so far as it was after a round that all search trials reach, so at equal rounds."""
+    words = f"{best.words}, after round {round_number}"
+    return replace(best, name=f"val/best_at_round_{round_number}", words=words)
 
 
 def may_be_shown(name: str, stage: Stage) -> bool:

@@ -107,6 +107,14 @@ class Goal:
         """The figure as people read it."""
         return self.measure.form.format(self.scale * score)
 
+    def shortly(self, score: float) -> str:
+        """In percent with one digit, or as it is written."""
+        return f"{self.scale * score:.1f}" if self._is_share else self.text(score)
+
+    def exactly(self, score: float) -> str:
+        """With four digits that say something, and its unit."""
+        return f"{self.scale * score:.4g}{self.unit}"
+
     def spread(self, deviation: float) -> str:
         """A standard deviation or a margin of scores."""
         return self.measure.form.format(abs(self.scale) * deviation)
@@ -288,10 +296,17 @@ def figures_of(selected: Mapping[str, Any], part: Part) -> Sequence[float]:
 
 def tested(selected: Mapping[str, Any] | None) -> float:
     """The mean score over clients of the tests in the chosen round; NaN where there are none."""
-    if not selected:
-        return nan
+    return mean_score(selected, "test") if selected else nan
+
+
+def mean_score(selected: Mapping[str, Any], part: Part) -> float:
+    """The mean score over clients in the chosen round; NaN where no client has a figure.
+
+    Args:
+        selected, part: as of :func:`figures_of`.
+    """
     name, goal = selected.get("metric", ACCURACY.name), ACCURACY
     for each in selected.get("metrics", ()):
         if each["name"] == name:
             goal = Goal(Measure(name, "", better=each["better"]))
-    return goal.score(mean_of(goal, figures_of(selected, "test")))
+    return goal.score(mean_of(goal, figures_of(selected, part)))

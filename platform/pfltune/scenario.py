@@ -24,12 +24,12 @@ from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.footprint import server_mb
 from pfltune.federation.searched_settings import ruled
 from pfltune.federation.setup import set_up
-from pfltune.goal import ACCURACY
+from pfltune.goal import ACCURACY, Goal, goal_of
 from pfltune.isolation import contained, in_a_line, on_threads
 from pfltune.knobs import Value
 from pfltune.method import Method, Tensors
 from pfltune.metrics import SEAM as METRICS
-from pfltune.metrics import AnyMetric, Metric, try_metrics
+from pfltune.metrics import AnyMetric, Metric, measures, try_metrics
 from pfltune.plugins import Plugin, running, short_name
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, plain_yaml, read_yaml, validated
@@ -93,6 +93,11 @@ class Scenario(Settings):
         except ValidationError as error:  # a stranger's that lacks a setting
             raise UserError(f"metric {wanted!r}: {error.errors()[0]['msg']}") from error
         return (*self.metrics, own)
+
+    @property
+    def goal(self) -> Goal:
+        """What rounds are chosen and searches go by."""
+        return goal_of(self.protocol.metric, measures(self.measured))
 
     def sections(self) -> tuple[Plugin, ...]:
         """What a name stands for: data, partition, backbone, sampler and metrics."""

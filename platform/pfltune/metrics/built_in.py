@@ -4,7 +4,7 @@ Each is over what a client has: of the classes that none of its samples is of, n
 no ranking says anything about it.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pfltune.devices import as_arrays
+from pfltune.figures import Better
 from pfltune.metrics.base import Metric
 
 BINS = 15
@@ -24,7 +25,7 @@ class Share(Metric):
     unit = "share"
     factor = 100
     form = "{:.2f}"
-    better = "high"
+    better: ClassVar[Better] = "high"
 
 
 class BalancedAccuracy(Share):
@@ -105,7 +106,7 @@ class Ece(Share):
         "confidence (Guo et al. 2017)"
     )
     heading = "ECE %"
-    better = "low"
+    better: ClassVar[Better] = "low"
 
     def of(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Σ |Bₘ|/n · |acc(Bₘ) − conf(Bₘ)|; a confidence on an edge is of the bin below."""

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pfltune.goal import MINUS
 from pfltune.report.analysis import Analysis
 from pfltune.report.columns import (
-    MINUS,
     Column,
     cells,
     paper_columns,

@@ -10,11 +10,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pfltune.front import letter_of
+from pfltune.goal import MINUS
 from pfltune.report import fronts_shown, racing, words
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing
 from pfltune.report.columns import (
-    MINUS,
     NO_FIGURE,
     Column,
     cells,
@@ -105,6 +105,7 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         "comparison.html.j2",
         title=result.name,
         result=result,
+        unit=result.goal.unit,
         budget_note=search_words.budget_note(result),
         start=words.start_weights(result),
         status=words.status(result),
@@ -175,7 +176,7 @@ def grid(
 
 
 def spendings(analysis: Analysis) -> list[tuple[str, Grid]]:
-    """Test accuracy within budgets of each kind that anybody spent: what it is of, and a table."""
+    """Test figures within budgets of each kind that anybody spent: what it is of, and a table."""
     found = {NOUNS[figure]: within_columns(analysis, figure) for figure in SPENT}
     methods = analysis.result.confirmed
     return [(of, grid(own, methods, analysis.styles)) for of, own in found.items() if own]

@@ -384,7 +384,7 @@ class MethodResult:
                 goal.of("test", ending).name: self.mean(goal.selected("test", ending).name)
                 for ending in (figures.STD, figures.WORST)
             },
-            goal.of("val").name: goal.score(self.val),
+            **({} if isnan(self.val) else {goal.of("val").name: goal.score(self.val)}),
             figures.MB_PER_ROUND.name: self.per_round(figures.TOTAL),
             **{figure.name: self.mean(figure.name) for figure in MEANS},
             **self._others(),
@@ -858,10 +858,8 @@ def _lacking(runs: Iterable[ConfirmedRun]) -> set[int]:
 
 def _of_others(run: ConfirmedRun, lacking: Collection[int]) -> ConfirmedRun:
     kept = [place for place, client in enumerate(run.indices) if client not in lacking]
-    val, test, clients = (
-        tuple(each[place] for place in kept) for each in (run.val, run.test, run.indices)
-    )
-    return replace(run, val=val, test=test, clients=clients)
+    val, test = (tuple(each[place] for place in kept) for each in (run.val, run.test))
+    return replace(run, val=val, test=test, clients=tuple(run.indices[place] for place in kept))
 
 
 def _has_figure(trial: ToldTrial) -> bool:

@@ -118,7 +118,7 @@ def _of_clients(run: ConfirmedRun) -> Iterator[tuple[float, ...]]:
     if selected is None:
         return
     clients = selected.get("clients") or range(len(selected["test"]))
-    measured = (each[part] for each in selected.get("metrics", ()) for part in PARTS)  # type: ignore[literal-required]
+    measured = (each[part] for each in selected.get("metrics", ()) for part in PARTS)
     yield from zip(clients, selected["val"], selected["test"], *measured, strict=True)
 
 

@@ -247,11 +247,11 @@ def _page(found: SweepResult, folder: Path, drawings: Sequence[Drawing]) -> str:
         accuracy_note=f"{words.accuracy_note(results)} {words.bold_note(results)}",
         rank_note=RANK_NOTE,
         together=grid(
-            aggregate_columns(found.table.aggregates, found.table.titles),
+            aggregate_columns(found.table.aggregates, found.table.titles, found.table.goal),
             found.table.methods,
             found.table.styles,
         ),
-        together_note=aggregate_note(found.table.aggregates, found.table.titles),
+        together_note=aggregate_note(found.table.aggregates, found.table.titles, found.table.goal),
         figures=pictures(folder, drawings),
         sections=list(_sections(found)),
         latex=latex_table(found.table, RANK_NOTE),

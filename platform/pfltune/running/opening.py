@@ -136,7 +136,7 @@ def open_mirror(
         sitting=record.journal,
         note=_at_first(job),
         system=SystemMetrics(store.uri) if job.asked.system_metrics else None,
-        views=Views(record.command, job.searched(), job.plan.rung_rounds()),
+        views=Views(record.command, job.searched(), job.plan.rung_rounds(), record.goal),
         fits=job.plan.fits,
     )
 

@@ -1,6 +1,7 @@
 """What a trial is made of, and what is kept of it while it is trained."""
 
 from collections.abc import Mapping
+from typing import cast
 
 from pfltune.federation.federation import Federation
 from pfltune.federation.searched_settings import under, without_settings
@@ -8,7 +9,7 @@ from pfltune.federation.trial import FederatedTrial, RoundReport
 from pfltune.knobs import Value
 from pfltune.method import Method
 from pfltune.registry import make_method
-from pfltune.tracking.events import Selected
+from pfltune.tracking.events import PooledDict, Selected
 from pfltune.trials.stored import StoredRound
 
 
@@ -62,9 +63,9 @@ def selected_of(trial: FederatedTrial) -> Selected:
             for each in evaluation.extras
         ]
     if evaluation.pooled is not None:
-        selected["pooled"] = evaluation.pooled.plain()
+        selected["pooled"] = cast(PooledDict, evaluation.pooled.plain())
     if (of_nobody := trial.of_nobody()) is not None:
-        selected["global"] = of_nobody.plain()
+        selected["global"] = cast(PooledDict, of_nobody.plain())
     if not (goal := chosen.goal).is_accuracy:
         selected["metric"] = goal.name
     return selected

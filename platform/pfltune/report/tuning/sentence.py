@@ -108,7 +108,7 @@ def fall(tuned: Tuned) -> str:
     if best is None or not best.run.curve:
         return ""
     goal = tuned.goal
-    value = f"{shortly(goal, best.run.value)}{goal.unit}"
+    value = goal.shortly(best.run.value) + goal.unit
     told = f"Validation {goal.noun} {value} in the search, {_rank(tuned, best)}"
     if best.fresh.size:
         seeds = count(best.fresh.size, "fresh seed")
@@ -186,15 +186,10 @@ def tried(tuned: Tuned, found: Tried) -> str:
 
 
 def plus_minus(goal: Goal, mean: float, spread: float) -> str:
-    """As :func:`shortly`; without a spread where there is none."""
+    """As :meth:`Goal.shortly`; without a spread where there is none."""
     if math.isnan(spread):
-        return shortly(goal, mean)
-    return f"{shortly(goal, mean)}{PLUS_MINUS}{_size(goal, goal.scale * spread)}"
-
-
-def shortly(goal: Goal, score: float) -> str:
-    """A figure in percent with one digit, another one as it is written."""
-    return f"{goal.scale * score:.1f}" if goal.unit else goal.text(score)
+        return goal.shortly(mean)
+    return f"{goal.shortly(mean)}{PLUS_MINUS}{_size(goal, goal.scale * spread)}"
 
 
 def _size(goal: Goal, figure: float) -> str:

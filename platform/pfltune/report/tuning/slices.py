@@ -59,10 +59,10 @@ def _surrogate(axes: Any, axis: KnobAxis, found: Slice, scale: float) -> None:
         known = ~np.isnan(mean)
         axes.fill_between(found.x, low, high, known, label="95 %", **band)
         return
-    known = [i for i, value in enumerate(found.x) if value in axis.values]
-    places = [axis.place(found.x[i]) for i in known]
-    bars = [(mean - low)[known], (high - mean)[known]]
-    axes.errorbar(places, mean[known], bars, fmt="_", capsize=4, zorder=1, label=label, **grey)
+    drawn = [i for i, value in enumerate(found.x) if value in axis.values]
+    places = [axis.place(found.x[i]) for i in drawn]
+    bars = [(mean - low)[drawn], (high - mean)[drawn]]
+    axes.errorbar(places, mean[drawn], bars, fmt="_", capsize=4, zorder=1, label=label, **grey)
 
 
 def _ordered(tuned: Tuned) -> list[str]:
