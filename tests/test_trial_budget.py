@@ -32,7 +32,7 @@ from pfltune.running.affordable import see_affordable
 from pfltune.scenario import load_scenario
 from pfltune.search.plan import Plan
 from pfltune.storage import Folder
-from pfltune.studies.options import with_budget
+from pfltune.studies.options import with_rules
 from pfltune.trials.training import selected_of
 
 MB = 1e6
@@ -110,9 +110,9 @@ def test_an_amount_that_nothing_could_count_is_refused_by_name(text, why):
 
 
 def test_the_option_is_short_for_a_setting():
-    assert with_budget({"seed": 1}) == {"seed": 1}
-    assert with_budget({"budget": "2h"}) == {"overrides": ["protocol.budget=2h"]}
-    told = with_budget({"budget": "1MB", "overrides": {"protocol.rounds": 3}})
+    assert with_rules({"seed": 1}) == {"seed": 1}
+    assert with_rules({"budget": "2h"}) == {"overrides": ["protocol.budget=2h"]}
+    told = with_rules({"budget": "1MB", "overrides": {"protocol.rounds": 3}})
     assert told == {"overrides": {"protocol.rounds": 3, "protocol.budget": "1MB"}}
     scenario = load_scenario("digits", ["protocol.budget=20MB"])
     assert str(scenario.protocol.budget) == "20MB"

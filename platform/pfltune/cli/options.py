@@ -109,7 +109,8 @@ metric = click.option(
     "--metric",
     default=None,
     metavar="accuracy|loss|balanced_accuracy|macro_f1|auroc|ece|NAME",
-    help="What rounds are chosen and searches and tables go by, mean over clients; NAME is one that "
+    help="What rounds are chosen and searches and tables go by, mean over clients; NAME is one "
+    "that "
     "the scenario names in metrics. Loss and ece are minimised. Short for -o protocol.metric=….",
 )
 

@@ -89,7 +89,8 @@ def print_table(console: Console, result: ComparisonResult) -> None:
         many = max(len(method.runs) for method in result.confirmed) > 1
         spread = f" ± std over {seeds_of(result.confirmed)}" if many else ", 1 seed"
         wide.print(
-            f"test {result.goal.noun}: mean over clients{spread}, at the round chosen on validation",
+            f"test {result.goal.noun}: mean over clients{spread}, at the round chosen on "
+            "validation",
             highlight=False,
         )
 
@@ -101,20 +102,21 @@ def fitting_columns(result: ComparisonResult, width: int) -> list[Column]:
     return fitting(every, least, partial(comparison_table, result), width)
 
 
-def comparison_table(result: ComparisonResult, columns: Sequence[Column]) -> Table:
+def comparison_table(result: ComparisonResult, columns: Sequence[Column] | None = None) -> Table:
     """For a terminal."""
+    shown = terminal_columns(result.goal) if columns is None else columns
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", no_wrap=True)
-    for column in columns:
+    for column in shown:
         head = column.title.replace(" ", "\n")
         table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
     for method in result.methods:
-        table.add_row(plain(method.title), *cells(method, columns))
+        table.add_row(plain(method.title), *cells(method, shown))
     return table
 
 
 def print_sweep(console: Console, found: SweepResult) -> None:
-    """Print the test figure of each method in each cell, as many cells as fit, and what is missing."""
+    """Print the test figure of each method in each cell, as many as fit, and what is missing."""
     wide = wide_enough(console)
     every = list(scenario_columns(found.table))
     but_rank = reversed(every[:-1])

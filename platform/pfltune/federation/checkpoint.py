@@ -248,8 +248,8 @@ def _states_of_selected(trial: FederatedTrial) -> Iterator[Named]:
 def _plain(selection: Selection) -> dict[str, Any]:
     """As JSON takes it; what it goes by is the trial's."""
     evaluation = selection.evaluation
-    found = asdict(replace(evaluation, pooled=None))
-    del found["pooled"]
+    found = asdict(replace(evaluation, answers=(), pooled=None))
+    del found["answers"], found["pooled"]
     pooled = {} if evaluation.pooled is None else {"pooled": evaluation.pooled.plain()}
     return {"round": selection.round, "evaluation": {**found, **pooled}}
 
@@ -258,8 +258,9 @@ def _selection(content: dict[str, Any], trial: FederatedTrial) -> Selection:
     found = content["evaluation"]
     test = None if found["on_test"] is None else _counts(found["on_test"])
     extras = tuple(map(_measured, found["extras"]))
-    parts = (_counts(found["on_val"]), test, extras, Pooled.from_plain(found.get("pooled")))
-    evaluation = Evaluation(tuple(found["clients"]), *parts)
+    parts = (_counts(found["on_val"]), test, extras)
+    pooled = Pooled.from_plain(found.get("pooled"))
+    evaluation = Evaluation(tuple(found["clients"]), *parts, pooled=pooled)
     return Selection(content["round"], evaluation, trial.federation.goal)
 
 

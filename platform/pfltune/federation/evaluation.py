@@ -7,7 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
-from pfltune.federation.pooling import Pooled
+from pfltune.federation.pooling import Answers, Pooled
 from pfltune.figures import ACCURACY, STD, WORST, Better, Part, on
 from pfltune.goal import ACCURACY as BY_ACCURACY
 from pfltune.goal import Goal, mean_of
@@ -63,14 +63,15 @@ class Evaluation:
         on_val: on their validation samples.
         on_test: on their test samples; None where the trial was not given any.
         extras: what the scenario's metrics gave.
-        pooled: what they give on the test samples of all clients together; None where the scenario
-            names none, or the trial has no test samples.
+        answers: of each client to its test samples, on the device, where the scenario has metrics.
+        pooled: what these are worth together; None where nobody asked yet.
     """
 
     clients: tuple[int, ...]
     on_val: Counts
     on_test: Counts | None
     extras: tuple[Measured, ...] = ()
+    answers: tuple[Answers, ...] = field(default=(), repr=False, compare=False)
     pooled: Pooled | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -78,8 +79,12 @@ class Measuring:
             self._measured(place, clients, columns[len(samples) * (1 + place) :][: len(samples)])
             for place in range(len(self._metrics))
         )
-        pooled = self.pooled([row.tested for row in rows if row.tested is not None])
-        return Evaluation(tuple(clients), val, test[0] if test else None, extras, pooled)
+        answers = tuple(row.tested for row in rows if row.tested is not None)
+        return Evaluation(tuple(clients), val, test[0] if test else None, extras, answers)
+
+    def together(self, evaluation: Evaluation) -> Evaluation:
+        """The same with what all clients' answers are worth together, and without these."""
+        return replace(evaluation, answers=(), pooled=self.pooled(evaluation.answers))
 
     def pooled(self, answers: Sequence[Answers]) -> Pooled | None:
         """What the metrics say of these samples together; None without any, or without metrics."""

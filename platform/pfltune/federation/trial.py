@@ -410,6 +410,8 @@ class FederatedTrial:
         evaluation = begun.ended() if begun else self._evaluate(self.totals)
         self.selection = self.selection.better(self.round, evaluation)
         if self.selection.round == self.round:
+            whole = self._evaluator.measuring.together(evaluation)
+            self.selection = replace(self.selection, evaluation=whole)
             self._keep_selected(begun)
         return evaluation.metrics() | {
             self.federation.goal.best.name: self._best(),

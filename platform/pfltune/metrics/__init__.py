@@ -1,4 +1,4 @@
-"""What is computed from each client's predictions beside top-1 accuracy, by name or of one's own."""
+"""What is computed from each client's predictions beside top-1 accuracy."""
 
 from typing import Annotated
 

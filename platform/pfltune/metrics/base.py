@@ -10,8 +10,8 @@
             hits = (logits.argmax(dim=1) == labels).float()
             return torch.stack([hits[labels == c].mean() for c in labels.unique()]).min()
 
-A scenario names it in ``metrics``, as a word or as ``path/to/file.py:Class``. What it gives is told;
-the one that ``protocol.metric`` names is what rounds are chosen and searches go by as well.
+A scenario names it in ``metrics``, as a word or as ``path/to/file.py:Class``. What it gives is
+told; the one that ``protocol.metric`` names is what rounds are chosen and searches go by as well.
 """
 
 import inspect

@@ -163,7 +163,8 @@ def profiles_figure(
     legend(figure, axes)
     caption = (
         f"Performance profiles: the share of runs, {found.runs} in each of "
-        f"{found.scenarios} scenarios, whose test {goal.noun} is {beyond} τ. A curve above another is "
+        f"{found.scenarios} scenarios, whose test {goal.noun} is {beyond} τ. A curve above "
+        "another is "
         "better at that level (Agarwal et al. 2021)."
     )
     return Drawing("performance-profiles", caption, figure)

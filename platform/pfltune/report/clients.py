@@ -1,4 +1,4 @@
-"""Figures of single clients: how the test figure spreads, who gains, and pairs with the reference."""
+"""Figures of single clients: how they spread, who gains, and pairs with the reference."""
 
 from typing import Any
 

@@ -27,7 +27,8 @@ def accuracies(found: DrawsResult) -> Drawing | None:
     label_rows(axes, [plain(method.title) for method in shown])
     legend(figure, axes)
     caption = (
-        f"Test {goal.noun} on each draw of clients, mean over clients and seeds; diamonds are means "
+        f"Test {goal.noun} on each draw of clients, mean over clients and seeds; diamonds are "
+        "means "
         "over draws, bars ± their standard deviation over draws."
     )
     return Drawing("accuracy-over-draws", caption, figure)
@@ -53,7 +54,8 @@ def differences(found: DrawsResult) -> Drawing | None:
     label_rows(axes, [plain(method.title) for method in shown])
     legend(figure, axes)
     caption = (
-        f"Test {goal.noun} minus that of {title} on each draw of clients, paired by seed and client; "
+        f"Test {goal.noun} minus that of {title} on each draw of clients, paired by seed and "
+        "client; "
         "diamonds are means over draws, bars their 95 % intervals where there are any."
     )
     return Drawing("difference-over-draws", caption, figure)

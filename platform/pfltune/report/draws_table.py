@@ -38,7 +38,7 @@ def rows(found: DrawsResult) -> tuple[MethodResult, ...]:
 
 
 def columns(found: DrawsResult) -> tuple[Column, ...]:
-    """The test figure over draws and seeds, differences to the reference in words, then each draw."""
+    """Tests over draws and seeds, differences to the reference in words, then each draw."""
     difference = _difference_column(found, "95 %, all pairs together")
     compared = (difference, _verdict_column(found)) if found.against else ()
     return (*_together(found), *compared, *_draws(found, tested))

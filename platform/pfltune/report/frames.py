@@ -55,7 +55,7 @@ def within_frame(result: ComparisonResult) -> pd.DataFrame:
 
 
 def within_series(result: ComparisonResult, budget: str) -> pd.Series:
-    """The test figure within a budget, by method; NaN where a seed has no evaluated round within it.
+    """Test figure within a budget, by method; NaN where a seed has no evaluated round within it.
 
     Raises:
         UserError: it is no budget.

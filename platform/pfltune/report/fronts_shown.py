@@ -52,7 +52,8 @@ def note(result: ComparisonResult, found: Fronts | None) -> str:
         f"in validation {goal.noun} for as many MB or fewer. {_confirmed(result.budget.front)} "
         "The hypervolume is the mean, over budgets from 0 to "
         f"{most} ({why}), of the best {goal.noun} within the budget{covered}; a budget that "
-        f"nothing fits counts as 0. Its reference point is 0 at {most}, the same for all methods; on "
+        f"nothing fits counts as 0. Its reference point is 0 at {most}, the same for all "
+        "methods; on "
         "test data it is that of the confirmed configurations alone. MB are those of the rounds: "
         "what is sent once before them is told apart."
     )
@@ -180,7 +181,8 @@ def search_fronts(analysis: Analysis) -> Drawing | None:
             _draw(axes, each, analysis)
     legend(figure, axes)
     caption = (
-        f"Search trials that ran all rounds: validation {goal.noun} against MB. Filled and joined: a "
+        f"Search trials that ran all rounds: validation {goal.noun} against MB. Filled and "
+        "joined: a "
         "method's front. Ringed: confirmed with fresh seeds."
     )
     return Drawing("search-fronts", caption, figure)

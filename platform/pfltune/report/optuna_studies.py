@@ -47,8 +47,7 @@ def studies_of(result: ComparisonResult) -> list[StudyContent]:
     Of several searches of one method, all but the first have their number after its name.
 
     A trial that ran all its rounds is complete, one that was stopped early is pruned, and both have
-    the best mean validation figure so far of every evaluated round, which is to be the highest or the
-    lowest as its direction is.
+    the best mean validation figure so far of every evaluated round; the study has its direction.
 
     Raises:
         UserError: nothing was searched.

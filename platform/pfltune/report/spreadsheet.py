@@ -116,6 +116,7 @@ def _of_clients(run: ConfirmedRun) -> Iterator[tuple[float, ...]]:
     """A row for each client that was tested."""
     selected = run.selected
     if selected is None:
+        yield from zip(run.indices, run.val, run.test, strict=True)
         return
     clients = selected.get("clients") or range(len(selected["test"]))
     measured = (each[part] for each in selected.get("metrics", ()) for part in PARTS)

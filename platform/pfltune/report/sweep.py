@@ -206,7 +206,7 @@ def _draw(
 def _points(
     found: SweepResult, along: str, chosen: Mapping[str, str], method: MethodResult
 ) -> Iterator[tuple[str, float, float]]:
-    """Value of the setting, mean test figure and its spread as they are shown, where the method has a figure."""
+    """Value of the setting, mean test figure and spread as they are shown, where there are any."""
     for place, cell in enumerate(found.cells):
         if any(cell.at[key] != value for key, value in chosen.items()):
             continue

@@ -139,7 +139,8 @@ def within_note(analysis: Analysis) -> str:
     return (
         f"Test {goal.noun} within a budget{f', in{goal.unit}' if goal.unit else ''}"
         f"{mean_over(analysis)}: of the rounds that it holds, "
-        f"the one with the best validation {goal.noun}. A star: all its rounds are within it; a dash: "
+        f"the one with the best validation {goal.noun}. A star: all its rounds are within it; a "
+        "dash: "
         "not every seed has an evaluated round within it. PFLOP are 10¹⁵ operations of local "
         "training, forward and backward, as torch counts them; evaluations, adapting before them "
         "and the server's work are in none of the budgets. Seconds depend on the machine and on "
@@ -241,7 +242,8 @@ def test_note(analysis: Analysis) -> str:
         return _race_note(analysis, reference)
     why, goal = _why(analysis), analysis.result.goal
     sentences = [
-        f"Reference: {reference.title}, {why}. Differences of test {goal.noun} are paired by client "
+        f"Reference: {reference.title}, {why}. Differences of test {goal.noun} are paired by "
+        "client "
         f"and seed, in {goal.apart}{below(goal)}.",
         together(analysis),
         scope(analysis),

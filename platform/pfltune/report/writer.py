@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pfltune.ownership import published, see_inside
 from pfltune.report.analysis import Analysis
+from pfltune.report.confusion import HEADS, confusion_rows
 from pfltune.report.figures import write_figures
 from pfltune.report.fronts_shown import csv_fronts
 from pfltune.report.latex import resource_table, result_table
@@ -128,8 +129,15 @@ def _tables(analysis: Analysis) -> dict[str, str]:
         "summary.csv": csv_summary(analysis),
         "within.csv": csv_within(analysis.result),
         **({"race.csv": csv_race(analysis.result)} if analysis.result.race else {}),
+        **_confusion(analysis.result),
         **_of_searches(analysis),
     }
+
+
+def _confusion(result: ComparisonResult) -> dict[str, str]:
+    """Which classes were taken for which; nothing where no figure of the kind was asked for."""
+    rows = list(confusion_rows(result))
+    return {"confusion.csv": csv_text(HEADS, rows)} if rows else {}
 
 
 def _of_searches(analysis: Analysis) -> dict[str, str]:

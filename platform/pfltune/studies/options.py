@@ -74,8 +74,8 @@ class JobOptions(FreeOptions, total=False):
         budget: what each trial may spend, ``"200MB"``, ``"20000steps"``, ``"5PFLOP"`` or ``"2h"``;
             the same as an override of ``protocol.budget``.
         metric: what rounds are chosen and searches and tables go by: ``"accuracy"``, ``"loss"``,
-            ``"balanced_accuracy"``, ``"macro_f1"``, ``"auroc"``, ``"ece"``, or one that the scenario
-            names; the same as an override of ``protocol.metric``.
+            ``"balanced_accuracy"``, ``"macro_f1"``, ``"auroc"``, ``"ece"``, or one that the
+            scenario names; the same as an override of ``protocol.metric``.
         name: of the folder in the results and of MLflow's experiment; one that is there goes on.
         resume: the name of what is to go on; options that are not given are those it began with.
         seed: of everything.

@@ -37,7 +37,8 @@ def accuracy_vs_mb(tuned: Tuned) -> Drawing | None:
         axes.set_xlim(left=0.0)
     legend(figure, axes)
     caption = (
-        f"Every search trial: best validation {goal.noun} so far against the MB that it had sent by "
+        f"Every search trial: best validation {goal.noun} so far against the MB that it had sent "
+        "by "
         "then. Hollow: stopped early. The ring is round the chosen one."
     )
     return Drawing("tuning-accuracy-vs-mb", caption, figure)

@@ -65,7 +65,8 @@ def effort_note(analysis: Analysis) -> str:
     where = "round" if by_rounds else "share of the budget"
     first = found[0]
     told = [
-        f"The {goal.highest} validation {goal.noun} of the first n search trials, all of a method read after "
+        f"The {goal.highest} validation {goal.noun} of the first n search trials, all of a "
+        "method read after "
         f"the last {where} that each of them came to"
         + (
             ": what went further is not read later, since halving let only the best go on."

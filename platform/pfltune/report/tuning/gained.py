@@ -52,7 +52,8 @@ def gain_note(analysis: Analysis) -> str:
     lines = gain_lines(analysis)
     if lines:
         return (
-            f"Test {analysis.result.goal.noun} of what each search began with and of what it chose, after the same "
+            f"Test {analysis.result.goal.noun} of what each search began with and of what it "
+            "chose, after the same "
             "rounds and with the same fresh seeds, which the search never used; ± is the standard "
             "deviation of a difference."
         )

@@ -115,7 +115,8 @@ def knob_slices(analysis: Analysis) -> Drawing | None:
         axes.set_ylabel(analysis.result.goal.axis("validation"))
     outside_legend(figure, grid.flat[: len(shown)])
     caption = (
-        f"Validation {analysis.result.goal.noun} of each search trial over its knobs, read {_moments(analysis)}. "
+        f"Validation {analysis.result.goal.noun} of each search trial over its knobs, read "
+        f"{_moments(analysis)}. "
         "Hollow: stopped early."
     )
     return Drawing("search-slices", caption, figure)

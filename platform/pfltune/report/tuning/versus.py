@@ -32,7 +32,8 @@ def sampler_note(analyses: Sequence[Analysis]) -> str:
     budgets = {analysis.result.budget.sampler for analysis in analyses}
     if sampler_lines(analyses):
         return (
-            f"Test {analyses[0].result.goal.noun} of what each sampler's search chose, with the same start values, "
+            f"Test {analyses[0].result.goal.noun} of what each sampler's search chose, with the "
+            "same start values, "
             "trials, rounds and fresh seeds; ± is the standard deviation of a difference. A "
             "search of one study is one draw of its sampler: with --studies there are several."
         )
@@ -46,7 +47,8 @@ def sampler_note(analyses: Sequence[Analysis]) -> str:
 def sampler_text(analyses: Sequence[Analysis]) -> list[str]:
     """The table as lines of text."""
     return [
-        f"{title}: {gain}{analyses[0].result.goal.points} by {ours} over {theirs}, {over}, ahead in {ahead}"
+        f"{title}: {gain}{analyses[0].result.goal.points} by {ours} over {theirs}, {over}, ahead "
+        f"in {ahead}"
         for title, ours, _, theirs, _, gain, over, ahead in sampler_lines(analyses)[1:]
     ]
 

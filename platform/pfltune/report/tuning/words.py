@@ -34,8 +34,10 @@ def tuning_note(goal: Goal) -> str:
     """What the figures of searches are."""
     return f"{score_note(goal)} " + (
         "The first trial has the start values of the search space, the "
-        "published ones where there are; what they leave out has its default. A trial that was stopped "
-        "early is read after fewer rounds, so that it has no gain beside one that was not. With fresh "
+        "published ones where there are; what they leave out has its default. A trial that was "
+        "stopped "
+        "early is read after fewer rounds, so that it has no gain beside one that was not. With "
+        "fresh "
         "seeds the chosen values may do worse than in the search, which kept the best of its "
         "trials; the mean of finalists over fresh seeds is nearer to what they are worth. "
         "Importances are Optuna's (PED-ANOVA) over the knobs that all trials have, read after one "
@@ -65,7 +67,8 @@ def _bytes(budget: Budget, goal: Goal) -> str:
     told = ""
     if budget.several:
         told += (
-            f" Searched for validation {goal.noun} and MB at once: at a rung the trials of the first "
+            f" Searched for validation {goal.noun} and MB at once: at a rung the trials of the "
+            "first "
             "fronts went on, of the last of these those that lay furthest from others, and no "
             f"fewer than {budget.front}."
         )
