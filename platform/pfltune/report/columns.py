@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -126,7 +127,12 @@ INDEX_COLUMNS = tuple(_index(figure, of) for figure, of in INDICES.items())
 
 def of_tests(goal: Goal) -> Column:
     """The figure that methods are ranked by."""
-    return Column(goal.heading(), tested, lambda m: settled(m.test), "high")
+    value = partial(_figure, goal)
+    return Column(goal.heading(), tested, value, goal.measure.better)
+
+
+def _figure(goal: Goal, method: MethodResult) -> float:
+    return goal.score(settled(method.test))
 
 
 def client_std(goal: Goal) -> Column:
@@ -227,10 +233,11 @@ def _operations(method: MethodResult) -> str:
 
 def within_columns(analysis: Analysis, figure: Figure) -> tuple[Column, ...]:
     """The test figure within each of some budgets of a figure."""
-    return tuple(_within(figure, budget) for budget in budgets(analysis.result, figure))
+    goal = analysis.result.goal
+    return tuple(_within(goal, figure, budget) for budget in budgets(analysis.result, figure))
 
 
-def _within(figure: Figure, budget: float) -> Column:
+def _within(goal: Goal, figure: Figure, budget: float) -> Column:
     def text(method: MethodResult) -> str:
         found = within(method, figure, budget)
         if np.isnan(found.mean):
@@ -238,9 +245,9 @@ def _within(figure: Figure, budget: float) -> Column:
         return method.goal.text(found.mean) + (ENDED if found.ended else "")
 
     def value(method: MethodResult) -> float:
-        return settled(within(method, figure, budget).mean)
+        return goal.score(settled(within(method, figure, budget).mean))
 
-    return Column(in_words(figure, budget), text, value, "high")
+    return Column(in_words(figure, budget), text, value, goal.measure.better)
 
 
 def cells(method: MethodResult, columns: Iterable[Column]) -> list[str]:
@@ -287,7 +294,12 @@ def _interval(analysis: Analysis) -> Column:
         return " – ".join(map(goal.written_as, goal.span(interval.low, interval.high)))
 
     goal = analysis.result.goal
-    return Column("95 % interval", text, lambda method: analysis.intervals[method.name].low)
+
+    def value(method: MethodResult) -> float:
+        interval = analysis.intervals[method.name]
+        return goal.span(interval.low, interval.high)[0]
+
+    return Column("95 % interval", text, value)
 
 
 def _against_reference(analysis: Analysis) -> tuple[Column, ...]:
@@ -388,12 +400,12 @@ def _effect_text(analysis: Analysis, method: MethodResult) -> str:
 
 def _effect(analysis: Analysis, method: MethodResult) -> float:
     found = analysis.differences.get(method.name)
-    return found.effect if found else float("nan")
+    return analysis.result.goal.score(found.effect) if found else float("nan")
 
 
 def _mean(analysis: Analysis, method: MethodResult) -> float:
     found = analysis.differences.get(method.name)
-    return found.mean if found else 0.0
+    return analysis.result.goal.score(found.mean) if found else 0.0
 
 
 def _p(analysis: Analysis, method: MethodResult) -> float:

@@ -72,9 +72,10 @@ def _test(found: DrawsResult) -> Column:
     def value(method: MethodResult) -> float:
         """Only means over all draws are compared."""
         drawn = found.by_name[method.name]
-        return settled(drawn.test) if drawn.is_whole else np.nan
+        return found.goal.score(settled(drawn.test)) if drawn.is_whole else np.nan
 
-    return Column(found.goal.heading(), text_of, value, "high", found.leaders)
+    better = found.goal.measure.better
+    return Column(found.goal.heading(), text_of, value, better, found.leaders)
 
 
 def _over_draws(found: DrawsResult) -> Column:
@@ -191,9 +192,10 @@ def _draw(
 
     def value(method: MethodResult) -> float:
         own = there(method)
-        return settled(own.test) if own else np.nan
+        return found.goal.score(settled(own.test)) if own else np.nan
 
-    return Column(f"{name}{found.goal.unit}", text_of, value, "high", found.analyses[place].leaders)
+    better, leaders = found.goal.measure.better, found.analyses[place].leaders
+    return Column(f"{name}{found.goal.unit}", text_of, value, better, leaders)
 
 
 def markdown_table(found: DrawsResult) -> str:

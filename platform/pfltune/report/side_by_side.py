@@ -186,11 +186,12 @@ def _column(scenarios: Scenarios, place: int) -> Column:
         return tested(found) if found else "–"
 
     def value(method: MethodResult) -> float:
-        return _score(scenarios.analyses[place], method.name)
+        return goal.score(_score(analysis, method.name))
 
     analysis = scenarios.analyses[place]
-    title = f"{scenarios.names[place]}{analysis.result.goal.unit}"
-    return Column(title, text, value, "high", analysis.leaders)
+    goal = analysis.result.goal
+    title = f"{scenarios.names[place]}{goal.unit}"
+    return Column(title, text, value, goal.measure.better, analysis.leaders)
 
 
 def _figures(scenarios: Scenarios) -> Drawing:
@@ -270,19 +271,13 @@ def csv_table(scenarios: Scenarios) -> str:
     rows = [
         [
             m.name,
-            *(digits(figure) for figure in _shown(scenarios, m)),
-            digits(columns[-1].value(m)),
+            *(digits(column.value(m)) for column in columns),
             *aggregate_cells(scenarios.aggregates, m, scenarios.goal),
         ]
         for m in scenarios.methods
     ]
     more = AGGREGATE_HEADS if scenarios.aggregates is not None else ()
     return csv_text(["method", *scenarios.names, "average_rank", *more], rows)
-
-
-def _shown(scenarios: Scenarios, method: MethodResult) -> list[float]:
-    """Its test figure in each scenario."""
-    return [each.result.goal.score(_score(each, method.name)) for each in scenarios.analyses]
 
 
 def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> str:

@@ -131,6 +131,8 @@ def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
     gain, goal = analysis.gains.get(method.name), analysis.result.goal
     low, high = ends_of(goal, interval)
     ends = ends_of(goal, found.interval) if found else (None, None)
+    apart = (found.higher, found.lower) if found else (0, 0)
+    above, below = apart[::-1] if goal.is_minimised else apart
     return {
         "method": method.name,
         "seeds": len(method.seeds),
@@ -142,9 +144,9 @@ def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
         "difference": goal.score(found.mean) if found else None,
         "difference_low": ends[0],
         "difference_high": ends[1],
-        "effect_size": found.effect if found else None,
-        "clients_higher": float(found.higher) if found else None,
-        "clients_lower": float(found.lower) if found else None,
+        "effect_size": goal.score(found.effect) if found else None,
+        "clients_higher": float(above) if found else None,
+        "clients_lower": float(below) if found else None,
         "seeds_agreeing": float(found.agreeing) if found else None,
         "p_all_pairs": found.p if found else None,
         "p": found.raw_p if found else None,

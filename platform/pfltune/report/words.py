@@ -102,7 +102,10 @@ def lacking_note(result: ComparisonResult) -> str:
     if result.goal.is_accuracy and not result.measures:
         return ""
     told = (
-        "Where a client lacks classes, its AUROC, F1 and recalls are over the classes that it has."
+        "Where a client lacks classes, its AUROC, F1 and recalls are over the classes that it has. "
+        "All clients together: their test samples as if they were one client's, each predicted by "
+        "its own client's model. Global model: the same samples and what the server would hand to "
+        "anybody; a dash where a method has no such model."
     )
     without = lacking_clients(result)
     if not without:

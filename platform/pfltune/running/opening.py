@@ -7,7 +7,6 @@ from pfltune.data.census import take_census
 from pfltune.errors import ForeignExperiment, UserError
 from pfltune.federation.federation import Federation
 from pfltune.federation.fingerprint import fingerprint
-from pfltune.metrics import measures
 from pfltune.ownership import claim, published, see_claim
 from pfltune.program import Program
 from pfltune.record import RECORD, Record, read_record
@@ -38,7 +37,6 @@ def begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice)
         **job.recorded(),
         "program": program,
         "data": fingerprint(federation),
-        "measures": measures(federation.metrics),
         "classes": federation.dataset.class_names,
     }
     if before is None:
