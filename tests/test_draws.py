@@ -532,7 +532,7 @@ def test_the_figures_have_a_point_for_each_draw_and_method(found):
     points = [line for line in pane.lines if line.get_label().startswith("data_seed=")]
     assert [line.get_label() for line in points] == [f"data_seed={n}" for n in (4, 5, 6)]
     for place, line in enumerate(points):
-        values = [100 * method.means()[place] for method in result.confirmed]
+        values = [100 * method.means[place] for method in result.confirmed]
         assert np.asarray(line.get_xdata(), float) == pytest.approx(values, nan_ok=True)
     assert len({line.get_marker() for line in points}) == 3, "told apart in gray"
     drawn = differences(result).figure.axes[0]
@@ -549,7 +549,7 @@ def test_the_terminal_shows_as_much_as_fits(found, tmp_path, width):
     assert all(len(line) <= width for line in lines)
     row = next(line for line in lines if line.split()[:1] == ["Fedper"])
     assert f"{100 * result.by_name['fedper'].test:.2f}" in row
-    last = f"{100 * result.by_name['fedper'].means()[-1]:.2f}"
+    last = f"{100 * result.by_name['fedper'].means[-1]:.2f}"
     assert (last in row) == (width >= 80), "three draws stand beside each other in 80 columns"
 
 

@@ -85,7 +85,10 @@ def test_a_figure_has_words_and_one_that_a_table_shows_a_heading():
         assert figure.text(0.5)
     shown = [columns.TOTAL_MB, columns.PEAK, columns.worst_decile(ACCURACY)]
     assert [column.title for column in shown] == ["total MB", "peak MB", "worst decile %"]
-    assert (columns.worst_decile(ACCURACY).best, columns.CLIENT_STD.best) == ("high", "low")
+    assert (columns.worst_decile(ACCURACY).best, columns.client_std(ACCURACY).best) == (
+        "high",
+        "low",
+    )
 
 
 def test_a_measure_without_a_direction_has_no_worst_clients():

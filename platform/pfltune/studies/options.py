@@ -73,9 +73,6 @@ class JobOptions(FreeOptions, total=False):
             20}``.
         budget: what each trial may spend, ``"200MB"``, ``"20000steps"``, ``"5PFLOP"`` or ``"2h"``;
             the same as an override of ``protocol.budget``.
-        metric: what rounds are chosen and searches and tables go by: ``"accuracy"``, ``"loss"``,
-            ``"balanced_accuracy"``, ``"macro_f1"``, ``"auroc"``, ``"ece"``, or one that the
-            scenario names; the same as an override of ``protocol.metric``.
         name: of the folder in the results and of MLflow's experiment; one that is there goes on.
         resume: the name of what is to go on; options that are not given are those it began with.
         seed: of everything.
@@ -87,7 +84,6 @@ class JobOptions(FreeOptions, total=False):
 
     overrides: Mapping[str, Any] | Sequence[str]
     budget: str
-    metric: str
     name: str
     resume: str
     seed: Seed
@@ -95,6 +91,18 @@ class JobOptions(FreeOptions, total=False):
     device: str
     precision: Literal["auto", "float32", "bfloat16"]
     deterministic: bool
+
+
+class MetricOptions(TypedDict, total=False):
+    """By which figure all is judged; a claim has none, since it is of accuracies.
+
+    Attributes:
+        metric: what rounds are chosen and searches and tables go by: ``"accuracy"``, ``"loss"``,
+            ``"balanced_accuracy"``, ``"macro_f1"``, ``"auroc"``, ``"ece"``, or one that the
+            scenario names; the same as an override of ``protocol.metric``.
+    """
+
+    metric: str
 
 
 class ModelOptions(TypedDict, total=False):
@@ -122,7 +130,7 @@ class MethodOptions(TypedDict, total=False):
     wrap: str | Sequence[str]
 
 
-class SearchOptions(JobOptions, MethodOptions, ModelOptions, total=False):
+class SearchOptions(JobOptions, MetricOptions, MethodOptions, ModelOptions, total=False):
     """What a search can be told besides.
 
     Attributes:
@@ -230,7 +238,7 @@ class ExtendOptions(FreeOptions, MethodOptions, ModelOptions, total=False):
     partitions: Partitions
 
 
-class GridOptions(JobOptions, MethodOptions, total=False):
+class GridOptions(JobOptions, MetricOptions, MethodOptions, total=False):
     """What a grid can be told besides.
 
     Attributes:
@@ -247,7 +255,7 @@ class GridOptions(JobOptions, MethodOptions, total=False):
     test: bool
 
 
-class SensitivityOptions(JobOptions, total=False):
+class SensitivityOptions(JobOptions, MetricOptions, total=False):
     """What a sensitivity study can be told besides.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pfltune import figures
 from pfltune.figures import Figure, Part, best_at
-from pfltune.goal import Goal
+from pfltune.goal import ACCURACY, Goal
 from pfltune.knobs import Knob, condition
 from pfltune.tracking.charts import (
     Chart,
@@ -56,7 +56,9 @@ def curves(goal: Goal) -> Layout:
     return _layout("tags.stage = 'confirm'", _metrics(shown), goal, arranged(sections), grouped)
 
 
-def tuning(method: str, knobs: tuple[Knob, ...], rungs: tuple[int, ...], goal: Goal) -> Layout:
+def tuning(
+    method: str, knobs: tuple[Knob, ...], rungs: tuple[int, ...], goal: Goal = ACCURACY
+) -> Layout:
     """The search trials of a method; what compares scores does it at equal rounds."""
     # Only a trial that ran all rounds has the first: MLflow puts those without it to the end.
     shown = (goal.selected("val"), figures.ROUNDS, goal.best)
