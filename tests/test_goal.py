@@ -13,6 +13,7 @@ from comparisons import Fake, record
 from tensorboardX.proto.event_pb2 import Event
 from trained import compare_small
 
+from pfltune.audit.checks import checked
 from pfltune.audit.conditions import conditions_of
 from pfltune.audit.consistency import contradictions
 from pfltune.audit.issue import certificate_of
@@ -260,10 +261,12 @@ def test_the_lowest_loss_is_first_everywhere(by_loss):
 def test_its_certificate_follows_from_its_scores(by_loss):
     certificate = certificate_of(read_results(by_loss, "one"))
     assert contradictions(certificate) == []
-    assert redealt(certificate, conditions_of(certificate.record, (), accept_new_code=False)) == []
+    conditions = conditions_of(certificate.record, (), accept_new_code=False)
+    assert redealt(certificate, conditions) == []
     best = min(certificate.table, key=lambda row: row.figures["selected/test_loss"])
     trial = next(t for t in certificate.trials if t.method == best.method and t.stage == "confirm")
     assert trial.score == -trial.figures["selected/val_loss"]
+    assert checked(trial, conditions).answer == "matches", "trained again, bit for bit"
 
 
 def test_its_report_speaks_of_the_loss_and_has_confusion_matrices(by_loss):
