@@ -173,10 +173,6 @@ class Goal:
         """Of an axis: ``test accuracy of a client, %``."""
         return f"{part} {self.noun}{of}{',' + self.unit if self.unit else ''}"
 
-    def told(self, group: str) -> Figure:
-        """The figure over clients in a group such as ``test/``, see :mod:`pfltune.figures`."""
-        return self._all[f"{group}{self.name}"]
-
     def of(self, part: Part, ending: str = "") -> Figure:
         """In an evaluated round."""
         return self._all[figures.on(part, self.name + ending)]
