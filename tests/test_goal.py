@@ -142,6 +142,7 @@ def test_a_score_is_higher_the_better_the_figure():
     assert LOSS.score(LOSS.score(0.5)) == 0.5
     assert (LOSS.text(-0.5), LOSS.signed(-0.25), LOSS.signed(0.0)) == ("0.500", "+0.250", "0.000")
     assert LOSS.span(-0.7, -0.5) == (0.5, 0.7)
+    assert LOSS.written_as(LOSS.span(0.0, 0.0)[0]) == "0.000"
     assert (ACCURACY.text(0.5), ACCURACY.signed(-0.25)) == ("50.00", "−25.00")
     assert LOSS.nothing == LOWEST < LOSS.score(1e6)
     assert ACCURACY.nothing == 0

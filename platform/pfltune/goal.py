@@ -105,7 +105,7 @@ class Goal:
 
     def text(self, score: float) -> str:
         """The figure as people read it."""
-        return self.measure.form.format(self.scale * score)
+        return self.written_as(self.scale * score)
 
     def shortly(self, score: float) -> str:
         """In percent with one digit, or as it is written."""
@@ -126,7 +126,7 @@ class Goal:
 
     def written_as(self, figure: float) -> str:
         """A figure in the unit that it is shown in, as of :meth:`span`."""
-        return self.measure.form.format(figure)
+        return self.measure.form.format(figure + 0.0)  # no minus before a 0
 
     def target_text(self, score: float) -> str:
         """A figure that is to be reached: percent with one digit, others as they are written."""
