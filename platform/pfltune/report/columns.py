@@ -66,7 +66,7 @@ class Column:
         return self.text(method).removesuffix(ENDED).partition(PLUS_MINUS)[0]
 
 
-def tested(method: MethodResult) -> str:
+def mean_test(method: MethodResult) -> str:
     """The test figure, mean ± sample standard deviation over seeds; of one, no spread."""
     return with_spread(method.goal, method.test, method.score_std())
 
@@ -128,7 +128,7 @@ INDEX_COLUMNS = tuple(_index(figure, of) for figure, of in INDICES.items())
 def of_tests(goal: Goal) -> Column:
     """The figure that methods are ranked by."""
     value = partial(_figure, goal)
-    return Column(goal.heading(), tested, value, goal.measure.better)
+    return Column(goal.heading(), mean_test, value, goal.measure.better)
 
 
 def _figure(goal: Goal, method: MethodResult) -> float:

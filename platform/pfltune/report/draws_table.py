@@ -15,8 +15,8 @@ from pfltune.report.columns import (
     bare_p,
     cells,
     difference_text,
+    mean_test,
     p_value,
-    tested,
 )
 from pfltune.report.draws import Against, DrawsResult
 from pfltune.report.latex import Tabular, escaped, label, table_rows
@@ -41,13 +41,13 @@ def columns(found: DrawsResult) -> tuple[Column, ...]:
     """Tests over draws and seeds, differences to the reference in words, then each draw."""
     difference = _difference_column(found, "95 %, all pairs together")
     compared = (difference, _verdict_column(found)) if found.against else ()
-    return (*_together(found), *compared, *_draws(found, tested))
+    return (*_together(found), *compared, *_draws(found, mean_test))
 
 
 def paper_columns(found: DrawsResult) -> tuple[Column, ...]:
     """The same with the bare p."""
     compared = (_difference_column(found, "95 %"), _p_column(found)) if found.against else ()
-    return (*_together(found), *compared, *_draws(found, tested))
+    return (*_together(found), *compared, *_draws(found, mean_test))
 
 
 def terminal_columns(found: DrawsResult) -> tuple[Column, ...]:

@@ -14,7 +14,7 @@ from pfltune.errors import UserError
 from pfltune.goal import Goal
 from pfltune.ownership import published
 from pfltune.record import RECORD, Record, read_record
-from pfltune.report.columns import NO_FIGURE, tested
+from pfltune.report.columns import NO_FIGURE, mean_test
 from pfltune.report.page import NO_COLOUR, Cell, Grid, Row, rendered
 from pfltune.report.results import ComparisonResult, MethodResult, read_results
 from pfltune.report.spreadsheet import digits, text
@@ -191,7 +191,7 @@ def _cells(entry: Entry, *, is_first: bool) -> list[Cell]:
     method, goal = entry.method, entry.method.goal
     test, mb = goal.score(method.test), method.mean(figures.TOTAL.name)
     return [
-        Cell(tested(method), repr(test), is_first),
+        Cell(mean_test(method), repr(test), is_first),
         _number(len(method.seeds), str(len(method.seeds)) + (" so far" if entry.partial else "")),
         *(_figure(goal, method, ending) for ending in (figures.STD, figures.WORST)),
         _number(mb, figures.TOTAL.text(mb)),

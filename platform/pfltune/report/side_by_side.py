@@ -18,7 +18,7 @@ from pfltune.report.aggregates_table import (
 )
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, canvas, label_rows, legend, rows_height
-from pfltune.report.columns import Column, cells, p_value, tested
+from pfltune.report.columns import Column, cells, mean_test, p_value
 from pfltune.report.figures import written
 from pfltune.report.latex import Tabular, escaped, table_rows
 from pfltune.report.markdown import markdown
@@ -183,7 +183,7 @@ def _runs(analysis: Analysis, name: str) -> list[float]:
 def _column(scenarios: Scenarios, place: int) -> Column:
     def text(method: MethodResult) -> str:
         found = scenarios.found(place, method)
-        return tested(found) if found else "–"
+        return mean_test(found) if found else "–"
 
     def value(method: MethodResult) -> float:
         return goal.score(_score(analysis, method.name))

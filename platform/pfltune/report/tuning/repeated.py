@@ -6,7 +6,7 @@ from typing import Any
 from pfltune import figures
 from pfltune.knobs import Value
 from pfltune.report.analysis import Analysis
-from pfltune.report.columns import NO_FIGURE, tested
+from pfltune.report.columns import NO_FIGURE, mean_test
 from pfltune.report.dimensions import is_number
 from pfltune.report.results import MethodResult
 from pfltune.report.searching import Searching
@@ -86,5 +86,5 @@ def _row(number: int, search: Searching) -> list[str]:
         ", ".join(f"{name} = {shown(value)}" for name, value in own.best.items()),
         winner_value(search),
         figure(own.goal, own.val),
-        tested(own) if own.runs else NO_FIGURE,
+        mean_test(own) if own.runs else NO_FIGURE,
     ]

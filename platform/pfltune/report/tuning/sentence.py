@@ -8,7 +8,7 @@ import numpy as np
 from pfltune import figures
 from pfltune.goal import Goal
 from pfltune.knobs import Value
-from pfltune.report.columns import PLUS_MINUS, tested
+from pfltune.report.columns import PLUS_MINUS, mean_test
 from pfltune.report.dimensions import Dimension
 from pfltune.report.gains import control_gain
 from pfltune.report.learned import Equal, KnobRange, Tried
@@ -60,7 +60,7 @@ def worth(tuned: Tuned) -> str:
     over = f"over {seeds}" if len(method.runs) > 1 else "with 1 seed"
     per_round, total = (f"{method.summary()[name]:,.3g} MB" for name in MB_NAMES)
     return (
-        f"Test {goal.noun} {tested(method)}{goal.unit} {over} that the search never used; "
+        f"Test {goal.noun} {mean_test(method)}{goal.unit} {over} that the search never used; "
         f"{per_round} per round, {total} in all."
     )
 
@@ -73,7 +73,7 @@ def repeated(tuned: Tuned) -> str:
         return told
     over = f"{count(len(whole.studies), 'study')} × {count(len(whole.seeds), 'seed')}"
     goal = tuned.goal
-    return f"{told} Test {goal.noun} {tested(whole)}{goal.unit} over {over}."
+    return f"{told} Test {goal.noun} {mean_test(whole)}{goal.unit} over {over}."
 
 
 def gain(tuned: Tuned) -> str:
