@@ -5,15 +5,16 @@ import pytest
 
 from pfltune.errors import UserError
 from pfltune.federation.federation import Rounds
+from pfltune.goal import ACCURACY
 from pfltune.report.communication import (
     Reached,
-    accuracy_by_mb,
     checked_target,
     default_target,
     mean_curve,
     pareto_front,
     per_client,
     reach,
+    score_by_mb,
 )
 from pfltune.report.results import ConfirmedRun, MethodResult
 
@@ -33,7 +34,7 @@ def method(name, *accuracies, mb=1.0, test=0.5):
 def test_a_curve_is_the_mean_over_seeds_at_rounds_that_all_have():
     uneven = method("a", [0.25, 0.5, 0.75], [0.5, 0.75])
     assert mean_curve(uneven, "val/accuracy") == [(2, 0.375), (4, 0.625)]
-    assert accuracy_by_mb(uneven) == [(2.0, 0.375), (4.0, 0.625)]
+    assert score_by_mb(uneven) == [(2.0, 0.375), (4.0, 0.625)]
     assert mean_curve(method("none"), "val/accuracy") == []
 
 
@@ -54,7 +55,7 @@ def test_the_default_target_is_95_percent_of_the_best_round_of_any_method():
 @pytest.mark.parametrize("target", [0.0, -1.0, 1.01, 70.0, float("nan"), float("inf")])
 def test_a_target_that_is_no_accuracy_is_refused(target):
     with pytest.raises(UserError, match="is no accuracy"):
-        checked_target(target)
+        checked_target(target, ACCURACY)
 
 
 def test_the_front_is_who_nobody_beats():

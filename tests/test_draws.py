@@ -17,13 +17,14 @@ from pfltune.budget import Budget
 from pfltune.cli.tables import print_draws
 from pfltune.draws import DRAWS, MOST_DRAWS, Draws, draws_with, read_draws
 from pfltune.errors import UserError
+from pfltune.figures import SELECTED_TEST
 from pfltune.ranking import Outcome
 from pfltune.record import Record
 from pfltune.report import draws_words
 from pfltune.report.draws import Drawn, paired, read_draws_result
 from pfltune.report.draws_figures import accuracies, differences
 from pfltune.report.draws_writer import write_draws
-from pfltune.report.results import TEST, ConfirmedRun, MethodResult
+from pfltune.report.results import ConfirmedRun, MethodResult
 from pfltune.running.job import After, Watched
 from pfltune.running.ray_search import DealtSearch
 from pfltune.running.sittings import Late, Ran, Sittings
@@ -42,6 +43,8 @@ from pfltune.studies.draws import (
     followers,
 )
 from pfltune.studies.options import MOST_PARTITIONS
+
+TEST = SELECTED_TEST.name
 
 SMALL = ["protocol.rounds=2", "protocol.evaluate_every=1", "backbone.weights=random"]
 BUDGET = {"trials": 2, "generation": 2, "eta": 2, "seeds": 3}
@@ -471,11 +474,11 @@ def test_figures_are_those_of_draws_and_seeds(found):
     assert [method.name for method in result.methods] == ["fedper", "fedavg", "local"]
     fedavg = result.by_name["fedavg"]
     means = [table.mean() for table in TABLES["fedavg"]]
-    assert fedavg.means() == pytest.approx(means)
-    assert fedavg.mean() == pytest.approx(fmean(means)), "each draw counts alike"
-    assert fedavg.std_draws() == pytest.approx(stdev(means))
+    assert fedavg.means == pytest.approx(means)
+    assert fedavg.test == pytest.approx(fmean(means)), "each draw counts alike"
+    assert fedavg.std_draws == pytest.approx(stdev(means))
     inner = [np.var(table.mean(1), ddof=1) for table in TABLES["fedavg"]]
-    assert fedavg.std_seeds() == pytest.approx(sqrt(fmean(inner)))
+    assert fedavg.std_seeds == pytest.approx(sqrt(fmean(inner)))
     assert [method.wins for method in result.methods] == [3, 0, 0]
     assert not result.by_name["local"].is_whole
     assert result.reference.name == "fedper"
@@ -501,7 +504,7 @@ def test_all_files_say_the_same_and_writing_again_changes_nothing(found):
     assert figures <= names
     with (folder / "summary.csv").open() as file:
         rows = {row["method"]: row for row in csv.DictReader(file)}
-    assert float(rows["fedavg"]["test/accuracy"]) == result.by_name["fedavg"].mean()
+    assert float(rows["fedavg"]["test/accuracy"]) == result.by_name["fedavg"].test
     assert float(rows["fedavg"]["p_all_pairs"]) == result.against["fedavg"].p
     assert rows["local"]["test/accuracy@data_seed=5"] == ""
     assert rows["local"]["partitions"] == "2"
@@ -510,7 +513,7 @@ def test_all_files_say_the_same_and_writing_again_changes_nothing(found):
     assert len(clients) == 3 * (2 * (4 + 5 + 6) + 4 + 6)
     own = [c for c in clients if (c["method"], c["data_seed"]) == ("fedper", "6")]
     assert [float(c["test_accuracy"]) for c in own] == TABLES["fedper"][2].ravel().tolist()
-    shown = f"{100 * result.by_name['fedavg'].mean():.2f}"
+    shown = f"{100 * result.by_name['fedavg'].test:.2f}"
     page = (folder / "report.html").read_text()
     for text in (page, (folder / "table.md").read_text(), (folder / "table.tex").read_text()):
         assert shown in text
@@ -529,7 +532,7 @@ def test_the_figures_have_a_point_for_each_draw_and_method(found):
     points = [line for line in pane.lines if line.get_label().startswith("data_seed=")]
     assert [line.get_label() for line in points] == [f"data_seed={n}" for n in (4, 5, 6)]
     for place, line in enumerate(points):
-        values = [100 * method.means()[place] for method in result.confirmed]
+        values = [100 * method.means[place] for method in result.confirmed]
         assert np.asarray(line.get_xdata(), float) == pytest.approx(values, nan_ok=True)
     assert len({line.get_marker() for line in points}) == 3, "told apart in gray"
     drawn = differences(result).figure.axes[0]
@@ -545,8 +548,8 @@ def test_the_terminal_shows_as_much_as_fits(found, tmp_path, width):
     lines = path.read_text().splitlines()
     assert all(len(line) <= width for line in lines)
     row = next(line for line in lines if line.split()[:1] == ["Fedper"])
-    assert f"{100 * result.by_name['fedper'].mean():.2f}" in row
-    last = f"{100 * result.by_name['fedper'].means()[-1]:.2f}"
+    assert f"{100 * result.by_name['fedper'].test:.2f}" in row
+    last = f"{100 * result.by_name['fedper'].means[-1]:.2f}"
     assert (last in row) == (width >= 80), "three draws stand beside each other in 80 columns"
 
 
@@ -598,7 +601,7 @@ def test_equal_methods_share_what_they_win_and_one_seed_gives_no_test(tmp_path):
     other = [table - 0.1 for table in same]
     result = read_draws_result(tmp_path, draws(tmp_path, {"a": same, "b": same, "c": other}))
     assert [(m.name, m.wins) for m in result.methods] == [("a", 2), ("b", 2), ("c", 0)]
-    assert np.isnan(result.methods[0].std_seeds())
+    assert np.isnan(result.methods[0].std_seeds)
     assert all(each.untested for each in result.against.values())
     assert "Not tested against A: B, C (one seed does not tell" in draws_words.finding(result)
     write_draws(result, tmp_path)

@@ -10,6 +10,7 @@ from pfltune import figures
 from pfltune.errors import UserError
 from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import FIGURES, Measure, may_be_shown, of_method, tells_of_test
+from pfltune.goal import ACCURACY
 from pfltune.interface import check_interface
 from pfltune.method import Method
 from pfltune.methods.apfl import ALPHA, APFL
@@ -82,9 +83,12 @@ def test_a_figure_has_words_and_one_that_a_table_shows_a_heading():
     for figure in FIGURES.values():
         assert figure.words
         assert figure.text(0.5)
-    shown = [columns.TOTAL_MB, columns.PEAK, columns.WORST]
+    shown = [columns.TOTAL_MB, columns.PEAK, columns.worst_decile(ACCURACY)]
     assert [column.title for column in shown] == ["total MB", "peak MB", "worst decile %"]
-    assert (columns.WORST.best, columns.CLIENT_STD.best) == ("high", "low")
+    assert (columns.worst_decile(ACCURACY).best, columns.client_std(ACCURACY).best) == (
+        "high",
+        "low",
+    )
 
 
 def test_a_measure_without_a_direction_has_no_worst_clients():

@@ -56,6 +56,7 @@ DECIDING = {
     "scenario": ["--scenario", "fedperfix-cifar100"],
     "overrides": ["-o", "protocol.rounds=5"],
     "budget": ["--budget", "5MB"],
+    "metric": ["--metric", "loss"],
     "trials": ["--trials", "9"],
     "generation": ["--generation", "2"],
     "eta": ["--eta", "3"],

@@ -11,16 +11,19 @@ from comparisons import Fake, budgeted, record
 
 from pfltune.budget import Budget
 from pfltune.errors import UserError
+from pfltune.figures import SELECTED_TEST
 from pfltune.racing.race import race
 from pfltune.report import racing, words
 from pfltune.report.analysis import analyse
 from pfltune.report.figures import draw
 from pfltune.report.latex import result_table
-from pfltune.report.results import TEST, read_results
+from pfltune.report.results import read_results
 from pfltune.report.spreadsheet import csv_race, summary_row
 from pfltune.report.together import together, why_apart, without
 from pfltune.report.writer import write_report
 from pfltune.tracking.store import Store
+
+TEST = SELECTED_TEST.name
 
 FAR = {"fedavg": 0.5, "fedper": 0.7, "local": 0.3}
 CLOSE = {"fedavg": 0.6, "fedper": 0.6, "local": 0.3}

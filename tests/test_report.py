@@ -24,7 +24,7 @@ from pfltune.record import Change, Sensitivity
 from pfltune.report import attachment, markdown
 from pfltune.report.analysis import analyse
 from pfltune.report.attachment import attach_report
-from pfltune.report.columns import accuracy, local_steps
+from pfltune.report.columns import local_steps, mean_test
 from pfltune.report.description import LONGEST, fitting, of_comparison
 from pfltune.report.latex import cell, escaped
 from pfltune.report.markdown import markdown_table
@@ -343,7 +343,7 @@ def test_no_seed_has_no_mean_and_one_has_no_spread(written):
     assert np.isnan(broken.mean("selected/test_accuracy"))
     one = MethodResult("a", "A", {}, first.runs[:1], 1, 0, 0.0, ())
     assert np.isnan(one.std("selected/test_accuracy"))
-    assert "±" not in accuracy(one)
+    assert "±" not in mean_test(one)
     assert "test/accuracy_std_seeds" not in one.summary(), "JSON has no NaN"
 
 

@@ -15,17 +15,16 @@ from rich.console import Console
 from pfltune.cli.said import said
 from pfltune.cli.tables import comparison_table, fitting_columns, print_table
 from pfltune.errors import UserError
+from pfltune.goal import ACCURACY
 from pfltune.report import figures, words
 from pfltune.report.analysis import analyse
 from pfltune.report.canvas import TEXT_SIZE
-from pfltune.report.columns import ACCURACY, CLIENT_STD, paper_columns, result_columns, signed
+from pfltune.report.columns import client_std, of_tests, paper_columns, result_columns, signed
 from pfltune.report.curves import learning_curves
 from pfltune.report.latex import result_table
 from pfltune.report.markdown import markdown_table
 from pfltune.report.power_words import power, power_lines, power_note
 from pfltune.report.results import (
-    TEST,
-    VAL,
     ComparisonResult,
     ConfirmedRun,
     MethodResult,
@@ -46,8 +45,10 @@ ROUNDS = 4
 def run(seed, test, **extra) -> ConfirmedRun:
     values = np.asarray(test, dtype=float)
     metrics = {
-        TEST: float(values.mean()), "selected/test_accuracy_std": float(values.std()),
-        "selected/test_accuracy_worst_decile": float(values.min()), VAL: float(values.mean()),
+        "selected/test_accuracy": float(values.mean()),
+        "selected/test_accuracy_std": float(values.std()),
+        "selected/test_accuracy_worst_decile": float(values.min()),
+        "selected/val_accuracy": float(values.mean()),
         "rounds": 4.0, "comm/up_mb_per_round": 1.0, "comm/total_mb": 8.0, "comm/setup_mb": 0.0,
         "params/shared": 10.0, "params/personal": 10.0, "train/total_steps": 12.0,
         "train/total_adaptation_steps": 0.0, "time/total_s": 1.0, "memory/peak_mb": 1.0, **extra,
@@ -141,11 +142,12 @@ def test_the_seeds_that_ended_are_told_and_whose_are_fewer():
 
 def test_bold_is_for_who_is_ahead_at_the_precision_that_is_shown():
     a, b, c = method("a", spread(0.5)), method("b", spread(0.500001)), method("c", spread(0.4))
-    assert ACCURACY.winners([a, b, c]) == {"a", "b"}
-    assert ACCURACY.winners([a]) == ACCURACY.winners([a, b]) == set()
-    assert CLIENT_STD.winners([a, b, c]) == set(), "all alike"
+    tests = of_tests(ACCURACY)
+    assert tests.winners([a, b, c]) == {"a", "b"}
+    assert tests.winners([a]) == tests.winners([a, b]) == set()
+    assert client_std(ACCURACY).winners([a, b, c]) == set(), "all alike"
     two = method("d", spread(0.5) + 0.01, spread(0.5) - 0.01)
-    assert ACCURACY.winners([a, two, c]) == {"a", "d"}, "whatever stands after the ±"
+    assert tests.winners([a, two, c]) == {"a", "d"}, "whatever stands after the ±"
 
 
 def test_latex_has_the_differences_their_intervals_and_p_corrected_alike():
@@ -248,7 +250,7 @@ def test_a_figure_that_fails_is_missing_and_the_rest_is_there(tmp_path, monkeypa
 def test_the_comparison_table_fits_and_never_wraps(width, title):
     found = result(method("one", spread(0.5), spread(0.6), title=title), TWO, seeds=2)
     shown = fitting_columns(found, width)
-    assert ACCURACY in shown
+    assert shown[0].title == "test accuracy %"
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(comparison_table(found, shown))
     lines = console.export_text().splitlines()
@@ -299,7 +301,7 @@ def test_of_several_searches_with_one_seed_no_other_seed_is_spoken_of():
     assert "a run of another search, from 2 studies × 1 seed" in words.accuracy_note([found])
     told = words.spread_note(found)
     assert "over studies and clients; of other seeds one seed says nothing" in told
-    assert "both are means over studies." in told
+    assert "all of them means over studies." in told
 
 
 def test_what_has_no_room_is_named(monkeypatch):

@@ -51,7 +51,7 @@ def test_values_of_different_rounds_make_no_gain():
     )
     assert found.winner.index == 1
     assert search_words.first_value(found) == "68.70 (round 2)"
-    assert search_words.winner_value(found.winner) == "73.30"
+    assert search_words.winner_value(found) == "73.30"
     assert gain_cell(found) == "–"
 
 

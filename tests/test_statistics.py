@@ -5,10 +5,11 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from pfltune.figures import SELECTED_TEST, SELECTED_VAL
 from pfltune.report.crossed import crossed
 from pfltune.report.paired_seeds import holm
 from pfltune.report.ranks import critical_difference, rank
-from pfltune.report.results import TEST, VAL, ConfirmedRun, MethodResult
+from pfltune.report.results import ConfirmedRun, MethodResult
 from pfltune.report.statistics import (
     compare,
     default_reference,
@@ -18,6 +19,8 @@ from pfltune.report.statistics import (
     pairs_of,
 )
 from pfltune.ties import settled
+
+TEST, VAL = SELECTED_TEST.name, SELECTED_VAL.name
 
 
 def method(name, test, val=0.5, seeds=None):
@@ -225,7 +228,7 @@ def test_friedmans_p_over_few_scenarios_is_exact():
     """
     found = rank({"a": [0.9, 0.9, 0.8], "b": [0.8, 0.8, 0.9], "c": [0.1, 0.2, 0.3]})
     assert found.p == pytest.approx(7 / 36)
-    assert stats.friedmanchisquare(*found.accuracies).pvalue == pytest.approx(0.097, abs=0.001)
+    assert stats.friedmanchisquare(*found.scores).pvalue == pytest.approx(0.097, abs=0.001)
     agreed = rank({"a": [0.9, 0.9, 0.9], "b": [0.8, 0.8, 0.8], "c": [0.1, 0.2, 0.3]})
     assert agreed.p == pytest.approx(1 / 36)
 

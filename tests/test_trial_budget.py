@@ -34,7 +34,7 @@ from pfltune.running.affordable import see_affordable
 from pfltune.scenario import load_scenario
 from pfltune.search.plan import Plan
 from pfltune.storage import Folder
-from pfltune.studies.options import with_budget
+from pfltune.studies.options import with_rules
 from pfltune.trials.training import selected_of
 
 pytestmark = pytest.mark.usefixtures("png_alone")
@@ -114,9 +114,9 @@ def test_an_amount_that_nothing_could_count_is_refused_by_name(text, why):
 
 
 def test_the_option_is_short_for_a_setting():
-    assert with_budget({"seed": 1}) == {"seed": 1}
-    assert with_budget({"budget": "2h"}) == {"overrides": ["protocol.budget=2h"]}
-    told = with_budget({"budget": "1MB", "overrides": {"protocol.rounds": 3}})
+    assert with_rules({"seed": 1}) == {"seed": 1}
+    assert with_rules({"budget": "2h"}) == {"overrides": ["protocol.budget=2h"]}
+    told = with_rules({"budget": "1MB", "overrides": {"protocol.rounds": 3}})
     assert told == {"overrides": {"protocol.rounds": 3, "protocol.budget": "1MB"}}
     scenario = load_scenario("digits", ["protocol.budget=20MB"])
     assert str(scenario.protocol.budget) == "20MB"
@@ -451,6 +451,16 @@ def test_trials_of_one_configuration_count_its_steps_once(small):
     fresh._trainer.operations = Operations(fresh._trainer)
     fresh.step()
     assert fresh.totals.operations == found[2, 1][1]
+
+
+def test_operations_in_another_precision_are_counted_by_themselves(small):
+    """Attention in half precision has kernels of its own, which another trial's count is not of."""
+    federation, found = budgeted(small, None), []
+    for precision in ("bfloat16", "float32", "bfloat16"):
+        trial = FederatedTrial(FedAvg(), federation, 1, Compute(precision=precision))
+        trial.step()
+        found.append(trial.totals.operations)
+    assert found[0] == found[2] != found[1]
 
 
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5), st.integers(1, 500))

@@ -62,7 +62,11 @@ def compare_small(
         space_options=options,
     )
     federation = scenario.build()
-    made = {"program": Program.of(plan.methods, "cpu"), "data": fingerprint(federation)}
+    made = {
+        "program": Program.of(plan.methods, "cpu"),
+        "data": fingerprint(federation),
+        "classes": federation.dataset.class_names,
+    }
     before = read_record(job.folder)
     known = {} if before is None else {"id": before.id}
     record = Record.model_validate({**job.recorded(), **made, **known})

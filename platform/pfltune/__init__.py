@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pfltune.api import claim as claim
     from pfltune.api import compare as compare
     from pfltune.api import export as export
+    from pfltune.api import export_tensorboard as export_tensorboard
     from pfltune.api import extend as extend
     from pfltune.api import grid as grid
     from pfltune.api import load_results as load_results
@@ -88,6 +89,7 @@ _HOME = {
     "compare": "pfltune.api",
     "evaluate_model": "pfltune.model_api",
     "export": "pfltune.api",
+    "export_tensorboard": "pfltune.api",
     "export_model": "pfltune.model_api",
     "extend": "pfltune.api",
     "grid": "pfltune.api",

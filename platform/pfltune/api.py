@@ -38,6 +38,7 @@ from pfltune.report.optuna_studies import export_studies
 from pfltune.report.results import find_record, read_results
 from pfltune.report.sensitivity import study_trials
 from pfltune.report.sweep import read_sweep_result
+from pfltune.report.tensorboard import export_events
 from pfltune.report.tuning.notebook import results_of
 from pfltune.scenario import Scenario
 from pfltune.studies.claims import replay_of
@@ -395,6 +396,20 @@ def export(name: str, optuna: str, *, results: str | Path | None = None) -> dict
     """
     found = read_results(results_folder({"results": results}).resolve(), name)
     return {study.name: len(study.trials) for study in export_studies(found, optuna)}
+
+
+def export_tensorboard(name: str, folder: str | Path, *, results: str | Path | None = None) -> int:
+    """Write the trials of a comparison as event files of TensorBoard; returns how many.
+
+    Args:
+        name: of the comparison, search, grid or sensitivity study.
+        folder: where to; a run for each trial, below its method.
+        results: the results folder; default: what ``PFLTUNE_RESULTS`` names, or ``results``.
+
+    Raises:
+        UserError: there is none of that name, or the folder is not this comparison's.
+    """
+    return export_events(results_folder({"results": results}).resolve(), name, Path(folder))
 
 
 def verify(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,6 +51,11 @@ def brought_over(values: list[Tensor]) -> Any:
     return _received(torch.stack(values))
 
 
+def as_arrays(*tensors: Tensor) -> list[np.ndarray]:
+    """Tensors as scikit-learn takes them; the CPU waits for the device."""
+    return [_fetched(tensor) for tensor in tensors]
+
+
 def settle(device: torch.device) -> None:
     """Wait until a GPU has done what it was given, so that seconds tell of what took them."""
     if device.type == "cuda":
@@ -62,3 +68,8 @@ def _sent(tensor: Tensor, device: torch.device) -> Tensor:
 
 def _received(tensor: Tensor) -> Any:
     return tensor.tolist()
+
+
+def _fetched(tensor: Tensor) -> np.ndarray:
+    found: np.ndarray = tensor.cpu().numpy()
+    return found

@@ -20,6 +20,7 @@ SPELLING = re.compile(r"[a-z][a-z0-9_]{0,39}")
 """How the name of a figure that others define is spelt."""
 PARTS: tuple[Part, ...] = ("val", "test")
 STD, WORST = "_std", "_worst_decile"
+POOLED, GLOBAL = "_pooled", "_global"
 OF_METHOD = "method/"
 SELECTED = "selected/"
 UNSEEN = "unseen/"
@@ -102,9 +103,24 @@ class Measure:
             if self.better or ending != WORST
         )
 
+    def pooled(self) -> tuple[Figure, ...]:
+        """Those that are of all clients' samples at once."""
+        return tuple(
+            Figure(
+                name=selected("test", self.name + ending),
+                words=f"{words} {self.words}",
+                unit=self.unit,
+                factor=self.factor,
+                form=self.form,
+                better=self.better,
+                when="end",
+            )
+            for ending, words in OF_ALL_SAMPLES.items()
+        )
+
     def figures(self) -> tuple[Figure, ...]:
         """All that a trial tells of it."""
-        return tuple(
+        over_clients = tuple(
             figure
             for part in PARTS
             for group, when in (
@@ -114,6 +130,16 @@ class Measure:
             )
             for figure in self.told(group, when)  # type: ignore[arg-type]  # a When
         )
+        return over_clients + self.pooled()
+
+
+OF_ALL_SAMPLES = {
+    POOLED: "over the test samples of all clients together, with each client's model in the chosen "
+    "round: the",
+    GLOBAL: "over the same samples with the model that the server would hand to anybody in that "
+    "round, where the method has one: the",
+}
+"""What is told of a figure that is not of single clients, by the ending of its name."""
 
 
 def on(part: Part, name: str) -> str:
@@ -147,10 +173,10 @@ def tells_of_test(name: str) -> bool:
     return name.startswith(("test/", UNSEEN + "test/", SELECTED + "test_"))
 
 
-def best_val_at(round_number: int) -> Figure:
-    """:data:`BEST_VAL` as it was after a round that all search trials reach, so at equal rounds."""
-    words = f"{BEST_VAL.words}, after round {round_number}"
-    return replace(BEST_VAL, name=f"val/best_at_round_{round_number}", words=words)
+def best_at(best: Figure, round_number: int) -> Figure:
+    """The best so far as it was after a round that all search trials reach, so at equal rounds."""
+    words = f"{best.words}, after round {round_number}"
+    return replace(best, name=f"val/best_at_round_{round_number}", words=words)
 
 
 def may_be_shown(name: str, stage: Stage) -> bool:
@@ -397,6 +423,22 @@ TEST_WORST = Figure(
     better="high",
     when="evaluation",
 )
+TEST_GINI = Figure(
+    name="test/accuracy_gini",
+    words="Gini index of the test accuracies of the clients, 0 where all are alike",
+    heading="Gini",
+    form="{:.3f}",
+    better="low",
+    when="method",
+)
+TEST_JAIN = Figure(
+    name="test/accuracy_jain",
+    words="Jain's index of the test accuracies of the clients, 1 where all are alike",
+    heading="Jain",
+    form="{:.3f}",
+    better="high",
+    when="method",
+)
 TEST_STD_SEEDS = Figure(
     name="test/accuracy_std_seeds",
     words="sample standard deviation of the test accuracy over seeds",
@@ -450,7 +492,7 @@ _LISTED = (
     *(PFLOP, SPENT, AHEAD),
     *(GFLOPS, SHARED, PERSONAL, ROUNDS, CHOSEN),
     *(SEARCH_HYPERVOLUME, TEST_HYPERVOLUME),
-    *(TEST_STD_SEEDS, TEST_LOW, TEST_HIGH, MB_PER_ROUND, MB_PER_CLIENT),
+    *(TEST_GINI, TEST_JAIN, TEST_STD_SEEDS, TEST_LOW, TEST_HIGH, MB_PER_ROUND, MB_PER_CLIENT),
 )
 FIGURES = {figure.name: figure for figure in _LISTED}
 """All figures of pfltune itself by name; scenarios and methods may add their own."""

@@ -7,7 +7,7 @@ from math import fsum, nan
 from typing import TypeVar
 
 from pfltune import figures
-from pfltune.ties import exact_mean, settled
+from pfltune.ties import settled
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Standing:
 
     Attributes:
         round: its number, counted from 1.
-        score: the best mean validation accuracy so far.
+        score: the best mean validation figure so far, as a score, see :mod:`pfltune.goal`.
         ahead: what would be spent after one more round: a trial is at a rung as soon as this is
             above the rung, and over as soon as it is above the whole. Of a trial that is ended by
             its rounds, the number of the next one. Of one with a budget, a share of that, and 0
@@ -46,7 +46,7 @@ class Outcome:
         value: its score there.
         ahead: see :class:`Standing`; NaN of one that failed.
         mb: what its payloads were, in MB; NaN where nobody says.
-        test: mean test accuracy in the round chosen on validation; NaN for a trial without test
+        test: mean test score in the round chosen on validation; NaN for a trial without test
             samples, or one that did not finish.
     """
 
@@ -57,15 +57,14 @@ class Outcome:
     test: float = nan
 
     @classmethod
-    def of(cls, last: Standing, test: Sequence[float] = ()) -> "Outcome":
+    def of(cls, last: Standing, test: float = nan) -> "Outcome":
         """That of a trial that did not fail.
 
         Args:
             last: how it stood after its last round.
-            test: accuracy of each client on its test samples in the chosen round.
+            test: mean score of clients on their test samples in the chosen round.
         """
-        tested = exact_mean(test) if test else nan
-        return cls(last.round, last.score, last.ahead, last.mb, tested)
+        return cls(last.round, last.score, last.ahead, last.mb, test)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.figures import Measure
+from pfltune.goal import Goal, goal_of
 from pfltune.knobs import Value
 from pfltune.ownership import recorded
 from pfltune.program import ENGINE, Program
@@ -38,7 +39,7 @@ LARGEST = 64 * 1024 * 1024
 
 UNSETTLED = {
     *("id", "asked", "program", "changes", "titles", "methods", "limits", "defaults", "journal"),
-    *("measures", "space_options", "tuned"),
+    *("measures", "classes", "space_options", "tuned"),
 }
 """Parts that decide no figure by themselves."""
 Limits = tuple[float | None, float | None]
@@ -176,6 +177,7 @@ class Record(Settings):
         computing: how trials compute.
         asked: what touches no figure.
         measures: what is told of each client beside accuracy, in words.
+        classes: names of the data set's classes, where these are more than their numbers.
         program: the code that made it.
         changes: when it was made by other code from then on.
         data: digests of images, labels, clients and start weights.
@@ -202,6 +204,7 @@ class Record(Settings):
     computing: Computing
     asked: Asked = Asked()
     measures: tuple[Measure, ...] = ()
+    classes: tuple[str, ...] = ()
     program: Program
     changes: tuple[Change, ...] = ()
     data: Mapping[str, str]
@@ -220,6 +223,11 @@ class Record(Settings):
             if len(each) != studies:
                 raise ValueError(f"chosen has {len(each)} of {method}, and there are {studies}")
         return self
+
+    @property
+    def goal(self) -> Goal:
+        """What it goes by."""
+        return goal_of(self.scenario.protocol.metric, self.measures)
 
     @property
     def owner(self) -> str:

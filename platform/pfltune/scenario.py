@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from pfltune.backbones import AnyBackbone
 from pfltune.data.catalog import load_dataset
@@ -24,11 +24,13 @@ from pfltune.federation.federation import Federation, Rounds
 from pfltune.federation.footprint import server_mb
 from pfltune.federation.searched_settings import ruled
 from pfltune.federation.setup import set_up
+from pfltune.goal import ACCURACY, Goal, goal_of
 from pfltune.isolation import contained, in_a_line, on_threads
 from pfltune.knobs import Value
 from pfltune.method import Method, Tensors
-from pfltune.metrics import AnyMetric, try_metrics
-from pfltune.plugins import Plugin, running
+from pfltune.metrics import SEAM as METRICS
+from pfltune.metrics import AnyMetric, Metric, measures, try_metrics
+from pfltune.plugins import Plugin, running, short_name
 from pfltune.randomness import numpy_rng
 from pfltune.settings import Settings, plain_yaml, read_yaml, validated
 from pfltune.text import count
@@ -72,10 +74,35 @@ class Scenario(Settings):
             raise ValueError("backbone.weights=warm-start needs a recipe in the section warm_start")
         return self
 
+    @model_validator(mode="after")
+    def _metric_that_there_is(self) -> "Scenario":
+        wanted, named = self.protocol.metric, [short_name(each.name) for each in self.metrics]
+        known = [ACCURACY.name, *dict.fromkeys([*METRICS.names(), *named])]
+        if wanted not in known:
+            raise ValueError(f"protocol.metric: {unknown('metric', wanted, known)}")
+        return self
+
+    @cached_property
+    def measured(self) -> tuple[Metric, ...]:
+        """What is computed beside accuracy: the metrics that it names, and the one it goes by."""
+        wanted = self.protocol.metric
+        if wanted in (ACCURACY.name, *(short_name(each.name) for each in self.metrics)):
+            return self.metrics
+        try:
+            own: Metric = TypeAdapter(AnyMetric).validate_python(wanted)
+        except ValidationError as error:  # a stranger's that lacks a setting
+            raise UserError(f"metric {wanted!r}: {error.errors()[0]['msg']}") from error
+        return (*self.metrics, own)
+
+    @property
+    def goal(self) -> Goal:
+        """What rounds are chosen and searches go by."""
+        return goal_of(self.protocol.metric, measures(self.measured))
+
     def sections(self) -> tuple[Plugin, ...]:
         """What a name stands for: data, partition, backbone, sampler and metrics."""
         one_each = (self.data, self.partition, self.backbone, self.protocol.sampler)
-        return (*one_each, *self.metrics)
+        return (*one_each, *self.measured)
 
     def strangers(self) -> tuple[Plugin, ...]:
         """Those of them that are none of pfltune's own."""
@@ -184,7 +211,7 @@ class Scenario(Settings):
                 a metric does not answer, or a sampler does not choose, as it must.
         """
         dataset = self.dataset()
-        try_metrics(self.metrics, dataset.classes)
+        try_metrics(self.measured, dataset.classes, self.protocol.metric)
         channels = self.preprocessing.channels(dataset.channels)
         bare = self.backbone.try_out(dataset.classes, channels, self.data_seed)
         if self.protocol.sampler.is_strangers:
@@ -217,7 +244,7 @@ class Scenario(Settings):
             self.protocol,
             self.preprocessing,
             self._unseen(len(clients)),
-            self.metrics,
+            self.measured,
         )
 
     def _unseen(self, clients: int) -> frozenset[int]:

@@ -9,7 +9,7 @@ tests what has been chosen, and ``control`` beside it what the search began with
 
 KeepModels = Literal["none", "best", "all"]
 """Which confirmation trials' models are kept: of each method none, that of the trial with the best
-validation accuracy in its chosen round, or all."""
+validation score in its chosen round, or all."""
 
 
 def trial_name(method: str, stage: Stage, index: int, study: int = 0) -> str:

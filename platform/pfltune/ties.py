@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
+from math import isnan
 from typing import overload
 
 import numpy as np
@@ -23,6 +24,11 @@ def settled(value: float | np.ndarray) -> float | np.ndarray:
     if isinstance(value, np.ndarray):
         return np.round(value, DIGITS)
     return round(float(value), DIGITS)
+
+
+def best_first(score: float) -> tuple[bool, float]:
+    """What scores are sorted by: the highest first, what has none last."""
+    return isnan(score), -settled(score)
 
 
 def exact_mean(accuracies: Iterable[float]) -> float:

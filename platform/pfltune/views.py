@@ -48,8 +48,8 @@ class Lines:
     def progress(self, job: Job) -> Progress:
         """A line now and then."""
         if isinstance(job, CellsJob):
-            return CellLines(job.plan, job.told, self.voice.tell)
-        return ComparisonLines(job.plan, self.voice.tell)
+            return CellLines(job.plan, job.told, self.voice.tell, job.scenario.goal)
+        return ComparisonLines(job.plan, self.voice.tell, job.scenario.goal)
 
     def sweep_progress(self, plans: Mapping[str, Plan]) -> SweepLines:
         """A line now and then."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from pfltune.audit.kept import ROUND, VAL
+from pfltune.audit.kept import ACCURACIES, ROUND
 from pfltune.errors import UserError
 from pfltune.knobs import Value
 from pfltune.record import Record
@@ -42,7 +42,7 @@ class CertifiedTrial(Settings):
         mb: what it had sent after each round, where a search hears of it; else nothing.
         ahead: what would be spent of its budget after one more, see
             :attr:`pfltune.ranking.Standing.ahead`; empty for a trial without a budget.
-        figures: those of its end, see :data:`pfltune.audit.kept.CERTIFIED`.
+        figures: those of its end, see :func:`pfltune.audit.kept.certified_names`.
         curve: digest of all its figures that repeat, see :func:`pfltune.audit.kept.curve`.
         seconds: that it took, for people.
     """
@@ -70,7 +70,7 @@ class CertifiedTrial(Settings):
             return self
         if not self.scores:
             raise ValueError(f"{self.outcome} without a round")
-        lacking = [name for name in (ROUND, VAL) if name not in self.figures]
+        lacking = [name for name in (ROUND, ACCURACIES[0]) if name not in self.figures]
         if self.outcome == "finished" and lacking:
             raise ValueError(f"finished without {lacking[0]}")
         return self
@@ -102,8 +102,8 @@ class Row(Settings):
     Attributes:
         method: short name.
         seeds: of the confirmation trials that ran to their end.
-        figures: means over these seeds; ``seeds/std`` is the sample standard deviation of the test
-            accuracy over them, for two and more.
+        figures: means over these seeds; ``seeds/std`` is the sample standard deviation over them of
+            the test figure that the table is ranked by, for two and more.
     """
 
     method: str

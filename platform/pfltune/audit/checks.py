@@ -6,9 +6,10 @@ from typing import Literal
 from pfltune.audit.bounds import bound
 from pfltune.audit.certificate import CertifiedTrial
 from pfltune.audit.conditions import Conditions
-from pfltune.audit.kept import COUNTED, TEST, VAL
+from pfltune.audit.kept import ACCURACIES, COUNTED
 from pfltune.audit.retrain import Retrained, retrained
 from pfltune.errors import UserError
+from pfltune.figures import PARTS
 from pfltune.text import plain
 
 Answer = Literal["matches", "within bounds", "differs", "not checked"]
@@ -85,7 +86,8 @@ def _bits(trial: CertifiedTrial, here: Retrained) -> str:
     pairs = enumerate(zip(trial.scores, here.scores, strict=False), start=1)
     for number, (said, mine) in pairs:
         if said != mine:
-            return f"the score of round {number} is {_percent(mine)} here, not {_percent(said)}"
+            told = [here.goal.exactly(score) for score in (mine, said)]
+            return f"the score of round {number} is {told[0]} here, not {told[1]}"
     if len(trial.scores) != len(here.scores):
         return f"it has {len(here.scores)} rounds here, not {len(trial.scores)}"
     found = here.figures if trial.outcome != "failed" else {}
@@ -116,11 +118,14 @@ def _bounds(trial: CertifiedTrial, here: Retrained, conditions: Conditions) -> t
 
 
 def _accuracies(trial: CertifiedTrial, here: Retrained) -> list[tuple[str, str, float, float]]:
-    """What is bounded: words, part, as certified, as found here."""
-    pairs = list(zip(trial.scores, here.scores, strict=False))
+    """What is bounded: words, part, as certified, as found here.
+
+    Scores are where they are accuracies: of others nobody knows how far they go with predictions.
+    """
+    pairs = list(zip(trial.scores, here.scores, strict=False)) if here.goal.is_accuracy else []
     said, mine = max(pairs, key=lambda pair: abs(pair[0] - pair[1]), default=(0.0, 0.0))
-    found = [("score", "val", said, mine)]
-    for what, part, name in (("validation", "val", VAL), ("test", "test", TEST)):
+    found = [("score", "val", said, mine)] if pairs else []
+    for what, part, name in zip(("validation", "test"), PARTS, ACCURACIES, strict=True):
         if name in trial.figures or name in here.figures:
             figures = (trial.figures.get(name, -1.0), here.figures.get(name, -1.0))
             found.append((what, part, *figures))

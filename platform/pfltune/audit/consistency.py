@@ -5,27 +5,29 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial, Row
-from pfltune.audit.kept import ROUND, VAL, first_of_the_best
+from pfltune.audit.kept import ROUND, first_of_the_best, names_of
 from pfltune.audit.table import table_of
 from pfltune.budget import Budget
 from pfltune.federation.federation import Rounds
 from pfltune.figures import TOTAL
+from pfltune.goal import Goal
 from pfltune.registry import short_name
 
 
 def contradictions(certificate: Certificate) -> list[str]:
     """What contradicts itself, in words, a line each; empty if nothing does."""
     rules, hears_mb = certificate.record.scenario.protocol, _budget(certificate).hears_mb
+    goal = certificate.record.goal
     twice = [n for n, c in Counter(t.name for t in certificate.trials).items() if c > 1]
     return [
         *(f"{name} stands in it twice" for name in twice),
-        *(told for trial in certificate.trials for told in _trial(trial, rules)),
+        *(told for trial in certificate.trials for told in _trial(trial, rules, goal)),
         *(told for trial in certificate.trials for told in _sent(trial, hears_mb)),
         *_table(certificate),
     ]
 
 
-def _trial(trial: CertifiedTrial, rules: Rounds) -> Iterator[str]:
+def _trial(trial: CertifiedTrial, rules: Rounds, goal: Goal) -> Iterator[str]:
     if rules.budget is not None:
         if told := _of_budget(trial):
             yield told
@@ -36,7 +38,7 @@ def _trial(trial: CertifiedTrial, rules: Rounds) -> Iterator[str]:
     if any(after < before for before, after in zip(trial.scores, trial.scores[1:], strict=False)):
         yield f"{trial.name} has scores that fall, and a score is the best so far"
     if trial.outcome == "finished":
-        yield from _finished(trial, rules)
+        yield from _finished(trial, rules, goal)
 
 
 def _sent(trial: CertifiedTrial, hears_mb: bool) -> Iterator[str]:
@@ -53,7 +55,7 @@ def _budget(certificate: Certificate) -> Budget:
     return budget
 
 
-def _finished(trial: CertifiedTrial, rules: Rounds) -> Iterator[str]:
+def _finished(trial: CertifiedTrial, rules: Rounds, goal: Goal) -> Iterator[str]:
     if rules.budget is None and trial.rounds < rules.rounds:
         yield f"{trial.name} finished after {trial.rounds} rounds of {rules.rounds}"
         return
@@ -62,8 +64,10 @@ def _finished(trial: CertifiedTrial, rules: Rounds) -> Iterator[str]:
     if trial.figures.get(ROUND) != chosen:
         told = trial.figures.get(ROUND)
         yield f"{trial.name} chose round {told}, and its scores say round {chosen}"
-    if not _same(trial.figures.get(VAL, math.nan), trial.score):
-        yield f"{trial.name} has another validation accuracy in its chosen round than its score"
+    val, _ = names_of(goal)
+    said = goal.score(trial.figures[val]) if val in trial.figures else goal.nothing
+    if not _same(said, trial.score):
+        yield f"{trial.name} has another validation {goal.noun} in its chosen round than its score"
 
 
 def _of_budget(trial: CertifiedTrial) -> str:
@@ -85,7 +89,10 @@ def _told(trial: CertifiedTrial, number: int) -> bool:
 def _table(certificate: Certificate) -> Iterator[str]:
     methods = [short_name(method) for method in certificate.record.methods]
     several = _budget(certificate).several
-    follows = {row.method: row for row in table_of(methods, certificate.trials, several)}
+    follows = {
+        row.method: row
+        for row in table_of(methods, certificate.trials, certificate.record.goal, several)
+    }
     if [row.method for row in certificate.table] != list(follows):
         yield "the table has other rows than the comparison has methods"
     for row in certificate.table:

@@ -33,7 +33,7 @@ def certificate_of(result: ComparisonResult) -> Certificate:
     rows = sorted(result.methods, key=lambda row: (names.index(row.method), row.place))
     trials = tuple(_certified(record, trial) for row in rows for trial in row.trials)
     issued = datetime.now().astimezone().isoformat(timespec="seconds")
-    table = table_of(names, trials, result.budget.several)
+    table = table_of(names, trials, record.goal, result.budget.several)
     return Certificate(issued=issued, record=record, trials=trials, table=table)
 
 
@@ -98,7 +98,7 @@ def _certified(record: Record, trial: ToldTrial) -> CertifiedTrial:
         scores=tuple(done.score for done in rounds),
         mb=tuple(done.metrics[TOTAL.name] for done in rounds) if budget.hears_mb else (),
         ahead=_ahead(record, rounds),
-        figures=certified(trial.metrics),
+        figures=certified(trial.metrics, record.goal),
         curve=curve(rounds, ended.selected),
         seconds=_seconds(rounds),
     )

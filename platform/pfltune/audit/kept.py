@@ -4,13 +4,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from pfltune import figures
+from pfltune.goal import ACCURACY, Goal
 from pfltune.seal import digest
 from pfltune.tracking.events import Selected
 from pfltune.trials.agreement import repeating
 from pfltune.trials.stored import StoredRound
 
 ROUND = figures.CHOSEN.name
-VAL, TEST = figures.SELECTED_VAL.name, figures.SELECTED_TEST.name
+ACCURACIES = (figures.SELECTED_VAL.name, figures.SELECTED_TEST.name)
+"""Which every trial has, whatever it goes by."""
 COUNTED = tuple(
     figure.name
     for figure in (
@@ -19,12 +21,28 @@ COUNTED = tuple(
     )
 )
 """Figures that are counts: the same on every processor."""
-CERTIFIED = (
-    *(figures.ROUNDS.name, ROUND, VAL, TEST),
-    *(figures.SELECTED_TEST_STD.name, figures.SELECTED_TEST_WORST.name),
-    *(figures.UNSEEN_TEST.name, *COUNTED),
-)
-"""The figures of a trial's end that stand in the table, or decide about it."""
+
+
+def names_of(goal: Goal) -> tuple[str, str]:
+    """Of the validation and the test figure of the chosen round, by which it is judged."""
+    return goal.selected("val").name, goal.selected("test").name
+
+
+def certified_names(goal: Goal) -> tuple[str, ...]:
+    """The figures of a trial's end that stand in the table, or decide about it.
+
+    Where accuracy does not decide it is there beside what does.
+    """
+    of_each = (
+        name
+        for each in dict.fromkeys((goal, ACCURACY))
+        for name in (
+            *names_of(each),
+            *(each.selected("test", ending).name for ending in (figures.STD, figures.WORST)),
+            each.unseen.name,
+        )
+    )
+    return (figures.ROUNDS.name, ROUND, *of_each, *COUNTED)
 
 
 def curve(rounds: Iterable[StoredRound], selected: Selected | None) -> str:
@@ -38,9 +56,9 @@ def curve(rounds: Iterable[StoredRound], selected: Selected | None) -> str:
     return digest(json.dumps([told, selected], sort_keys=True).encode())
 
 
-def certified(metrics: Mapping[str, float]) -> dict[str, float]:
+def certified(metrics: Mapping[str, float], goal: Goal) -> dict[str, float]:
     """What the certificate says of the figures of a trial's end."""
-    return {name: float(metrics[name]) for name in CERTIFIED if name in metrics}
+    return {name: float(metrics[name]) for name in certified_names(goal) if name in metrics}
 
 
 def first_of_the_best(scores: Sequence[float], evaluated: Iterable[int]) -> int | None:

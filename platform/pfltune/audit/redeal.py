@@ -11,9 +11,10 @@ import optuna
 
 from pfltune.audit.certificate import Certificate, CertifiedTrial
 from pfltune.audit.conditions import Conditions
-from pfltune.audit.kept import ROUND, TEST, VAL
+from pfltune.audit.kept import ROUND, names_of
 from pfltune.budget import Budget
 from pfltune.figures import AHEAD, TOTAL
+from pfltune.goal import Goal
 from pfltune.knobs import Value
 from pfltune.ranking import Outcome
 from pfltune.registry import short_name
@@ -48,7 +49,7 @@ def redealt(certificate: Certificate, conditions: Conditions) -> list[str]:
     strategy = {} if conditions.suggests else {"strategy": _as_certified(trials)}
     dealer = ComparisonDealer(plan, spaces, **strategy)
     told = _Told(Ledger())
-    dealt = DealtTrials(dealer, told.ledger, told, _Certified(trials))
+    dealt = DealtTrials(dealer, told.ledger, told, _Certified(trials, record.goal))
     waiting = []
     while (candidate := dealt.next()) is not None:
         waiting.append(candidate)
@@ -93,8 +94,9 @@ class _Told(TrialLog):
 class _Certified:
     """The certified trials as those that are known."""
 
-    def __init__(self, trials: Mapping[str, CertifiedTrial]) -> None:
+    def __init__(self, trials: Mapping[str, CertifiedTrial], goal: Goal) -> None:
         self._trials = trials
+        self._goal = goal
 
     def find(self, candidate: Candidate) -> StoredTrial | None:
         """What the certificate says of a trial."""
@@ -109,18 +111,24 @@ class _Certified:
         scores = enumerate(zip(trial.scores, told, strict=True), start=1)
         rounds = tuple(StoredRound(number, *done) for number, done in scores)
         outcome = "reached" if trial.outcome == "stopped early" else trial.outcome
-        return StoredTrial(rounds, outcome, selected=_tested(trial))
+        return StoredTrial(rounds, outcome, selected=_tested(trial, self._goal))
 
     def keep(self, candidate: Candidate, trial: StoredTrial) -> None:
         """Nothing."""
 
 
-def _tested(trial: CertifiedTrial) -> Selected | None:
+def _tested(trial: CertifiedTrial, goal: Goal) -> Selected | None:
     """What a race hears of a test: of all clients, their mean."""
-    if TEST not in trial.figures:
+    names = (ROUND, *names_of(goal))
+    if any(name not in trial.figures for name in names):
         return None
-    number, val, test = (trial.figures[name] for name in (ROUND, VAL, TEST))
-    return Selected(round=int(number), val=[val], test=[test])
+    number, val, test = (trial.figures[name] for name in names)
+    found = Selected(round=int(number), val=[val], test=[test])
+    if not goal.is_accuracy:
+        found["metric"] = goal.name
+        better = goal.measure.better
+        found["metrics"] = [{"name": goal.name, "better": better, "val": [val], "test": [test]}]
+    return found
 
 
 def _spaces(certificate: Certificate, spaces: Mapping[str, SearchSpace]) -> Iterator[str]:

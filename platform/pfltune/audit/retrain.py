@@ -11,6 +11,7 @@ from pfltune.audit.kept import certified, curve
 from pfltune.errors import Diverged, told
 from pfltune.federation.federation import Federation
 from pfltune.federation.trial import FederatedTrial
+from pfltune.goal import ACCURACY, Goal
 from pfltune.knobs import knobs_of
 from pfltune.method import Method
 from pfltune.registry import find_method
@@ -30,11 +31,13 @@ class Retrained:
         rounds: as many as were trained.
         selected: the chosen round; None unless it finished.
         failure: why it failed; empty if it did not.
+        goal: what it went by.
     """
 
     rounds: tuple[StoredRound, ...]
     selected: Selected | None = None
     failure: str = ""
+    goal: Goal = ACCURACY
 
     @property
     def scores(self) -> tuple[float, ...]:
@@ -53,7 +56,7 @@ class Retrained:
         for done in self.rounds:
             last |= done.metrics
         ended = TrialEnded("", "finished", len(self.rounds), selected=self.selected)
-        return certified(last | final_figures(ended))
+        return certified(last | final_figures(ended), self.goal)
 
 
 def retrained(trial: CertifiedTrial, conditions: Conditions) -> Retrained:
@@ -79,7 +82,8 @@ def retrained(trial: CertifiedTrial, conditions: Conditions) -> Retrained:
         return Retrained(tuple(done), failure=str(error))
     except Exception as error:  # of the method's own code
         return Retrained(tuple(done), failure=plain(told(error)))
-    return Retrained(tuple(done), selected_of(training) if training.finished else None)
+    selected = selected_of(training) if training.finished else None
+    return Retrained(tuple(done), selected, goal=federation.goal)
 
 
 def _configured(

@@ -1,5 +1,6 @@
 """Checking a certificate: what contradicts itself, what does not follow, what does not repeat."""
 
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,12 +13,13 @@ from pfltune.audit.checks import TrialCheck, checked
 from pfltune.audit.conditions import Conditions, conditions_of
 from pfltune.audit.consistency import contradictions
 from pfltune.audit.draw import chosen, drawn
-from pfltune.audit.kept import TEST
+from pfltune.audit.kept import names_of
 from pfltune.audit.redeal import redealt
 from pfltune.audit.table import SPREAD
 from pfltune.budget import Budget
 from pfltune.errors import UserError
 from pfltune.figures import TOTAL
+from pfltune.goal import Goal
 from pfltune.registry import short_name
 from pfltune.text import count, plain
 
@@ -133,12 +135,19 @@ def _stated(certificate: Certificate) -> list[str]:
     record = certificate.record
     where = f"{plain(record.name)} on {plain(record.scenario.name)}"
     head = f"{where}: {count(len(certificate.trials), 'trial')}, issued {certificate.issued[:16]}"
-    rows = (f"  {_row(row, _studies(row, certificate))}" for row in _ranked(certificate))
+    rows = (
+        f"  {_row(row, _studies(row, certificate), record.goal)}" for row in _ranked(certificate)
+    )
     return [plain(head), "It states:", *rows]
 
 
 def _ranked(certificate: Certificate) -> list[Row]:
-    return sorted(certificate.table, key=lambda row: -row.figures.get(TEST, -1.0))
+    goal = certificate.record.goal
+    _, test = names_of(goal)
+    return sorted(
+        certificate.table,
+        key=lambda row: -goal.score(row.figures[test]) if test in row.figures else math.inf,
+    )
 
 
 def _studies(row: Row, certificate: Certificate) -> int:
@@ -147,14 +156,15 @@ def _studies(row: Row, certificate: Certificate) -> int:
     return len({run.study for run in runs if run.method == row.method and run.seed in row.seeds})
 
 
-def _row(row: Row, studies: int) -> str:
-    if TEST not in row.figures:
+def _row(row: Row, studies: int, goal: Goal) -> str:
+    _, test = names_of(goal)
+    if test not in row.figures:
         return f"{plain(row.method)}: no trial of its confirmation ran to its end"
-    spread = f" ± {100 * row.figures[SPREAD]:.2f}" if SPREAD in row.figures else ""
-    accuracy = f"test accuracy {100 * row.figures[TEST]:.2f}{spread} %"
+    spread = f" ± {goal.spread(row.figures[SPREAD])}" if SPREAD in row.figures else ""
+    figure = f"test {goal.noun} {goal.measure.text(row.figures[test])}{spread}{goal.unit}"
     sent = row.figures.get(TOTAL.name, 0.0)
     of = f"{count(studies, 'study')} with " if studies > 1 else ""
-    return f"{plain(row.method)}: {accuracy}, {sent:.2f} MB, {of}{count(len(row.seeds), 'seed')}"
+    return f"{plain(row.method)}: {figure}, {sent:.2f} MB, {of}{count(len(row.seeds), 'seed')}"
 
 
 def _conditions(conditions: Conditions) -> list[str]:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "--test",
     is_flag=True,
-    help="Also tell test accuracy, read at the round chosen on validation, with seeds that no "
+    help="Also tell the test figure, read at the round chosen on validation, with seeds that no "
     "search uses.",
 )
 @options.scenario

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pfltune.goal import ACCURACY, Goal
 from pfltune.search.plan import Plan
 from pfltune.stages import Stage
 from pfltune.studies.method_progress import MethodProgress
@@ -21,7 +22,7 @@ BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 16
 """Characters of a sparkline."""
 STAGES: tuple[Stage, ...] = ("search", "choose", "confirm", "control")
-COLUMNS = ("best val. accuracy", "stopped early", "now", "best values")
+COLUMNS = ("stopped early", "now", "best values")
 """After the method and its stages; the last is the first to go where there is no room."""
 
 
@@ -63,10 +64,12 @@ class ComparisonProgress(Redrawn, ComparisonLines):
     Args:
         plan: how much there is to do.
         console: where to show it.
+        goal: what the searches go by.
     """
 
-    def __init__(self, plan: Plan, console: Console) -> None:
-        super().__init__(plan, partial(console.print, soft_wrap=True, highlight=False))
+    def __init__(self, plan: Plan, console: Console, goal: Goal = ACCURACY) -> None:
+        super().__init__(plan, partial(console.print, soft_wrap=True, highlight=False), goal)
+        self._goal = goal
         self._console = console
         self._draw_on(console)
 
@@ -77,7 +80,7 @@ class ComparisonProgress(Redrawn, ComparisonLines):
         """
         states = self._methods.values()
         stages = [s for s in STAGES if any(state.planned.get(s) for state in states)]
-        heads = ("method", *stages, *COLUMNS)
+        heads = ("method", *stages, f"best val. {self._goal.noun}", *COLUMNS)
         rows = [self._row(name, state, stages) for name, state in self._methods.items()]
         endless = Console(width=sys.maxsize, markup=False)
         for shown in range(len(heads) - (len(rows) == 1), len(stages), -1):
@@ -92,8 +95,10 @@ class ComparisonProgress(Redrawn, ComparisonLines):
         return Group(table, *map(_line, [*values, self._clock()]))
 
     def _row(self, name: str, state: MethodProgress, stages: Sequence[Stage]) -> tuple[Text, ...]:
-        highest = max(max(each.bests, default=0.0) for each in self._methods.values())
-        best = f"{100 * state.best:4.1f} % {sparkline(state.bests, highest)}" if state.best else ""
+        goal = self._goal
+        best = f"{state.best_text:>4}{goal.unit} {self._spark(state)}"
+        if state.best == goal.nothing:
+            best = ""
         cells = (
             _short(name),
             *map(state.of, stages),
@@ -103,6 +108,14 @@ class ComparisonProgress(Redrawn, ComparisonLines):
             state.values,
         )
         return tuple(Text(cell) for cell in cells)
+
+    def _spark(self, state: MethodProgress) -> str:
+        """The course of the best so far; of what has no worst figure, from the worst that was."""
+        every = [each.bests for each in self._methods.values()]
+        known = [b for bests in every for b in bests if b != self._goal.nothing] or [0.0]
+        floor = min(known) if self._goal.nothing else 0.0
+        heights = [max(best - floor, 0.0) for best in state.bests]
+        return sparkline(heights, max(known) - floor)
 
     def _running(self, state: MethodProgress) -> str:
         protocol, rounds = self._plan.protocol, sorted(state.rounds.values(), reverse=True)

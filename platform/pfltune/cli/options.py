@@ -15,7 +15,7 @@ from pfltune.studies.options import (
     MOST_THREADS,
     OWN_DEFAULTS,
     RESULTS,
-    with_budget,
+    with_rules,
 )
 
 METHODS_HELP = (
@@ -105,6 +105,15 @@ budget = click.option(
     "-o protocol.budget=….",
 )
 
+metric = click.option(
+    "--metric",
+    default=None,
+    metavar="accuracy|loss|balanced_accuracy|macro_f1|auroc|ece|NAME",
+    help="What rounds are chosen and searches and tables go by, mean over clients; NAME is one "
+    "that "
+    "the scenario names in metrics. Loss and ece are minimised. Short for -o protocol.metric=….",
+)
+
 scenario = stacked(
     click.option(
         "--scenario",
@@ -114,6 +123,7 @@ scenario = stacked(
     ),
     override,
     budget,
+    metric,
 )
 
 knobs = click.option(
@@ -435,8 +445,9 @@ objective = stacked(
         default=",".join(DEFAULTS["objective"]),
         metavar="accuracy|accuracy,comm",
         show_default=True,
-        help="What the search makes best: validation accuracy, or with accuracy,comm also the MB "
-        "of a trial, both at once: each method then has a front in place of one configuration.",
+        help="What the search makes best: validation accuracy, or whatever --metric names in its "
+        "place, or with accuracy,comm also the MB of a trial, both at once: each method then has a "
+        "front in place of one configuration.",
     ),
     click.option(
         "--front",
@@ -603,4 +614,4 @@ def given() -> dict[str, Any]:
         for name, value in context.params.items()
         if name != "as_json" and context.get_parameter_source(name) not in not_given
     }
-    return with_budget(found)
+    return with_rules(found)

@@ -43,7 +43,8 @@ LONGEST_NAME = 100
     "--target",
     type=float,
     default=None,
-    help="Validation accuracy to time methods to, e.g. 0.7; default: 95 % of the best one's.",
+    help="Validation accuracy, or whatever it went by, to time methods to, e.g. 0.7; default: 95 % "
+    "of the best one's.",
 )
 @click.option(
     "--without",

@@ -13,9 +13,15 @@ from rich.console import Console
 from pfltune import figures
 from pfltune.cli import options
 
+OF_ALL = {
+    figures.POOLED: "all clients' samples together",
+    figures.GLOBAL: "global model on these",
+}
+
 if TYPE_CHECKING:
     from pfltune.federation.compute import Compute
     from pfltune.federation.federation import Federation
+    from pfltune.goal import Goal
     from pfltune.method import Method
     from pfltune.scenario import Scenario
     from pfltune.trials.entry import Entry
@@ -48,6 +54,7 @@ def command(
     scenario: str,
     overrides: tuple[str, ...],
     budget: str | None,
+    metric: str | None,
     knobs: tuple[str, ...],
     wrap: tuple[str, ...],
     seed: int,
@@ -62,8 +69,8 @@ def command(
 
     METHOD is a name (see `pfltune methods`) or path/to/file.py:Class, and may hold knobs in
     brackets. Knobs that are not set have their defaults, or with METHOD@NAME what the search of
-    NAME chose. The result is the test accuracy
-    at the round with the best validation accuracy. A trial that was trained before, here or in a
+    NAME chose. The result is the test accuracy, or what --metric names in its place,
+    at the round where it is best on validation data. A trial that was trained before, here or in a
     comparison, is shown and not trained again.
     """
     import torch
@@ -80,8 +87,9 @@ def command(
     from pfltune.variants import wrapping
 
     method = wrapping(method, wrap)
-    spending = () if budget is None else (f"protocol.budget={budget}",)
-    chosen_scenario = load_scenario(scenario, (*overrides, *spending))
+    asked_rules = {"budget": budget, "metric": metric}
+    rules = (f"protocol.{key}={value}" for key, value in asked_rules.items() if value is not None)
+    chosen_scenario = load_scenario(scenario, (*overrides, *rules))
     warn = partial(click.echo, err=True)
     values = values_of(method, results, options.key_values(knobs), chosen_scenario, warn)
     chosen = make_method(method, values)
@@ -105,7 +113,7 @@ def command(
         trial = known.trial
         console.print(_sizes(trial.rounds[-1].metrics, federation, compute))
         for done in trial.rounds:
-            console.print(_line(done.round, done.metrics))
+            console.print(_line(done.round, done.metrics, federation.goal))
         _show_end(console, trial, federation)
         console.print(_origin(known))
         return
@@ -156,7 +164,7 @@ def _train(
         console.print(_sizes(trial.footprint(), federation, compute))
         for report in trial.run():
             rounds.append(round_of(trial, report))
-            console.print(_line(report.round, report.metrics))
+            console.print(_line(report.round, report.metrics, federation.goal))
     return StoredTrial(tuple(rounds), "finished", selected=selected_of(trial))
 
 
@@ -202,12 +210,13 @@ def _sizes(m: Mapping[str, float], federation: "Federation", compute: "Compute")
     )
 
 
-def _line(number: int, m: Mapping[str, float]) -> str:
-    accuracies = (
-        f"val {100 * m[figures.VAL.name]:6.2f} %  test {100 * m[figures.TEST.name]:6.2f} %"
-        if figures.VAL.name in m
-        else " " * 27
+def _line(number: int, m: Mapping[str, float], goal: "Goal") -> str:
+    both = ((part, goal.of(part).name) for part in figures.PARTS)
+    found = "  ".join(
+        f"{part} {goal.measure.text(m[name]) if name in m else '–':>6}{goal.unit}"
+        for part, name in both
     )
+    accuracies = found if goal.best.name in m else " " * len(found)
     share = figures.SPENT.name
     spent = f"  {figures.SPENT.text(m[share]):>5} % spent" if share in m else ""
     return (
@@ -218,17 +227,34 @@ def _line(number: int, m: Mapping[str, float]) -> str:
 
 
 def _show_end(console: Console, trial: "StoredTrial", federation: "Federation") -> None:
-    from pfltune.federation.evaluation import summary
+    from pfltune.tracking.endings import final_figures
+    from pfltune.tracking.events import TrialEnded
 
     assert trial.selected is not None
-    number, test = trial.selected["round"], summary(trial.selected["test"])
+    goal, number = federation.goal, trial.selected["round"]
+    found = final_figures(TrialEnded("", "finished", trial.round, selected=trial.selected))
     console.print(
-        f"test accuracy {100 * test['accuracy']:.2f} % (std over clients "
-        f"{100 * test['accuracy_std']:.2f}) at round {number}, chosen on validation"
+        f"test {_told(goal, found, goal.selected('test'))} (std over clients "
+        f"{_number(found, goal.selected('test', figures.STD))}) at round {number}, chosen on "
+        "validation"
     )
+    for ending, words in OF_ALL.items():
+        name = figures.selected("test", goal.name + ending)
+        if name in found:
+            text = goal.measure.text(found[name])
+            console.print(f"{words}: test {goal.noun} {text}{goal.unit}")
     if federation.unseen:
-        accuracy = 100 * trial.rounds[-1].metrics[figures.UNSEEN_TEST.name]
+        last = trial.rounds[-1].metrics
         console.print(
-            f"{len(federation.unseen)} unseen clients: test accuracy {accuracy:.2f} % after "
+            f"{len(federation.unseen)} unseen clients: test {_told(goal, last, goal.unseen)} after "
             f"personalisation on the server's state of round {number}"
         )
+
+
+def _told(goal: "Goal", found: Mapping[str, float], figure: figures.Figure) -> str:
+    return f"{goal.noun} {_number(found, figure)}{goal.unit}"
+
+
+def _number(found: Mapping[str, float], figure: figures.Figure) -> str:
+    """A dash where no client has a figure."""
+    return figure.text(found[figure.name]) if figure.name in found else "–"

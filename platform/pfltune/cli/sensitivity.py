@@ -35,7 +35,7 @@ def command(**_: Any) -> None:
     """Keep each kind of layer personal, alone and with the head: FedPerfix's Table 1.
 
     FedSim with one personal part after the other, at one learning rate, beside everything shared
-    and everything personal. Test accuracy is read at the round that validation chose.
+    and everything personal. The test figure is read at the round that validation chose.
     """
     console = Console(markup=False)
     console.print("Loading torch and timm")

@@ -12,16 +12,11 @@ from rich.table import Table
 
 from pfltune.report import draws_words
 from pfltune.report.columns import (
-    ACCURACY,
-    CLIENT_STD,
     MB_PER_ROUND,
     PERSONAL,
-    SECONDS,
-    SHARED,
-    STEPS,
-    TOTAL_MB,
     Column,
     cells,
+    terminal_columns,
 )
 from pfltune.report.draws import DrawsResult
 from pfltune.report.draws_table import rows as draw_rows
@@ -29,16 +24,15 @@ from pfltune.report.draws_table import terminal_columns as draw_columns
 from pfltune.report.grid import GridResult
 from pfltune.report.grid_table import GridColumn, best_first, columns
 from pfltune.report.results import ComparisonResult, MethodResult
-from pfltune.report.sensitivity import HEADS, Cells, rows
+from pfltune.report.sensitivity import Cells, heads, rows
 from pfltune.report.side_by_side import scenario_columns
 from pfltune.report.sweep import SweepResult
 from pfltune.report.words import seeds_of
 from pfltune.text import count, plain
 
 C = TypeVar("C")
-TERMINAL = (ACCURACY, CLIENT_STD, MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEPS, SECONDS)
-LEAST_WANTED = (SECONDS, SHARED, STEPS, MB_PER_ROUND, PERSONAL, CLIENT_STD, TOTAL_MB)
-"""The first to go where there is no room."""
+LEAST_WANTED = (7, 5, 6, 2, 4, 1, 3)
+"""Places of the columns that are the first to go where there is no room."""
 LEAST_OF_A_CELL = (
     *("difference", "rounds chosen", MB_PER_ROUND.title, "p (Holm)", PERSONAL.title),
     "to the best",
@@ -86,37 +80,43 @@ def print_table(console: Console, result: ComparisonResult) -> None:
     wide = wide_enough(console)
     shown = fitting_columns(result, wide.width)
     wide.print(comparison_table(result, shown))
-    left = [column.title for column in TERMINAL if column not in shown]
+    titles = [column.title for column in shown]
+    every = (column.title for column in terminal_columns(result.goal))
+    left = [title for title in every if title not in titles]
     if left:
         wide.print(f"no room here for {', '.join(left)}: see the report", highlight=False)
     if result.confirmed:
         many = max(len(method.runs) for method in result.confirmed) > 1
         spread = f" ± std over {seeds_of(result.confirmed)}" if many else ", 1 seed"
         wide.print(
-            f"test accuracy: mean over clients{spread}, at the round chosen on validation",
+            f"test {result.goal.noun}: mean over clients{spread}, at the round chosen on "
+            "validation",
             highlight=False,
         )
 
 
 def fitting_columns(result: ComparisonResult, width: int) -> list[Column]:
-    """The columns of a terminal of ``width`` characters; the accuracy is always there."""
-    return fitting(TERMINAL, LEAST_WANTED, partial(comparison_table, result), width)
+    """The columns of a terminal of ``width`` characters; the first is always there."""
+    every = terminal_columns(result.goal)
+    least = [every[place] for place in LEAST_WANTED]
+    return fitting(every, least, partial(comparison_table, result), width)
 
 
-def comparison_table(result: ComparisonResult, columns: Sequence[Column] = TERMINAL) -> Table:
+def comparison_table(result: ComparisonResult, columns: Sequence[Column] | None = None) -> Table:
     """For a terminal."""
+    shown = terminal_columns(result.goal) if columns is None else columns
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", no_wrap=True)
-    for column in columns:
+    for column in shown:
         head = column.title.replace(" ", "\n")
         table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
     for method in result.methods:
-        table.add_row(plain(method.title), *cells(method, columns))
+        table.add_row(plain(method.title), *cells(method, shown))
     return table
 
 
 def print_sweep(console: Console, found: SweepResult) -> None:
-    """Print the accuracy of each method in each cell, as many cells as fit, and what is missing."""
+    """Print the test figure of each method in each cell, as many as fit, and what is missing."""
     wide = wide_enough(console)
     every = list(scenario_columns(found.table))
     but_rank = reversed(every[:-1])
@@ -198,8 +198,9 @@ def _grid_table(result: GridResult, shown: Sequence[GridColumn]) -> Table:
 def sensitivity_table(cells: Cells) -> Table:
     """For a terminal."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(HEADS[0], no_wrap=True)
-    for head in HEADS[1:]:
+    first, *others = heads(cells)
+    table.add_column(first, no_wrap=True)
+    for head in others:
         table.add_column(head, justify="right")
     for line in rows(cells):
         table.add_row(*line)

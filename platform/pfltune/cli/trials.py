@@ -1,7 +1,7 @@
 """``pfltune trials``."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,16 +11,19 @@ from rich.console import Console
 from rich.table import Table
 
 from pfltune.cli import options
+from pfltune.figures import ACCURACY
 from pfltune.knobs import Value, written
 from pfltune.text import count, plain
 
 if TYPE_CHECKING:
     from pfltune.trials.entry import Entry
     from pfltune.trials.store import Listed
+    from pfltune.trials.stored import StoredTrial
 
 MB = 1e6
 WIDEST = 16
 """Characters of a name that is cut off; --json has all of it, seed and time too."""
+BEST = "val/best_"
 HOW = {"finished": "", "reached": " so far", "failed": " failed"}
 
 
@@ -85,7 +88,7 @@ def _row(entry: "Entry", size: int) -> dict[str, Any]:
         "scenario": origin.scenario,
         "outcome": trial.outcome,
         "round": trial.round,
-        "score": trial.rounds[-1].score if trial.rounds else None,
+        **_best(trial),
         "failure": trial.failure,
         "comparison": origin.comparison,
         "name": origin.name,
@@ -136,12 +139,30 @@ def _varied(entries: "Iterable[Entry]") -> list[str]:
     return [name for name in each[0] if len({found.get(name) for found in each}) > 1]
 
 
+def _best(trial: "StoredTrial") -> dict[str, Any]:
+    """The best validation figure, and what it is of where that is not accuracy."""
+    told = {k: v for done in trial.rounds for k, v in done.metrics.items() if k.startswith(BEST)}
+    score = trial.rounds[-1].score if trial.rounds else None
+    if not told or BEST + ACCURACY.name in told:
+        return {"score": score}
+    ((name, figure),) = told.items()
+    return {"score": figure, "metric": name.removeprefix(BEST)}
+
+
+def _shown(best: Mapping[str, Any]) -> tuple[float | str, ...]:
+    if "metric" in best:
+        return best["score"], best["metric"]
+    return (100 * best["score"],)
+
+
 def _cells(entry: "Entry", varied: Sequence[str]) -> tuple[str, ...]:
     """A row of the table, with these settings beside its knobs."""
     spec, origin, trial = entry.spec, entry.origin, entry.trial
     shown = {**spec.knobs, **{name: v for name, v in spec.settings.items() if name in varied}}
     knobs = " ".join(f"{name}={_short(value)}" for name, value in shown.items())
-    score = f"{100 * trial.rounds[-1].score:.2f}" if trial.rounds else ""
+    best = _best(trial)
+    shown_as = "{:.4g} {}" if "metric" in best else "{:.2f}"
+    score = shown_as.format(*_shown(best)) if best["score"] is not None else ""
     return (
         spec.key[:8],
         _sees(spec.test),

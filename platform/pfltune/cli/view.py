@@ -31,8 +31,8 @@ class Terminal:
         """One live table for a comparison, a line per trial for a grid or study."""
         if isinstance(job, CellsJob):
             tell = partial(self._console.print, soft_wrap=True, highlight=False)
-            return CellLines(job.plan, job.told, tell)
-        return ComparisonProgress(job.plan, self._console)
+            return CellLines(job.plan, job.told, tell, job.scenario.goal)
+        return ComparisonProgress(job.plan, self._console, job.scenario.goal)
 
     def sweep_progress(self, plans: Mapping[str, Plan]) -> SweepLines:
         """One live table, or lines, for all cells."""

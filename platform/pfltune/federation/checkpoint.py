@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 
 from pfltune.federation.evaluation import Counts, Evaluation, Measured, Selection
 from pfltune.federation.meter import Totals
+from pfltune.federation.pooling import Pooled
 from pfltune.federation.selected import Selected
 from pfltune.federation.states import PersonalStates
 from pfltune.federation.trial import FederatedTrial
@@ -74,7 +75,7 @@ class Checkpoints:
         content = {
             "round": trial.round,
             "totals": asdict(trial.totals),
-            "selection": asdict(trial.selection),
+            "selection": _plain(trial.selection),
             "spending": asdict(trial.spending),
             "history": history,
             "files": files,
@@ -124,7 +125,7 @@ class Checkpoints:
         content = unsealed(self._storage.read(manifest))
         reached, files = content["round"], content["files"]
         history = [dict(entry) for entry in content["history"]]
-        totals, selection = Totals(**content["totals"]), _selection(content["selection"])
+        totals, selection = Totals(**content["totals"]), _selection(content["selection"], trial)
         spending = Spending(**content.get("spending", {}))
         trained = {int(client): round_ for client, round_ in content["clients"].items()}
         server = self._tensors(_server(reached), files, trial)
@@ -244,12 +245,23 @@ def _states_of_selected(trial: FederatedTrial) -> Iterator[Named]:
             yield _model(client, number), partial(models.__getitem__, client)
 
 
-def _selection(content: dict[str, Any]) -> Selection:
+def _plain(selection: Selection) -> dict[str, Any]:
+    """As JSON takes it; what it goes by is the trial's."""
+    evaluation = selection.evaluation
+    found = asdict(replace(evaluation, answers=(), pooled=None))
+    del found["answers"], found["pooled"]
+    pooled = {} if evaluation.pooled is None else {"pooled": evaluation.pooled.plain()}
+    return {"round": selection.round, "evaluation": {**found, **pooled}}
+
+
+def _selection(content: dict[str, Any], trial: FederatedTrial) -> Selection:
     found = content["evaluation"]
     test = None if found["on_test"] is None else _counts(found["on_test"])
     extras = tuple(map(_measured, found["extras"]))
-    evaluation = Evaluation(tuple(found["clients"]), _counts(found["on_val"]), test, extras)
-    return Selection(content["round"], evaluation)
+    parts = (_counts(found["on_val"]), test, extras)
+    pooled = Pooled.from_plain(found.get("pooled"))
+    evaluation = Evaluation(tuple(found["clients"]), *parts, pooled=pooled)
+    return Selection(content["round"], evaluation, trial.federation.goal)
 
 
 def _counts(content: dict[str, Any]) -> Counts:

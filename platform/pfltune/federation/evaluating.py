@@ -8,17 +8,19 @@ import torch
 from torch import Tensor
 
 from pfltune.data.split import ClientSplit
-from pfltune.devices import brought_over, moved
+from pfltune.devices import moved
 from pfltune.federation.channel import Channel
 from pfltune.federation.crew import Crew, Trained
 from pfltune.federation.evaluation import Evaluation
 from pfltune.federation.health import Health
-from pfltune.federation.measuring import Measuring
+from pfltune.federation.measuring import Measuring, Row
 from pfltune.federation.meter import Totals
 from pfltune.federation.origin import Origin, apart, origin_of
+from pfltune.federation.pooling import Answers, Pooled
+from pfltune.federation.roles import Roles
 from pfltune.federation.states import PersonalStates
 from pfltune.federation.work import ClientWork
-from pfltune.method import Tensors
+from pfltune.method import Method, Tensors
 
 T = TypeVar("T")
 Hear = Callable[[int, Tensors], object]
@@ -46,7 +48,7 @@ class Evaluator:
 
     crew: Crew
     measuring: Measuring
-    known: dict[int, tuple[object, Origin, Tensor]] = field(default_factory=dict)
+    known: dict[int, tuple[object, Origin, Row]] = field(default_factory=dict)
     origins: dict[Origin, Origin] = field(default_factory=dict)
 
     def seen(
@@ -71,7 +73,7 @@ class Evaluator:
         personal: PersonalStates,
         round_number: int,
         totals: Totals,
-    ) -> dict[int, Tensor]:
+    ) -> dict[int, Row]:
         """The same of some clients: what was measured of each."""
         channel, server = self.crew.channel(totals), apart(server)
 
@@ -80,7 +82,7 @@ class Evaluator:
             found = self.crew.model(work, server, own, channel)
             return found, origin_of(found, server, own)
 
-        found: dict[int, Tensor] = {}
+        found: dict[int, Row] = {}
         alike: dict[Origin, tuple[Tensors, list[ClientWork]]] = {}
         for work, (tensors, origin) in self._at_work(clients, round_number, totals, model):
             if origin is not None and origin.whose == "server":
@@ -95,7 +97,7 @@ class Evaluator:
         channel.see_intact(f"round {round_number}")
         return {client: found[client] for client in clients}
 
-    def _of_own(self, work: ClientWork, tensors: Tensors, mark: object, origin: Origin) -> Tensor:
+    def _of_own(self, work: ClientWork, tensors: Tensors, mark: object, origin: Origin) -> Row:
         """What was measured of a client with tensors of its own, now or when it last had them."""
         before = self.known.get(work.client)
         if before is not None and before[0] is mark and before[1] == origin:
@@ -135,7 +137,7 @@ class Evaluator:
         round_number: int,
         totals: Totals,
         hear: Hear | None = None,
-    ) -> dict[int, Tensor]:
+    ) -> dict[int, Row]:
         """The same of clients that have just trained; they download nothing."""
         trained = {work.client: found for work, found in cohort}
 
@@ -171,6 +173,25 @@ class Evaluator:
             found.append(self.measured(work, model))
         return self.together(clients, found)
 
+    def of_nobody(self, server: Tensors) -> Pooled | None:
+        """The model that the server would hand to anybody, on the test samples of all seen clients.
+
+        None where every client is handed another one or a part of one, where the scenario names no
+        metrics, and without test samples.
+
+        Args:
+            server: the server's state.
+        """
+        federation = self.crew.federation
+        tests = [test for c in federation.seen if (test := federation.clients[c].test) is not None]
+        if not (federation.metrics and tests):
+            return None
+        tensors = global_model(self.crew.method, self.crew.trainer.roles, server, federation.seen)
+        if tensors is None:
+            return None
+        samples = moved(torch.cat(tests), self.crew.device)
+        return self.measuring.pooled([Answers(*self.crew.trainer.answers(tensors, samples))])
+
     def _personalised(
         self, client: int, server: Tensors, personal: Tensors, round_number: int, aside: Channel
     ) -> Tensors:
@@ -185,13 +206,11 @@ class Evaluator:
         health.mean_loss(f"the personalisation of unseen client {client}")
         return personal
 
-    def measured(self, work: ClientWork, tensors: Tensors) -> Tensor:
+    def measured(self, work: ClientWork, tensors: Tensors) -> Row:
         """Hits and metrics in each part that the trial was given, on the device."""
         return self._measured_together([work], tensors)[work.client]
 
-    def _measured_together(
-        self, works: Sequence[ClientWork], tensors: Tensors
-    ) -> dict[int, Tensor]:
+    def _measured_together(self, works: Sequence[ClientWork], tensors: Tensors) -> dict[int, Row]:
         """The same of clients that share one model, in batches across them."""
         trainer, clients = self.crew.trainer, self.crew.federation.clients
         parts = [_parts(clients[work.client]) for work in works]
@@ -218,11 +237,32 @@ class Evaluator:
             totals.adaptation_steps += work.steps
             yield work, made
 
-    def together(self, clients: Sequence[int], found: list[Tensor]) -> Evaluation:
-        """What was measured of clients as one evaluation, brought over from the device at once."""
+    def together(self, clients: Sequence[int], found: list[Row]) -> Evaluation:
+        """What was measured of clients as one evaluation."""
         splits = (self.crew.federation.clients[client] for client in clients)
         sizes = [[len(part) for part in _parts(split)] for split in splits]
-        return self.measuring.evaluation(clients, brought_over(found), sizes)
+        return self.measuring.evaluation(clients, found, sizes)
+
+
+def global_model(
+    method: Method, roles: Roles, server: Tensors, clients: Sequence[int]
+) -> Tensors | None:
+    """What every client is handed alike, if that is a whole model; else None.
+
+    Args:
+        method: which hands it out.
+        roles: of the model's tensors.
+        server: its state.
+        clients: all of them.
+    """
+    names = (*roles.shared, *roles.personal)
+    first, *others = (method.download(server, client) for client in clients)
+    if not first.keys() >= set(names):
+        return None
+    for other in others:
+        if any(other[n] is not first[n] and not torch.equal(other[n], first[n]) for n in names):
+            return None
+    return {name: first[name] for name in names}
 
 
 def _parts(split: ClientSplit) -> list[Tensor]:

@@ -7,7 +7,10 @@ from statistics import fmean
 
 import numpy as np
 
+from pfltune.federation.pooling import Answers, Pooled
 from pfltune.figures import ACCURACY, STD, WORST, Better, Part, on
+from pfltune.goal import ACCURACY as BY_ACCURACY
+from pfltune.goal import Goal, mean_of
 from pfltune.ties import exact_mean
 
 
@@ -60,12 +63,16 @@ class Evaluation:
         on_val: on their validation samples.
         on_test: on their test samples; None where the trial was not given any.
         extras: what the scenario's metrics gave.
+        answers: of each client to its test samples, on the device, where the scenario has metrics.
+        pooled: what these are worth together; None where nobody asked yet.
     """
 
     clients: tuple[int, ...]
     on_val: Counts
     on_test: Counts | None
     extras: tuple[Measured, ...] = ()
+    answers: tuple[Answers, ...] = field(default=(), repr=False, compare=False)
+    pooled: Pooled | None = None
 
     @property
     def val(self) -> tuple[float, ...]:
@@ -76,6 +83,14 @@ class Evaluation:
     def test(self) -> tuple[float, ...] | None:
         """Accuracy on test samples."""
         return None if self.on_test is None else self.on_test.accuracies
+
+    def score(self, goal: Goal) -> float:
+        """On validation samples; :attr:`Goal.nothing` where no client has a figure."""
+        if goal.is_accuracy:
+            return self.on_val.mean
+        values = next(each.val for each in self.extras if each.name == goal.name)
+        mean = mean_of(goal, values)
+        return goal.nothing if math.isnan(mean) else goal.score(mean)
 
     def metrics(self) -> dict[str, float]:
         """Mean, standard deviation and worst decile over clients, for each part."""
@@ -90,28 +105,35 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Selection:
-    """The round with the best mean validation accuracy so far, the earliest among equals.
+    """The round with the best mean validation figure so far, the earliest among equals.
 
     Attributes:
         round: its number, counted from 1; 0 before the first evaluation.
         evaluation: of all clients in that round.
+        goal: which figure that is.
     """
 
     round: int = 0
     evaluation: Evaluation = field(
         default_factory=lambda: Evaluation((0,), Counts((0,), (1,)), None)
     )
+    goal: Goal = BY_ACCURACY
 
     @property
     def accuracy(self) -> float:
         """Its mean validation accuracy over clients."""
         return self.evaluation.on_val.mean
 
+    @property
+    def score(self) -> float:
+        """What a search maximises."""
+        return self.evaluation.score(self.goal) if self.round else self.goal.nothing
+
     def better(self, round_number: int, evaluation: Evaluation) -> "Selection":
         """This selection, or the new round if it is strictly better."""
-        if self.round and evaluation.on_val.mean <= self.accuracy:
+        if self.round and evaluation.score(self.goal) <= self.score:
             return self
-        return Selection(round_number, evaluation)
+        return Selection(round_number, evaluation, self.goal)
 
 
 def summary(accuracies: Sequence[float]) -> dict[str, float]:

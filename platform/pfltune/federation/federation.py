@@ -15,8 +15,9 @@ from pfltune.data.images import Preprocessing
 from pfltune.data.split import ClientSplit
 from pfltune.federation.sampling import AnySampler, Sampling, Uniform
 from pfltune.federation.trial_budget import Spending, TrialBudget
+from pfltune.goal import Goal, goal_of
 from pfltune.method import Tensors
-from pfltune.metrics import Metric
+from pfltune.metrics import Metric, measures
 from pfltune.optimizers import Optimizer, Schedule
 from pfltune.randomness import numpy_rng
 from pfltune.ranking import Course
@@ -44,6 +45,11 @@ class Rounds(Settings):
         "after_aggregation",
         description="all clients with the new aggregate; or those of the round right after their "
         "training, the others with what was there before the round",
+    )
+    metric: str = Field(
+        "accuracy",
+        description="what rounds are chosen and searches go by on validation data: accuracy, or a "
+        "metric that pfltune has or the scenario names",
     )
     personalise_rounds: int = Field(
         1, ge=1, description="rounds in which an unseen client trains its personal part at the end"
@@ -109,6 +115,11 @@ class Federation:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     unseen: frozenset[int] = frozenset()
     metrics: tuple[Metric, ...] = ()
+
+    @cached_property
+    def goal(self) -> Goal:
+        """What rounds are chosen and searches go by."""
+        return goal_of(self.protocol.metric, measures(self.metrics))
 
     @cached_property
     def seen(self) -> tuple[int, ...]:

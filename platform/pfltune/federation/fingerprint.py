@@ -11,6 +11,7 @@ from torch import Tensor
 from pfltune.data.split import ClientSplit
 from pfltune.federation.federation import Federation
 from pfltune.federation.searched_settings import NAMES as SEARCHED_SETTINGS
+from pfltune.goal import ACCURACY
 
 CLIENTS, SEARCHED = "clients", "clients without test"
 
@@ -71,6 +72,8 @@ def _protocol(federation: Federation) -> dict[str, Any]:
     found = {**protocol.model_dump(), "sampler": protocol.sampler.by_content()}
     if protocol.budget is None:
         del found["budget"]  # as before there were any
+    if protocol.metric == ACCURACY.name:
+        del found["metric"]  # likewise
     return {name: value for name, value in found.items() if name not in SEARCHED_SETTINGS}
 
 

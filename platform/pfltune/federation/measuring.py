@@ -2,13 +2,29 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from pfltune.devices import brought_over
 from pfltune.errors import noted
 from pfltune.federation.evaluation import Counts, Evaluation, Measured
+from pfltune.federation.pooling import Answers, Pooled
 from pfltune.metrics import Metric, measures, number
+
+
+class Row(NamedTuple):
+    """What was measured of one client, on the device.
+
+    Attributes:
+        numbers: hits in each part, then each metric's number in each.
+        tested: its answers to its test samples, where all clients' are looked at together.
+    """
+
+    numbers: Tensor
+    tested: Answers | None = None
 
 
 class Measuring:
@@ -26,8 +42,8 @@ class Measuring:
         """Whether what is measured may depend on what was before: a metric draws as it likes."""
         return bool(self._metrics)
 
-    def row(self, logits: Tensor, labels: Tensor, sizes: list[int], where: str) -> Tensor:
-        """A client's numbers in a row on the device: hits in each part, then each metric's.
+    def row(self, logits: Tensor, labels: Tensor, sizes: list[int], where: str) -> Row:
+        """What one client answers, measured.
 
         Args:
             logits: float32 (samples, classes).
@@ -37,28 +53,29 @@ class Measuring:
         """
         hits = torch.stack([part.sum() for part in (logits.argmax(1) == labels).split(sizes)])
         if not self._metrics:
-            return hits
+            return Row(hits)
         parts = list(zip(logits.split(sizes), labels.split(sizes), strict=True))
         values = []
         for metric, measure in self._metrics:
             with noted(f"metric {measure.name}, {where}"), torch.inference_mode():
                 values += [number(metric.of(*part), labels.device) for part in parts]
-        return torch.cat([hits.double(), torch.stack(values)])
+        tested = Answers(*parts[1]) if parts[1:] else None
+        return Row(torch.cat([hits.double(), torch.stack(values)]), tested)
 
     def evaluation(
-        self, clients: Sequence[int], rows: Sequence[Sequence[float]], sizes: list[list[int]]
+        self, clients: Sequence[int], rows: Sequence[Row], sizes: list[list[int]]
     ) -> Evaluation:
-        """The clients' rows together.
+        """The clients' rows together, brought over from the device at once.
 
         Args:
             clients: their indices.
-            rows: of :meth:`row`, as lists.
+            rows: of :meth:`row`.
             sizes: samples of each part of each client.
 
         Raises:
             ValueError: a metric gave an infinite number.
         """
-        columns = list(zip(*rows, strict=True))
+        columns = list(zip(*brought_over([row.numbers for row in rows]), strict=True))
         samples = list(zip(*sizes, strict=True))
         val, *test = (
             Counts(tuple(map(int, found)), of) for found, of in zip(columns, samples, strict=False)
@@ -67,7 +84,16 @@ class Measuring:
             self._measured(place, clients, columns[len(samples) * (1 + place) :][: len(samples)])
             for place in range(len(self._metrics))
         )
-        return Evaluation(tuple(clients), val, test[0] if test else None, extras)
+        answers = tuple(row.tested for row in rows if row.tested is not None)
+        return Evaluation(tuple(clients), val, test[0] if test else None, extras, answers)
+
+    def together(self, evaluation: Evaluation) -> Evaluation:
+        """The same with what all clients' answers are worth together, and without these."""
+        return replace(evaluation, answers=(), pooled=self.pooled(evaluation.answers))
+
+    def pooled(self, answers: Sequence[Answers]) -> Pooled | None:
+        """What the metrics say of these samples together; None without any, or without metrics."""
+        return Pooled.of(answers, self._metrics) if self._metrics else None
 
     def _measured(
         self, place: int, clients: Sequence[int], parts: list[tuple[float, ...]]

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Federation
 from pfltune.federation.flops import FlopCounter
 from pfltune.method import Loss, Method, Objective, Phase, Tensors
@@ -105,16 +106,17 @@ class Operations:
         return counter.total
 
 
-def counts_of(method: Method, federation: Federation) -> Counts:
+def counts_of(method: Method, federation: Federation, compute: Compute) -> Counts:
     """Where all trials of this process keep the counts of one configuration on one model.
 
-    Seeds and rounds change nothing of them.
+    Seeds and rounds change nothing of them; the precision does, since attention has other kernels.
     """
     rules = (federation.backbone, federation.preprocessing, federation.protocol)
     ground = (
         *(settings.model_dump_json() for settings in rules),
         *(federation.dataset.images.shape[1:], federation.dataset.classes),
         len(federation.clients),
+        compute,
     )
     try:
         return _shared_counts((type(method), method, type(federation.backbone), ground))

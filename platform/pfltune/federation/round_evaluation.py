@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from pfltune.devices import settle
 from pfltune.federation.crew import Trained
 from pfltune.federation.evaluating import Evaluator
 from pfltune.federation.evaluation import Evaluation
+from pfltune.federation.measuring import Row
 from pfltune.federation.meter import Totals
 from pfltune.federation.states import PersonalStates
 from pfltune.federation.work import ClientWork
@@ -36,7 +35,7 @@ class RoundEvaluation:
     evaluator: Evaluator
     round: int
     totals: Totals
-    rows: dict[int, Tensor] = field(default_factory=dict)
+    rows: dict[int, Row] = field(default_factory=dict)
     kept: PersonalStates | None = None
     before: Tensors = field(default_factory=dict)
     seconds: float = 0.0

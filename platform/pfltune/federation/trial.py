@@ -29,6 +29,7 @@ from pfltune.federation.meter import Totals
 from pfltune.federation.operations import counts_of
 from pfltune.federation.own_figures import own_figures, own_numbers
 from pfltune.federation.payload import MB
+from pfltune.federation.pooling import Pooled
 from pfltune.federation.round_evaluation import RoundEvaluation
 from pfltune.federation.selected import Selected
 from pfltune.federation.setup import check_optimizer, set_up
@@ -100,7 +101,7 @@ class FederatedTrial:
         self.round = 0
         self.trained: dict[int, int] = {}
         self.totals = Totals()
-        self.selection = Selection()
+        self.selection = Selection(goal=federation.goal)
         self.spending = Spending()
         self.selected_server: Tensors = {}
         self.selected: Selected | None = None
@@ -130,7 +131,7 @@ class FederatedTrial:
             federation.protocol,
             self.seed,
             self.compute,
-            counts_of(self.method, federation),
+            counts_of(self.method, federation, self.compute),
         )
         self._cohort = Cohort(setup.model, self.compute.cohort)
         self._crew = Crew(self.method, federation, self._trainer, self._cohort, self.device)
@@ -196,7 +197,7 @@ class FederatedTrial:
         is_counted = self._account()
         if is_counted and (self._is_due(self.round) or self.finished):
             metrics |= self._evaluate_round(evaluation)
-        metrics |= self._told_of_budget(figures.BEST_VAL.name in metrics)
+        metrics |= self._told_of_budget(self.federation.goal.best.name in metrics)
         if self.finished and self.federation.unseen:
             metrics |= self._meet_unseen()
         self.totals.cpu_seconds += time.process_time() - cpu_began
@@ -211,6 +212,17 @@ class FederatedTrial:
         """Accuracy of every seen client with the newest download and its own personal state."""
         with self._contained(), torch.no_grad():
             return self._evaluate(Totals())
+
+    def of_nobody(self) -> Pooled | None:
+        """What the server's model of the selected round does on all clients' test samples together.
+
+        None where the method has no such model, or nobody asks, see
+        :meth:`pfltune.federation.evaluating.Evaluator.of_nobody`.
+        """
+        if self.selection.evaluation.pooled is None:
+            return None
+        with self._contained(), torch.no_grad():
+            return self._evaluator.of_nobody(self.selected_server)
 
     def each_model(self, hear: Hear) -> None:
         """With what each client was evaluated in the selected round, to the last bit.
@@ -399,17 +411,23 @@ class FederatedTrial:
         evaluation = begun.ended() if begun else self._evaluate(self.totals)
         self.selection = self.selection.better(self.round, evaluation)
         if self.selection.round == self.round:
+            whole = self._evaluator.measuring.together(evaluation)
+            self.selection = replace(self.selection, evaluation=whole)
             self._keep_selected(begun)
         return evaluation.metrics() | {
-            figures.BEST_VAL.name: self.selection.accuracy,
+            self.federation.goal.best.name: self._best(),
             figures.EVALUATION_SECONDS.name: time.perf_counter() - began,
             figures.EVALUATION.name: self.totals.evaluation_down / MB,
             figures.ADAPTATION_STEPS.name: float(self.totals.adaptation_steps),
         }
 
+    def _best(self) -> float:
+        goal = self.federation.goal
+        return goal.score(self.selection.score)  # which is the figure again
+
     def _keep_selected(self, begun: RoundEvaluation | None) -> None:
         """Keep what of this round is wanted in the end."""
-        if self.federation.unseen or self.keeps:
+        if self.federation.unseen or self.keeps or self.selection.evaluation.pooled:
             self.selected_server = {name: t.clone() for name, t in self.server.items()}
         if self.keeps:
             before, models = (begun.before, begun.kept) if begun else ({}, None)

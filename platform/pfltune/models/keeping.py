@@ -1,10 +1,12 @@
 """Which models of a comparison are kept, and how they come from a trial's process to its folder."""
 
 from collections.abc import Iterable, Iterator
+from math import isnan
 from pathlib import Path
 from typing import Protocol
 
 from pfltune.errors import UserError
+from pfltune.goal import LOWEST, mean_score
 from pfltune.models.bundle import Bundle, read_bundle, remove_bundle
 from pfltune.models.kept import (
     FOLDER,
@@ -14,6 +16,7 @@ from pfltune.models.kept import (
     ModelFolder,
     folder_of,
     kept_models,
+    worth_of,
 )
 from pfltune.ownership import MARK, published
 from pfltune.record import Record
@@ -21,7 +24,6 @@ from pfltune.registry import short_name
 from pfltune.seal import digest
 from pfltune.stages import KeepModels, Stage
 from pfltune.storage import Storage, open_storage, remove_files
-from pfltune.ties import exact_mean
 from pfltune.tracking.events import Selected
 from pfltune.trials.kept import Trial as KnownTrial
 
@@ -61,7 +63,7 @@ class Models:
     """The models of a comparison, as many as are asked for.
 
     With ``best`` there is one of each method at a time: that of the best trial of those that have
-    ended, by validation accuracy in the chosen round, of equals the first.
+    ended, by its validation score in the chosen round, of equals the first.
 
     Args:
         which: of them.
@@ -112,7 +114,7 @@ class Models:
     def _worth(self, trial: Trial) -> tuple[float, int, int]:
         """As of :attr:`KeptModel.worth`."""
         _, selected = self._ended[trial.name]
-        return (exact_mean(selected["val"]), -trial.study, -trial.index)
+        return worth_of(mean_score(selected, "val"), trial.study, trial.index)
 
     def _is_kept(self, trial: Trial) -> bool:
         """Whether the model of this very trial is there."""
@@ -163,6 +165,7 @@ class Models:
             program=record.program,
             bundle=bundle,
             clients=tuple(figures_of(selected)),
+            score=None if "metric" not in selected else _known(mean_score(selected, "val")),
         )
 
     def _drop_others(self, trial: Trial) -> None:
@@ -173,6 +176,10 @@ class Models:
             if ours and manifest.trial != trial.name:
                 names = [MANIFEST, *manifest.bundle.files, MARK]
                 remove_files(each.path, names, with_folder=True)
+
+
+def _known(score: float) -> float:
+    return LOWEST if isnan(score) else score
 
 
 def figures_of(selected: Selected) -> Iterator[ClientFigures]:

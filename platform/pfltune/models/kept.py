@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
+from math import inf, isnan
 from pathlib import Path
 from typing import Literal
 
@@ -60,6 +61,8 @@ class KeptModel(Settings):
         program: the code that made it.
         bundle: the files, and what the images were.
         clients: those that trained in the rounds.
+        score: mean validation score over clients in the selected round, by which it is chosen; None
+            for accuracy.
     """
 
     format: Literal[1] = 1
@@ -77,6 +80,7 @@ class KeptModel(Settings):
     program: Program
     bundle: Bundle
     clients: tuple[ClientFigures, ...] = Field(min_length=1)
+    score: float | None = None
 
     @property
     def short_name(self) -> str:
@@ -85,7 +89,7 @@ class KeptModel(Settings):
 
     @property
     def val(self) -> float:
-        """Mean validation accuracy over clients in the selected round, by which it is chosen."""
+        """Mean validation accuracy over clients in the selected round."""
         return exact_mean([each.val for each in self.clients])
 
     @property
@@ -96,7 +100,7 @@ class KeptModel(Settings):
     @property
     def worth(self) -> tuple[float, int, int]:
         """Orders the models of a method: the best on validation is the largest, then the first."""
-        return (self.val, -self.study, -self.index)
+        return worth_of(self.val if self.score is None else self.score, self.study, self.index)
 
     def figures(self, client: int) -> ClientFigures:
         """Those of one client.
@@ -114,6 +118,11 @@ class KeptModel(Settings):
     def size(self) -> int:
         """Bytes of all its files."""
         return sum(file.size for file in self.bundle.files.values())
+
+
+def worth_of(score: float, study: int, index: int) -> tuple[float, int, int]:
+    """See :attr:`KeptModel.worth`; without a score it is less than any other."""
+    return (-inf if isnan(score) else score, -study, -index)
 
 
 class ModelFolder:

@@ -31,7 +31,7 @@ def told_to(folder: Path, record: Record, register_as: str | None) -> Callable[[
         ordered = [name for name in map(short_name, record.methods) if name in best]
         logged = {name: log_model(runs, to_log(best[name])) for name in ordered}
         if register_as is not None and logged:
-            champion = max(ordered, key=lambda name: best[name].manifest.val)
+            champion = max(ordered, key=lambda name: best[name].manifest.worth[0])
             register(runs, register_as, logged, champion, CHAMPION)
 
     return tell

@@ -23,7 +23,7 @@ class Contest(Protocol):
         """Bet on a seed.
 
         Args:
-            figures: test accuracy in [0, 1] of the runners whose trial did not fail.
+            figures: test score of the runners whose trial did not fail.
         """
 
     def withdraw(self, method: str) -> None:

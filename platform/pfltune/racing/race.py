@@ -15,7 +15,7 @@ CONTESTS: Mapping[Decide, type[BestOf] | type[OrderOf]] = {"best": BestOf, "orde
 MOST_FAILURES = 2
 """Failed trials after which a method leaves the race."""
 Figures = Mapping[str, Sequence[float | None]]
-"""Test accuracy in [0, 1] by method and number of the seed; None where its trial failed."""
+"""Test score by method and number of the seed; None where its trial failed."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
+from pfltune.goal import Goal
 from pfltune.report.canvas import Drawing, canvas, legend
 from pfltune.report.styles import Style
 from pfltune.ties import settled
@@ -38,11 +39,11 @@ class Aggregates:
     """What is said of methods over all scenarios together.
 
     Attributes:
-        scores: test accuracies in [0, 1] by short name of a method, (runs, scenarios); as many runs
+        scores: test scores by short name of a method, (runs, scenarios); as many runs
             of each in each scenario, which is the fewest that any has.
         first: the method that the others are held against.
-        iqm: interquartile mean of all accuracies of a method, of the middle half of them.
-        improvement: probability that a run of a method has a higher accuracy than one of
+        iqm: interquartile mean of all scores of a method, of the middle half of them.
+        improvement: probability that a run of a method has a better figure than one of
             ``first`` in the same scenario, ties half, mean over scenarios; not of ``first`` itself.
     """
 
@@ -66,7 +67,7 @@ def aggregate(found: Mapping[str, Sequence[Sequence[float]]]) -> Aggregates | No
     """Put scenarios together.
 
     Args:
-        found: accuracies in [0, 1] of each run in each scenario, by method, the one first that the
+        found: test scores of each run in each scenario, by method, the one first that the
             others are held against.
 
     Returns:
@@ -127,27 +128,29 @@ def improvement(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def profile(scores: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Share of all runs in all scenarios with an accuracy above each of ``levels``."""
+    """Share of all runs in all scenarios with a score above each of ``levels``."""
     return np.asarray((scores[..., None] > levels).mean((-3, -2)))
 
 
 def profiles_figure(
-    found: Aggregates, titles: Mapping[str, str], styles: Mapping[str, Style]
+    found: Aggregates, titles: Mapping[str, str], styles: Mapping[str, Style], goal: Goal
 ) -> Drawing:
     """The performance profile of each method.
 
     Args:
         found: of at least one method.
         titles, styles: of the methods by short name.
+        goal: what the scores are of.
     """
-    figure, axes = canvas("test accuracy τ, %", "share of runs above τ")
+    beyond = "below" if goal.is_minimised else "above"
+    figure, axes = canvas(goal.axis("test", " τ"), f"share of runs {beyond} τ")
     every = np.concatenate([each.ravel() for each in found.scores.values()])
-    # A step falls where an accuracy is reached: just before it the run still counts.
-    levels = np.unique(np.concatenate([[max(every.min() - 0.01, 0.0)], every]))
+    # A step falls where a figure is reached: just before it the run still counts.
+    levels = np.unique(np.concatenate([[max(every.min() - 0.01, goal.limits[0])], every]))
     for name, scores in found.scores.items():
         style = styles[name]
         axes.step(
-            100 * levels,
+            goal.scale * levels,
             profile(scores, levels),
             where="post",
             label=titles[name],
@@ -160,7 +163,8 @@ def profiles_figure(
     legend(figure, axes)
     caption = (
         f"Performance profiles: the share of runs, {found.runs} in each of "
-        f"{found.scenarios} scenarios, whose test accuracy is above τ. A curve above another is "
+        f"{found.scenarios} scenarios, whose test {goal.noun} is {beyond} τ. A curve above "
+        "another is "
         "better at that level (Agarwal et al. 2021)."
     )
     return Drawing("performance-profiles", caption, figure)

@@ -38,11 +38,11 @@ class Analysis:
         result: the comparison.
         reference: what the others are held against; None while no method is confirmed.
         chosen: whether the user named the reference.
-        intervals: of each confirmed method's test accuracy, over seeds and clients, 95 %; where
+        intervals: of each confirmed method's test score, over seeds and clients, 95 %; where
             figures decided how many seeds there are, over seeds alone, and NaN without enough.
         differences: of each other confirmed method to the reference.
-        leaders: the best test accuracy, and all that are not told apart from it.
-        target: validation accuracy in [0, 1] that methods are timed to.
+        leaders: the best test score, and all that are not told apart from it.
+        target: validation score that methods are timed to.
         reached: when each confirmed method reached the target; None where it never did.
         front: confirmed methods that no other beats for as many MB or fewer, by MB.
         local: the best-validating of the methods that upload nothing; None if there is none.
@@ -50,7 +50,7 @@ class Analysis:
         searches: what each method's search learned, by short name of the method; of several studies
             that which chose best.
         studies: what each of its studies learned.
-        efforts: the best validation accuracy of each method after n search trials.
+        efforts: the best validation score of each method after n search trials.
         gains: of each method over its start values, tested with the same seeds; of those that have
             such a control.
         fronts: the front of each method; None with one objective.
@@ -98,17 +98,18 @@ def analyse(
     Args:
         result: the comparison.
         reference: short name or title of the method that the others are held against; default:
-            the one with the best validation accuracy.
-        target: validation accuracy in (0, 1]; default: 95 % of the best method's.
+            the one with the best validation score.
+        target: validation figure, such as an accuracy in (0, 1]; default: 95 % of the best
+            method's.
 
     Raises:
-        UserError: no such method, or no accuracy.
+        UserError: no such method, or no such figure.
     """
     shown = result.confirmed
     spaces, limits = result.record.spaces, result.record.limits
     against = named(result, reference) if reference else default_reference(shown)
     others = [method for method in shown if against and method.name != against.name]
-    aim = default_target(shown) if target is None else checked_target(target)
+    aim = default_target(shown) if target is None else checked_target(target, result.goal)
     studies = {
         m.name: tuple(
             search_of(each, spaces.get(m.name, {}), limits.get(m.name, {}))

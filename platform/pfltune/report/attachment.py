@@ -11,7 +11,7 @@ from mlflow.entities import Metric, Run
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
 from pfltune.errors import ForeignExperiment, TrackingError
-from pfltune.figures import MB_PER_ROUND, PERSONAL, TEST, VAL
+from pfltune.figures import MB_PER_ROUND, PERSONAL
 from pfltune.ownership import see_inside
 from pfltune.report.analysis import Analysis
 from pfltune.report.description import of_comparison, of_grid, of_method
@@ -145,9 +145,10 @@ def _best_figures(result: GridResult, method: str) -> dict[str, float]:
     best = best_of([cell for cell in result.cells if cell.method == method])
     if best is None:
         return {}
-    tested = {TEST.name: mean(best.tests)} if best.tests else {}
+    goal = result.goal
+    tested = {goal.of("test").name: goal.score(mean(best.tests))} if best.tests else {}
     costs = {MB_PER_ROUND.name: best.mb_per_round, PERSONAL.name: best.personal}
-    return {VAL.name: best.mean, **tested, **costs}
+    return {goal.of("val").name: goal.score(best.mean), **tested, **costs}
 
 
 def _attach(store: Store, name: str, comparison: str, told: Attachment, folder: Path) -> None:

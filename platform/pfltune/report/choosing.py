@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pfltune import figures
 from pfltune.ranking import Outcome, best_first
-from pfltune.report.results import TEST, VAL, Finalist, MethodResult, SearchedRun
+from pfltune.report.results import Finalist, MethodResult, SearchedRun
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def fall_of(method: MethodResult, winner: SearchedRun) -> Fall:
         winner: that trial.
     """
     finalist = chosen_finalist(method)
-    fresh = list(finalist.values.values()) if finalist else method.values(VAL)
+    fresh = list(finalist.values.values()) if finalist else method.scores("val")
     order = best_first(outcomes(method.searched), method.course)
     return Fall(
         searched=winner.value,
@@ -72,6 +72,6 @@ def fall_of(method: MethodResult, winner: SearchedRun) -> Fall:
         trials=len(order),
         validated=sum(fresh) / len(fresh) if fresh else math.nan,
         validation_seeds=len(fresh),
-        tested=method.mean(TEST),
+        tested=method.test,
         test_seeds=len(method.runs),
     )

@@ -1,4 +1,4 @@
-"""Figures of single clients: how accuracies spread, who gains, and pairs with the reference."""
+"""Figures of single clients: how they spread, who gains, and pairs with the reference."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ MARGIN = 3.0  # points round the lowest and the highest client
 
 
 def client_accuracies(analysis: Analysis) -> Drawing:
-    """How test accuracy spreads over clients."""
-    shown = analysis.result.confirmed
-    figure, axes = canvas("test accuracy of a client, %", "", rows_height(len(shown)))
+    """How the test figure spreads over clients."""
+    shown, goal = analysis.result.confirmed, analysis.result.goal
+    figure, axes = canvas(goal.axis("test", " of a client"), "", rows_height(len(shown)))
     for place, method in enumerate(shown):
-        _spread(axes, place, 100 * method.clients().mean(0), analysis.styles[method.name])
+        _spread(axes, place, goal.scale * method.clients().mean(0), analysis.styles[method.name])
     label_rows(axes, [method.title for method in shown])
     caption = (
-        f"Test accuracy of each client{mean_over(analysis)}. Boxes hold the middle half of the "
+        f"Test {goal.noun} of each client{mean_over(analysis)}. Boxes hold the middle half of the "
         "clients, the line is the median, the diamond the mean."
     )
     return Drawing("client-accuracies", caption, figure)
@@ -38,17 +38,18 @@ def gain_over_local(analysis: Analysis) -> Drawing | None:
     others = [method for method in analysis.result.confirmed if method is not local]
     if local is None or not others:
         return None
-    label = f"a client's test accuracy minus that of {local.title}, points"
+    goal = analysis.result.goal
+    label = f"a client's test {goal.noun} minus that of {local.title}{goal.points and ', points'}"
     figure, axes = canvas(label, "", rows_height(len(others)))
     axes.axvline(0, color="0.3", linewidth=1)
     for place, method in enumerate(others):
         gains = _gains(method, local)
-        _spread(axes, place, gains, analysis.styles[method.name])
+        _spread(axes, place, goal.scale * gains, analysis.styles[method.name])
         _note(axes, place, f"{np.mean(gains > 0):.0%} gain" if len(gains) else "no common seed")
     label_rows(axes, [method.title for method in others])
     caption = (
         f"What each client gains over {local.title}, which uploads nothing: difference of test "
-        f"accuracy{mean_over(analysis)}. On the right, the share of clients that gain."
+        f"{goal.noun}{mean_over(analysis)}. On the right, the share of clients that gain."
     )
     return Drawing("gain-over-local", caption, figure)
 
@@ -68,21 +69,26 @@ def paired_clients(analysis: Analysis) -> Drawing | None:
     for axes, method in zip(grid.flat, others, strict=False):
         _pairs(axes, method, reference, analysis.styles[method.name])
     shown = [method.clients() for method in analysis.result.confirmed]
-    limits = 100 * min(map(np.min, shown)) - MARGIN, 100 * max(map(np.max, shown)) + MARGIN
+    goal = analysis.result.goal
+    ends = goal.span(min(map(np.min, shown)), max(map(np.max, shown)))
+    margin = MARGIN if goal.unit else MARGIN / 100 * (ends[1] - ends[0])
+    limits = ends[0] - margin, ends[1] + margin
     grid[0, 0].set(xlim=limits, ylim=limits)
-    figure.supxlabel(f"test accuracy of a client with {reference.title}, %")
-    figure.supylabel("with the method, %")
+    unit = goal.unit and f",{goal.unit}"
+    figure.supxlabel(f"test {goal.noun} of a client with {reference.title}{unit}")
+    figure.supylabel(f"with the method{unit}")
     caption = (
-        f"Each client's test accuracy with a method against that with {reference.title}"
-        f"{mean_over(analysis)}. Above the diagonal the method is better."
+        f"Each client's test {goal.noun} with a method against that with {reference.title}"
+        f"{mean_over(analysis)}. {'Below' if goal.is_minimised else 'Above'} the diagonal the "
+        "method is better."
     )
     return Drawing("paired-clients", caption, figure)
 
 
 def _gains(method: MethodResult, other: MethodResult) -> np.ndarray:
-    """What each client gains, in points, mean over common seeds; empty if there are none."""
+    """What each client's score gains, mean over common seeds; empty if there are none."""
     table = paired(method, other)
-    return 100 * over_seeds(table) if len(table) else np.empty(0)
+    return over_seeds(table) if len(table) else np.empty(0)
 
 
 def _spread(axes: Any, place: int, values: np.ndarray, style: Style) -> None:
@@ -129,9 +135,10 @@ def _pairs(axes: Any, method: MethodResult, reference: MethodResult, style: Styl
     seeds = common_seeds(method, reference)
     if not seeds:
         return
-    x, y = (100 * each.clients(seeds).mean(0) for each in (reference, method))
+    scale = method.goal.scale
+    x, y = (scale * each.clients(seeds).mean(0) for each in (reference, method))
     axes.scatter(x, y, s=14, color=style.colour, marker=style.marker, alpha=0.75, linewidths=0)
-    differences = _gains(method, reference)
+    differences = scale * _gains(method, reference)
     for share, corner, count in (
         (0.94, "left", f"{(differences > 0).sum()} above"),
         (0.06, "right", f"{(differences < 0).sum()} below"),

@@ -2,21 +2,24 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
 from pfltune import figures
 from pfltune.figures import MB_PER_CLIENT, Better, Figure, Measure
+from pfltune.goal import MINUS, Goal
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
+from pfltune.report.fairness import INDICES, over_runs
 from pfltune.report.racing import standing
-from pfltune.report.results import TEST, MethodResult
+from pfltune.report.results import MethodResult
 from pfltune.report.spending import budgets, in_words, within
+from pfltune.report.statistics import Difference
 from pfltune.text import count, plain
 from pfltune.ties import settled
 
-MINUS = "−"
 PLUS_MINUS = " ± "
 NO_FIGURE = "–"
 ENDED = " *"
@@ -63,10 +66,14 @@ class Column:
         return self.text(method).removesuffix(ENDED).partition(PLUS_MINUS)[0]
 
 
-def accuracy(method: MethodResult) -> str:
-    """Test accuracy in percent, mean ± sample standard deviation over seeds; of one, no spread."""
-    mean, std = 100 * method.mean(TEST), 100 * method.std(TEST)
-    return f"{mean:.2f}" if np.isnan(std) else f"{mean:.2f}{PLUS_MINUS}{std:.2f}"
+def mean_test(method: MethodResult) -> str:
+    """The test figure, mean ± sample standard deviation over seeds; of one, no spread."""
+    return with_spread(method.goal, method.test, method.score_std())
+
+
+def with_spread(goal: Goal, mean: float, std: float) -> str:
+    """``84.12 ± 0.51``; without a standard deviation the mean alone."""
+    return goal.text(mean) + ("" if np.isnan(std) else f"{PLUS_MINUS}{goal.spread(std)}")
 
 
 def local_steps(method: MethodResult) -> str:
@@ -91,6 +98,18 @@ def bare_p(p: float) -> str:
     return p_value(p).removeprefix("p ").removeprefix("= ")
 
 
+def _index(figure: Figure, of: Callable[[np.ndarray], float]) -> Column:
+    """How evenly test figures are spread over clients."""
+
+    def value(method: MethodResult) -> float:
+        return over_runs(method, of)
+
+    def text(method: MethodResult) -> str:
+        return NO_FIGURE if np.isnan(value(method)) else figure.text(value(method))
+
+    return Column(figure.heading, text, value, figure.better)
+
+
 def _column(figure: Figure, *, bold: bool = False) -> Column:
     """A column of one figure of :meth:`MethodResult.summary`."""
 
@@ -103,9 +122,29 @@ def _column(figure: Figure, *, bold: bool = False) -> Column:
     return Column(figure.heading, text, value, figure.better if bold else "")
 
 
-ACCURACY = Column(figures.ACCURACY.heading, accuracy, lambda m: settled(m.mean(TEST)), "high")
-CLIENT_STD = _column(figures.TEST_STD, bold=True)
-WORST = _column(figures.TEST_WORST, bold=True)
+INDEX_COLUMNS = tuple(_index(figure, of) for figure, of in INDICES.items())
+
+
+def of_tests(goal: Goal) -> Column:
+    """The figure that methods are ranked by."""
+    value = partial(_figure, goal)
+    return Column(goal.heading(), mean_test, value, goal.measure.better)
+
+
+def _figure(goal: Goal, method: MethodResult) -> float:
+    return goal.score(settled(method.test))
+
+
+def client_std(goal: Goal) -> Column:
+    """How it spreads over clients."""
+    return _column(goal.of_table(figures.TEST_STD), bold=True)
+
+
+def worst_decile(goal: Goal) -> Column:
+    """How it is where it is worst."""
+    return _column(goal.of_table(figures.TEST_WORST), bold=True)
+
+
 MB_PER_ROUND = _column(figures.MB_PER_ROUND)
 TOTAL_MB = _column(figures.TOTAL)
 PERSONAL = _column(figures.PERSONAL)
@@ -123,21 +162,45 @@ ROUNDS = Column(
     lambda method: method.mean(figures.ROUNDS.name),
 )
 
-TERMINAL = (ACCURACY, CLIENT_STD, MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEPS, SECONDS)
+
+def terminal_columns(goal: Goal) -> tuple[Column, ...]:
+    """Those of a terminal, the most telling ones first."""
+    shown = (MB_PER_ROUND, TOTAL_MB, PERSONAL, SHARED, STEPS, SECONDS)
+    return (of_tests(goal), client_std(goal), *shown)
 
 
 def result_columns(analysis: Analysis) -> tuple[Column, ...]:
     """How good the methods are, and what they send."""
+    goal = analysis.result.goal
     return (
-        _tested_accuracy(analysis),
+        _tested(analysis),
         _interval(analysis),
-        CLIENT_STD,
-        WORST,
-        *map(_measured, analysis.result.measures),
+        client_std(goal),
+        worst_decile(goal),
+        *INDEX_COLUMNS,
+        *_sometimes(analysis),
         *_against_reference(analysis),
         MB_PER_ROUND,
         TOTAL_MB,
     )
+
+
+def _sometimes(analysis: Analysis) -> tuple[Column, ...]:
+    """Other figures of the same round, of which there are any."""
+    result, goal = analysis.result, analysis.result.goal
+    told = (() if goal.is_accuracy else (figures.ACCURACY,)) + result.measures
+    columns = (
+        *(_measured(each) for each in told if each.name != goal.name),
+        _of_all(goal, figures.POOLED, "all clients together"),
+        _of_all(goal, figures.GLOBAL, "global model"),
+        _measured(goal.measure, goal.unseen.name, f"unseen clients{goal.unit}"),
+    )
+    return tuple(c for c in columns if any(not np.isnan(c.value(m)) for m in result.confirmed))
+
+
+def _of_all(goal: Goal, ending: str, title: str) -> Column:
+    name = figures.selected("test", goal.name + ending)
+    return _measured(goal.measure, name, title + goal.unit)
 
 
 def resource_columns(analysis: Analysis) -> tuple[Column, ...]:
@@ -169,21 +232,22 @@ def _operations(method: MethodResult) -> str:
 
 
 def within_columns(analysis: Analysis, figure: Figure) -> tuple[Column, ...]:
-    """Test accuracy within each of some budgets of a figure."""
-    return tuple(_within(figure, budget) for budget in budgets(analysis.result, figure))
+    """The test figure within each of some budgets of a figure."""
+    goal = analysis.result.goal
+    return tuple(_within(goal, figure, budget) for budget in budgets(analysis.result, figure))
 
 
-def _within(figure: Figure, budget: float) -> Column:
+def _within(goal: Goal, figure: Figure, budget: float) -> Column:
     def text(method: MethodResult) -> str:
         found = within(method, figure, budget)
         if np.isnan(found.mean):
             return NO_FIGURE
-        return f"{100 * found.mean:.2f}" + (ENDED if found.ended else "")
+        return method.goal.text(found.mean) + (ENDED if found.ended else "")
 
     def value(method: MethodResult) -> float:
-        return settled(within(method, figure, budget).mean)
+        return goal.score(settled(within(method, figure, budget).mean))
 
-    return Column(in_words(figure, budget), text, value, "high")
+    return Column(in_words(figure, budget), text, value, goal.measure.better)
 
 
 def cells(method: MethodResult, columns: Iterable[Column]) -> list[str]:
@@ -194,9 +258,15 @@ def cells(method: MethodResult, columns: Iterable[Column]) -> list[str]:
     return [column.text(method) for column in columns]
 
 
-def _measured(measure: Measure) -> Column:
-    """Of a scenario's own metric: mean over clients, and over seeds with its spread."""
-    name = figures.selected("test", measure.name)
+def _measured(measure: Measure, of: str = "", title: str = "") -> Column:
+    """A figure of the chosen round beside the one that methods are ranked by, mean over seeds.
+
+    Args:
+        measure: how it is written.
+        of: its name; by default the mean over clients of their test samples.
+        title: of the column.
+    """
+    name = of or figures.selected("test", measure.name)
 
     def value(method: MethodResult) -> float:
         return method.mean(name) if all(name in run.metrics for run in method.runs) else np.nan
@@ -208,12 +278,12 @@ def _measured(measure: Measure) -> Column:
         mean = measure.text(value(method))
         return mean if np.isnan(spread) else mean + PLUS_MINUS + measure.text(spread)
 
-    return Column(plain(measure.heading), text, value, measure.better)
+    return Column(title or plain(measure.heading), text, value, measure.better)
 
 
-def _tested_accuracy(analysis: Analysis) -> Column:
+def _tested(analysis: Analysis) -> Column:
     """In bold are all that are not told apart from the best."""
-    return replace(ACCURACY, leaders=analysis.leaders)
+    return replace(of_tests(analysis.result.goal), leaders=analysis.leaders)
 
 
 def _interval(analysis: Analysis) -> Column:
@@ -221,9 +291,15 @@ def _interval(analysis: Analysis) -> Column:
         interval = analysis.intervals[method.name]
         if np.isnan(interval.low):
             return NO_FIGURE
-        return f"{100 * interval.low:.2f} – {100 * interval.high:.2f}"
+        return " – ".join(map(goal.written_as, goal.span(interval.low, interval.high)))
 
-    return Column("95 % interval", text, lambda method: analysis.intervals[method.name].low)
+    goal = analysis.result.goal
+
+    def value(method: MethodResult) -> float:
+        interval = analysis.intervals[method.name]
+        return goal.span(interval.low, interval.high)[0]
+
+    return Column("95 % interval", text, value)
 
 
 def _against_reference(analysis: Analysis) -> tuple[Column, ...]:
@@ -231,7 +307,7 @@ def _against_reference(analysis: Analysis) -> tuple[Column, ...]:
     if not is_compared(analysis):
         return ()
     verdict = Column(
-        "test, all pairs together", lambda m: _tested(analysis, m), lambda m: _p(analysis, m)
+        "test, all pairs together", lambda m: _verdict(analysis, m), lambda m: _p(analysis, m)
     )
     effect = Column(
         "effect size", lambda m: _effect_text(analysis, m), lambda m: _effect(analysis, m)
@@ -249,12 +325,13 @@ def paper_columns(analysis: Analysis) -> tuple[Column, ...]:
         compared = [_difference_column(analysis, "95 %"), *([race] if race else [])]
     if analysis.is_tested:
         compared.append(p)
+    goal = analysis.result.goal
     return (
-        _tested_accuracy(analysis),
+        _tested(analysis),
         _interval(analysis),
         *compared,
-        CLIENT_STD,
-        WORST,
+        client_std(goal),
+        worst_decile(goal),
         TOTAL_MB,
         PERSONAL,
     )
@@ -289,13 +366,18 @@ def _difference(analysis: Analysis, method: MethodResult) -> str:
     found = analysis.differences[method.name]
     if np.isnan(found.mean):
         return NO_FIGURE
+    return difference_text(analysis.result.goal, found)
+
+
+def difference_text(goal: Goal, found: Difference) -> str:
+    """``+1.20 (−0.10 to +2.50)``, in the figure's own unit."""
     if np.isnan(found.interval.low):
-        return signed(100 * found.mean)
-    low, high = (signed(100 * each) for each in (found.interval.low, found.interval.high))
-    return f"{signed(100 * found.mean)} ({low} to {high})"
+        return goal.signed(found.mean)
+    low, high = map(goal.written, goal.span(found.interval.low, found.interval.high))
+    return f"{goal.signed(found.mean)} ({low} to {high})"
 
 
-def _tested(analysis: Analysis, method: MethodResult) -> str:
+def _verdict(analysis: Analysis, method: MethodResult) -> str:
     if method is analysis.reference:
         return NO_FIGURE
     found = analysis.differences[method.name]
@@ -318,12 +400,12 @@ def _effect_text(analysis: Analysis, method: MethodResult) -> str:
 
 def _effect(analysis: Analysis, method: MethodResult) -> float:
     found = analysis.differences.get(method.name)
-    return found.effect if found else float("nan")
+    return analysis.result.goal.score(found.effect) if found else float("nan")
 
 
 def _mean(analysis: Analysis, method: MethodResult) -> float:
     found = analysis.differences.get(method.name)
-    return found.mean if found else 0.0
+    return analysis.result.goal.score(found.mean) if found else 0.0
 
 
 def _p(analysis: Analysis, method: MethodResult) -> float:
@@ -359,4 +441,5 @@ def _to_target(analysis: Analysis, unit: str, field: Literal["round", "mb"]) -> 
             return "not reached"
         return f"{value(method):,.0f}" if field == "round" else f"{value(method):,.2f}"
 
-    return Column(f"{unit} to {100 * analysis.target:.1f} %", text, value, "low")
+    goal = analysis.result.goal
+    return Column(f"{unit} to {goal.target_text(analysis.target)}", text, value, "low")

@@ -1,4 +1,4 @@
-"""Figures of the course of training: accuracy by round, by bytes, and bytes against accuracy."""
+"""Figures of the course of training: the goal's figure by round, by bytes, and within budgets."""
 
 from typing import Any
 
@@ -18,8 +18,8 @@ from pfltune.report.canvas import (
     scale_mb,
     whole_numbers,
 )
-from pfltune.report.communication import accuracy_by_mb, pareto_front
-from pfltune.report.results import TEST, ConfirmedRun, MethodResult
+from pfltune.report.communication import pareto_front, score_by_mb
+from pfltune.report.results import ConfirmedRun, MethodResult
 from pfltune.report.spending import NOUNS, SPENT, axis_of, curve
 from pfltune.report.words import mean_over
 
@@ -28,8 +28,9 @@ MARKS = 8  # markers on a curve
 
 
 def learning_curves(analysis: Analysis) -> Drawing:
-    """Validation accuracy by round."""
-    figure, axes = canvas("round", "validation accuracy, %")
+    """The validation figure by round."""
+    goal = analysis.result.goal
+    figure, axes = canvas("round", goal.axis("validation"))
     for method in analysis.result.confirmed:
         style = analysis.styles[method.name]
         rounds, values = _by_seed(method.runs)
@@ -38,35 +39,42 @@ def learning_curves(analysis: Analysis) -> Drawing:
         axes.fill_between(rounds, *band, color=style.colour, alpha=BAND, linewidth=0)
     whole_numbers(axes.xaxis)
     legend(figure, axes)
-    caption = f"Validation accuracy by round{mean_over(analysis, 'clients')}"
+    caption = f"Validation {goal.noun} by round{mean_over(analysis, 'clients')}"
     caption += "; bands from the lowest seed to the highest." if _has_spread(analysis) else "."
     return Drawing("learning-curves", caption, figure)
 
 
 def accuracy_over_bytes(analysis: Analysis) -> Drawing:
-    """Validation accuracy by MB exchanged so far."""
-    figure, axes = canvas("MB so far, up and down, all sampled clients", "validation accuracy, %")
+    """The validation figure by MB exchanged so far."""
+    goal = analysis.result.goal
+    figure, axes = canvas("MB so far, up and down, all sampled clients", goal.axis("validation"))
     shown = analysis.result.confirmed
     scale_mb(axes, _most(shown))
     for method in shown:
-        points = np.array(accuracy_by_mb(method)).reshape(-1, 2)
+        points = np.array(score_by_mb(method)).reshape(-1, 2)
         style = analysis.styles[method.name].curve
         axes.plot(
-            points[:, 0], 100 * points[:, 1], label=method.title, **style, **_marks(len(points))
+            points[:, 0],
+            goal.scale * points[:, 1],
+            label=method.title,
+            **style,
+            **_marks(len(points)),
         )
     if shown:
-        axes.axhline(100 * analysis.target, color="0.4", linewidth=0.8, linestyle=(0, (5, 3)))
+        axes.axhline(
+            goal.scale * analysis.target, color="0.4", linewidth=0.8, linestyle=(0, (5, 3))
+        )
     legend(figure, axes)
     caption = (
-        f"Validation accuracy against the MB exchanged so far{mean_over(analysis)}. The dashed "
-        f"line is the target, {100 * analysis.target:.2f} %."
+        f"Validation {goal.noun} against the MB exchanged so far{mean_over(analysis)}. The dashed "
+        f"line is the target, {goal.text(analysis.target)}{goal.unit}."
     )
     return Drawing("accuracy-by-bytes", caption, figure)
 
 
 def accuracy_within(analysis: Analysis) -> Drawing:
-    """Test accuracy within a budget of MB, local steps, operations and seconds."""
-    shown = analysis.result.confirmed
+    """The test figure within a budget of MB, local steps, operations and seconds."""
+    shown, goal = analysis.result.confirmed, analysis.result.goal
     figure, grid = panels(2, 2, (7.2, 5.6), sharey=True)
     for axes, spent in zip(grid.flat, SPENT, strict=True):
         most = max((place for m in shown for place, _ in curve(m, spent)), default=0.0)
@@ -79,7 +87,7 @@ def accuracy_within(analysis: Analysis) -> Drawing:
             style = analysis.styles[method.name].curve
             axes.plot(
                 factor * points[:, 0],
-                100 * points[:, 1],
+                goal.scale * points[:, 1],
                 label=method.title,
                 drawstyle="steps-post",
                 **style,
@@ -88,21 +96,21 @@ def accuracy_within(analysis: Analysis) -> Drawing:
         if spent is figures.TOTAL:
             scale_mb(axes, _most(shown))
     for row in grid:
-        row[0].set_ylabel("test accuracy, %")
+        row[0].set_ylabel(goal.axis("test"))
     outside_legend(figure, grid.flat)
     caption = (
-        f"Test accuracy within a budget of each kind{mean_over(analysis)}: of the rounds that it "
-        "holds, that with the best validation accuracy."
+        f"Test {goal.noun} within a budget of each kind{mean_over(analysis)}: of the rounds that "
+        f"it holds, that with the best validation {goal.noun}."
     )
     return Drawing("accuracy-within", caption, figure)
 
 
 def accuracy_vs_communication(analysis: Analysis) -> Drawing | None:
-    """Test accuracy against total MB, with the Pareto front; None for a single method."""
-    shown = analysis.result.confirmed
+    """The test figure against total MB, with the Pareto front; None for a single method."""
+    shown, goal = analysis.result.confirmed, analysis.result.goal
     if len(shown) < 2:
         return None
-    figure, axes = canvas("total MB up and down, all sampled clients", "test accuracy, %")
+    figure, axes = canvas("total MB up and down, all sampled clients", goal.axis("test"))
     scale_mb(axes, _most(shown))
     front = [_point(method) for method in analysis.front]
     if len(front) > 1:
@@ -114,7 +122,7 @@ def accuracy_vs_communication(analysis: Analysis) -> Drawing | None:
     spread = "; bars are ± the standard deviation over seeds"
     bars = spread if _has_spread(analysis) else ""
     caption = (
-        f"Test accuracy against total MB{bars}. Filled: on the Pareto front (the grey line), no "
+        f"Test {goal.noun} against total MB{bars}. Filled: on the Pareto front (the grey line), no "
         "other method is as good for as many MB."
     )
     if any(method.of for method in shown):
@@ -124,12 +132,13 @@ def accuracy_vs_communication(analysis: Analysis) -> Drawing | None:
 
 def to_target(analysis: Analysis) -> Drawing | None:
     """Rounds and MB to the target, one row per method; None for a single method."""
-    shown = analysis.result.confirmed
+    shown, goal = analysis.result.confirmed, analysis.result.goal
+    target = goal.text(analysis.target) + goal.unit
     if len(shown) < 2:
         return None
     figure, grid = panels(1, 2, (7.2, rows_height(len(shown))), sharey=True)
     for axes, label, key in zip(grid[0], ("rounds", "MB"), ("round", "mb"), strict=True):
-        dress(axes, f"{label} to {100 * analysis.target:.2f} % validation accuracy")
+        dress(axes, f"{label} to {target} validation {goal.noun}")
         for place, method in enumerate(shown):
             _bar(axes, place, getattr(analysis.reached[method.name], key, None))
             axes.containers[-1][0].set_color(analysis.styles[method.name].colour)
@@ -137,8 +146,8 @@ def to_target(analysis: Analysis) -> Drawing | None:
         axes.margins(x=0.18)
     whole_numbers(grid[0, 0].xaxis)
     caption = (
-        f"Rounds and MB until the validation accuracy{mean_over(analysis, 'clients')}, first "
-        f"reached {100 * analysis.target:.2f} %."
+        f"Rounds and MB until the validation {goal.noun}{mean_over(analysis, 'clients')}, first "
+        f"reached {target}."
     )
     return Drawing("to-target", caption, figure)
 
@@ -148,10 +157,11 @@ def _has_spread(analysis: Analysis) -> bool:
 
 
 def _by_seed(runs: tuple[ConfirmedRun, ...]) -> tuple[list[int], np.ndarray]:
-    """The rounds that all seeds have, and accuracies in percent, (seeds, rounds)."""
-    curves = [dict(run.curves[figures.VAL.name]) for run in runs]
+    """The rounds that all seeds have, and figures as they are shown, (seeds, rounds)."""
+    curves = [dict(run.course("val")) for run in runs]
     rounds = sorted(set.intersection(*(set(curve) for curve in curves)))
-    return rounds, 100 * np.array([[curve[step] for step in rounds] for curve in curves])
+    scores = np.array([[curve[step] for step in rounds] for curve in curves])
+    return rounds, runs[0].goal.scale * scores
 
 
 def _marks(points: int) -> dict[str, Any]:
@@ -163,7 +173,7 @@ def _most(methods: tuple[MethodResult, ...]) -> float:
 
 
 def _point(method: MethodResult) -> tuple[float, float]:
-    return method.mean(figures.TOTAL.name), 100 * method.mean(TEST)
+    return method.mean(figures.TOTAL.name), method.goal.scale * method.test
 
 
 def _cross(axes: Any, method: MethodResult, analysis: Analysis) -> None:
@@ -174,7 +184,7 @@ def _cross(axes: Any, method: MethodResult, analysis: Analysis) -> None:
         axes.annotate(method.letter, _point(method), color=style.colour, fontsize=8, **place)
     axes.errorbar(
         *_point(method),
-        yerr=100 * method.std(TEST),
+        yerr=abs(method.goal.scale) * method.score_std(),
         label=method.bare_title,
         linestyle="none",
         capsize=3,

@@ -11,7 +11,7 @@ from pfltune.report.grid_words import finding as grid_finding
 from pfltune.report.grid_words import status as grid_status
 from pfltune.report.markdown import escaped, lines_of, markdown
 from pfltune.report.results import ComparisonResult, MethodResult
-from pfltune.report.sensitivity import HEADS, Cells, rows
+from pfltune.report.sensitivity import Cells, heads, rows
 from pfltune.report.tuning.advice import advice
 from pfltune.report.tuning.gained import gained
 from pfltune.report.tuning.repeated import agreement
@@ -56,9 +56,9 @@ def of_method(analysis: Analysis, method: MethodResult) -> str:
 
 def of_study(name: str, cells: Cells) -> str:
     """The table of a sensitivity study, and where to look next."""
-    said = "Test accuracy and MB per round with one kind of layer personal, alone and with the head"
+    said = "Test figures and MB per round with one kind of layer personal, alone and with the head"
     places = where_next(name)[:-1]  # `report` is for comparisons
-    return fitting([f"{said}."], [list(HEADS), *rows(cells)], places)
+    return fitting([f"{said}."], [heads(cells), *rows(cells)], places)
 
 
 def of_grid(result: GridResult) -> str:

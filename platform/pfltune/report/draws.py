@@ -16,24 +16,25 @@ import numpy as np
 
 from pfltune.draws import Draws, label
 from pfltune.errors import UserError, unknown
+from pfltune.goal import Goal
 from pfltune.report.analysis import Analysis, analyse
-from pfltune.report.results import TEST, VAL, ComparisonResult, MethodResult, read_results
+from pfltune.report.results import ComparisonResult, MethodResult, read_results
 from pfltune.report.side_by_side import Scenarios, side_by_side
 from pfltune.report.statistics import Difference, difference_of, pairs_of
 from pfltune.report.styles import Style
-from pfltune.ties import settled
+from pfltune.ties import best_first, settled
 
 NOTHING = float("nan")
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One method on all draws. Accuracies are in [0, 1].
+    """One method on all draws, in scores.
 
     Attributes:
         name, title: as in each draw; of two methods with one title, the short names.
         found: its figures on each draw; None where it has no confirmed run.
-        wins: draws on which no method has a higher test accuracy.
+        wins: draws on which no method has a better test figure.
     """
 
     name: str
@@ -57,33 +58,46 @@ class Drawn:
         first, *others = (method.seeds for method in self.shown)
         return tuple(seed for seed in first if all(seed in seeds for seeds in others))
 
-    def means(self, metric: str = TEST) -> list[float]:
-        """Mean over seeds of a figure on each draw; NaN where it has none."""
-        return [method.mean(metric) if method else NOTHING for method in self.found]
+    @property
+    def means(self) -> list[float]:
+        """Mean test score over seeds on each draw; NaN where it has none."""
+        return [method.test if method else NOTHING for method in self.found]
 
-    def mean(self, metric: str = TEST) -> float:
-        """Mean over draws of the means over seeds; NaN without any."""
+    @property
+    def test(self) -> float:
+        """Mean over draws of these; NaN without any."""
+        return _over([method.test for method in self.shown], fmean)
+
+    @property
+    def val(self) -> float:
+        """The same of validation scores in the chosen rounds."""
+        return _over([method.val for method in self.shown], fmean)
+
+    def mean(self, metric: str) -> float:
+        """Mean over draws of the means over seeds of a figure; NaN without any."""
         return _over([method.mean(metric) for method in self.shown], fmean)
 
-    def std_draws(self, metric: str = TEST) -> float:
+    @property
+    def std_draws(self) -> float:
         """Sample standard deviation over draws of the means over seeds; NaN for fewer than two.
 
         What seeds do to a mean is in it, too.
         """
-        return _over([method.mean(metric) for method in self.shown], stdev, fewest=2)
+        return _over([method.test for method in self.shown], stdev, fewest=2)
 
-    def std_seeds(self, metric: str = TEST) -> float:
+    @property
+    def std_seeds(self) -> float:
         """Standard deviation over the seeds of a draw, root mean square over draws.
 
         NaN where there is one seed.
         """
-        own = [method.std(metric) for method in self.shown]
+        own = [method.score_std() for method in self.shown]
         return _over(
             [std**2 for std in own if not np.isnan(std)], lambda squares: sqrt(fmean(squares))
         )
 
     def tables(self, seeds: tuple[int, ...], searched_each: bool) -> list[np.ndarray]:
-        """Test accuracies on each draw, float64 (searches, seeds, clients of the draw).
+        """Test scores on each draw, float64 (searches, seeds, clients of the draw).
 
         Args:
             seeds: those wanted.
@@ -123,7 +137,7 @@ class DrawsResult:
         seeds: the data seeds of those with a journal.
         table: their comparisons side by side.
         methods: one row each, the best mean first; those without a figure on some draw come last.
-        reference: what the others are held against: the best mean validation accuracy, or whom the
+        reference: what the others are held against: the best mean validation score, or whom the
             user names. None while no method has a figure on every draw.
         chosen: whether the user named it.
         missing: the other draws by the name of their comparison, each with a reason in one line.
@@ -147,7 +161,7 @@ class DrawsResult:
 
     @cached_property
     def leaders(self) -> frozenset[str]:
-        """Short names of the best mean test accuracy, and of all not told apart from it."""
+        """Short names of the best mean test score, and of all not told apart from it."""
         first = self.methods[0]
         if not first.is_whole:
             return frozenset()
@@ -170,6 +184,11 @@ class DrawsResult:
         found = difference_of(tables, self.pairs, searched_each)
         of_draws = tuple(settled(float(t.mean())) if t.size else NOTHING for t in tables)
         return Against(**vars(found), of_draws=of_draws)
+
+    @property
+    def goal(self) -> Goal:
+        """What methods are ranked by on each draw."""
+        return self.results[0].goal
 
     @property
     def analyses(self) -> tuple[Analysis, ...]:
@@ -203,7 +222,7 @@ class DrawsResult:
 
 
 def paired(method: Drawn, other: Drawn, searched_each: bool = False) -> list[np.ndarray]:
-    """Differences of test accuracy, method minus other, on each draw.
+    """Differences of test scores, method minus other, on each draw.
 
     Args:
         method, other: with a figure on every draw.
@@ -275,12 +294,12 @@ def _together(
 
 
 def _methods(table: Scenarios) -> tuple[Drawn, ...]:
-    best = [max(_accuracies(analysis), default=NOTHING) for analysis in table.analyses]
+    best = [max(_scores(analysis), default=NOTHING) for analysis in table.analyses]
 
     def drawn(name: str) -> Drawn:
         found = tuple(_confirmed(analysis, name) for analysis in table.analyses)
         pairs = zip(found, best, strict=True)
-        wins = sum(m is not None and settled(m.mean(TEST)) == highest for m, highest in pairs)
+        wins = sum(m is not None and settled(m.test) == highest for m, highest in pairs)
         return Drawn(name, table.titles[name], found, wins)
 
     rows = [drawn(method.name) for method in table.methods]
@@ -288,16 +307,16 @@ def _methods(table: Scenarios) -> tuple[Drawn, ...]:
 
 
 def _place(method: Drawn) -> float:
-    """Where it stands among others that are as whole: the higher the earlier."""
-    return -settled(method.mean()) if method.shown else 0.0
+    """Where it stands among others that are as whole: the better the earlier."""
+    return -settled(method.test) if method.shown else 0.0
 
 
 def _confirmed(analysis: Analysis, name: str) -> MethodResult | None:
     return next((each for each in analysis.result.confirmed if each.name == name), None)
 
 
-def _accuracies(analysis: Analysis) -> list[float]:
-    return [settled(method.mean(TEST)) for method in analysis.result.confirmed]
+def _scores(analysis: Analysis) -> list[float]:
+    return [settled(method.test) for method in analysis.result.confirmed]
 
 
 def _reference(methods: tuple[Drawn, ...], wanted: str | None) -> Drawn | None:
@@ -308,7 +327,7 @@ def _reference(methods: tuple[Drawn, ...], wanted: str | None) -> Drawn | None:
     """
     if wanted is None:
         whole = [method for method in methods if method.is_whole]
-        ordered = sorted(whole, key=lambda m: (-settled(m.mean(VAL)), m.name))
+        ordered = sorted(whole, key=lambda m: (best_first(m.val), m.name))
         return ordered[0] if ordered else None
     for method in methods:
         titles = {each.title.lower() for each in method.shown}

@@ -15,19 +15,20 @@ MOST_NAMED = len(MARKERS)
 
 
 def accuracies(found: DrawsResult) -> Drawing | None:
-    """Each method's test accuracy on each draw, their mean and its spread; None without any."""
-    shown = found.confirmed
+    """Each method's test figure on each draw, their mean and its spread; None without any."""
+    shown, goal = found.confirmed, found.goal
     if not shown:
         return None
-    figure, axes = canvas("test accuracy, %", "", max(rows_height(len(shown)), 1.8))
-    _points(axes, found, [[100 * mean for mean in method.means()] for method in shown])
+    figure, axes = canvas(goal.axis("test"), "", max(rows_height(len(shown)), 1.8))
+    _points(axes, found, [[goal.scale * mean for mean in method.means] for method in shown])
     for row, method in enumerate(shown):
-        spread = np.nan_to_num(100 * method.std_draws())
-        _mean(axes, row, 100 * method.mean(), (spread, spread))
+        spread = np.nan_to_num(abs(goal.scale) * method.std_draws)
+        _mean(axes, row, goal.scale * method.test, (spread, spread))
     label_rows(axes, [plain(method.title) for method in shown])
     legend(figure, axes)
     caption = (
-        "Test accuracy on each draw of clients, mean over clients and seeds; diamonds are means "
+        f"Test {goal.noun} on each draw of clients, mean over clients and seeds; diamonds are "
+        "means "
         "over draws, bars ± their standard deviation over draws."
     )
     return Drawing("accuracy-over-draws", caption, figure)
@@ -39,19 +40,22 @@ def differences(found: DrawsResult) -> Drawing | None:
     if found.reference is None or not shown:
         return None
     title = plain(found.reference.title)
-    label = f"difference to {title}, points"
+    goal = found.goal
+    label = f"difference to {title}{goal.points and ', points'}"
     figure, axes = canvas(label, "", max(rows_height(len(shown)), 1.8))
     axes.axvline(0, color="0.3", linewidth=1)
     against = [found.against[method.name] for method in shown]
-    _points(axes, found, [[100 * each for each in one.of_draws] for one in against])
+    _points(axes, found, [[goal.scale * each for each in one.of_draws] for one in against])
     for row, one in enumerate(against):
-        ends = [one.mean - one.interval.low, one.interval.high - one.mean]
-        bars = np.nan_to_num(100 * np.array(ends))
-        _mean(axes, row, 100 * one.mean, (bars[0], bars[1]))
+        low, high = goal.span(one.interval.low, one.interval.high)
+        mean = goal.scale * one.mean
+        bars = np.nan_to_num(np.array([mean - low, high - mean]))
+        _mean(axes, row, mean, (bars[0], bars[1]))
     label_rows(axes, [plain(method.title) for method in shown])
     legend(figure, axes)
     caption = (
-        f"Test accuracy minus that of {title} on each draw of clients, paired by seed and client; "
+        f"Test {goal.noun} minus that of {title} on each draw of clients, paired by seed and "
+        "client; "
         "diamonds are means over draws, bars their 95 % intervals where there are any."
     )
     return Drawing("difference-over-draws", caption, figure)

@@ -7,26 +7,27 @@ from typing import Any
 import numpy as np
 
 from pfltune import figures
+from pfltune.goal import Goal
 from pfltune.report import draws_words
 from pfltune.report.columns import (
     NO_FIGURE,
     Column,
-    accuracy,
     bare_p,
     cells,
+    difference_text,
+    mean_test,
     p_value,
-    signed,
 )
 from pfltune.report.draws import Against, DrawsResult
 from pfltune.report.latex import Tabular, escaped, label, table_rows
 from pfltune.report.markdown import escaped as in_markdown
 from pfltune.report.markdown import markdown
-from pfltune.report.results import TEST, VAL, ConfirmedRun, MethodResult
-from pfltune.report.spreadsheet import cell_text, digits, places_of, text
+from pfltune.report.results import ConfirmedRun, MethodResult
+from pfltune.report.spreadsheet import cell_text, digits, ends_of, places_of, text
 from pfltune.text import plain
 from pfltune.ties import settled
 
-ACCURACY, OVER_DRAWS, OVER_SEEDS = "test accuracy %", "± draws", "± seeds"
+OVER_DRAWS, OVER_SEEDS = "± draws", "± seeds"
 TESTED = "test, all pairs together"
 
 
@@ -37,56 +38,57 @@ def rows(found: DrawsResult) -> tuple[MethodResult, ...]:
 
 
 def columns(found: DrawsResult) -> tuple[Column, ...]:
-    """Accuracy over draws and seeds, differences to the reference in words, then each draw."""
+    """Tests over draws and seeds, differences to the reference in words, then each draw."""
     difference = _difference_column(found, "95 %, all pairs together")
     compared = (difference, _verdict_column(found)) if found.against else ()
-    return (*_together(found), *compared, *_draws(found, accuracy))
+    return (*_together(found), *compared, *_draws(found, mean_test))
 
 
 def paper_columns(found: DrawsResult) -> tuple[Column, ...]:
     """The same with the bare p."""
     compared = (_difference_column(found, "95 %"), _p_column(found)) if found.against else ()
-    return (*_together(found), *compared, *_draws(found, accuracy))
+    return (*_together(found), *compared, *_draws(found, mean_test))
 
 
 def terminal_columns(found: DrawsResult) -> tuple[Column, ...]:
     """The same in few characters: means without intervals and spreads."""
     first, *others = _together(found)
     compared = (_mean_column(found), _p_column(found)) if found.against else ()
-    draws = zip(_draws(found, _percent), found.seeds, strict=True)
+    draws = zip(_draws(found, _mean_text), found.seeds, strict=True)
     each = (replace(column, title=f"draw {seed}") for column, seed in draws)
-    return (replace(first, title="mean %"), *others, *compared, *each)
+    return (replace(first, title=f"mean{found.goal.unit}"), *others, *compared, *each)
 
 
 def _together(found: DrawsResult) -> tuple[Column, ...]:
-    return (_accuracy(found), _over_draws(found), _over_seeds(found), _won(found))
+    return (_test(found), _over_draws(found), _over_seeds(found), _won(found))
 
 
-def _accuracy(found: DrawsResult) -> Column:
+def _test(found: DrawsResult) -> Column:
     def text_of(method: MethodResult) -> str:
         drawn = found.by_name[method.name]
         part = "" if drawn.is_whole else f" ({len(drawn.shown)} of {len(drawn.found)})"
-        return f"{100 * drawn.mean():.2f}{part}"
+        return found.goal.text(drawn.test) + part
 
     def value(method: MethodResult) -> float:
         """Only means over all draws are compared."""
         drawn = found.by_name[method.name]
-        return settled(drawn.mean()) if drawn.is_whole else np.nan
+        return found.goal.score(settled(drawn.test)) if drawn.is_whole else np.nan
 
-    return Column(ACCURACY, text_of, value, "high", found.leaders)
+    better = found.goal.measure.better
+    return Column(found.goal.heading(), text_of, value, better, found.leaders)
 
 
 def _over_draws(found: DrawsResult) -> Column:
-    return _spread(OVER_DRAWS, lambda method: found.by_name[method.name].std_draws())
+    return _spread(found, OVER_DRAWS, lambda method: found.by_name[method.name].std_draws)
 
 
 def _over_seeds(found: DrawsResult) -> Column:
-    return _spread(OVER_SEEDS, lambda method: found.by_name[method.name].std_seeds())
+    return _spread(found, OVER_SEEDS, lambda method: found.by_name[method.name].std_seeds)
 
 
-def _spread(title: str, value: Any) -> Column:
+def _spread(found: DrawsResult, title: str, value: Any) -> Column:
     def text_of(method: MethodResult) -> str:
-        return NO_FIGURE if np.isnan(value(method)) else f"{100 * value(method):.2f}"
+        return NO_FIGURE if np.isnan(value(method)) else found.goal.spread(value(method))
 
     return Column(title, text_of, value)
 
@@ -112,7 +114,8 @@ def _difference_column(found: DrawsResult, of_interval: str) -> Column:
 
 def _mean_column(found: DrawsResult) -> Column:
     def text_of(method: MethodResult) -> str:
-        return NO_FIGURE if np.isnan(_mean(found, method)) else signed(100 * _mean(found, method))
+        mean = _mean(found, method)
+        return NO_FIGURE if np.isnan(mean) else found.goal.signed(mean)
 
     return Column(f"minus {_title(found)}", text_of, lambda method: _mean(found, method))
 
@@ -135,11 +138,9 @@ def _difference(found: DrawsResult, method: MethodResult) -> str:
         return draws_words.REFERENCE if method.name == _reference(found) else NO_FIGURE
     if np.isnan(against.mean):
         return NO_FIGURE
-    mean = signed(100 * against.mean)
     if against.untested:
-        return mean
-    ends = (signed(100 * end) for end in (against.interval.low, against.interval.high))
-    return f"{mean} ({' to '.join(ends)})"
+        return found.goal.signed(against.mean)
+    return difference_text(found.goal, against)
 
 
 def _mean(found: DrawsResult, method: MethodResult) -> float:
@@ -170,8 +171,8 @@ def _reference(found: DrawsResult) -> str:
     return found.reference.name if found.reference else ""
 
 
-def _percent(method: MethodResult) -> str:
-    return f"{100 * method.mean(TEST):.2f}"
+def _mean_text(method: MethodResult) -> str:
+    return method.goal.text(method.test)
 
 
 def _draws(found: DrawsResult, shown: Callable[[MethodResult], str]) -> Iterator[Column]:
@@ -191,9 +192,10 @@ def _draw(
 
     def value(method: MethodResult) -> float:
         own = there(method)
-        return settled(own.mean(TEST)) if own else np.nan
+        return found.goal.score(settled(own.test)) if own else np.nan
 
-    return Column(f"{name} %", text_of, value, "high", found.analyses[place].leaders)
+    better, leaders = found.goal.measure.better, found.analyses[place].leaders
+    return Column(f"{name}{found.goal.unit}", text_of, value, better, leaders)
 
 
 def markdown_table(found: DrawsResult) -> str:
@@ -209,7 +211,7 @@ def latex_table(found: DrawsResult) -> str:
     shown = paper_columns(found)
     heads = ["method", *(escaped(column.title) for column in shown)]
     scenario = escaped(found.results[0].scenario)
-    caption = f"Test accuracy on {scenario} over {len(found.seeds)} draws of clients."
+    caption = f"Test {found.goal.noun} on {scenario} over {len(found.seeds)} draws of clients."
     note = escaped(" ".join(draws_words.notes(found)))
     titled = table_rows(shown, rows(found))
     for row, method in zip(titled, found.methods, strict=True):
@@ -226,6 +228,8 @@ def csv_summary(found: DrawsResult) -> str:
 
 def summary_rows(found: DrawsResult) -> Iterator[dict[str, Any]]:
     """What is said of each method, all figures as they are; NaN where there is none."""
+    goal = found.goal
+    test = goal.of("test").name
     for method in found.methods:
         if not method.shown:
             yield {"method": method.name, "title": plain(method.title), "partitions": 0}
@@ -235,31 +239,32 @@ def summary_rows(found: DrawsResult) -> Iterator[dict[str, Any]]:
             "title": plain(method.title),
             "partitions": len(method.shown),
             "seeds": len(method.seeds),
-            figures.TEST.name: method.mean(),
-            f"{figures.TEST.name}_std_partitions": method.std_draws(),
-            figures.TEST_STD_SEEDS.name: method.std_seeds(),
-            figures.VAL.name: method.mean(VAL),
+            test: goal.score(method.test),
+            f"{test}_std_partitions": method.std_draws,
+            goal.of_table(figures.TEST_STD_SEEDS).name: method.std_seeds,
+            goal.of("val").name: goal.score(method.val),
             figures.TOTAL.name: method.mean(figures.TOTAL.name),
             "won": method.wins,
-            **_compared(found.against.get(method.name)),
+            **_compared(goal, found.against.get(method.name)),
             "reference": _reference(found),
             **{
-                f"{figures.TEST.name}@{name}": mean
-                for name, mean in zip(found.labels, method.means(), strict=True)
+                f"{test}@{name}": goal.score(mean)
+                for name, mean in zip(found.labels, method.means, strict=True)
             },
         }
 
 
-def _compared(against: Against | None) -> dict[str, Any]:
+def _compared(goal: Goal, against: Against | None) -> dict[str, Any]:
     nothing = float("nan")
     if against is None:
         ends = ("difference_low", "difference_high")
         names = ("difference", *ends, "draws_agreeing", "p_all_pairs", "p")
         return dict.fromkeys(names, nothing) | {"verdict": ""}
+    low, high = ends_of(goal, against.interval)
     return {
-        "difference": against.mean,
-        "difference_low": against.interval.low,
-        "difference_high": against.interval.high,
+        "difference": goal.score(against.mean),
+        "difference_low": low,
+        "difference_high": high,
         "draws_agreeing": float(against.draws_agreeing),
         "p_all_pairs": against.p,
         "p": against.raw_p,
@@ -280,20 +285,25 @@ def csv_table(found: DrawsResult) -> str:
 
 
 def csv_clients(found: DrawsResult) -> str:
-    """One row per method, draw, seed and client: accuracies in [0, 1] in the chosen round."""
+    """One row per method, draw, seed and client: its figures in the chosen round."""
     runs = list(_runs(found))
     places = places_of(run for *_, run in runs)
     lines = [
         [name, seed, *(getattr(run, place) for place in places), client, digits(val), digits(test)]
         for name, seed, run in runs
-        for client, val, test in zip(run.indices, run.val, run.test, strict=True)
+        for client, val, test in zip(*_figures(run), strict=True)
     ]
-    heads = ("client", "val_accuracy", "test_accuracy")
+    heads = ("client", *(f"{part}_{found.goal.name}" for part in figures.PARTS))
     return text(["method", "data_seed", *places, *heads], lines)
 
 
 def _digits(run: ConfirmedRun, metrics: Sequence[str]) -> Iterator[str]:
     return (digits(run.metrics.get(metric)) for metric in metrics)
+
+
+def _figures(run: ConfirmedRun) -> tuple[Sequence[float], ...]:
+    both = ([run.goal.score(score) for score in each] for each in (run.val, run.test))
+    return (run.indices, *both)
 
 
 def _runs(found: DrawsResult) -> Iterator[tuple[str, int, ConfirmedRun]]:

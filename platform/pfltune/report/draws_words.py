@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pfltune.draws import label
 from pfltune.report.draws import Drawn, DrawsResult
 from pfltune.report.statistics import ALPHA
-from pfltune.report.words import bold_note, for_all, not_tested, seeds_of, status
+from pfltune.report.words import below, bold_note, for_all, not_tested, seeds_of, status
 from pfltune.text import count, listed, plain
 from pfltune.ties import settled
 
@@ -34,10 +34,11 @@ def setting(found: DrawsResult) -> str:
 
 
 def in_short(found: DrawsResult) -> str:
-    """What an accuracy is, in a line; empty without any."""
+    """What a test figure is, in a line; empty without any."""
     if not found.confirmed:
         return ""
-    return f"test accuracy: mean over clients, {_over(found)}, at the round chosen on validation"
+    over = f"mean over clients, {_over(found)}, at the round chosen on validation"
+    return f"test {found.goal.noun}: {over}"
 
 
 def _over(found: DrawsResult) -> str:
@@ -62,14 +63,16 @@ def differ_note(found: DrawsResult) -> str:
 
 
 def accuracy_note(found: DrawsResult) -> str:
-    """What an accuracy is and what the two spreads are."""
+    """What a test figure is and what the two spreads are."""
+    goal = found.goal
     if not found.confirmed:
-        return "No confirmation trial has ended, so that there is no test accuracy."
+        return f"No confirmation trial has ended, so that there is no test {goal.noun}."
     most = max(len(m.runs) for method in found.confirmed for m in method.shown)
     several = any(len(m.studies) > 1 for method in found.confirmed for m in method.shown)
+    better = "lower" if goal.is_minimised else "higher"
     sentences = [
-        f"Test accuracy is the mean over the clients of a draw, {_over(found)}, at the round "
-        "with the best validation accuracy; each draw counts alike."
+        f"Test {goal.noun} is the mean over the clients of a draw, {_over(found)}, at the round "
+        f"with the best validation {goal.noun}; each draw counts alike."
     ]
     if len(found.seeds) > 1:
         sentences.append(
@@ -82,8 +85,8 @@ def accuracy_note(found: DrawsResult) -> str:
             "square of all draws."
         )
     sentences.append(
-        "Won counts the draws on which no method has a higher test accuracy; the columns of draws "
-        "have means over seeds" + (" ± their standard deviation." if most > 1 else ".")
+        f"Won counts the draws on which no method has a {better} test {goal.noun}; the columns of "
+        "draws have means over seeds" + (" ± their standard deviation." if most > 1 else ".")
     )
     if parts := [method.title for method in found.confirmed if not method.is_whole]:
         sentences.append(f"Without a figure on some draw, and so not compared: {', '.join(parts)}.")
@@ -94,12 +97,12 @@ def test_note(found: DrawsResult) -> str:
     """What was tested, against whom; empty where there is nobody to compare with."""
     if found.reference is None or not found.against:
         return ""
-    why = (
-        "named by the user" if found.chosen else "the method with the best mean validation accuracy"
-    )
+    goal = found.goal
+    best = f"the method with the best mean validation {goal.noun}"
+    why = "named by the user" if found.chosen else best
     sentences = [
-        f"Reference: {found.reference.title}, {why}. Differences of test accuracy are paired by "
-        "draw, seed and client, in percentage points."
+        f"Reference: {found.reference.title}, {why}. Differences of test {goal.noun} are paired by "
+        f"draw, seed and client, in {goal.apart}{below(goal)}."
     ]
     if over := _generalised(found):
         sentences.append(
@@ -179,12 +182,12 @@ def statuses(found: DrawsResult) -> Iterator[tuple[str, str]]:
 
 def _order(methods: Sequence[Drawn], place: int) -> list[int]:
     """The rank of each method on one draw, equal ones with the same."""
-    means = [settled(method.means()[place]) for method in methods]
+    means = [settled(method.means[place]) for method in methods]
     return [sum(other > mean for other in means) for mean in means]
 
 
 def _first(methods: Sequence[Drawn], place: int) -> list[str]:
-    """The titles of those with the highest accuracy on one draw."""
+    """The titles of those with the best test figure on one draw."""
     ranks = _order(methods, place)
     return [method.title for method, above in zip(methods, ranks, strict=True) if not above]
 

@@ -1,7 +1,4 @@
-"""What the best of n search trials is worth, for every n: tuning as an effort that is told of.
-
-Accuracies are in [0, 1].
-"""
+"""What the best of n search trials is worth, for every n: tuning as an effort that is told of."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +14,7 @@ EXCHANGEABLE: tuple[SamplerName, ...] = ("random",)
 
 @dataclass(frozen=True)
 class ExpectedBest:
-    """The best validation accuracy after n trials of a method, one number for each n from 1.
+    """The best validation score after n trials of a method, one number for each n from 1.
 
     Attributes:
         mean: over studies.
@@ -25,7 +22,7 @@ class ExpectedBest:
         round: at which every trial is read; the same for all.
         studies: over how many.
         drawn: trials of each study that are independent draws, whose order counts for nothing.
-        failed: trials that count as 0: without a figure, or of more MB than they may send.
+        failed: trials that count as the worst: without a figure, or of more MB than they may send.
     """
 
     mean: np.ndarray
@@ -82,13 +79,13 @@ def course(values: Sequence[float], fixed: int, drawn: bool) -> np.ndarray:
 
 
 def expected_best(method: MethodResult, sampler: SamplerName, starts: int) -> ExpectedBest | None:
-    """The best validation accuracy of a method after n trials; None without trials enough.
+    """The best validation score of a method after n trials; None without trials enough.
 
     All trials are read after one round, or share of a budget, that each of them came to, also where
     some went further: halving lets only the best go on, and their later scores, or theirs alone,
-    are no sample of what a trial gives. What can never be chosen counts as 0: a failed trial, as it
-    does in the search, and one that would send more than it may, which was stopped at once and so
-    holds nobody back.
+    are no sample of what a trial gives. What can never be chosen counts as 0, or where 0 is no bad
+    figure as the worst of the others: a failed trial, and one that would send more than it may,
+    which was stopped at once and so holds nobody back.
 
     Args:
         method: with its search trials.
@@ -102,7 +99,10 @@ def expected_best(method: MethodResult, sampler: SamplerName, starts: int) -> Ex
         return None
     at = max(rounds)
     numbers = sorted({run.study for run in ended})
-    studies = [[_read(run, at) for run in ended if run.study == number] for number in numbers]
+    worst = min(dict(run.course)[at] for run in ran) if method.goal.nothing else 0.0
+    studies = [
+        [_read(run, at, worst) for run in ended if run.study == number] for number in numbers
+    ]
     trials = min(map(len, studies))
     drawn = sampler in EXCHANGEABLE
     courses = np.array([course(values, starts, drawn)[:trials] for values in studies])
@@ -117,8 +117,8 @@ def expected_best(method: MethodResult, sampler: SamplerName, starts: int) -> Ex
     )
 
 
-def _read(run: SearchedRun, at: float) -> float:
-    return dict(run.course)[at] if _counts(run) else 0.0
+def _read(run: SearchedRun, at: float, worst: float) -> float:
+    return dict(run.course)[at] if _counts(run) else worst
 
 
 def _counts(run: SearchedRun) -> bool:

@@ -9,6 +9,7 @@ from pfltune.errors import UserError, unknown
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, styled
 from pfltune.report.clients import client_accuracies, gain_over_local, paired_clients
+from pfltune.report.confusion import confusion_matrices
 from pfltune.report.curves import (
     accuracy_over_bytes,
     accuracy_vs_communication,
@@ -34,6 +35,7 @@ FIGURES = (
     client_accuracies,
     gain_over_local,
     paired_clients,
+    confusion_matrices,
     best_so_far,
     best_after,
     knob_slices,

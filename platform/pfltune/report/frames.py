@@ -4,12 +4,13 @@ Accuracies are in [0, 1], MB are 10^6 bytes; names of figures are those of MLflo
 files beside the report.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 
 from pfltune import figures
 from pfltune.federation.trial_budget import budget_of
+from pfltune.goal import ACCURACY
 from pfltune.report.analysis import Analysis
 from pfltune.report.fronts_shown import front_rows
 from pfltune.report.grid import GridResult
@@ -22,7 +23,7 @@ from pfltune.report.spending import in_figure, within
 from pfltune.report.spending import rows as within_rows
 from pfltune.report.spreadsheet import summary_row
 from pfltune.report.sweep import SweepResult
-from pfltune.report.tuning.effort import EFFORT_HEADS, effort_rows
+from pfltune.report.tuning.effort import effort_heads, effort_rows
 from pfltune.report.tuning.repeated import study_rows
 from pfltune.tracking.events import Selected
 
@@ -30,7 +31,7 @@ TRIAL = ("trial", "method", "stage", "study", "index", "seed")
 
 
 def table_frame(analysis: Analysis) -> pd.DataFrame:
-    """A row per method, the best test accuracy first; NaN where a method has no figure.
+    """A row per method, the best test figure first; NaN where a method has no figure.
 
     The figures are those of the report's tables and of ``summary.csv``.
     """
@@ -54,14 +55,15 @@ def within_frame(result: ComparisonResult) -> pd.DataFrame:
 
 
 def within_series(result: ComparisonResult, budget: str) -> pd.Series:
-    """Test accuracy within a budget, by method; NaN where a seed has no evaluated round within it.
+    """Test figure within a budget, by method; NaN where a seed has no evaluated round within it.
 
     Raises:
         UserError: it is no budget.
     """
     wanted = budget_of(budget)
     spent = (wanted.figure, in_figure(wanted))
-    values = {method.name: within(method, *spent).mean for method in result.confirmed}
+    score = result.goal.score
+    values = {method.name: score(within(method, *spent).mean) for method in result.confirmed}
     return pd.Series(values, name=str(wanted), dtype=float)
 
 
@@ -86,7 +88,7 @@ def studies_frame(analysis: Analysis) -> pd.DataFrame:
 
 def efforts_frame(analysis: Analysis) -> pd.DataFrame:
     """A row per method and number of trials, as ``best-after.csv``."""
-    return pd.DataFrame(effort_rows(analysis), columns=list(EFFORT_HEADS))
+    return pd.DataFrame(effort_rows(analysis), columns=list(effort_heads(analysis)))
 
 
 def sweep_frame(found: SweepResult) -> pd.DataFrame:
@@ -134,12 +136,12 @@ def curves_frame(trials: Iterable[ToldTrial]) -> pd.DataFrame:
 
 
 def clients_frame(trials: Iterable[ToldTrial]) -> pd.DataFrame:
-    """A row per confirmation trial that has ended and client: accuracies in the chosen round."""
+    """A row per confirmation trial that has ended and client: figures of the chosen round."""
     rows = [
-        _trial(trial) | {"client": client, "val_accuracy": val, "test_accuracy": test}
+        _trial(trial) | {"client": client, **figures_of}
         for trial in trials
         if trial.started.stage == "confirm" and trial.ended and trial.ended.selected
-        for client, val, test in _clients(trial.ended.selected)
+        for client, figures_of in _clients(trial.ended.selected)
     ]
     return _frame(rows, (*TRIAL, "client", "val_accuracy", "test_accuracy"))
 
@@ -147,17 +149,19 @@ def clients_frame(trials: Iterable[ToldTrial]) -> pd.DataFrame:
 def cells_frame(cells: Cells) -> pd.DataFrame:
     """A row per personal part of a sensitivity study, in the order of its table."""
     both = [part for name in NAMES for part in (name, f"{name},head") if part in cells]
+    goal = next((cell.goal for cell in cells.values()), ACCURACY)
+    test, spread = goal.of("test"), goal.of_table(figures.TEST_STD_SEEDS)
     rows = [
         {
             "personal": part,
-            "seeds": len(cells[part].accuracies),
-            figures.TEST.name: cells[part].mean,
-            figures.TEST_STD_SEEDS.name: cells[part].std,
+            "seeds": len(cells[part].scores),
+            test.name: goal.score(cells[part].mean),
+            spread.name: cells[part].std,
             figures.MB_PER_ROUND.name: cells[part].mb_per_round,
         }
         for part in both
     ]
-    names = (figures.TEST, figures.TEST_STD_SEEDS, figures.MB_PER_ROUND)
+    names = (test, spread, figures.MB_PER_ROUND)
     heads = ("personal", "seeds", *(figure.name for figure in names))
     return pd.DataFrame(rows, columns=list(heads)).set_index("personal")
 
@@ -171,9 +175,14 @@ def _trial(trial: ToldTrial) -> dict[str, object]:
     return {name: getattr(trial.started, name) for name in TRIAL}
 
 
-def _clients(selected: Selected) -> Iterable[tuple[int, float, float]]:
+def _clients(selected: Selected) -> Iterator[tuple[int, dict[str, float]]]:
+    """The number of each client, and its figures by name."""
     clients = selected.get("clients") or range(len(selected["test"]))
-    return zip(clients, selected["val"], selected["test"], strict=True)
+    columns = {"val_accuracy": selected["val"], "test_accuracy": selected["test"]}
+    for each in selected.get("metrics", ()):
+        columns |= {f"{part}_{each['name']}": each[part] for part in figures.PARTS}
+    for place, client in enumerate(clients):
+        yield client, {name: values[place] for name, values in columns.items()}
 
 
 def _frame(rows: list[dict[str, object]], heads: Iterable[str]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """The front of each method: of its search on validation data, and as it was confirmed on test data.
 
-Accuracies are in [0, 1], MB are 10^6 bytes of a whole trial, up and down of all sampled clients;
+Scores are of the goal, MB are 10^6 bytes of a whole trial, up and down of all sampled clients;
 what is sent once beside the rounds is not in them.
 """
 
@@ -72,7 +72,7 @@ def finishers(method: MethodResult, rounds: int) -> tuple[SearchedRun, ...]:
 
 
 def searched_point(run: SearchedRun) -> Point:
-    """Validation accuracy and MB of a search trial that ran all rounds."""
+    """Validation score and MB of a search trial that ran all rounds."""
     return run.value, run.needs_mb
 
 
@@ -88,9 +88,14 @@ def _front(
         searched=searched,
         front=best,
         rows=tuple(rows),
-        validation=hypervolume(points, most),
-        test=hypervolume(tested, most) if tested else math.nan,
+        validation=hypervolume(_covered(points, method), most),
+        test=hypervolume(_covered(tested, method), most) if tested else math.nan,
     )
+
+
+def _covered(points: Sequence[Point], method: MethodResult) -> list[Point]:
+    """With scores as shares of the best there can be, see :meth:`Goal.covered`."""
+    return [(method.goal.covered(score), mb) for score, mb in points]
 
 
 def _most(result: ComparisonResult, searched: Mapping[str, Sequence[SearchedRun]]) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pfltune.dominance import Point
 from pfltune.figures import SEARCH_HYPERVOLUME, TEST_HYPERVOLUME, TOTAL
+from pfltune.goal import Goal
 from pfltune.knobs import Value
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, canvas, legend, scale_mb
@@ -42,15 +43,17 @@ def note(result: ComparisonResult, found: Fronts | None) -> str:
     """What a front and its hypervolume are; empty with one objective."""
     if found is None:
         return ""
-    most = f"{found.most:,.4g} MB"
+    most, goal = f"{found.most:,.4g} MB", result.goal
+    covered = f", of which e to the minus {goal.noun} is taken" if goal.is_minimised else ""
     is_limit = result.budget.max_mb is not None
     why = "what a trial may send" if is_limit else "the most that any of these trials sent"
     return (
         "A front has the search trials that ran all rounds and that no other of the method beats "
-        f"in validation accuracy for as many MB or fewer. {_confirmed(result.budget.front)} "
+        f"in validation {goal.noun} for as many MB or fewer. {_confirmed(result.budget.front)} "
         "The hypervolume is the mean, over budgets from 0 to "
-        f"{most} ({why}), of the best accuracy within the budget; a budget that nothing fits "
-        f"counts as 0. Its reference point is accuracy 0 at {most}, the same for all methods; on "
+        f"{most} ({why}), of the best {goal.noun} within the budget{covered}; a budget that "
+        f"nothing fits counts as 0. Its reference point is 0 at {most}, the same for all "
+        "methods; on "
         "test data it is that of the confirmed configurations alone. MB are those of the rounds: "
         "what is sent once before them is told apart."
     )
@@ -73,7 +76,8 @@ def sentence(found: Fronts) -> str:
     if not told:
         return ""
     most = f"{found.most:,.4g} MB"
-    return f"Hypervolume %, the mean of the best accuracy within 0 to {most}: {', '.join(told)}"
+    best = f"the best {found.methods[0].method.goal.noun}"
+    return f"Hypervolume %, the mean of {best} within 0 to {most}: {', '.join(told)}"
 
 
 def front_lines(analysis: Analysis) -> Iterator[str]:
@@ -93,7 +97,11 @@ def front_facts(analysis: Analysis) -> dict[str, Any]:
             SEARCH_HYPERVOLUME.name: number(each.validation),
             TEST_HYPERVOLUME.name: number(each.test),
             "front": [
-                {"trial": run.index, "accuracy": run.value, TOTAL.name: run.needs_mb}
+                {
+                    "trial": run.index,
+                    **_figure(each.method.goal, run.value),
+                    TOTAL.name: run.needs_mb,
+                }
                 for run in each.front
             ],
             "confirmed": [row.name for row in each.rows if row.runs],
@@ -101,6 +109,10 @@ def front_facts(analysis: Analysis) -> dict[str, Any]:
         for each in analysis.fronts.methods
     }
     return {"fronts": {"up_to_mb": analysis.fronts.most, "methods": methods}}
+
+
+def _figure(goal: Goal, score: float) -> dict[str, float]:
+    return {goal.name: goal.score(score)}
 
 
 def hypervolumes(found: MethodFront) -> dict[str, float]:
@@ -133,40 +145,44 @@ def csv_fronts(found: Fronts) -> str:
 def front_rows(found: Fronts) -> list[dict[str, object]]:
     """One row per search trial that ran all rounds, and one per confirmed configuration.
 
-    ``part`` says whether the accuracy is of validation or of test data.
+    ``part`` says whether the figure is of validation or of test data.
     """
     rows = []
     for each in found.methods:
+        goal = each.method.goal
         name, confirmed = each.method.name, [row for row in each.rows if row.runs]
         best = pareto_front(confirmed)
         for run in each.searched:
-            rows.append(_point_row(name, "val", run.index, searched_point(run), run in each.front))
+            point = searched_point(run)
+            rows.append(_point_row(goal, name, "val", run.index, point, run in each.front))
         for row in confirmed:
-            rows.append(_point_row(row.name, "test", None, point_of(row), row in best))
+            rows.append(_point_row(goal, row.name, "test", None, point_of(row), row in best))
     return rows
 
 
 def _point_row(
-    method: str, part: str, trial: int | None, point: Point, on_front: bool
+    goal: Goal, method: str, part: str, trial: int | None, point: Point, on_front: bool
 ) -> dict[str, object]:
-    accuracy, mb = point
-    told = {"method": method, "part": part, "trial": trial, "accuracy": accuracy}
+    score, mb = point
+    told = {"method": method, "part": part, "trial": trial, **_figure(goal, score)}
     return {**told, TOTAL.name: mb, "on_front": on_front}
 
 
 def search_fronts(analysis: Analysis) -> Drawing | None:
-    """Validation accuracy against MB of the search trials, with each method's front."""
+    """The validation figure against MB of the search trials, with each method's front."""
     found = analysis.fronts
     if found is None or not any(each.searched for each in found.methods):
         return None
-    figure, axes = canvas("MB in all rounds, all sampled clients", "validation accuracy, %")
+    goal = analysis.result.goal
+    figure, axes = canvas("MB in all rounds, all sampled clients", goal.axis("validation"))
     scale_mb(axes, found.most)
     for each in sorted(found.methods, key=lambda each: each.method.name):
         if each.searched:
             _draw(axes, each, analysis)
     legend(figure, axes)
     caption = (
-        "Search trials that ran all rounds: validation accuracy against MB. Filled and joined: a "
+        f"Search trials that ran all rounds: validation {goal.noun} against MB. Filled and "
+        "joined: a "
         "method's front. Ringed: confirmed with fresh seeds."
     )
     return Drawing("search-fronts", caption, figure)
@@ -181,14 +197,15 @@ def _draw(axes: Any, found: MethodFront, analysis: Analysis) -> None:
     style = analysis.styles[found.method.name]
     rest = [run for run in found.searched if run not in found.front]
     hollow = {"markerfacecolor": "white", "linestyle": "none", "markersize": 5}
-    axes.plot(*_axes(rest), **style.points, **hollow)
+    scale = found.method.goal.scale
+    axes.plot(*_axes(rest, scale), **style.points, **hollow)
     filled = {"markersize": 6, "linewidth": 1.2, "drawstyle": "steps-post"}
-    axes.plot(*_axes(found.front), label=found.method.title, **style.curve, **filled)
+    axes.plot(*_axes(found.front, scale), label=found.method.title, **style.curve, **filled)
     chosen = [run for run in found.front if any(run.knobs == row.best for row in found.rows)]
     ring = {"marker": "o", "markersize": 12, "markerfacecolor": "none", "linestyle": "none"}
-    axes.plot(*_axes(chosen), color=style.colour, **ring)
+    axes.plot(*_axes(chosen, scale), color=style.colour, **ring)
 
 
-def _axes(runs: Sequence[SearchedRun]) -> tuple[list[float], list[float]]:
+def _axes(runs: Sequence[SearchedRun], scale: float) -> tuple[list[float], list[float]]:
     points = [searched_point(run) for run in runs]
-    return [mb for _, mb in points], [100 * accuracy for accuracy, _ in points]
+    return [mb for _, mb in points], [scale * score for score, _ in points]

@@ -12,12 +12,13 @@ import numpy as np
 
 from pfltune import figures
 from pfltune.errors import UserError
+from pfltune.goal import ACCURACY, Goal
 from pfltune.knobs import Value, written
 from pfltune.ranking import best_place
 from pfltune.record import Grid, Record
 from pfltune.registry import short_name
 from pfltune.report.paired_seeds import Gap, gaps
-from pfltune.report.results import TEST, ToldTrial, begun_journal, find_record, told_trials
+from pfltune.report.results import ToldTrial, begun_journal, find_record, told_trials
 from pfltune.text import plain
 from pfltune.ties import settled
 
@@ -32,6 +33,7 @@ class GridCell:
         knobs: the whole configuration, with what is held.
         planned: seeds that it shall be trained with.
         trials: those that have begun, by seed.
+        goal: what it is judged by.
     """
 
     method: str
@@ -40,6 +42,7 @@ class GridCell:
     knobs: Mapping[str, Value]
     planned: int
     trials: Mapping[int, ToldTrial] = field(default_factory=dict)
+    goal: Goal = ACCURACY
 
     @cached_property
     def finished(self) -> dict[int, ToldTrial]:
@@ -48,13 +51,13 @@ class GridCell:
 
     @cached_property
     def values(self) -> dict[int, float]:
-        """Best mean validation accuracy of each finished trial, in [0, 1], by seed."""
+        """Best mean validation score of each finished trial, by seed."""
         return {seed: trial.rounds[-1].score for seed, trial in self.finished.items()}
 
     @property
     def tests(self) -> list[float]:
-        """Test accuracy at the round chosen on validation; empty without test data."""
-        return self.figures(TEST)
+        """Test score at the round chosen on validation; empty without test data."""
+        return list(map(self.goal.score, self.figures(self.goal.selected("test").name)))
 
     @property
     def chosen(self) -> list[int]:
@@ -77,7 +80,7 @@ class GridCell:
 
     @property
     def mean(self) -> float:
-        """Validation accuracy, mean over seeds; NaN without any."""
+        """Validation score, mean over seeds; NaN without any."""
         return mean(list(self.values.values()))
 
     @property
@@ -130,6 +133,11 @@ class GridResult:
     cells: tuple[GridCell, ...]
     is_partial: bool = False
     damage: str = ""
+
+    @property
+    def goal(self) -> Goal:
+        """What cells are judged by."""
+        return self.record.goal
 
     @property
     def trials(self) -> list[ToldTrial]:
@@ -191,7 +199,7 @@ def read_grid(results: Path, name: str) -> GridResult:
     if not isinstance(record.budget, Grid):
         raise UserError(f"{name!r} is no grid: it was run by pfltune {record.command}")
     journal = begun_journal(results / name, record)
-    trials, endings = told_trials(journal.events)
+    trials, endings = told_trials(journal.events, record.goal)
     cells = [
         cell
         for short in map(short_name, record.methods)
@@ -232,7 +240,7 @@ def _cells(
             place = tuple(trial.started.knobs.get(knob) for knob in budget.over)
             there[place][trial.started.seed] = trial
     title = plain(record.titles.get(method, method))
-    held = record.fixed.get(method, {})
+    held, goal = record.fixed.get(method, {}), record.goal
     for values in product(*budget.over.values()):
         at = dict(zip(budget.over, values, strict=True))
-        yield GridCell(method, title, at, {**held, **at}, budget.seeds, there[values])
+        yield GridCell(method, title, at, {**held, **at}, budget.seeds, there[values], goal)

@@ -22,7 +22,7 @@ from pfltune.report.canvas import (
     place_ticks,
 )
 from pfltune.report.grid import GridCell, GridResult, label_of
-from pfltune.report.grid_words import named, percent
+from pfltune.report.grid_words import named, validated
 from pfltune.report.styles import Style, styles_of
 from pfltune.text import plain
 
@@ -73,12 +73,12 @@ def main_figure(result: GridResult) -> Drawing | None:
 
 
 def lines(result: GridResult) -> Drawing | None:
-    """Validation accuracy over one knob, a line for each method with its standard error."""
+    """The validation figure over one knob, a line for each method with its standard error."""
     if not result.shown:
         return None
     ((knob, values),) = result.over.items()
     places = _places(values)
-    figure, axes = canvas(plain(knob), "validation accuracy, %")
+    figure, axes = canvas(plain(knob), result.goal.axis("validation"))
     styles = styles_of(result.methods)
     for method, title in result.methods.items():
         shown = [cell for cell in result.shown if cell.method == method]
@@ -110,14 +110,15 @@ def maps(result: GridResult, shown: Sequence[Map], name: str) -> Drawing | None:
         return None
     first, second, *_ = result.over
     figure, grid = _panes(result, len(shown))
-    means = [100 * cell.mean for cell in result.shown]
+    means = [cell.goal.scale * cell.mean for cell in result.shown]
     norm = Normalize(min(means), max(means) if len(set(means)) > 1 else min(means) + 1)
     for axes, each in zip(grid.flat, shown, strict=False):
         _draw_map(axes, result, each, norm)
     for axes in grid.flat[len(shown) :]:
         axes.remove()
     colours = _colours(norm)
-    bar = figure.colorbar(colours, ax=grid.ravel().tolist(), label="validation accuracy, %")
+    label = result.goal.axis("validation")
+    bar = figure.colorbar(colours, ax=grid.ravel().tolist(), label=label)
     bar.outline.set_visible(False)
     return Drawing(name, _caption(result, [first, second], "In each cell mean"), figure)
 
@@ -159,7 +160,7 @@ def _draw_cell(
     """A coloured square with its figure; a hatched one where there is none."""
     x, y = place
     has = bool(cell.values)
-    colour = colours.to_rgba(100 * cell.mean) if has else to_rgba(NO_CELL)
+    colour = colours.to_rgba(cell.goal.scale * cell.mean) if has else to_rgba(NO_CELL)
     axes.add_patch(
         Rectangle(
             (x - 0.5, y - 0.5),
@@ -196,7 +197,7 @@ def _text(cell: GridCell) -> str:
     """Two lines: mean, and ± standard error; a third one where seeds are missing."""
     if not cell.values:
         return "failed" if cell.state == "failed" else ""
-    lines = percent(list(cell.values.values())).replace(" ± ", "\n± ")
+    lines = validated(cell).replace(" ± ", "\n± ")
     missing = len(cell.values) < cell.planned
     return f"{lines}\n{len(cell.values)} of {cell.planned}" if missing else lines
 
@@ -219,10 +220,9 @@ def _line(
     """Means, joined where the knob is a number, and a band or bars of one standard error."""
     order = np.argsort(at)
     x = np.array(at)[order]
-    y, error = (
-        100 * np.array([getattr(cells[place], name) for place in order])
-        for name in ("mean", "standard_error")
-    )
+    scale = cells[0].goal.scale if cells else 1.0
+    y = scale * np.array([cells[place].mean for place in order])
+    error = abs(scale) * np.array([cells[place].standard_error for place in order])
     is_number = bool(cells) and _is_number(next(iter(cells[0].at.values())))
     look = style.curve if is_number else {**style.points, "linestyle": "none"}
     axes.plot(x, y, label=title, markersize=5, **look)
@@ -237,7 +237,7 @@ def _mark_best(axes: Any, result: GridResult, places: Mapping[Value, float]) -> 
         return
     (value,) = result.best.at.values()
     ring = {"markersize": 12, "markerfacecolor": "none", "markeredgecolor": BEST, "linestyle": ""}
-    axes.plot([places[value]], [100 * result.best.mean], "o", label="best", **ring)
+    axes.plot([places[value]], [result.goal.scale * result.best.mean], "o", label="best", **ring)
 
 
 def _mark_lost(
@@ -277,7 +277,8 @@ def _caption(result: GridResult, axes: Sequence[str], spread: str) -> str:
     of = f" {spread} ± standard error over seeds." if many else " One seed."
     lost = " Hatched or crossed: failed." if any(c.state == "failed" for c in result.cells) else ""
     equal = " Dashed: not told apart from it." if len(axes) > 1 and result.equals else ""
-    return f"Validation accuracy over {' and '.join(map(plain, axes))}.{of}{best}{equal}{lost}"
+    over = " and ".join(map(plain, axes))
+    return f"Validation {result.goal.noun} over {over}.{of}{best}{equal}{lost}"
 
 
 def _places(values: Sequence[Value]) -> dict[Value, float]:

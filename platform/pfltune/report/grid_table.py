@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from math import isnan
 
 from pfltune import figures
+from pfltune.goal import Goal
 from pfltune.knobs import Value, written
 from pfltune.report import latex
-from pfltune.report.columns import NO_FIGURE, bare_p, signed
+from pfltune.report.columns import NO_FIGURE, bare_p
 from pfltune.report.grid import GridCell, GridResult, mean, standard_error
-from pfltune.report.grid_words import accuracy, accuracy_note, percent
+from pfltune.report.grid_words import accuracy_note, of_seeds, validated
 from pfltune.report.markdown import markdown
 from pfltune.report.spreadsheet import cell_text, digits, text
 from pfltune.text import plain
 
-VAL = "val. accuracy %"
 PLANE = 2
 """Knobs of a grid that is printed as a table of rows and columns."""
 
@@ -36,13 +36,34 @@ class GridColumn:
 
 def columns(result: GridResult) -> list[GridColumn]:
     """What is told of each cell."""
-    tested = [ACCURACY, TEST] if result.budget.test else [ACCURACY]
     compared = _compared(result) if any(gap.is_tested for _, gap in result.gaps) else []
-    return [*_named(result), *tested, *compared, MB, PERSONAL, ROUNDS]
+    return [*_named(result), *_figures(result), *compared, MB, PERSONAL, ROUNDS]
+
+
+def of_validation(goal: Goal) -> GridColumn:
+    """What cells are judged by."""
+    return GridColumn(f"val. {goal.noun}{goal.unit}", _seeds, lambda cell: _figure_of(goal, cell))
+
+
+def _figure_of(goal: Goal, cell: GridCell) -> str:
+    return digits(goal.score(cell.mean))
+
+
+def _of_tests(goal: Goal) -> GridColumn:
+    return GridColumn(
+        goal.heading(),
+        lambda cell: of_seeds(goal, cell.tests) if cell.tests else NO_FIGURE,
+        lambda cell: digits(goal.score(mean(cell.tests))),
+    )
+
+
+def _figures(result: GridResult) -> list[GridColumn]:
+    tests = [_of_tests(result.goal)] if result.budget.test else []
+    return [of_validation(result.goal), *tests]
 
 
 def best_first(result: GridResult) -> list[GridCell]:
-    """The cells by their mean validation accuracy, the best one above; those without last."""
+    """The cells by their mean validation score, the best one above; those without last."""
     shown = sorted(result.shown, key=lambda cell: (cell is not result.best, -cell.mean))
     return [*shown, *(cell for cell in result.cells if not cell.values)]
 
@@ -59,17 +80,18 @@ def latex_table(result: GridResult) -> str:
     """For a paper: over two knobs rows and columns, otherwise a row for each cell."""
     if len(result.over) == PLANE:
         return "\n".join(_plane(result, method) for method in result.methods)
-    shown = [*_named(result), ACCURACY, *([TEST] if result.budget.test else []), MB, PERSONAL]
+    named, figures_of = _named(result), _figures(result)
+    shown = [*named, *figures_of, MB, PERSONAL]
     rows = [
         [
-            latex.cell(column.text(cell), bold=cell is result.best and column is ACCURACY)
+            latex.cell(column.text(cell), bold=cell is result.best and column is figures_of[0])
             for column in shown
         ]
         for cell in result.cells
     ]
     heads = [latex.escaped(column.title) for column in shown]
     scenario = latex.escaped(result.record.scenario.name)
-    caption = f"Validation accuracy over {_listed(result.over)} on {scenario}."
+    caption = f"Validation {result.goal.noun} over {_listed(result.over)} on {scenario}."
     return str(latex.Tabular(heads, rows, caption, _note(result), latex.label(result.record.name)))
 
 
@@ -99,10 +121,14 @@ def csv_summary(result: GridResult) -> str:
 
 def summary_rows(result: GridResult) -> Iterator[dict[str, object]]:
     """What is said of each cell, all figures as they are; NaN or None where there is none."""
+    goal = result.goal
     for cell in result.cells:
         gap = result.gap(cell)
         tested = (
-            {figures.TEST.name: mean(cell.tests), "test/standard_error": standard_error(cell.tests)}
+            {
+                goal.of("test").name: goal.score(mean(cell.tests)),
+                "test/standard_error": standard_error(cell.tests),
+            }
             if result.budget.test
             else {}
         )
@@ -111,10 +137,10 @@ def summary_rows(result: GridResult) -> Iterator[dict[str, object]]:
             **cell.at,
             "state": cell.state,
             "seeds": len(cell.values),
-            figures.VAL.name: cell.mean,
+            goal.of("val").name: goal.score(cell.mean),
             "val/standard_error": cell.standard_error,
             **tested,
-            "difference": gap.mean if gap else None,
+            "difference": goal.score(gap.mean) if gap else None,
             "difference_standard_error": gap.standard_error if gap else None,
             "p": gap.raw_p if gap else None,
             "p_holm": gap.p if gap else None,
@@ -132,13 +158,13 @@ def _plane(result: GridResult, method: str) -> str:
 
     def shown(row: Value, column: Value) -> str:
         cell = own[row, column]
-        return latex.cell(accuracy(cell), bold=cell is result.best)
+        return latex.cell(validated(cell), bold=cell is result.best)
 
     rows = [[_tex(row), *(shown(row, column) for column in across)] for row in downward]
     heads = [latex.escaped(first), *(latex.escaped(f"{second}={written(v)}") for v in across)]
     scenario = latex.escaped(result.record.scenario.name)
     of = latex.escaped(result.methods[method])
-    caption = f"Validation accuracy of {of} over {_listed(result.over)} on {scenario}."
+    caption = f"Validation {result.goal.noun} of {of} over {_listed(result.over)} on {scenario}."
     several = f"-{method}" if len(result.methods) > 1 else ""
     name = latex.label(result.record.name + several)
     return str(latex.Tabular(heads, rows, caption, _note(result), name))
@@ -174,8 +200,9 @@ def _compared(result: GridResult) -> list[GridColumn]:
         gap = result.gap(cell)
         if gap is None or isnan(gap.mean):
             return "best" if cell is result.best else NO_FIGURE
-        error = "" if isnan(gap.standard_error) else f" ± {100 * gap.standard_error:.2f}"
-        return f"{signed(100 * gap.mean)}{error}"
+        error = gap.standard_error
+        spread = "" if isnan(error) else f" ± {result.goal.spread(error)}"
+        return result.goal.signed(gap.mean) + spread
 
     def sort(cell: GridCell) -> str:
         gap = result.gap(cell)
@@ -224,19 +251,13 @@ def _figure(figure: figures.Figure, value: Callable[[GridCell], float]) -> GridC
 
 
 def _seeds(cell: GridCell) -> str:
-    """Validation accuracy, and over how many seeds where that is not all."""
+    """The validation figure, and over how many seeds where that is not all."""
     fewer = (
         f" ({len(cell.values)} of {cell.planned})" if 0 < len(cell.values) < cell.planned else ""
     )
-    return f"{accuracy(cell)}{fewer}"
+    return f"{validated(cell)}{fewer}"
 
 
-ACCURACY = GridColumn(VAL, _seeds, lambda cell: digits(cell.mean))
-TEST = GridColumn(
-    figures.ACCURACY.heading,
-    lambda cell: percent(cell.tests) if cell.tests else NO_FIGURE,
-    lambda cell: digits(mean(cell.tests)),
-)
 MB = _figure(figures.MB_PER_ROUND, lambda cell: cell.mb_per_round)
 PERSONAL = _figure(figures.PERSONAL, lambda cell: cell.personal)
 ROUNDS = GridColumn("rounds chosen", _rounds, lambda cell: digits(mean(cell.chosen)))

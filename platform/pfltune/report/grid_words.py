@@ -1,11 +1,11 @@
 """What a grid says in sentences."""
 
 from collections.abc import Callable, Iterator, Sequence
-from math import isnan
 
 from pfltune import figures
+from pfltune.goal import Goal
 from pfltune.knobs import Value, written
-from pfltune.report.columns import PLUS_MINUS
+from pfltune.report.columns import with_spread
 from pfltune.report.grid import (
     GridCell,
     GridResult,
@@ -27,16 +27,18 @@ def finding(result: GridResult) -> str:
     return " ".join(_sentences(result))
 
 
-def percent(values: Sequence[float]) -> str:
-    """``84.12 ± 0.51``: mean ± standard error in percent; of one value no spread."""
-    error = standard_error(values)
-    spread = "" if isnan(error) else f"{PLUS_MINUS}{100 * error:.2f}"
-    return f"{100 * mean(values):.2f}{spread}"
+def of_seeds(goal: Goal, scores: Sequence[float]) -> str:
+    """``84.12 ± 0.51``: mean ± standard error; of one value no spread."""
+    return with_spread(goal, mean(scores), standard_error(scores))
 
 
-def accuracy(cell: GridCell) -> str:
-    """Validation accuracy of a cell that has a figure, or what it lacks."""
-    return percent(list(cell.values.values())) if cell.values else cell.state
+def validated(cell: GridCell) -> str:
+    """The validation figure of a cell that has one, or what it lacks."""
+    return of_seeds(cell.goal, list(cell.values.values())) if cell.values else cell.state
+
+
+def _with_unit(cell: GridCell) -> str:
+    return validated(cell) + cell.goal.unit
 
 
 def named(result: GridResult, cell: GridCell) -> str:
@@ -77,17 +79,17 @@ def origin_note(result: GridResult) -> str:
 
 
 def accuracy_note(result: GridResult) -> str:
-    """What an accuracy is, and what was tested how."""
+    """What a figure is, and what was tested how."""
     if not result.shown:
         return ""
-    seeds = count(result.budget.seeds, "seed")
+    seeds, noun = count(result.budget.seeds, "seed"), result.goal.noun
     spread = f"mean ± standard error over {seeds}" if result.budget.seeds > 1 else "of one seed"
     sentences = [
-        f"Validation accuracy is the best mean over clients of a trial, {spread}, the same for "
+        f"Validation {noun} is the best mean over clients of a trial, {spread}, the same for "
         "every cell; a cell is best by it alone."
     ]
     if result.budget.test:
-        sentences.append("Test accuracy is read at the round chosen on validation.")
+        sentences.append(f"Test {noun} is read at the round chosen on validation.")
     tested = [gap for _, gap in result.gaps if gap.is_tested]
     if tested:
         sentences.append(
@@ -120,7 +122,9 @@ def _sentences(result: GridResult) -> Iterator[str]:
         return
     yield _first(result, best)
     if best.tests:
-        yield f"Its test accuracy, at the rounds chosen on validation: {percent(best.tests)} %."
+        goal = result.goal
+        tested = of_seeds(goal, best.tests) + goal.unit
+        yield f"Its test {goal.noun}, at the rounds chosen on validation: {tested}."
     yield from _others(result)
     yield from _best_of_each(result, best)
     if lost := [cell for cell in result.cells if cell.failures]:
@@ -139,7 +143,8 @@ def _first(result: GridResult, best: GridCell) -> str:
     over = f"mean ± standard error over {seeds} seeds" if seeds > 1 else "one seed"
     many = len(result.cells) > 1
     of = f"The best of {len(result.cells):,} cells" if many else "The only cell"
-    return f"{of} is {named(result, best)}: {accuracy(best)} % validation accuracy ({over})."
+    figure = f"{_with_unit(best)} validation {result.goal.noun}"
+    return f"{of} is {named(result, best)}: {figure} ({over})."
 
 
 def _others(result: GridResult) -> Iterator[str]:
@@ -177,7 +182,7 @@ def _cheap(
     if len({text(cost(each)) for each in (result.best, *equals)}) == 1:
         return f"All of these have {text(cost(cell))} {unit}."
     who = (
-        "the best itself" if cell is result.best else f"{named(result, cell)} ({accuracy(cell)} %)"
+        "the best itself" if cell is result.best else f"{named(result, cell)} ({_with_unit(cell)})"
     )
     return f"Fewest {unit} of these: {who}, {text(cost(cell))}."
 
@@ -187,7 +192,7 @@ def _best_of_each(result: GridResult, best: GridCell) -> Iterator[str]:
     for method in result.methods:
         own = best_of([cell for cell in result.cells if cell.method == method])
         if own is not None and method != best.method:
-            yield f"The best of {own.title} is {own.label}: {accuracy(own)} %."
+            yield f"The best of {own.title} is {own.label}: {_with_unit(own)}."
 
 
 def _end(values: Sequence[Value], value: Value) -> str:

@@ -9,12 +9,12 @@ from pfltune.report.figures import written
 from pfltune.report.grid import GridCell, GridResult, read_grid
 from pfltune.report.grid_figures import drawings_of
 from pfltune.report.grid_table import (
-    ACCURACY,
     columns,
     csv_summary,
     csv_table,
     latex_table,
     markdown_table,
+    of_validation,
 )
 from pfltune.report.page import Cell, Grid, Row, pictures, rendered
 from pfltune.report.styles import styles_of
@@ -84,12 +84,13 @@ def _page(result: GridResult, folder: Path, drawings: list[Drawing]) -> str:
 def _table(result: GridResult) -> Grid:
     """A row for each cell, which the first column names."""
     first, *shown = columns(result)
+    judged = of_validation(result.goal).title
     colours = _colours(result)
 
     def row(cell: GridCell) -> Row:
         is_best = cell is result.best
         cells = [
-            Cell(column.text(cell), column.sort(cell), is_best and column is ACCURACY)
+            Cell(column.text(cell), column.sort(cell), is_best and column.title == judged)
             for column in shown
         ]
         return Row(first.text(cell), colours[cell.method], cells, first.sort(cell))

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pfltune.goal import MINUS
 from pfltune.report.analysis import Analysis
 from pfltune.report.columns import (
-    MINUS,
     Column,
     cells,
     paper_columns,
@@ -14,6 +14,7 @@ from pfltune.report.columns import (
 from pfltune.report.results import MethodResult
 from pfltune.report.statistics import ALPHA, pairs_of
 from pfltune.report.words import (
+    below,
     bold_note,
     finding,
     for_all,
@@ -91,7 +92,7 @@ def result_table(analysis: Analysis) -> str:
     for row, method in zip(rows, result.methods, strict=True):
         row[1] += _mark(analysis, method)
     scenario = escaped(result.scenario)
-    caption = f"Test accuracy and communication on {scenario}."
+    caption = f"Test {result.goal.noun} and communication on {scenario}."
     if analysis.is_tested:
         pairs = pairs_of(len(analysis.differences) + 1)
         caption += f" Intervals of differences and p for {for_all(pairs)}."
@@ -151,7 +152,7 @@ def _mark(analysis: Analysis, method: MethodResult) -> str:
 def _note(analysis: Analysis) -> str:
     if not analysis.result.confirmed:
         return ""
-    over = escaped(seeds_of(analysis.result.confirmed))
+    over, goal = escaped(seeds_of(analysis.result.confirmed)), analysis.result.goal
     many = any(len(method.runs) > 1 for method in analysis.result.confirmed)
     spread = "Mean over clients" + (
         f" $\\pm$ standard deviation over {over}." if many else f", {over}."
@@ -163,7 +164,7 @@ def _note(analysis: Analysis) -> str:
         sentences += [escaped(test_note(analysis)), escaped(finding(analysis))]
     elif analysis.reference is not None and analysis.differences:
         sentences += [
-            "Differences in percentage points.",
+            f"Differences in {goal.apart}{escaped(below(goal))}.",
             escaped(together(analysis)),
             escaped(scope(analysis)),
             f"{WORSE}/{BETTER}: worse/better than {escaped(analysis.reference.title)} "

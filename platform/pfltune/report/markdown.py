@@ -25,7 +25,7 @@ def markdown_table(analysis: Analysis) -> str:
 
 
 def _within(analysis: Analysis) -> Iterator[str]:
-    """Test accuracy within budgets of each kind, and what that is."""
+    """Test figures within budgets of each kind, and what that is."""
     found = [within_columns(analysis, figure) for figure in SPENT]
     methods = analysis.result.confirmed
     yield from (markdown(lines_of(methods, columns)) for columns in found if columns)

@@ -31,7 +31,7 @@ from pfltune.report.frames import (
 )
 from pfltune.report.page import rendered
 from pfltune.report.results import ComparisonResult, ToldTrial
-from pfltune.report.sensitivity import HEADS, Cells, cells_of, rows
+from pfltune.report.sensitivity import Cells, cells_of, heads, rows
 from pfltune.report.sensitivity import figure as sensitivity_figure
 from pfltune.report.side_by_side import scenario_columns
 from pfltune.report.sweep import SweepResult, over_settings
@@ -325,7 +325,7 @@ class SensitivityResults(Told):
 
     def _repr_html_(self) -> str:
         main = (self.figure(), "Test accuracy by personal part.") if self.cells else None
-        return table_html(self.name, "", HEADS, rows(self.cells), main)
+        return table_html(self.name, "", heads(self.cells), rows(self.cells), main)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

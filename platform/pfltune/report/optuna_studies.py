@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pfltune import figures
 from pfltune.errors import UserError
 from pfltune.report.dimensions import dimensions_of
-from pfltune.report.results import SCORE, TEST, VAL, ComparisonResult, MethodResult, ToldTrial
+from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial
 from pfltune.report.searching import distribution
 from pfltune.tracking.optuna_storage import parsed_address, shown, written
 
@@ -32,11 +32,13 @@ class StudyContent:
         name: of the study.
         attributes: what is known of the whole search.
         trials: its trials, in the order of the suggestions.
+        direction: whether the highest or the lowest value is the best.
     """
 
     name: str
     attributes: Mapping[str, Any]
     trials: "Sequence[FrozenTrial]"
+    direction: str = "maximize"
 
 
 def studies_of(result: ComparisonResult) -> list[StudyContent]:
@@ -45,7 +47,7 @@ def studies_of(result: ComparisonResult) -> list[StudyContent]:
     Of several searches of one method, all but the first have their number after its name.
 
     A trial that ran all its rounds is complete, one that was stopped early is pruned, and both have
-    the score of every evaluated round: the best mean validation accuracy so far, in [0, 1].
+    the best mean validation figure so far of every evaluated round; the study has its direction.
 
     Raises:
         UserError: nothing was searched.
@@ -56,6 +58,7 @@ def studies_of(result: ComparisonResult) -> list[StudyContent]:
             name=f"pfltune/{result.name}/{method.name}" + (f"/{number}" if number else ""),
             attributes=_attributes(result, study),
             trials=_trials(study, spaces[method.name]),
+            direction=result.goal.direction,
         )
         for method in sorted(result.whole, key=lambda method: method.name)
         if spaces.get(method.name)
@@ -99,7 +102,9 @@ def _write(storage: Any, studies: Sequence[StudyContent], where: str) -> None:
 def _create(storage: Any, content: StudyContent) -> None:
     import optuna
 
-    study = optuna.create_study(study_name=content.name, storage=storage, direction="maximize")
+    study = optuna.create_study(
+        study_name=content.name, storage=storage, direction=content.direction
+    )
     for name, value in content.attributes.items():
         study.set_user_attr(name, value)
     study.add_trials(content.trials)
@@ -159,7 +164,8 @@ def _attributes(result: ComparisonResult, method: MethodResult) -> dict[str, Any
     record, searched = result.record, result.record.spaces[method.name]["search"]
     held = {name: v for name, v in method.best.items() if name not in searched}
     chosen = next((run.index for run in method.searched if run.knobs == method.best), None)
-    several = len(method.runs) > 1
+    several, goal = len(method.runs) > 1, result.goal
+    spread = goal.of_table(figures.TEST_STD_SEEDS)
     known = {
         "scenario": record.scenario.name,
         "rounds": record.scenario.protocol.rounds,
@@ -168,9 +174,9 @@ def _attributes(result: ComparisonResult, method: MethodResult) -> dict[str, Any
         "chosen_trial": chosen,
         "held": held or None,
         "confirm/seeds": len(method.runs) or None,
-        f"confirm/{figures.VAL.name}": method.mean(VAL) if method.runs else None,
-        f"confirm/{figures.TEST.name}": method.mean(TEST) if method.runs else None,
-        f"confirm/{figures.TEST_STD_SEEDS.name}": method.std(TEST) if several else None,
+        f"confirm/{goal.of('val').name}": goal.score(method.val) if method.runs else None,
+        f"confirm/{goal.of('test').name}": goal.score(method.test) if method.runs else None,
+        f"confirm/{spread.name}": method.score_std() if several else None,
     }
     return {IDENTITY: result.id} | {name: v for name, v in known.items() if v is not None}
 
@@ -201,7 +207,7 @@ def _trial(
         "failed": TrialState.FAIL,
         "running": TrialState.RUNNING,
     }
-    curve = dict(told.curve(SCORE))
+    curve = dict(told.curve(told.goal.best.name))
     has_value = told.outcome in ("finished", "stopped early") and curve
     params = {name: v for name, v in told.started.knobs.items() if name in distributions}
     return FrozenTrial(
@@ -222,7 +228,7 @@ def _trial(
 def _about(told: ToldTrial, again: Mapping[int, float]) -> dict[str, Any]:
     metrics = told.metrics
     numbers = {name: metrics[name] for name in OF_TRIAL if name in metrics}
-    mean = sum(again.values()) / len(again) if again else math.nan
+    mean = told.goal.score(sum(again.values()) / len(again)) if again else math.nan
     known = {
         "stage": told.started.stage,
         "generation": told.started.generation,
@@ -231,7 +237,7 @@ def _about(told: ToldTrial, again: Mapping[int, float]) -> dict[str, Any]:
         "rounds": told.ended.round if told.ended else len(told.rounds),
         "failure": told.ended.failure if told.ended else "",
         "choose/seeds": len(again),
-        f"choose/{figures.BEST_VAL.name}": mean,
+        f"choose/{told.goal.best.name}": mean,
         **numbers,
     }
     return {name: value for name, value in known.items() if value == value and value not in ("",)}

@@ -10,11 +10,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pfltune.front import letter_of
+from pfltune.goal import MINUS
 from pfltune.report import fronts_shown, racing, words
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing
 from pfltune.report.columns import (
-    MINUS,
     NO_FIGURE,
     Column,
     cells,
@@ -24,7 +24,7 @@ from pfltune.report.columns import (
 )
 from pfltune.report.latex import result_table
 from pfltune.report.power_words import power_lines, power_note
-from pfltune.report.results import TEST, VAL, MethodResult
+from pfltune.report.results import MethodResult
 from pfltune.report.searching import Searching
 from pfltune.report.spending import NOUNS, SPENT
 from pfltune.report.styles import Style
@@ -105,6 +105,7 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         "comparison.html.j2",
         title=result.name,
         result=result,
+        unit=result.goal.unit,
         budget_note=search_words.budget_note(result),
         start=words.start_weights(result),
         status=words.status(result),
@@ -121,7 +122,9 @@ def comparison_page(analysis: Analysis, folder: Path, drawings: Iterable[Drawing
         bold_note="" if alone else words.bold_note([result]),
         race_heads=racing.HEADS[result.race.decide] if result.race else (),
         race_rows=[line.cells for line in racing.lines(result)],
-        tuning_note=" ".join(filter(None, (search_words.TUNING_NOTE, no_footing(searches)))),
+        tuning_note=" ".join(
+            filter(None, (search_words.tuning_note(result.goal), no_footing(searches)))
+        ),
         agreements=repeated(analysis),
         gains=plain_grid(gain_lines(analysis), colours),
         gain_note=gain_note(analysis),
@@ -173,7 +176,7 @@ def grid(
 
 
 def spendings(analysis: Analysis) -> list[tuple[str, Grid]]:
-    """Test accuracy within budgets of each kind that anybody spent: what it is of, and a table."""
+    """Test figures within budgets of each kind that anybody spent: what it is of, and a table."""
     found = {NOUNS[figure]: within_columns(analysis, figure) for figure in SPENT}
     methods = analysis.result.confirmed
     return [(of, grid(own, methods, analysis.styles)) for of, own in found.items() if own]
@@ -244,10 +247,10 @@ def _search(search: Searching, rows: Sequence[MethodResult], study: str) -> Sear
             f"{method.failed_trials:,}",
             f"{method.search_steps:,.0f}",
             search_words.first_value(search),
-            search_words.winner_value(search.winner),
+            search_words.winner_value(search),
             gain_cell(search),
-            search_words.percent(method.mean(VAL)),
-            search_words.percent(method.mean(TEST)),
+            search_words.figure(method.goal, method.val),
+            search_words.figure(method.goal, method.test),
         ),
         importances=", ".join(shares) or NO_FIGURE,
         chosen=_chosen(method, rows) if method.best else NO_FIGURE,

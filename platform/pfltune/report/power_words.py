@@ -1,12 +1,13 @@
 """How large a difference must be to be told apart, in words and as a table."""
 
+from pfltune.goal import Goal
 from pfltune.report.analysis import Analysis
 from pfltune.report.power import MOST_SEEDS, Scatter, scatter_of
 from pfltune.report.statistics import pairs_of
 from pfltune.text import count, listed
 
 POINTS = (1, 2, 3, 5, 10, 20)
-"""Differences that are told of, in percentage points."""
+"""Differences that are told of, in percentage points or in hundredths of a figure's unit."""
 
 
 def power(analysis: Analysis) -> str:
@@ -17,19 +18,24 @@ def power(analysis: Analysis) -> str:
     found, pairs = _scatter(analysis), _pairs(analysis)
     if found is None:
         return ""
+    goal = analysis.result.goal
     now, least = (100 * found.told_apart(seeds, pairs) for seeds in (found.seeds, None))
     clients = count(found.clients, "client")
     told = [
         f"With {count(found.seeds, 'seed')}, {clients} and {count(pairs, 'pair')} of methods, a "
-        f"true difference of some {now:.1f} points is told apart in 4 of 5 comparisons."
+        f"true difference of some {goal.margin_text(now)}{goal.points} is told apart in 4 of 5 "
+        "comparisons."
     ]
     smaller = [points for points in reversed(POINTS) if least < points < now]
-    takes = [f"{_points(points)} would take {_seeds(found, points, pairs)}" for points in smaller]
+    takes = [
+        f"{_points(goal, points)} would take {_seeds(found, points, pairs)}" for points in smaller
+    ]
     told += [f"{listed(takes)}."] if takes else []
-    if round(least, 1):
+    if float(goal.margin_text(least)):
         other = "more clients or fewer methods" if pairs > 1 else "more clients"
         told.append(
-            f"No number of seeds tells less than {least:.1f} points apart on {clients}; "
+            f"No number of seeds tells less than {goal.margin_text(least)}{goal.points} apart on "
+            f"{clients}; "
             f"{other} would."
         )
     return " ".join(told)
@@ -42,7 +48,8 @@ def power_lines(analysis: Analysis) -> list[list[str]]:
         return []
     families = (pairs, 1) if pairs > 1 else (1,)
     heads = ["true difference", *(_family(each) for each in families)]
-    rows = [[_points(p), *(_seeds(found, p, each) for each in families)] for p in POINTS]
+    goal = analysis.result.goal
+    rows = [[_points(goal, p), *(_seeds(found, p, each) for each in families)] for p in POINTS]
     return [heads, *rows]
 
 
@@ -73,8 +80,8 @@ def _family(pairs: int) -> str:
     return "one pair by itself" if pairs == 1 else f"all {pairs} pairs together"
 
 
-def _points(number: int) -> str:
-    return count(number, "point")
+def _points(goal: Goal, number: int) -> str:
+    return count(number, "point") if goal.points else goal.margin_text(number)
 
 
 def _seeds(found: Scatter, points: int, pairs: int) -> str:

@@ -40,7 +40,7 @@ class Line:
 
 
 def seed_interval(method: MethodResult) -> Interval:
-    """The 95 % interval of a method's test accuracy over seeds, whenever one stops."""
+    """The 95 % interval of a method's test score over seeds, whenever one stops."""
     return _ends(100 * method.clients().mean(1))
 
 
@@ -98,7 +98,8 @@ def note(result: ComparisonResult) -> str:
     return why + (
         "The unit is the seed: "
         "e-values are what has become of 1 that was bet, seed by seed, at odds that are fair if "
-        "differences of mean test accuracy are symmetric about 0. Closed testing with their means "
+        f"differences of mean test {result.goal.noun} are symmetric about 0. Closed testing with "
+        "their means "
         "needs 1/α and what the other open ones lack of it; a wrong claim anywhere, whenever one "
         f"looks or stops, has a probability of at most {100 * ALPHA:g} %. Intervals are over "
         "seeds, 95 % each by itself, and hold whenever one stops; fewer than six seeds give none. "

@@ -25,7 +25,7 @@ class Ranking:
 
     Attributes:
         names: short names of the methods that have a figure in every scenario.
-        accuracies: test accuracies in [0, 1], (methods, scenarios); equal ones are equal.
+        scores: test scores, (methods, scenarios); equal ones are equal.
         ranks: average rank of each, 1 for the best; equals share the mean of their ranks.
         p: of Friedman's test that all methods rank alike; NaN with fewer than 3 scenarios or
             methods.
@@ -34,7 +34,7 @@ class Ranking:
     """
 
     names: tuple[str, ...]
-    accuracies: np.ndarray
+    scores: np.ndarray
     ranks: np.ndarray
     p: float
     critical_difference: float
@@ -50,14 +50,14 @@ class Ranking:
         return bool(self.names) and not np.isnan(self.critical_difference)
 
 
-def rank(accuracies: Mapping[str, Sequence[float]]) -> Ranking:
-    """Rank methods by their accuracies in the same scenarios.
+def rank(scores: Mapping[str, Sequence[float]]) -> Ranking:
+    """Rank methods by their scores in the same scenarios.
 
     Args:
-        accuracies: one per scenario in [0, 1], by method; NaN where a method has none, which
+        scores: one per scenario, by method; NaN where a method has none, which
             leaves it out.
     """
-    whole = {name: row for name, row in accuracies.items() if not np.isnan(row).any()}
+    whole = {name: row for name, row in scores.items() if not np.isnan(row).any()}
     table = settled(np.array(list(whole.values()), dtype=np.float64))
     if not len(table):
         return Ranking((), table, np.empty(0), float("nan"), float("nan"))
@@ -120,7 +120,7 @@ def critical_difference_diagram(
     from scikit_posthocs import posthoc_nemenyi_friedman
 
     shown = [titles[name] for name in ranking.names]
-    p_values = posthoc_nemenyi_friedman(ranking.accuracies.T).set_axis(shown, axis=0)
+    p_values = posthoc_nemenyi_friedman(ranking.scores.T).set_axis(shown, axis=0)
     figure, grid = panels(1, 1, (6.4, 1.2 + 0.16 * len(shown)))
     axes = grid[0, 0]
     draw(
@@ -136,7 +136,7 @@ def critical_difference_diagram(
     axes.set_xlabel("average rank, 1 is best")
     axes.xaxis.set_label_position("top")
     caption = (
-        f"Average ranks over {ranking.accuracies.shape[1]} scenarios, the best on the left. Bars "
+        f"Average ranks over {ranking.scores.shape[1]} scenarios, the best on the left. Bars "
         "join methods that Nemenyi's test does not tell apart at 0.05: their ranks differ by less "
         f"than the critical difference, {ranking.critical_difference:.2f}."
     )

@@ -1,8 +1,9 @@
 """What a comparison found, read from its record and its journal and nothing else."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isnan
 from pathlib import Path
 from statistics import fmean
 
@@ -12,8 +13,9 @@ from pfltune import figures
 from pfltune.budget import Budget
 from pfltune.draws import refuse_several
 from pfltune.errors import UserError, unknown
-from pfltune.figures import Figure, Measure
+from pfltune.figures import Figure, Measure, Part
 from pfltune.front import fronted, letter_of
+from pfltune.goal import ACCURACY, Goal, figures_of
 from pfltune.knobs import Value
 from pfltune.ownership import see_inside
 from pfltune.racing.race import Race, race
@@ -32,13 +34,13 @@ from pfltune.replays import refuse_replay
 from pfltune.report.balance import balanced, spread
 from pfltune.stages import sees_test
 from pfltune.text import count, plain
-from pfltune.ties import settled
+from pfltune.ties import best_first as by_score
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import (
     Event,
-    MeasuredDict,
     MethodEnded,
     RoundDone,
+    Selected,
     TrialEnded,
     TrialStarted,
 )
@@ -46,18 +48,19 @@ from pfltune.tracking.journal import Journal
 
 Curve = list[tuple[int, float]]
 
-CURVES = (
-    *(figures.VAL.name, figures.TEST.name),
-    *(figure.name for figure in (figures.TOTAL, figures.STEPS, figures.PFLOP, figures.SECONDS)),
+SPENT = tuple(
+    figure.name for figure in (figures.TOTAL, figures.STEPS, figures.PFLOP, figures.SECONDS)
 )
-SCORE = figures.BEST_VAL.name
-TEST, VAL = figures.SELECTED_TEST.name, figures.SELECTED_VAL.name
 MEANS = (
     *(figures.TOTAL, figures.SETUP, figures.SHARED, figures.PERSONAL, figures.STEPS),
     *(figures.ADAPTATION_STEPS, figures.SECONDS, figures.PEAK),
 )
 # Only with unseen clients, and only since it is counted.
 SOMETIMES = (figures.UNSEEN_TEST.name, figures.GFLOPS.name, figures.PFLOP.name)
+POOLED, OF_NOBODY = (
+    figures.selected("test", figures.ACCURACY.name + ending)
+    for ending in (figures.POOLED, figures.GLOBAL)
+)
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,12 @@ class ConfirmedRun:
     Attributes:
         seed: its seed.
         metrics: the last value of every metric; ``selected/…`` are those of the chosen round.
-        curves: (round, value) of the figures in ``CURVES``.
-        val, test: accuracy of every client in the chosen round, in [0, 1], in the order of
-            ``clients``.
+        curves: (round, value) of the goal's figure on both parts, and of what is spent.
+        val, test: of every client in the chosen round the score, see :mod:`pfltune.goal`, so of
+            accuracy in [0, 1], in the order of ``clients``; those without a test are left out.
         clients: indices of these clients in the partition; empty stands for all, in their order.
-        measured: what the scenario's metrics gave for each of them.
+        selected: all that is known of the chosen round; None in what a test made up.
+        goal: what it went by.
         study: which of several independent searches chose what it trains.
         knobs: its configuration.
     """
@@ -82,9 +86,19 @@ class ConfirmedRun:
     val: tuple[float, ...] = ()
     test: tuple[float, ...] = ()
     clients: tuple[int, ...] = ()
-    measured: tuple[MeasuredDict, ...] = ()
     study: int = 0
     knobs: Mapping[str, Value] = field(default_factory=dict)
+    selected: Selected | None = None
+    goal: Goal = ACCURACY
+
+    def score(self, part: Part) -> float:
+        """Mean over clients in the chosen round."""
+        return self.goal.score(self.metrics.get(self.goal.selected(part).name, float("nan")))
+
+    def course(self, part: Part) -> Curve:
+        """(round, mean score over clients) of the evaluated rounds."""
+        curve = self.curves.get(self.goal.of(part).name, ())
+        return [(step, self.goal.score(value)) for step, value in curve]
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -105,7 +119,7 @@ class SearchedRun:
         rounds: how far it came.
         far: the same as rungs of a budget, see :meth:`pfltune.ranking.Course.reached`; None where
             rounds say it.
-        curve: (round, score), the best mean validation accuracy so far, in [0, 1].
+        curve: (round, score), the best mean validation score so far.
         shares: (share of its budget, score) at each power of 1/η that it came to, the whole
             included; None where rounds end it.
         metrics: the last value of every metric.
@@ -155,7 +169,7 @@ class Finalist:
     Attributes:
         index: of its search trial.
         knobs: the configuration.
-        values: its score at the end, in [0, 1], by the seed of each trial that ran all its rounds.
+        values: its score at the end by the seed of each trial that ran all its rounds.
         study: in which of several independent searches it was a finalist.
     """
 
@@ -172,7 +186,7 @@ class Finalist:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """One row of the table. Accuracies are in [0, 1]; MB are 10^6 bytes.
+    """One row of the table. Scores are of the goal, of accuracy in [0, 1]; MB are 10^6 bytes.
 
     A method of whose front several configurations were confirmed has a row for each, the most
     accurate on validation first; all but confirmation trials stand in the first of them.
@@ -200,6 +214,7 @@ class MethodResult:
         of: short name of the method; empty where that is ``name``, in its only row.
         place: of the row among those of its method, from 0.
         course: of its trials.
+        goal: what it is ranked by.
     """
 
     name: str
@@ -221,6 +236,7 @@ class MethodResult:
     unfit: str = ""
     of: str = ""
     place: int = 0
+    goal: Goal = ACCURACY
 
     @property
     def method(self) -> str:
@@ -267,7 +283,7 @@ class MethodResult:
     def crossed(
         self, seeds: Sequence[int] | None = None, studies: Sequence[int] | None = None
     ) -> np.ndarray:
-        """Test accuracy of every client in the chosen round, float64 (studies, seeds, clients).
+        """Test score of every client in the chosen round, float64 (studies, seeds, clients).
 
         Args:
             seeds, studies: those wanted, in the order wanted; default: all.
@@ -310,6 +326,24 @@ class MethodResult:
         """The first of several studies that chose what is the best."""
         return next((n for n, chosen in enumerate(self.chosen) if chosen == self.best), 0)
 
+    def scores(self, part: Part) -> list[float]:
+        """Mean score over clients in the chosen round, one per study and seed."""
+        return [run.score(part) for run in self.runs]
+
+    @property
+    def test(self) -> float:
+        """Mean test score over studies and seeds; NaN if no confirmation trial ended."""
+        return float(np.mean(self.scores("test"))) if self.runs else float("nan")
+
+    @property
+    def val(self) -> float:
+        """Mean validation score in the chosen rounds; likewise."""
+        return float(np.mean(self.scores("val"))) if self.runs else float("nan")
+
+    def score_std(self, part: Part = "test") -> float:
+        """Sample standard deviation of these over studies and seeds, see :meth:`std`."""
+        return self._spread(self.scores(part))
+
     def mean(self, metric: str) -> float:
         """Mean over studies and seeds; NaN if no confirmation trial ended."""
         values = self.values(metric)
@@ -317,7 +351,9 @@ class MethodResult:
 
     def std(self, metric: str) -> float:
         """Sample standard deviation over studies and seeds, see :func:`spread`; NaN for one run."""
-        values = self.values(metric)
+        return self._spread(self.values(metric))
+
+    def _spread(self, values: Sequence[float]) -> float:
         return spread(np.reshape(values, (len(self.studies), -1))) if values else float("nan")
 
     def per_round(self, figure: Figure) -> float:
@@ -332,18 +368,23 @@ class MethodResult:
         """The figures of the table, under the names that MLflow shows."""
         if not self.runs:
             return {}
+        goal = self.goal
         sometimes = {
-            name: self.mean(name)
-            for name in SOMETIMES
+            _short(name): self.mean(name)
+            for name in (goal.unseen.name, *SOMETIMES, POOLED, OF_NOBODY)
             if all(name in run.metrics for run in self.runs)
         }
+        if not goal.is_accuracy:
+            sometimes[figures.TEST.name] = self.mean(figures.SELECTED_TEST.name)
         if len(self.runs) > 1:
-            sometimes[figures.TEST_STD_SEEDS.name] = self.std(TEST)
+            sometimes[goal.of_table(figures.TEST_STD_SEEDS).name] = self.score_std()
         return sometimes | {
-            figures.TEST.name: self.mean(TEST),
-            figures.TEST_STD.name: self.mean(figures.SELECTED_TEST_STD.name),
-            figures.TEST_WORST.name: self.mean(figures.SELECTED_TEST_WORST.name),
-            figures.VAL.name: self.mean(VAL),
+            goal.of("test").name: goal.score(self.test),
+            **{
+                goal.of("test", ending).name: self.mean(goal.selected("test", ending).name)
+                for ending in (figures.STD, figures.WORST)
+            },
+            **({} if isnan(self.val) else {goal.of("val").name: goal.score(self.val)}),
             figures.MB_PER_ROUND.name: self.per_round(figures.TOTAL),
             **{figure.name: self.mean(figure.name) for figure in MEANS},
             **self._others(),
@@ -363,7 +404,7 @@ class MethodResult:
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """All methods of a comparison, the best test accuracy first.
+    """All methods of a comparison, the best test score first.
 
     Attributes:
         name: of the comparison.
@@ -392,6 +433,11 @@ class ComparisonResult:
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     race: Race | None = None
+
+    @property
+    def goal(self) -> Goal:
+        """What its methods are ranked by."""
+        return self.record.goal
 
     @property
     def confirmed(self) -> tuple[MethodResult, ...]:
@@ -489,7 +535,8 @@ def read_results(results: Path, name: str) -> ComparisonResult:
     if not isinstance(record.budget, Budget):
         raise UserError(f"{name!r} is no comparison: it was run by pfltune {record.command}")
     journal = begun_journal(results / name, record)
-    trials, endings = told_trials(journal.events)
+    goal = record.goal
+    trials, endings = told_trials(journal.events, goal)
     methods = [
         row
         for short in map(short_name, record.methods)
@@ -502,6 +549,7 @@ def read_results(results: Path, name: str) -> ComparisonResult:
             record.scenario.protocol.course(record.budget.eta),
         )
     ]
+    methods = alike([replace(method, goal=goal) for method in methods])
     return ComparisonResult(
         name,
         record.id,
@@ -528,7 +576,7 @@ def _race(budget: Budget, methods: Sequence[MethodResult]) -> Race | None:
 
 
 def _tests(method: MethodResult) -> Iterator[float | None]:
-    """Test accuracy of each seed from the first on, up to one that has not ended.
+    """Test score of each seed from the first on, up to one that has not ended.
 
     Mean over studies; None where one of them failed.
     """
@@ -538,7 +586,7 @@ def _tests(method: MethodResult) -> Iterator[float | None]:
         ended = [trial for trial in tests if trial.started.index == index and trial.ended]
         if len(ended) < studies:
             return
-        found = [trial.metrics[TEST] for trial in ended if trial.outcome == "finished"]
+        found = [trial.score("test") for trial in ended if trial.outcome == "finished"]
         yield fmean(found) if len(found) == studies else None
 
 
@@ -555,8 +603,8 @@ def begun_journal(folder: Path, record: Record) -> Journal:
 
 
 def ranked(methods: Iterable[MethodResult]) -> tuple[MethodResult, ...]:
-    """The best test accuracy first, by name among equals; those without a figure last."""
-    ordered = sorted(methods, key=lambda m: (-settled(m.mean(TEST)), m.name))
+    """The best test score first, by name among equals; those without a figure last."""
+    ordered = sorted(methods, key=lambda m: (by_score(m.test), m.name))
     return tuple(sorted(ordered, key=lambda m: not m.runs))
 
 
@@ -588,11 +636,13 @@ class ToldTrial:
         started: how it began.
         rounds: its rounds, in their order.
         ended: how it ended; None if it has not.
+        goal: what it went by.
     """
 
     started: TrialStarted
     rounds: list[RoundDone] = field(default_factory=list)
     ended: TrialEnded | None = None
+    goal: Goal = ACCURACY
 
     @property
     def outcome(self) -> str:
@@ -615,6 +665,15 @@ class ToldTrial:
             found |= done.metrics
         return found | (final_figures(self.ended) if self.ended else {})
 
+    def score(self, part: Part) -> float:
+        """Mean over clients in the chosen round; NaN without one."""
+        return self.goal.score(self.metrics.get(self.goal.selected(part).name, float("nan")))
+
+    @property
+    def score_curve(self) -> Curve:
+        """(round, best mean validation score so far) of the evaluated rounds."""
+        return [(step, self.goal.score(best)) for step, best in self.curve(self.goal.best.name)]
+
     def curve(self, metric: str) -> Curve:
         """(round, value) of the rounds that have the figure."""
         return [(r.round, r.metrics[metric]) for r in self.rounds if metric in r.metrics]
@@ -625,14 +684,16 @@ def count_reused(trials: "Iterable[ToldTrial]") -> int:
     return sum(trial.started.reused for trial in trials)
 
 
-def told_trials(events: Iterable[Event]) -> tuple[list[ToldTrial], dict[str, MethodEnded]]:
+def told_trials(
+    events: Iterable[Event], goal: Goal = ACCURACY
+) -> tuple[list[ToldTrial], dict[str, MethodEnded]]:
     """The trials of a journal by study and index, and how its methods ended."""
     trials: dict[str, ToldTrial] = {}
     endings: dict[str, MethodEnded] = {}
     rounds: dict[str, dict[int, RoundDone]] = defaultdict(dict)
     for event in events:
         if isinstance(event, TrialStarted):
-            trials.setdefault(event.trial, ToldTrial(event))
+            trials.setdefault(event.trial, ToldTrial(event, goal=goal))
         elif isinstance(event, RoundDone):
             rounds[event.trial].setdefault(event.round, event)
         elif isinstance(event, TrialEnded):
@@ -683,7 +744,7 @@ def _method(
     searched = [trial for trial in trials if trial.started.stage == "search"]
     failed = [trial.ended for trial in trials if trial.ended and trial.outcome == "failed"]
     confirmed, controls = (
-        [t for t in trials if t.started.stage == stage and t.outcome == "finished"]
+        [t for t in trials if t.started.stage == stage and _has_figure(t)]
         for stage in ("confirm", "control")
     )
     best = ending.best if ending else confirmed[0].started.knobs if confirmed else None
@@ -740,19 +801,70 @@ def _chosen_so_far(confirmed: Iterable[ToldTrial]) -> list[dict[str, Value] | No
 
 def confirmed_run(trial: ToldTrial) -> ConfirmedRun:
     """A confirmation trial that ran to its end."""
-    selected = trial.ended.selected if trial.ended else None
-    val, test = (selected["val"], selected["test"]) if selected else ([], [])
+    goal, selected = trial.goal, trial.ended.selected if trial.ended else None
+    val, test = (
+        tuple(map(goal.score, figures_of(selected, part))) if selected else ()
+        for part in figures.PARTS
+    )
+    names = (*(goal.of(part).name for part in figures.PARTS), *SPENT)
     return ConfirmedRun(
         seed=trial.started.seed,
         metrics=trial.metrics,
-        curves={name: trial.curve(name) for name in CURVES},
-        val=tuple(val),
-        test=tuple(test),
+        curves={name: trial.curve(name) for name in names},
+        val=val,
+        test=test,
         clients=tuple(selected.get("clients", ())) if selected else (),
-        measured=tuple(selected.get("metrics", ())) if selected else (),
         study=trial.started.study,
         knobs=trial.started.knobs,
+        selected=selected,
+        goal=goal,
     )
+
+
+def alike(methods: Sequence[MethodResult]) -> list[MethodResult]:
+    """The methods with the clients alone that have a test score in every run of each.
+
+    A figure may say nothing of a client: an AUROC nothing of one with a single class. Tests and
+    intervals are of the same clients for all.
+    """
+    lacking = _lacking(run for method in methods for run in (*method.runs, *method.controls))
+    if not lacking:
+        return list(methods)
+    return [
+        replace(
+            method,
+            runs=tuple(_of_others(run, lacking) for run in method.runs),
+            controls=tuple(_of_others(run, lacking) for run in method.controls),
+        )
+        for method in methods
+    ]
+
+
+def lacking_clients(result: ComparisonResult) -> list[int]:
+    """The clients that some test says nothing of, and that :func:`alike` has left out."""
+    told = (trial for trial in result.trials if sees_test(trial.started.stage) and trial.ended)
+    runs = (confirmed_run(trial) for trial in told if trial.outcome == "finished")
+    return sorted(_lacking(runs))
+
+
+def _lacking(runs: Iterable[ConfirmedRun]) -> set[int]:
+    return {
+        client
+        for run in runs
+        for client, score in zip(run.indices, run.test, strict=True)
+        if isnan(score)
+    }
+
+
+def _of_others(run: ConfirmedRun, lacking: Collection[int]) -> ConfirmedRun:
+    kept = [place for place, client in enumerate(run.indices) if client not in lacking]
+    val, test = (tuple(each[place] for place in kept) for each in (run.val, run.test))
+    return replace(run, val=val, test=test, clients=tuple(run.indices[place] for place in kept))
+
+
+def _has_figure(trial: ToldTrial) -> bool:
+    """Whether it ran to its end and any client has a test score."""
+    return trial.outcome == "finished" and not isnan(trial.score("test"))
 
 
 def _short(name: str) -> str:
@@ -775,7 +887,7 @@ def _searched(trial: ToldTrial, budget: Budget, course: Course) -> SearchedRun:
         outcome=trial.outcome,
         rounds=trial.ended.round if trial.ended else reached,
         far=None if course.eta is None else course.reached(trial.reached),
-        curve=trial.curve(SCORE),
+        curve=trial.score_curve,
         metrics=metrics,
         study=trial.started.study,
         shares=_shares(trial, course.eta),

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from pfltune.figures import ROUNDS, TOTAL
+from pfltune.goal import ACCURACY, Goal
 from pfltune.layers import LAYERS
 from pfltune.ownership import published
 from pfltune.record import Record
 from pfltune.report.canvas import ShownFigure
 from pfltune.report.markdown import markdown
-from pfltune.report.results import TEST, ToldTrial, told_trials
+from pfltune.report.results import ToldTrial, told_trials
 from pfltune.report.styles import COLOURS
 from pfltune.tracking.journal import Journal
 
@@ -31,28 +32,35 @@ class Cell:
     """One personal part.
 
     Attributes:
-        accuracies: test accuracy of each seed, at the round chosen on validation.
+        scores: test score of each seed, at the round chosen on validation.
         mb_per_round: MB up and down of a round, all sampled clients together.
-        seeds: of the accuracies, in their order.
+        seeds: of the scores, in their order.
+        goal: what they are of.
     """
 
-    accuracies: tuple[float, ...]
+    scores: tuple[float, ...]
     mb_per_round: float
     seeds: tuple[int, ...] = ()
+    goal: Goal = ACCURACY
 
     @property
     def mean(self) -> float:
-        """Test accuracy over seeds, in [0, 1]."""
-        return float(np.mean(self.accuracies))
+        """Test score over seeds."""
+        return float(np.mean(self.scores))
 
     @property
     def std(self) -> float:
         """Sample standard deviation over seeds; NaN for fewer than two, which have none."""
-        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else math.nan
+        return float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else math.nan
+
+    @property
+    def shown(self) -> float:
+        """The test figure as it is drawn."""
+        return self.goal.scale * self.mean
 
     def __str__(self) -> str:
-        spread = "" if math.isnan(self.std) else f" ± {100 * self.std:.2f}"
-        return f"{100 * self.mean:.2f}{spread}"
+        spread = "" if math.isnan(self.std) else f" ± {self.goal.spread(self.std)}"
+        return f"{self.goal.text(self.mean)}{spread}"
 
 
 Cells = dict[str, Cell]
@@ -60,14 +68,14 @@ Cells = dict[str, Cell]
 
 def study_trials(record: Record, folder: Path) -> list[ToldTrial]:
     """The trials of a study, as its journal in ``folder`` tells of them."""
-    return told_trials(Journal(folder / record.journal, record.seal).events)[0]
+    return told_trials(Journal(folder / record.journal, record.seal).events, record.goal)[0]
 
 
 def cells_of(trials: Iterable[ToldTrial]) -> Cells:
     """The finished trials of a study by personal part; parts whose trials all failed are absent."""
     found: dict[str, list[ToldTrial]] = defaultdict(list)
     for trial in trials:
-        if TEST in trial.metrics:
+        if not math.isnan(trial.score("test")):
             found[str(trial.started.knobs["personal"])].append(trial)
     return {part: _cell(trials) for part, trials in found.items()}
 
@@ -75,25 +83,34 @@ def cells_of(trials: Iterable[ToldTrial]) -> Cells:
 def _cell(trials: list[ToldTrial]) -> Cell:
     metrics = [trial.metrics for trial in trials]
     return Cell(
-        tuple(m[TEST] for m in metrics),
+        tuple(trial.score("test") for trial in trials),
         float(np.mean([m[TOTAL.name] / m[ROUNDS.name] for m in metrics])),
         tuple(trial.started.seed for trial in trials),
+        trials[0].goal,
     )
 
 
 def rows(cells: Cells) -> list[list[str]]:
-    """Personal part, accuracy alone, together with the head, MB per round of both."""
+    """Personal part, test figure alone, together with the head, MB per round of both."""
     lines = []
     for part, name in NAMES.items():
         alone, with_head = cells.get(part), cells.get(f"{part},head")
         both = (alone, with_head)
-        accuracies = ["" if c is None else str(c) for c in both]
+        figures = ["" if c is None else str(c) for c in both]
         megabytes = ["" if c is None else f"{c.mb_per_round:.3f}" for c in both]
-        lines.append([name, *accuracies, *megabytes])
+        lines.append([name, *figures, *megabytes])
     return lines
 
 
-HEADS = ("personal part", "alone %", "with head %", "alone MB/round", "with head MB/round")
+def heads(cells: Cells) -> list[str]:
+    """Of these rows."""
+    unit = _goal(cells).unit
+    of_figures = (f"alone{unit}", f"with head{unit}")
+    return ["personal part", *of_figures, "alone MB/round", "with head MB/round"]
+
+
+def _goal(cells: Cells) -> Goal:
+    return next((cell.goal for cell in cells.values()), ACCURACY)
 
 
 def write_sensitivity(record: Record, cells: Cells, study: Path) -> None:
@@ -104,13 +121,13 @@ def write_sensitivity(record: Record, cells: Cells, study: Path) -> None:
 
 def write_files(cells: Cells, folder: Path) -> None:
     """Tables and figure into an empty folder."""
-    (folder / "sensitivity.md").write_text(markdown([list(HEADS), *rows(cells)]))
+    (folder / "sensitivity.md").write_text(markdown([heads(cells), *rows(cells)]))
     values = [
-        f'"{part}",{seed},{value!r},{cell.mb_per_round!r}\n'
+        f'"{part}",{seed},{cell.goal.score(value)!r},{cell.mb_per_round!r}\n'
         for part, cell in cells.items()
-        for seed, value in zip(cell.seeds, cell.accuracies, strict=True)
+        for seed, value in zip(cell.seeds, cell.scores, strict=True)
     ]
-    heading = "personal,seed,test_accuracy,mb_per_round\n"
+    heading = f"personal,seed,test_{_goal(cells).name},mb_per_round\n"
     (folder / "sensitivity.csv").write_text(heading + "".join(values))
     figure(cells).savefig(folder / "sensitivity.png", dpi=150)
 
@@ -122,7 +139,7 @@ def figure(cells: Cells) -> ShownFigure:
     kinds = [part for part in NAMES if part in cells and part not in REFERENCES]
     for part, colour in zip(REFERENCES, COLOURS[2:], strict=False):
         if part in cells:
-            axes.axvline(_percent(cells[part]), color=colour, linestyle="--", label=NAMES[part])
+            axes.axvline(cells[part].shown, color=colour, linestyle="--", label=NAMES[part])
     for suffix, marker, colour, label in (
         ("", "o", COLOURS[0], "alone"),
         (",head", "D", COLOURS[1], "with the head"),
@@ -131,7 +148,7 @@ def figure(cells: Cells) -> ShownFigure:
             (y, cells[kind + suffix]) for y, kind in enumerate(kinds) if kind + suffix in cells
         ]
         axes.plot(
-            [_percent(cell) for _, cell in shown],
+            [cell.shown for _, cell in shown],
             [y for y, _ in shown],
             linestyle="none",
             marker=marker,
@@ -140,12 +157,8 @@ def figure(cells: Cells) -> ShownFigure:
         )
     axes.set_yticks(range(len(kinds)), [NAMES[kind] for kind in kinds])
     axes.invert_yaxis()
-    axes.set_xlabel("test accuracy with this part personal, %")
+    axes.set_xlabel(_goal(cells).axis("test", " with this part personal"))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     drawing.legend(loc="outside upper right", frameon=False, ncols=2)
     return drawing
-
-
-def _percent(cell: Cell) -> float:
-    return 100 * cell.mean

@@ -1,4 +1,4 @@
-"""Several comparisons in one table: an accuracy for each scenario, average ranks."""
+"""Several comparisons in one table: a test figure for each scenario, average ranks."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pfltune.goal import Goal
 from pfltune.report import words
 from pfltune.report.aggregates import Aggregates, aggregate, profiles_figure
 from pfltune.report.aggregates_table import (
@@ -17,7 +18,7 @@ from pfltune.report.aggregates_table import (
 )
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, canvas, label_rows, legend, rows_height
-from pfltune.report.columns import Column, accuracy, cells, p_value
+from pfltune.report.columns import Column, cells, mean_test, p_value
 from pfltune.report.figures import written
 from pfltune.report.latex import Tabular, escaped, table_rows
 from pfltune.report.markdown import markdown
@@ -28,7 +29,7 @@ from pfltune.report.ranks import (
     critical_difference_diagram,
     rank,
 )
-from pfltune.report.results import TEST, MethodResult
+from pfltune.report.results import MethodResult
 from pfltune.report.spreadsheet import digits
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.statistics import ALPHA
@@ -49,7 +50,8 @@ class Scenarios:
         methods: one row each, the best average rank first; methods that miss somewhere come last.
         ranking: of the methods that have a figure everywhere.
         styles: by short name of a method.
-        aggregates: of the ranked methods, the best average rank first; None with one scenario.
+        aggregates: of the ranked methods, the best average rank first; None with one scenario, and
+            where scenarios go by figures that have no mean together.
     """
 
     analyses: tuple[Analysis, ...]
@@ -63,6 +65,11 @@ class Scenarios:
         """A method's confirmed figures in one scenario."""
         shown = self.analyses[scenario].result.confirmed
         return next((each for each in shown if each.name == method.name), None)
+
+    @property
+    def goal(self) -> Goal:
+        """What methods are ranked by in the first scenario, and mostly in all."""
+        return self.analyses[0].result.goal
 
     @property
     def titles(self) -> dict[str, str]:
@@ -84,14 +91,14 @@ def side_by_side(analyses: Sequence[Analysis], names: Sequence[str] = ()) -> Sce
         for method in analysis.result.methods:
             if not by_name.get(method.name, method).runs or method.name not in by_name:
                 by_name[method.name] = method
-    ranking = rank({name: [_accuracy(a, name) for a in analyses] for name in by_name})
+    ranking = rank({name: [_score(a, name) for a in analyses] for name in by_name})
     places = dict(zip(ranking.names, ranking.ranks, strict=True))
     ordered = sorted(by_name.values(), key=lambda m: (places.get(m.name, np.inf), m.name))
     heads = tuple(names) or _names(analyses)
     runs = {m.name: [_runs(a, m.name) for a in analyses] for m in ordered if m.name in places}
-    return Scenarios(
-        tuple(analyses), heads, tuple(ordered), ranking, row_styles(ordered), aggregate(runs)
-    )
+    alike = len({analysis.result.goal.name for analysis in analyses}) == 1
+    together = aggregate(runs) if alike else None
+    return Scenarios(tuple(analyses), heads, tuple(ordered), ranking, row_styles(ordered), together)
 
 
 def _names(analyses: Sequence[Analysis]) -> tuple[str, ...]:
@@ -105,7 +112,7 @@ def write_scenarios(scenarios: Scenarios, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     drawings = written(
         [
-            ("accuracies", lambda: _accuracies(scenarios)),
+            ("accuracies", lambda: _figures(scenarios)),
             ("critical-difference", lambda: _ranks(scenarios)),
             ("performance-profiles", lambda: profiles(scenarios)),
         ],
@@ -122,7 +129,7 @@ def write_scenarios(scenarios: Scenarios, folder: Path) -> None:
 
 
 def scenario_columns(scenarios: Scenarios) -> tuple[Column, ...]:
-    """An accuracy for each scenario, then the average rank."""
+    """The test figure for each scenario, then the average rank."""
     places = dict(zip(scenarios.ranking.names, scenarios.ranking.ranks, strict=True))
 
     def average_rank(method: MethodResult) -> float:
@@ -131,22 +138,22 @@ def scenario_columns(scenarios: Scenarios) -> tuple[Column, ...]:
     def shown_rank(method: MethodResult) -> str:
         return f"{places[method.name]:.2f}" if method.name in places else "–"
 
-    accuracies = [_accuracy_column(scenarios, place) for place in range(len(scenarios.names))]
-    return (*accuracies, Column("average rank", shown_rank, average_rank, "low"))
+    figures = [_column(scenarios, place) for place in range(len(scenarios.names))]
+    return (*figures, Column("average rank", shown_rank, average_rank, "low"))
 
 
 def profiles(scenarios: Scenarios) -> Drawing | None:
     """The performance profiles; None with one scenario."""
     if scenarios.aggregates is None:
         return None
-    return profiles_figure(scenarios.aggregates, scenarios.titles, scenarios.styles)
+    return profiles_figure(scenarios.aggregates, scenarios.titles, scenarios.styles, scenarios.goal)
 
 
 def rank_note(ranking: Ranking) -> str:
     """What the ranks say, and what they do not."""
     if not len(ranking.names):
         return "No method has a confirmed run in every scenario, so there are no ranks."
-    many = f"{len(ranking.names)} methods over {ranking.accuracies.shape[1]} scenarios"
+    many = f"{len(ranking.names)} methods over {ranking.scores.shape[1]} scenarios"
     if not ranking.is_tested:
         return f"Average ranks of {many}; a test needs at least three of both."
     told = f"Average ranks of {many}. Friedman's test by permutation: {p_value(ranking.p)}"
@@ -163,35 +170,38 @@ def rank_note(ranking: Ranking) -> str:
     )
 
 
-def _accuracy(analysis: Analysis, name: str) -> float:
-    shown = {m.name: settled(m.mean(TEST)) for m in analysis.result.confirmed}
+def _score(analysis: Analysis, name: str) -> float:
+    shown = {m.name: settled(m.test) for m in analysis.result.confirmed}
     return shown.get(name, float("nan"))
 
 
 def _runs(analysis: Analysis, name: str) -> list[float]:
-    """Test accuracy of each run of a confirmed method, by study and seed."""
-    return next(m.values(TEST) for m in analysis.result.confirmed if m.name == name)
+    """Test score of each run of a confirmed method, by study and seed."""
+    return next(m.scores("test") for m in analysis.result.confirmed if m.name == name)
 
 
-def _accuracy_column(scenarios: Scenarios, place: int) -> Column:
+def _column(scenarios: Scenarios, place: int) -> Column:
     def text(method: MethodResult) -> str:
         found = scenarios.found(place, method)
-        return accuracy(found) if found else "–"
+        return mean_test(found) if found else "–"
 
     def value(method: MethodResult) -> float:
-        return _accuracy(scenarios.analyses[place], method.name)
+        return goal.score(_score(analysis, method.name))
 
-    leaders = scenarios.analyses[place].leaders
-    return Column(f"{scenarios.names[place]} %", text, value, "high", leaders)
+    analysis = scenarios.analyses[place]
+    goal = analysis.result.goal
+    title = f"{scenarios.names[place]}{goal.unit}"
+    return Column(title, text, value, goal.measure.better, analysis.leaders)
 
 
-def _accuracies(scenarios: Scenarios) -> Drawing:
+def _figures(scenarios: Scenarios) -> Drawing:
     """One row per method, one marker per scenario."""
     shown = [method for method in scenarios.methods if method.runs]
-    figure, axes = canvas("test accuracy, %", "", max(rows_height(len(shown)), 1.8))
+    figure, axes = canvas(scenarios.goal.axis("test"), "", max(rows_height(len(shown)), 1.8))
     offsets = np.linspace(-SPREAD, SPREAD, len(scenarios.names) + 2)[1:-1]
     for place, (name, offset) in enumerate(zip(scenarios.names, offsets, strict=True)):
-        values = [100 * _accuracy(scenarios.analyses[place], method.name) for method in shown]
+        there = scenarios.analyses[place]
+        values = [there.result.goal.scale * _score(there, method.name) for method in shown]
         axes.plot(
             values,
             np.arange(len(shown)) + offset,
@@ -202,7 +212,7 @@ def _accuracies(scenarios: Scenarios) -> Drawing:
         )
     label_rows(axes, [scenarios.titles[method.name] for method in shown])
     legend(figure, axes)
-    caption = "Test accuracy in each scenario, mean over clients and seeds."
+    caption = f"Test {scenarios.goal.noun} in each scenario, mean over clients and seeds."
     return Drawing("accuracies", caption, figure)
 
 
@@ -218,8 +228,10 @@ def markdown_table(scenarios: Scenarios, told: str) -> str:
     tables = [_lines(scenarios, scenario_columns(scenarios)), [told]]
     if scenarios.aggregates is not None:
         tables += [
-            _lines(scenarios, aggregate_columns(scenarios.aggregates, scenarios.titles)),
-            [aggregate_note(scenarios.aggregates, scenarios.titles)],
+            _lines(
+                scenarios, aggregate_columns(scenarios.aggregates, scenarios.titles, scenarios.goal)
+            ),
+            [aggregate_note(scenarios.aggregates, scenarios.titles, scenarios.goal)],
         ]
     return "\n".join("".join(each).rstrip("\n") + "\n" for each in tables)
 
@@ -234,14 +246,13 @@ def latex_table(scenarios: Scenarios, ranks: str) -> str:
     """The table for a paper, with what it needs to be understood and what is told of the ranks."""
     results = [analysis.result for analysis in scenarios.analyses]
     told = " ".join((words.accuracy_note(results), words.bold_note(results), ranks))
-    first = _latex(
-        scenarios, scenario_columns(scenarios), "Test accuracy by scenario.", told, "scenarios"
-    )
+    caption = f"Test {scenarios.goal.noun} by scenario."
+    first = _latex(scenarios, scenario_columns(scenarios), caption, told, "scenarios")
     if scenarios.aggregates is None:
         return first
     columns, note = (
-        aggregate_columns(scenarios.aggregates, scenarios.titles),
-        aggregate_note(scenarios.aggregates, scenarios.titles),
+        aggregate_columns(scenarios.aggregates, scenarios.titles, scenarios.goal),
+        aggregate_note(scenarios.aggregates, scenarios.titles, scenarios.goal),
     )
     return f"{first}\n{_latex(scenarios, columns, 'All scenarios together.', note, 'together')}"
 
@@ -258,7 +269,11 @@ def csv_table(scenarios: Scenarios) -> str:
     """One row per method, unrounded."""
     columns = scenario_columns(scenarios)
     rows = [
-        [m.name, *(digits(c.value(m)) for c in columns), *aggregate_cells(scenarios.aggregates, m)]
+        [
+            m.name,
+            *(digits(column.value(m)) for column in columns),
+            *aggregate_cells(scenarios.aggregates, m, scenarios.goal),
+        ]
         for m in scenarios.methods
     ]
     more = AGGREGATE_HEADS if scenarios.aggregates is not None else ()
@@ -278,11 +293,11 @@ def _page(scenarios: Scenarios, folder: Path, drawings: Sequence[Drawing]) -> st
         samplers=plain_grid(sampler_lines(scenarios.analyses), {}),
         sampler_note=sampler_note(scenarios.analyses),
         together=grid(
-            aggregate_columns(scenarios.aggregates, scenarios.titles),
+            aggregate_columns(scenarios.aggregates, scenarios.titles, scenarios.goal),
             scenarios.methods,
             scenarios.styles,
         ),
-        together_note=aggregate_note(scenarios.aggregates, scenarios.titles),
+        together_note=aggregate_note(scenarios.aggregates, scenarios.titles, scenarios.goal),
         figures=pictures(folder, drawings),
         findings=[
             (name, analysis.result.record.scenario.title, words.finding(analysis))

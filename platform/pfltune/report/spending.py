@@ -1,8 +1,8 @@
 """How good methods are for what they spend: MB, local steps, operations, seconds.
 
-Within a budget, the round with the best validation accuracy counts among those that were evaluated
-before it was spent; what is told is the test accuracy of that round. So a budget chooses a round as
-a trial itself does, and the whole of what was spent gives the accuracy of the result table.
+Within a budget, the round with the best validation score counts among those that were evaluated
+before it was spent; what is told is the test score of that round. So a budget chooses a round as
+a trial itself does, and the whole of what was spent gives the figure of the result table.
 """
 
 import math
@@ -36,8 +36,7 @@ class Within:
     """What a method came to within a budget.
 
     Attributes:
-        values: test accuracy in [0, 1], by study and seed; NaN where no evaluated round
-            is within it.
+        values: test score by study and seed; NaN where no evaluated round is within it.
         studies: how many independent searches chose what was trained.
         ended: whether every trial ended within it, so that more rounds would have been paid for.
     """
@@ -53,7 +52,7 @@ class Within:
 
     @property
     def std(self) -> float:
-        """As that of an accuracy, see :func:`spread`; NaN for a single run."""
+        """As that of a test score, see :func:`spread`; NaN for a single run."""
         return spread(np.reshape(self.values, (self.studies, -1))) if self.values else math.nan
 
 
@@ -100,7 +99,7 @@ def axis_of(figure: Figure, most: float) -> tuple[str, float]:
 
 
 def curve(method: MethodResult, figure: Figure) -> list[tuple[float, float]]:
-    """(spent, test accuracy within it) where the accuracy of any seed may change, ascending."""
+    """(spent, test score within it) where that of any seed may change, ascending."""
     courses = [_course(run, figure) for run in method.runs]
     places = sorted({place for course in courses for place, _ in course})
     if not places:
@@ -111,6 +110,7 @@ def curve(method: MethodResult, figure: Figure) -> list[tuple[float, float]]:
 
 def rows(result: ComparisonResult) -> Iterator[dict[str, str | float | int | bool]]:
     """A row for each confirmed method, figure and budget."""
+    goal = result.goal
     for figure in SPENT:
         for budget in budgets(result, figure):
             for method in result.confirmed:
@@ -120,29 +120,27 @@ def rows(result: ComparisonResult) -> Iterator[dict[str, str | float | int | boo
                     "figure": figure.name,
                     "budget": budget,
                     "seeds": len(method.seeds),
-                    figures.TEST.name: found.mean,
-                    figures.TEST_STD_SEEDS.name: found.std,
+                    goal.of("test").name: goal.score(found.mean),
+                    goal.of_table(figures.TEST_STD_SEEDS).name: found.std,
                     "ended": found.ended,
                 }
 
 
 def _evaluated(run: ConfirmedRun, figure: Figure) -> Sequence[tuple[float, float, float]]:
-    """(spent, validation, test accuracy) of the evaluated rounds, in their order."""
-    spent, val, test = (
-        dict(run.curves.get(name, ()))
-        for name in (figure.name, figures.VAL.name, figures.TEST.name)
-    )
+    """(spent, validation, test score) of the evaluated rounds, in their order."""
+    spent = dict(run.curves.get(figure.name, ()))
+    val, test = dict(run.course("val")), dict(run.course("test"))
     return [(spent[n], val[n], test[n]) for n in val if n in test and n in spent]
 
 
 def _best(run: ConfirmedRun, figure: Figure, budget: float) -> float:
-    """Test accuracy of the best round within a budget on validation, the first among equals."""
+    """Test score of the best round within a budget on validation, the first among equals."""
     fitting = [(val, test) for spent, val, test in _evaluated(run, figure) if spent <= budget]
     return max(fitting, key=lambda each: each[0])[1] if fitting else math.nan
 
 
 def _course(run: ConfirmedRun, figure: Figure) -> list[tuple[float, float]]:
-    """(spent, test accuracy within it) after each evaluated round, ascending."""
+    """(spent, test score within it) after each evaluated round, ascending."""
     best, course = (-math.inf, math.nan), []
     for spent, val, test in sorted(_evaluated(run, figure), key=lambda each: each[0]):
         best = (val, test) if val > best[0] else best

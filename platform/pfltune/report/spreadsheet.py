@@ -8,11 +8,14 @@ from typing import Any
 
 from pfltune import figures
 from pfltune.figures import PARTS
+from pfltune.goal import Goal
 from pfltune.report.analysis import Analysis
 from pfltune.report.communication import per_client
+from pfltune.report.fairness import INDICES, over_runs
 from pfltune.report.racing import rows
 from pfltune.report.results import ComparisonResult, ConfirmedRun, MethodResult
 from pfltune.report.spending import rows as within_rows
+from pfltune.report.statistics import Interval
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a formula begins with."""
@@ -46,7 +49,7 @@ def csv_clients(result: ComparisonResult) -> str:
         [method.name, *(getattr(run, place) for place in places), client, *map(digits, numbers)]
         for method in result.methods
         for run in method.runs
-        for client, *numbers in zip(run.indices, *_of_clients(run), strict=True)
+        for client, *numbers in _of_clients(run)
     ]
     return text(["method", *places, "client", *heads], rows)
 
@@ -109,11 +112,15 @@ def _shown(cell: object) -> object:
     return f"'{cell}"
 
 
-def _of_clients(run: ConfirmedRun) -> Iterator[Sequence[float]]:
-    """Each column of a run's clients."""
-    yield from (run.val, run.test)
-    for measured in run.measured:
-        yield from (measured[part] for part in PARTS)
+def _of_clients(run: ConfirmedRun) -> Iterator[tuple[float, ...]]:
+    """A row for each client that was tested."""
+    selected = run.selected
+    if selected is None:
+        yield from zip(run.indices, run.val, run.test, strict=True)
+        return
+    clients = selected.get("clients") or range(len(selected["test"]))
+    measured = (each[part] for each in selected.get("metrics", ()) for part in PARTS)
+    yield from zip(clients, selected["val"], selected["test"], *measured, strict=True)
 
 
 def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
@@ -121,20 +128,25 @@ def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
     interval, reached = analysis.intervals[method.name], analysis.reached[method.name]
     found = analysis.differences.get(method.name)
     protocol = analysis.result.record.scenario.protocol
-    gain = analysis.gains.get(method.name)
+    gain, goal = analysis.gains.get(method.name), analysis.result.goal
+    low, high = ends_of(goal, interval)
+    ends = ends_of(goal, found.interval) if found else (None, None)
+    apart = (found.higher, found.lower) if found else (0, 0)
+    above, below = apart[::-1] if goal.is_minimised else apart
     return {
         "method": method.name,
         "seeds": len(method.seeds),
         **({"studies": len(method.studies)} if method.chosen else {}),
         **method.summary(),
-        figures.TEST_LOW.name: interval.low,
-        figures.TEST_HIGH.name: interval.high,
-        "difference": found.mean if found else None,
-        "difference_low": found.interval.low if found else None,
-        "difference_high": found.interval.high if found else None,
-        "effect_size": found.effect if found else None,
-        "clients_higher": float(found.higher) if found else None,
-        "clients_lower": float(found.lower) if found else None,
+        **{goal.named(each).name: over_runs(method, index) for each, index in INDICES.items()},
+        goal.of_table(figures.TEST_LOW).name: low,
+        goal.of_table(figures.TEST_HIGH).name: high,
+        "difference": goal.score(found.mean) if found else None,
+        "difference_low": ends[0],
+        "difference_high": ends[1],
+        "effect_size": goal.score(found.effect) if found else None,
+        "clients_higher": float(above) if found else None,
+        "clients_lower": float(below) if found else None,
         "seeds_agreeing": float(found.agreeing) if found else None,
         "p_all_pairs": found.p if found else None,
         "p": found.raw_p if found else None,
@@ -144,9 +156,15 @@ def summary_row(analysis: Analysis, method: MethodResult) -> dict[str, Any]:
         "reference": analysis.reference.name if analysis.reference else "",
         "generalises_over": " ".join(found.over) if found else "",
         "verdict": found.verdict if found else "reference",
-        "target": analysis.target,
-        **({"gain_over_start": gain.mean, "gain_std": gain.std} if gain else {}),
+        "target": goal.score(analysis.target),
+        **({"gain_over_start": goal.score(gain.mean), "gain_std": gain.std} if gain else {}),
     }
+
+
+def ends_of(goal: Goal, interval: Interval) -> tuple[float, float]:
+    """The ends of an interval of figures, the lower first."""
+    low, high = goal.score(interval.low), goal.score(interval.high)
+    return (high, low) if goal.is_minimised else (low, high)
 
 
 def cell_text(value: object) -> object:

@@ -1,6 +1,6 @@
-"""Intervals of accuracies, and paired tests of the methods of a comparison.
+"""Intervals of scores, and paired tests of the methods of a comparison.
 
-A comparison has the same clients and the same seeds for every method, so that accuracies and their
+A comparison has the same clients and the same seeds for every method, so that scores and their
 differences are crossed tables. :mod:`pfltune.report.crossed` says how sure a mean of one is. Here
 is what is said of all methods together: intervals and p-values hold for every pair of them at once,
 by Bonferroni. For every pair, since the reference and the best method are chosen by the data and
@@ -15,8 +15,8 @@ from math import comb, nan
 import numpy as np
 
 from pfltune.report.crossed import Crossed, Factor, crossed
-from pfltune.report.results import VAL, MethodResult, ranked
-from pfltune.ties import settled
+from pfltune.report.results import MethodResult, ranked
+from pfltune.ties import best_first, settled
 
 ALPHA = 0.05
 
@@ -34,10 +34,10 @@ NOWHERE = Interval(nan, nan)
 
 @dataclass(frozen=True)
 class Difference:
-    """A method minus the reference, paired by client and seed. Accuracies are in [0, 1].
+    """A method minus the reference, paired by client and seed, in scores: above 0 it is better.
 
     Attributes:
-        mean: of the test accuracies, over clients and common seeds; NaN without such seeds.
+        mean: of the test scores, over clients and common seeds; NaN without such seeds.
         interval: of the mean, 95 % for all pairs of the comparison together; NaN where nothing
             could be tested.
         p: p-value for all pairs together; NaN where nothing could be tested.
@@ -82,23 +82,23 @@ class Difference:
 
 
 def interval_of(method: MethodResult) -> Interval:
-    """The 95 % interval of a method's test accuracy, for this method by itself.
+    """The 95 % interval of a method's test score, for this method by itself.
 
-    With one seed it is about clients alone. NaN for a single accuracy.
+    With one seed it is about clients alone. NaN for a single client and seed.
     """
     found = crossed(tables_of(method, method.seeds))
-    low, high = np.clip(_around(found, ALPHA), 0, 1)
+    low, high = np.clip(_around(found, ALPHA), *method.goal.limits)
     return Interval(float(low), float(high))
 
 
 def default_reference(methods: Iterable[MethodResult]) -> MethodResult | None:
-    """The method with the best mean validation accuracy at its chosen rounds, by name among equals.
+    """The method with the best mean validation score at its chosen rounds, by name among equals.
 
     So the winner is named without a look at test data, and every other method is held against it.
     None if no method has a confirmation trial.
     """
     shown = [method for method in methods if method.runs]
-    ordered = sorted(shown, key=lambda m: (-settled(m.mean(VAL)), m.name))
+    ordered = sorted(shown, key=lambda m: (best_first(m.val), m.name))
     return ordered[0] if ordered else None
 
 
@@ -110,7 +110,7 @@ def common_seeds(method: MethodResult, other: MethodResult) -> list[int]:
 def tables_of(
     method: MethodResult, seeds: Sequence[int], studies: Sequence[int] | None = None
 ) -> list[np.ndarray]:
-    """Test accuracies, one table (searches, seeds, clients) per draw of the clients.
+    """Test scores, one table (searches, seeds, clients) per draw of the clients.
 
     Args:
         method: with confirmation trials.
@@ -123,7 +123,7 @@ def tables_of(
 def paired_tables(
     method: MethodResult, other: MethodResult, wanted: Sequence[int] | None = None
 ) -> list[np.ndarray]:
-    """Differences of test accuracy, method minus other, of the seeds and studies that both have.
+    """Differences of test scores, method minus other, of the seeds and studies that both have.
 
     As :func:`tables_of`; empty without a common seed. A study of the one and that with the same
     number of the other were searched with the same seed.
@@ -141,7 +141,7 @@ def paired_tables(
 
 
 def paired(method: MethodResult, other: MethodResult) -> np.ndarray:
-    """Differences of test accuracy, method minus other, (common seeds, clients)."""
+    """Differences of test scores, method minus other, (common seeds, clients)."""
     seeds = common_seeds(method, other)
     return settled(method.clients(seeds) - other.clients(seeds))
 
@@ -170,7 +170,7 @@ def pairs_of(methods: int) -> int:
 
 
 def not_told_apart(methods: Sequence[MethodResult]) -> frozenset[str]:
-    """Short names of the one with the best mean test accuracy, and of all not told apart from it.
+    """Short names of the one with the best mean test score, and of all not told apart from it.
 
     Args:
         methods: all methods of a comparison that have a figure.

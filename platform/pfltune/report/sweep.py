@@ -1,4 +1,4 @@
-"""The report of a sweep: the methods cell by cell, and accuracy over what was swept."""
+"""The report of a sweep: the methods cell by cell, and the test figure over what was swept."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pfltune.report.canvas import HEIGHT, Drawing, dress, outside_legend, panels
 from pfltune.report.columns import result_columns
 from pfltune.report.figures import written
 from pfltune.report.page import Grid, grid, pictures, rendered
-from pfltune.report.results import TEST, ComparisonResult, MethodResult, read_results
+from pfltune.report.results import ComparisonResult, MethodResult, read_results
 from pfltune.report.side_by_side import (
     Scenarios,
     csv_table,
@@ -148,7 +148,7 @@ def _write(found: SweepResult, folder: Path) -> None:
 
 
 def over_settings(found: SweepResult) -> Drawing | None:
-    """Test accuracy over one swept setting, a panel for each choice of the others.
+    """The test figure over one swept setting, a panel for each choice of the others.
 
     None where no method has a figure, or with more panels than one can look at.
     """
@@ -168,8 +168,11 @@ def over_settings(found: SweepResult) -> Drawing | None:
         else:
             pane.set_visible(False)
     outside_legend(figure, axes.flat)
-    caption = f"Test accuracy over {along}, mean over clients and seeds; bars are ± the standard "
-    return Drawing("accuracy-over-settings", f"{caption}deviation over seeds.", figure)
+    caption = (
+        f"Test {found.table.goal.noun} over {along}, mean over clients and seeds; bars are ± the "
+        "standard deviation over seeds."
+    )
+    return Drawing("accuracy-over-settings", caption, figure)
 
 
 def _draw(
@@ -185,8 +188,8 @@ def _draw(
         points = list(_points(found, along, chosen, method))
         pane.errorbar(
             [places[value] for value, _, _ in points],
-            [100 * mean for _, mean, _ in points],
-            yerr=[100 * np.nan_to_num(std) for _, _, std in points],
+            [mean for _, mean, _ in points],
+            yerr=[np.nan_to_num(std) for _, _, std in points],
             label=found.table.titles[method.name],
             capsize=3,
             elinewidth=1,
@@ -195,7 +198,7 @@ def _draw(
         )
     label = short_keys(found.sweep.swept)[list(found.sweep.swept).index(along)]
     first = pane.get_subplotspec().is_first_col()
-    dress(pane, label, "test accuracy, %" if first else "")
+    dress(pane, label, found.table.goal.axis("test") if first else "")
     pane.set_title(plain(label_of(chosen)))
     place_ticks(pane, "x", places.values(), [plain(value) for value in values])
 
@@ -203,13 +206,14 @@ def _draw(
 def _points(
     found: SweepResult, along: str, chosen: Mapping[str, str], method: MethodResult
 ) -> Iterator[tuple[str, float, float]]:
-    """Value of the setting, mean test accuracy and its spread, where the method has a figure."""
+    """Value of the setting, mean test figure and spread as they are shown, where there are any."""
     for place, cell in enumerate(found.cells):
         if any(cell.at[key] != value for key, value in chosen.items()):
             continue
         there = found.table.found(place, method)
         if there is not None:
-            yield cell.at[along], there.mean(TEST), there.std(TEST)
+            scale = there.goal.scale
+            yield cell.at[along], scale * there.test, abs(scale) * there.score_std()
 
 
 def _along(sweep: Sweep) -> str:
@@ -243,11 +247,11 @@ def _page(found: SweepResult, folder: Path, drawings: Sequence[Drawing]) -> str:
         accuracy_note=f"{words.accuracy_note(results)} {words.bold_note(results)}",
         rank_note=RANK_NOTE,
         together=grid(
-            aggregate_columns(found.table.aggregates, found.table.titles),
+            aggregate_columns(found.table.aggregates, found.table.titles, found.table.goal),
             found.table.methods,
             found.table.styles,
         ),
-        together_note=aggregate_note(found.table.aggregates, found.table.titles),
+        together_note=aggregate_note(found.table.aggregates, found.table.titles, found.table.goal),
         figures=pictures(folder, drawings),
         sections=list(_sections(found)),
         latex=latex_table(found.table, RANK_NOTE),

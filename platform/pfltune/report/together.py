@@ -13,7 +13,6 @@ from pfltune.program import ENGINE, Program
 from pfltune.record import Record
 from pfltune.registry import short_name
 from pfltune.report.results import (
-    TEST,
     ComparisonResult,
     ConfirmedRun,
     MethodResult,
@@ -85,6 +84,7 @@ def together(results: Sequence[ComparisonResult]) -> ComparisonResult:
         damage="; ".join(result.damage for result in results if result.damage),
         budgets=budgets,
         remarks=tuple(dict.fromkeys(filter(None, remarks))),
+        measures=first.measures,
     )
 
 
@@ -151,9 +151,11 @@ def _difference(mine: MethodResult, theirs: MethodResult) -> str:
     if mine.seeds != theirs.seeds:
         return f"{len(mine.runs)} and {len(theirs.runs)} of the confirmation seeds have ended"
     for run, again in zip(mine.runs, theirs.runs, strict=True):
-        one_test, other_test = (100 * each.metrics[TEST] for each in (run, again))
-        if one_test != other_test:
-            return f"test accuracy with seed {run.seed} is {one_test:.4f} % and {other_test:.4f} %"
+        goal = run.goal
+        tests = [goal.scale * each.score("test") for each in (run, again)]
+        if tests[0] != tests[1]:
+            told = " and ".join(f"{each:.4f}{goal.unit}" for each in tests)
+            return f"test {goal.noun} with seed {run.seed} is {told}"
         if _figures(run) != _figures(again):
             return f"the rounds with seed {run.seed} went another way"
     return ""

@@ -2,10 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 
+from pfltune.goal import Goal
 from pfltune.report import racing
 from pfltune.report.analysis import Analysis
 from pfltune.report.power_words import power
-from pfltune.report.results import ComparisonResult, MethodResult, ToldTrial, count_reused
+from pfltune.report.results import (
+    ComparisonResult,
+    MethodResult,
+    ToldTrial,
+    count_reused,
+    lacking_clients,
+)
 from pfltune.report.statistics import ALPHA, pairs_of
 from pfltune.text import count, listed, plain
 
@@ -67,17 +74,18 @@ def reuse_note(trials: Sequence[ToldTrial]) -> str:
 
 
 def accuracy_note(results: Sequence[ComparisonResult]) -> str:
-    """What an accuracy is, in one comparison or in several side by side."""
+    """What a test figure is, in one comparison or in several side by side."""
     methods = [method for result in results for method in result.confirmed]
+    noun = results[0].goal.noun
     if not methods:
-        return "No confirmation trial has ended, so that there is no test accuracy."
+        return f"No confirmation trial has ended, so that there is no test {noun}."
     many = max(len(method.runs) for method in methods) > 1
     spread = "± the sample standard deviation over" if many else "with"
     if max(len(method.studies) for method in methods) > 1:
         seed = " with another seed" if max(len(method.seeds) for method in methods) > 1 else ""
         spread = f"± the standard deviation of a run of another search{seed}, from"
     note = (
-        "Test accuracy is the mean over clients at the round with the best validation accuracy, "
+        f"Test {noun} is the mean over clients at the round with the best validation {noun}, "
         f"{spread} {seeds_of(methods)} that the search never used."
     )
     if any(r.record.scenario.protocol.evaluate == "after_training" for r in results):
@@ -85,7 +93,28 @@ def accuracy_note(results: Sequence[ComparisonResult]) -> str:
     fewer = [m.title for r in results for m in r.confirmed if len(m.runs) < planned_seeds(r, m)]
     if fewer:
         note += f" Fewer seeds than planned have ended of {', '.join(dict.fromkeys(fewer))}."
-    return note
+    lacking = [told for result in results if (told := lacking_note(result))]
+    return " ".join([note, *dict.fromkeys(lacking)])
+
+
+def lacking_note(result: ComparisonResult) -> str:
+    """Over which classes figures are, and of which clients they are none; empty for accuracy."""
+    if result.goal.is_accuracy and not result.measures:
+        return ""
+    told = (
+        "Where a client lacks classes, its AUROC, F1 and recalls are over the classes that it has. "
+        "All clients together: their test samples as if they were one client's, each predicted by "
+        "its own client's model. Global model: the same samples and what the server would hand to "
+        "anybody; a dash where a method has no such model."
+    )
+    without = lacking_clients(result)
+    if not without:
+        return told
+    many = count(len(without), "client")
+    return (
+        f"{told} Of {many} ({listed([str(each) for each in without])}) there is no test "
+        f"{result.goal.noun}: all means, intervals and tests are over the others."
+    )
 
 
 def trial_budget_note(result: ComparisonResult) -> str:
@@ -108,10 +137,13 @@ def trial_budget_note(result: ComparisonResult) -> str:
 
 
 def within_note(analysis: Analysis) -> str:
-    """What an accuracy within a budget is."""
+    """What a figure within a budget is."""
+    goal = analysis.result.goal
     return (
-        f"Test accuracy within a budget, in %{mean_over(analysis)}: of the rounds that it holds, "
-        "the one with the best validation accuracy. A star: all its rounds are within it; a dash: "
+        f"Test {goal.noun} within a budget{f', in{goal.unit}' if goal.unit else ''}"
+        f"{mean_over(analysis)}: of the rounds that it holds, "
+        f"the one with the best validation {goal.noun}. A star: all its rounds are within it; a "
+        "dash: "
         "not every seed has an evaluated round within it. PFLOP are 10¹⁵ operations of local "
         "training, forward and backward, as torch counts them; evaluations, adapting before them "
         "and the server's work are in none of the budgets. Seconds depend on the machine and on "
@@ -158,9 +190,8 @@ def spread_note(result: ComparisonResult) -> str:
         return ""
     if result.budget.decide is not None:
         return (
-            "The interval is over seeds and holds whenever one stops. Client std is the standard "
-            "deviation over clients, the worst decile the mean of the lowest tenth of them; both "
-            "are means over seeds."
+            "The interval is over seeds and holds whenever one stops. "
+            f"{_of_clients(result)}, all of them means over seeds."
         )
     repeated = [
         name
@@ -170,11 +201,20 @@ def spread_note(result: ComparisonResult) -> str:
     over = listed([*repeated, "clients"])
     if "seeds" not in repeated:
         over += "; of other seeds one seed says nothing"
-    both = f"; both are means over {listed(repeated)}" if repeated else ""
+    both = f", all of them means over {listed(repeated)}" if repeated else ""
     return (
-        f"The interval is a 95 % interval of this accuracy by itself, over {over}. Client std is "
-        "the standard deviation over clients, the worst decile the mean of the lowest tenth of "
-        f"them{both}."
+        f"The interval is a 95 % interval of this {result.goal.noun} by itself, over {over}. "
+        f"{_of_clients(result)}{both}."
+    )
+
+
+def _of_clients(result: ComparisonResult) -> str:
+    """How what is said of the spread over clients is made."""
+    worst = "highest" if result.goal.is_minimised else "lowest"
+    return (
+        "Client std is the standard deviation over clients, the worst decile the mean of the "
+        f"{worst} tenth of them, Gini (0 where all are alike) and Jain (1) say how evenly it is "
+        "spread"
     )
 
 
@@ -182,7 +222,7 @@ def bold_note(results: Sequence[ComparisonResult]) -> str:
     """What is bold in tables of these comparisons."""
     raced = [result.budget.decide is not None for result in results]
     apart = (
-        "the best test accuracy and all that are not told apart from it (p ≥ "
+        f"the best test {results[0].goal.noun} and all that are not told apart from it (p ≥ "
         f"{ALPHA}, all pairs of methods together)"
     )
     race = "all methods to which no other was found to be better"
@@ -203,10 +243,11 @@ def test_note(analysis: Analysis) -> str:
         return "Nothing was tested: there are not two methods with confirmed runs."
     if analysis.result.budget.decide is not None:
         return _race_note(analysis, reference)
-    why = "named by the user" if analysis.chosen else "the method with the best validation accuracy"
+    why, goal = _why(analysis), analysis.result.goal
     sentences = [
-        f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by client "
-        "and seed, in percentage points.",
+        f"Reference: {reference.title}, {why}. Differences of test {goal.noun} are paired by "
+        "client "
+        f"and seed, in {goal.apart}{below(goal)}.",
         together(analysis),
         scope(analysis),
         "The effect size is the difference in standard deviations of the paired differences of "
@@ -217,11 +258,22 @@ def test_note(analysis: Analysis) -> str:
 
 
 def _race_note(analysis: Analysis, reference: MethodResult) -> str:
-    why = "named by the user" if analysis.chosen else "the method with the best validation accuracy"
+    goal = analysis.result.goal
     return (
-        f"Reference: {reference.title}, {why}. Differences of test accuracy are paired by seed, in "
-        f"percentage points. {racing.note(analysis.result)}"
+        f"Reference: {reference.title}, {_why(analysis)}. Differences of test {goal.noun} are "
+        f"paired by seed, in {goal.apart}{below(goal)}. {racing.note(analysis.result)}"
     )
+
+
+def _why(analysis: Analysis) -> str:
+    """What makes it the reference."""
+    best = f"the method with the best validation {analysis.result.goal.noun}"
+    return "named by the user" if analysis.chosen else best
+
+
+def below(goal: Goal) -> str:
+    """Which sign of a difference is the good one, where that is not +."""
+    return "; below 0 the method is better" if goal.is_minimised else ""
 
 
 def together(analysis: Analysis) -> str:
@@ -309,18 +361,20 @@ def finding(analysis: Analysis) -> str:
 
 def communication_note(analysis: Analysis) -> str:
     """What MB, the target and the front are."""
+    goal = analysis.result.goal
     front = ", ".join(method.title for method in analysis.front)
     if not analysis.front:
         return "MB are 10⁶ bytes of safetensors payloads, up and down."
     best = (
-        f"On the Pareto front of test accuracy and total MB: {front}. "
+        f"On the Pareto front of test {goal.noun} and total MB: {front}. "
         if len(analysis.result.confirmed) > 1
         else ""
     )
     return (
         "MB are 10⁶ bytes of safetensors payloads, up and down. Per round and in total: all "
-        "sampled clients together. Rounds and MB to the target: until the validation accuracy"
-        f"{mean_over(analysis, 'clients')}, first reached {100 * analysis.target:.2f} %. {best}"
+        "sampled clients together. Rounds and MB to the target: until the validation "
+        f"{goal.noun}{mean_over(analysis, 'clients')}, first reached "
+        f"{goal.text(analysis.target)}{goal.unit}. {best}"
         "Seconds are local training and aggregation of one trial; peak MB is the process' "
         "high-water mark or the GPU's."
     )

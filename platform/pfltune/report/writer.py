@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pfltune.ownership import published, see_inside
 from pfltune.report.analysis import Analysis
+from pfltune.report.confusion import HEADS, confusion_rows
 from pfltune.report.figures import write_figures
 from pfltune.report.fronts_shown import csv_fronts
 from pfltune.report.latex import resource_table, result_table
@@ -23,7 +24,7 @@ from pfltune.report.spreadsheet import (
 )
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.together import without
-from pfltune.report.tuning.effort import EFFORT_HEADS, effort_rows
+from pfltune.report.tuning.effort import effort_heads, effort_rows
 from pfltune.report.tuning.figures import write_figures as tuning_figures
 from pfltune.report.tuning.markdown import markdown_of
 from pfltune.report.tuning.notebook import TuneResults, results_of
@@ -128,13 +129,20 @@ def _tables(analysis: Analysis) -> dict[str, str]:
         "summary.csv": csv_summary(analysis),
         "within.csv": csv_within(analysis.result),
         **({"race.csv": csv_race(analysis.result)} if analysis.result.race else {}),
+        **_confusion(analysis.result),
         **_of_searches(analysis),
     }
 
 
+def _confusion(result: ComparisonResult) -> dict[str, str]:
+    """Which classes were taken for which; nothing where no figure of the kind was asked for."""
+    rows = list(confusion_rows(result))
+    return {"confusion.csv": csv_text(HEADS, rows)} if rows else {}
+
+
 def _of_searches(analysis: Analysis) -> dict[str, str]:
     """What needs trials or studies enough to be said."""
-    effort = csv_text(EFFORT_HEADS, effort_rows(analysis))
+    effort = csv_text(effort_heads(analysis), effort_rows(analysis))
     texts = {"best-after.csv": effort} if analysis.efforts else {}
     if any(len(studies) > 1 for studies in analysis.studies.values()):
         rows = [

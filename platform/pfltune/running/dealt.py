@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 
+from pfltune.goal import tested
 from pfltune.ranking import Outcome
 from pfltune.running.finished import FinishedTrials
 from pfltune.running.ledger import Ledger
@@ -10,7 +11,7 @@ from pfltune.running.trial_log import TrialLog
 from pfltune.search.candidate import Candidate
 from pfltune.search.dealer import Dealer
 from pfltune.text import count
-from pfltune.tracking.events import TrialEnded, tested
+from pfltune.tracking.events import TrialEnded
 from pfltune.trials.stored import StoredTrial
 
 
@@ -184,7 +185,7 @@ class DealtTrials:
         self.log.end(event)
         self._hear(replay.candidate, event)
         failed, reached = event.outcome == "failed", replay.trial.rounds[: replay.told]
-        outcome = Outcome() if failed else Outcome.of(reached[-1].standing, tested(event))
+        outcome = Outcome() if failed else Outcome.of(reached[-1].standing, tested(event.selected))
         self._leave(replay.candidate, outcome)
 
     def _hear(self, candidate: Candidate, ended: TrialEnded | None) -> None:

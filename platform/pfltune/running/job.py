@@ -11,6 +11,7 @@ from pfltune.federation.federation import Federation
 from pfltune.federation.setup import check_optimizer
 from pfltune.knobs import Knob, Value, defaults_of
 from pfltune.method import Method
+from pfltune.metrics import measures
 from pfltune.record import Asked, Record
 from pfltune.registry import find_method, short_name
 from pfltune.running.hardware import Hardware
@@ -80,6 +81,7 @@ class Job(ABC):
             "methods": self.plan.methods,
             "computing": self.hardware.computing(),
             "asked": self.asked,
+            "measures": measures(self.scenario.measured),
             "defaults": {short_name(m): defaults_of(find_method(m)) for m in self.plan.methods},
             **self.own_record(),
         }

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pfltune.errors import UserError
+from pfltune.goal import tested
 from pfltune.ranking import Outcome, Standing
 from pfltune.search.candidate import Candidate, checkpoint_folder
-from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted, tested
+from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.trials.stored import StoredRound, StoredTrial
 
 
@@ -43,7 +44,7 @@ class Record:
             return None
         if self.ended.outcome == "failed" or not self.standings:
             return Outcome()
-        return Outcome.of(self.standings[self.round], tested(self.ended))
+        return Outcome.of(self.standings[self.round], tested(self.ended.selected))
 
     def stored(self, ended: TrialEnded) -> StoredTrial | None:
         """What is worth keeping of a trial that is about to end so; None for a machine's fault."""

@@ -33,7 +33,12 @@ def begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice)
     before = read_record(job.folder)
     device, brought = job.hardware.compute.device, job.scenario.strangers()
     program = Program.of(job.plan.methods, device, brought)
-    parts = {**job.recorded(), "program": program, "data": fingerprint(federation)}
+    parts = {
+        **job.recorded(),
+        "program": program,
+        "data": fingerprint(federation),
+        "classes": federation.dataset.class_names,
+    }
     if before is None:
         record = Record.model_validate(parts)
     else:
@@ -129,7 +134,7 @@ def open_mirror(
         sitting=record.journal,
         note=_at_first(job),
         system=SystemMetrics(store.uri) if job.asked.system_metrics else None,
-        views=Views(record.command, job.searched(), job.plan.rung_rounds()),
+        views=Views(record.command, job.searched(), job.plan.rung_rounds(), record.goal),
         fits=job.plan.fits,
     )
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from ray.tune.search import Searcher
 
 from pfltune.figures import SELECTED
+from pfltune.goal import TESTED, tested
 from pfltune.ranking import Outcome, Standing
 from pfltune.running.dealt import DealtTrials
 from pfltune.running.given import to_config
@@ -76,8 +77,10 @@ class DealtSearch(Searcher):
         """Remember the newest result: a trial stopped while paused completes without one."""
         if SCORE in result:
             last = Standing.of(int(result["round"]), float(result[SCORE]), result)
-            tested = result.get(f"{SELECTED}test", ())  # Tune joins the names of what is nested
-            self._latest[trial_id] = Outcome.of(last, tested)
+            # Tune joins the names of what is nested.
+            told = {name: result.get(f"{SELECTED}{name}") for name in TESTED}
+            test = tested({name: value for name, value in told.items() if value is not None})
+            self._latest[trial_id] = Outcome.of(last, test)
 
     def on_trial_complete(
         self, trial_id: str, result: dict | None = None, error: bool = False

@@ -109,7 +109,7 @@ class FederatedTrainable(tune.Trainable):
         result = {
             **told_of(trial, report),
             "round": report.round,
-            SCORE: trial.selection.accuracy,
+            SCORE: trial.selection.score,
             "elapsed_s": self._elapsed(),
         }
         self._history.append(result)
@@ -147,7 +147,8 @@ class FederatedTrainable(tune.Trainable):
     def _failure(self, reason: str, own_fault: bool) -> dict[str, Any]:
         reached = self._history[-1]["round"] if self._history else 0
         failed = {"failure": reason, "own_fault": own_fault, "done": True}
-        return {"round": reached, SCORE: 0.0, **failed}
+        goal = self._given.federations[self._candidate.stage].goal
+        return {"round": reached, SCORE: goal.nothing, **failed}
 
     def _elapsed(self) -> float:
         """Seconds in its steps so far, in earlier processes too; waiting for a turn is no work."""

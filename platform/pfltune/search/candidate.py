@@ -12,8 +12,8 @@ from pfltune.randomness import derive
 from pfltune.registry import short_name
 from pfltune.stages import Stage, sees_test, trial_name
 
-# What the search maximises: best mean validation accuracy so far, 0 before the first evaluation and
-# after a failure. Not a figure of the trial, so its name is none that MLflow is told.
+# What the search maximises: the best mean validation score so far, before the first evaluation and
+# after a failure no good one. Not a figure of the trial, so its name is none that MLflow is told.
 SCORE = "score"
 _OTHER = re.compile(r"[^A-Za-z0-9_.-]+")
 _LONGEST = 60

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 from pfltune.claim_file import FOOTINGS, TITLES, Claim, Footing, Scale, load_claim
 from pfltune.draws import Draws, read_draws, refuse_several
 from pfltune.errors import UserError, unknown
+from pfltune.goal import ACCURACY
 from pfltune.knobs import written
 from pfltune.record import read_record
 from pfltune.registry import canonical
@@ -208,6 +209,7 @@ def _options(
         UserError: an option of the scale that there is not, or a value that is not possible.
     """
     search = _checked(scale)
+    _see_accuracy(given, scale)
     moment = {"protocol.evaluate": claim.moment} if claim.moment != "after_aggregation" else {}
     overrides = override_texts({**moment, **scale.overrides})
     overrides += search.pop("overrides", [])  # a budget is one
@@ -223,6 +225,20 @@ def _options(
     asked = {key: value for key, value in given.items() if key in known}
     methods = {"methods": [text for method in claim.methods for text in split(method)]}
     return ground | methods | search | asked | common | _equal(footing, scale, overrides)
+
+
+def _see_accuracy(given: Mapping[str, Any], scale: Scale) -> None:
+    """See that a claim, whose published figures are accuracies, is replayed by accuracy.
+
+    Raises:
+        UserError: another metric is asked for.
+    """
+    for text in override_texts(scale.overrides) + override_texts(given.get("overrides", ())):
+        key, _, value = text.partition("=")
+        if key == "protocol.metric" and value.strip('"') != ACCURACY.name:
+            raise UserError(
+                f"protocol.metric={value}: a claim is of test accuracies, and goes by accuracy"
+            )
 
 
 def _checked(scale: Scale) -> dict[str, Any]:

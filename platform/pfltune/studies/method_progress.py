@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pfltune.goal import ACCURACY, Goal
 from pfltune.knobs import Value
 from pfltune.ranking import BY_ROUNDS, Course, Outcome, best_index
 from pfltune.stages import Stage
@@ -20,7 +21,7 @@ class MethodProgress:
         ended: those that have ended, stopped early and failed included.
         stopped: search trials that were stopped early at a rung.
         failed: trials of all stages that failed.
-        bests: validation accuracy of the search's best trial so far after each of its rounds.
+        bests: validation score of the search's best trial so far after each of its rounds.
         rounds: the round that each running trial has reached.
         searched: how far each search trial has come, by its study and index.
         knobs: of each search trial, without those that are held.
@@ -29,6 +30,7 @@ class MethodProgress:
         course: of its trials.
         done: rounds or budgets of a trial that its trials have run through, by stage.
         saved: how many fewer these are, or will be, than was planned.
+        goal: what the search goes by.
     """
 
     planned: dict[Stage, int]
@@ -45,16 +47,23 @@ class MethodProgress:
     course: Course = BY_ROUNDS
     done: defaultdict[Stage, float] = field(default_factory=lambda: defaultdict(float))
     saved: defaultdict[Stage, float] = field(default_factory=lambda: defaultdict(float))
+    goal: Goal = ACCURACY
 
     @property
     def best(self) -> float:
-        """Validation accuracy of the best search trial so far; 0 before the first."""
-        return 0.0 if self._leader is None else self.searched[self._leader].value
+        """Validation score of the best search trial so far; as :attr:`Goal.nothing` without."""
+        return self.goal.nothing if self._leader is None else self.searched[self._leader].value
+
+    @property
+    def best_text(self) -> str:
+        """The same as people read it; a dash where a figure that is not accuracy has none yet."""
+        return "–" if self.best == self.goal.nothing != 0 else self.goal.shortly(self.best)
 
     @property
     def values(self) -> str:
         """What is tested, or else what was best in the search so far; empty where nothing is."""
-        found = self.knobs[self._leader] if self._leader is not None and self.best else {}
+        known = self._leader is not None and self.best != self.goal.nothing
+        found = self.knobs[self._leader] if self._leader is not None and known else {}
         return in_short(self.chosen or found)
 
     @property
@@ -63,8 +72,8 @@ class MethodProgress:
 
     @property
     def best_words(self) -> str:
-        """``best 55.1: lr=0.031 prefix_length=8``, with the accuracy in the search so far."""
-        head = "chosen" if self.chosen else f"best {100 * self.best:.1f}"
+        """``best 55.1: lr=0.031 prefix_length=8``, with the figure in the search so far."""
+        head = "chosen" if self.chosen else f"best {self.best_text}"
         return f"{head}: {self.values}" if self.values else head
 
     @property

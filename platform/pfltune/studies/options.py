@@ -17,6 +17,8 @@ from pfltune.stages import KeepModels
 
 MOST_THREADS = 1024
 MOST_PARTITIONS = 100
+RULES = ("budget", "metric")
+"""Options that are short for an override of ``protocol.…``."""
 RESULTS = "PFLTUNE_RESULTS"
 """The environment variable that names the results folder where no option does."""
 
@@ -91,6 +93,18 @@ class JobOptions(FreeOptions, total=False):
     deterministic: bool
 
 
+class MetricOptions(TypedDict, total=False):
+    """By which figure all is judged; a claim has none, since it is of accuracies.
+
+    Attributes:
+        metric: what rounds are chosen and searches and tables go by: ``"accuracy"``, ``"loss"``,
+            ``"balanced_accuracy"``, ``"macro_f1"``, ``"auroc"``, ``"ece"``, or one that the
+            scenario names; the same as an override of ``protocol.metric``.
+    """
+
+    metric: str
+
+
 class ModelOptions(TypedDict, total=False):
     """What is kept of the clients' models; it touches no figure either, and may be given anew.
 
@@ -116,7 +130,7 @@ class MethodOptions(TypedDict, total=False):
     wrap: str | Sequence[str]
 
 
-class SearchOptions(JobOptions, MethodOptions, ModelOptions, total=False):
+class SearchOptions(JobOptions, MetricOptions, MethodOptions, ModelOptions, total=False):
     """What a search can be told besides.
 
     Attributes:
@@ -132,8 +146,9 @@ class SearchOptions(JobOptions, MethodOptions, ModelOptions, total=False):
         finalists: best configurations that are trained again before one is chosen; with 0 the
             search alone chooses.
         finalist_seeds: fresh validation seeds of each finalist.
-        objective: what the search makes best: ``"accuracy"``, or ``"accuracy,comm"`` for validation
-            accuracy and MB at once, of which a front is found in place of one configuration.
+        objective: what the search makes best: ``"accuracy"``, which stands for the metric, or
+            ``"accuracy,comm"`` for that and MB at once, of which a front is found in place of one
+            configuration.
         front: configurations of each method's front that are confirmed.
         max_mb: what a trial may send, up and down of all sampled clients; others are not trained
             to the end and never chosen.
@@ -223,7 +238,7 @@ class ExtendOptions(FreeOptions, MethodOptions, ModelOptions, total=False):
     partitions: Partitions
 
 
-class GridOptions(JobOptions, MethodOptions, total=False):
+class GridOptions(JobOptions, MetricOptions, MethodOptions, total=False):
     """What a grid can be told besides.
 
     Attributes:
@@ -231,7 +246,7 @@ class GridOptions(JobOptions, MethodOptions, total=False):
             ``["lr=0.01,0.1"]``.
         knobs: hyperparameters that are held at a value, such as ``{"prefix": "tokens"}``.
         seeds: that each cell is trained with.
-        test: also tell test accuracy, read at the round chosen on validation.
+        test: also tell the test figure, read at the round chosen on validation.
     """
 
     over: Mapping[str, Any] | Sequence[str]
@@ -240,7 +255,7 @@ class GridOptions(JobOptions, MethodOptions, total=False):
     test: bool
 
 
-class SensitivityOptions(JobOptions, total=False):
+class SensitivityOptions(JobOptions, MetricOptions, total=False):
     """What a sensitivity study can be told besides.
 
     Attributes:
@@ -359,18 +374,19 @@ def checked(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     model = create_model(f"{command} options", __base__=Settings, **fields)
     given = {name: value for name, value in options.items() if value is not None}
     found = validated(model, given, command)
-    return with_budget({name: getattr(found, name) for name in found.model_fields_set})
+    return with_rules({name: getattr(found, name) for name in found.model_fields_set})
 
 
-def with_budget(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the budget of a trial among the changes of the scenario."""
-    rest = {name: value for name, value in given.items() if name != "budget"}
-    if "budget" not in given:
+def with_rules(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with those that are short for a rule of the rounds among the scenario's changes."""
+    rest = {name: value for name, value in given.items() if name not in RULES}
+    rules = {f"protocol.{name}": given[name] for name in RULES if name in given}
+    if not rules:
         return rest
-    key, before = "protocol.budget", given.get("overrides", ())
+    before = given.get("overrides", ())
     if isinstance(before, Mapping):
-        return {**rest, "overrides": {**before, key: given["budget"]}}
-    return {**rest, "overrides": [*before, f"{key}={given['budget']}"]}
+        return {**rest, "overrides": {**before, **rules}}
+    return {**rest, "overrides": [*before, *(f"{key}={value}" for key, value in rules.items())]}
 
 
 def results_folder(given: Mapping[str, Any]) -> Path:

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 from pfltune.figures import SPENT
+from pfltune.goal import ACCURACY, Goal, tested
 from pfltune.knobs import written
 from pfltune.ranking import Outcome, Standing
 from pfltune.registry import short_name
@@ -85,13 +87,15 @@ class ComparisonLines(Lines):
     Args:
         plan: how much there is to do.
         tell: takes a line.
+        goal: what the searches go by.
     """
 
-    def __init__(self, plan: Plan, tell: Callable[[str], object]) -> None:
+    def __init__(self, plan: Plan, tell: Callable[[str], object], goal: Goal = ACCURACY) -> None:
         self._plan = plan
         self._tell = tell
         self._methods = {
-            short_name(m): MethodProgress(plan.planned(m), course=plan.course) for m in plan.methods
+            short_name(m): MethodProgress(plan.planned(m), course=plan.course, goal=goal)
+            for m in plan.methods
         }
         self._searches = {
             short_name(m): plan.budget.studies * plan.search_rounds(m) for m in plan.methods
@@ -188,8 +192,7 @@ class ComparisonLines(Lines):
             ((name, state),) = self._methods.items()
             return f"{self._clock()} | {name} {state.stages} | {state.best_words}"
         states = (
-            f"{name} {state.whole} best {100 * state.best:.1f}"
-            for name, state in self._methods.items()
+            f"{name} {state.whole} best {state.best_text}" for name, state in self._methods.items()
         )
         return f"{self._clock()} | " + " | ".join(states)
 
@@ -321,9 +324,17 @@ class CellLines:
         plan: what there is to do.
         told: knobs in which its cells differ.
         tell: takes a line.
+        goal: what is told of a trial.
     """
 
-    def __init__(self, plan: Plan, told: Sequence[str], tell: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        told: Sequence[str],
+        tell: Callable[[str], object],
+        goal: Goal = ACCURACY,
+    ) -> None:
+        self._goal = goal
         self._told = told
         self._tell = tell
         self._several = len(plan.methods) > 1
@@ -375,6 +386,7 @@ class CellLines:
     def _outcome(self, event: TrialEnded) -> str:
         if event.outcome == "failed":
             return f"failed: {event.failure}"
-        if event.selected is not None and (test := event.selected["test"]):
-            return f"test {100 * sum(test) / len(test):.2f} %"
-        return f"val {100 * self._scores[event.trial]:.2f} %"
+        goal, test = self._goal, tested(event.selected)
+        if not isnan(test):
+            return f"test {goal.text(test)}{goal.unit}"
+        return f"val {goal.text(self._scores[event.trial])}{goal.unit}"

@@ -158,11 +158,19 @@ def stand_in() -> Iterator[Counter]:
 
     def received(tensor: Tensor) -> Any:
         counter.note(received=1)
-        return torch.full(tensor.shape, tensor.dtype != torch.bool, dtype=tensor.dtype).tolist()
+        return ones(tensor).tolist()
+
+    def fetched(tensor: Tensor) -> Any:
+        counter.note(received=1)
+        return ones(tensor).numpy()
+
+    def ones(tensor: Tensor) -> Tensor:
+        return torch.full(tensor.shape, tensor.dtype != torch.bool, dtype=tensor.dtype)
 
     with (
         patch.object(devices, "_sent", sent),
         patch.object(devices, "_received", received),
+        patch.object(devices, "_fetched", fetched),
         patch.object(torch, "Generator", _Generator),
     ):
         yield counter

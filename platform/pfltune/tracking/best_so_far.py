@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mlflow.entities import Metric
 
-from pfltune.figures import SEARCH_BEST
+from pfltune.goal import ACCURACY, Goal
 from pfltune.ranking import Standing
 from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 
@@ -29,14 +29,15 @@ class _Search:
     best: float = -math.inf
     time: int = 0
 
-    def points(self) -> list[Metric]:
+    def points(self, goal: Goal) -> list[Metric]:
         """One for each trial that has ended like all before it."""
         made = []
         while self.told in self.ended:
             value, time = self.ended[self.told]
             self.best, self.time = max(self.best, value), max(self.time, time)
             if math.isfinite(self.best):
-                made.append(Metric(SEARCH_BEST.name, self.best, self.time, self.told))
+                point = (goal.search_best.name, goal.score(self.best), self.time, self.told)
+                made.append(Metric(*point))
             self.told += 1
         return made
 
@@ -50,10 +51,12 @@ class BestSoFar:
 
     Args:
         fits: whether a trial may be chosen, by how it stood at its end.
+        goal: what the search goes by.
     """
 
-    def __init__(self, fits: Fits = every) -> None:
+    def __init__(self, fits: Fits = every, goal: Goal = ACCURACY) -> None:
         self._fits = fits
+        self._goal = goal
         self._searches: defaultdict[str, _Search] = defaultdict(_Search)
 
     def ended(self, started: TrialStarted, last: RoundDone | None, end: TrialEnded) -> list[Metric]:
@@ -62,7 +65,7 @@ class BestSoFar:
             return []
         search = self._searches[started.method]
         search.ended[started.index] = (self._value(last, end), end.time)
-        return search.points()
+        return search.points(self._goal)
 
     def _value(self, last: RoundDone | None, end: TrialEnded) -> float:
         """What a trial counts with: less than any other if it cannot be chosen."""

@@ -1,7 +1,7 @@
 """The figures that a trial has when it has ended."""
 
 from pfltune.federation.evaluation import over_clients, summary
-from pfltune.figures import CHOSEN, PARTS, ROUNDS, selected
+from pfltune.figures import CHOSEN, GLOBAL, PARTS, POOLED, ROUNDS, selected
 from pfltune.tracking.events import TrialEnded
 
 
@@ -16,4 +16,7 @@ def final_figures(event: TrialEnded) -> dict[str, float]:
         for measured in event.selected.get("metrics", ()):
             told |= over_clients(measured["name"], measured[part], measured["better"])
         final |= {selected(part, name): value for name, value in told.items()}
+    for ending, found in ((POOLED, "pooled"), (GLOBAL, "global")):
+        of_all = event.selected.get(found, {}).get("figures", {})  # type: ignore[attr-defined]
+        final |= {selected("test", name + ending): value for name, value in of_all.items()}
     return final

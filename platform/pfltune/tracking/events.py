@@ -80,7 +80,30 @@ class MeasuredDict(TypedDict):
     test: list[float]
 
 
-class Selected(TypedDict):
+class PooledDict(TypedDict):
+    """What was measured of all clients' test samples together.
+
+    Attributes:
+        samples: how many there are.
+        figures: of accuracy and of each metric that says something.
+        confusion: cells that are not empty: the right class, the predicted one, how often.
+    """
+
+    samples: int
+    figures: dict[str, float]
+    confusion: list[list[int]]
+
+
+class _Always(TypedDict):
+    round: int
+    val: list[float]
+    test: list[float]
+
+
+_OfAll = TypedDict("_OfAll", {"global": NotRequired[PooledDict]})  # no name for an attribute
+
+
+class Selected(_Always, _OfAll):
     """The round of a trial that was chosen on validation, and how it stood there.
 
     Attributes:
@@ -89,14 +112,16 @@ class Selected(TypedDict):
         clients: their indices, in the order of the accuracies.
         samples: how many samples of each part a client has, in the same order.
         metrics: what the scenario's metrics gave, if it has any.
+        pooled: what they gave on all clients' test samples together, if it has any.
+        global: the same with the model that the server would hand to anybody.
+        metric: what the round was chosen by, if that is not accuracy.
     """
 
-    round: int
-    val: list[float]
-    test: list[float]
     clients: NotRequired[list[int]]
     samples: NotRequired[dict[str, list[int]]]
     metrics: NotRequired[list[MeasuredDict]]
+    pooled: NotRequired[PooledDict]
+    metric: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -122,11 +147,6 @@ class TrialEnded:
     selected: Selected | None = None
     time: int = field(default_factory=now_ms)
     own_fault: bool = False
-
-
-def tested(ended: TrialEnded) -> list[float]:
-    """Test accuracy of each client in the chosen round; empty where there is none."""
-    return ended.selected["test"] if ended.selected else []
 
 
 @dataclass(frozen=True)

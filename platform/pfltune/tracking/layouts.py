@@ -1,13 +1,14 @@
 """What each view of MLflow's pages shows: runs in an order, their columns, charts of them.
 
-Accuracies are drawn at equal rounds, or with the rounds as an axis of their own.
+Scores are drawn at equal rounds, or with the rounds as an axis of their own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pfltune import figures
-from pfltune.figures import Figure, best_val_at
+from pfltune.figures import Figure, Part, best_at
+from pfltune.goal import ACCURACY, Goal
 from pfltune.knobs import Knob, condition
 from pfltune.tracking.charts import (
     Chart,
@@ -21,81 +22,75 @@ from pfltune.tracking.charts import (
 )
 
 PLANE = ("prefix_length", "lr")
-"""Knobs over which people want to see accuracy, if both are searched."""
-OF_METHODS = (
-    figures.TEST,
-    figures.TEST_STD_SEEDS,
-    figures.TEST_WORST,
-    figures.MB_PER_ROUND,
-    figures.TOTAL,
-    figures.STEPS,
-    figures.SECONDS,
-)
-OF_TRIALS = (figures.BEST_VAL, figures.ROUNDS, figures.TOTAL, figures.SECONDS)
-# Only a trial that ran all rounds has the first: MLflow puts those without it to the end.
-OF_SEARCH = (figures.SELECTED_VAL, figures.ROUNDS, figures.BEST_VAL)
+"""Knobs over which people want to see the score, if both are searched."""
+OF_METHODS = (figures.TEST_STD_SEEDS, figures.TEST_WORST)
+COSTS = (figures.MB_PER_ROUND, figures.TOTAL, figures.STEPS, figures.SECONDS)
 RUN_COLUMNS = {"attributes.`Run Name`": 240, "runDateAndNestInfo": 140}
 """What MLflow shows of every run, by its own names of them, in pixels."""
 Layout = dict[str, Any]
 
 
-def methods() -> Layout:
+def methods(goal: Goal) -> Layout:
     """The table of a comparison."""
-    return _layout("tags.stage = 'summary'", _metrics(OF_METHODS))
+    shown = (goal.of("test"), *map(goal.of_table, OF_METHODS), *COSTS)
+    return _layout("tags.stage = 'summary'", _metrics(shown), goal)
 
 
-def trials(spaces: Iterable[tuple[Knob, ...]]) -> Layout:
+def trials(spaces: Iterable[tuple[Knob, ...]], goal: Goal) -> Layout:
     """All of a comparison, whatever they are for."""
     knobs = _params(_names(spaces) or ("lr",))
-    columns = (*_metrics(OF_TRIALS), *knobs, *_tags("stage", "outcome"))
-    return _layout("tags.stage != 'summary' and tags.stage != 'comparison'", columns)
+    shown = (goal.best, figures.ROUNDS, figures.TOTAL, figures.SECONDS)
+    columns = (*_metrics(shown), *knobs, *_tags("stage", "outcome"))
+    return _layout("tags.stage != 'summary' and tags.stage != 'comparison'", columns, goal)
 
 
-def curves() -> Layout:
+def curves(goal: Goal) -> Layout:
     """What the chosen configurations learn, the mean of each method over its seeds with a band."""
-    shown = (figures.SELECTED_TEST, figures.SELECTED_VAL, figures.TOTAL)
+    val, test = goal.of("val"), goal.selected("test")
+    shown = (test, goal.selected("val"), figures.TOTAL)
     sections = (
-        Section(
-            "Validation accuracy",
-            (line(figures.VAL), line(figures.VAL, by=figures.TOTAL)),
-        ),
-        Section(
-            "Test accuracy and MB",
-            (scatter(figures.TOTAL, figures.SELECTED_TEST), bar(figures.SELECTED_TEST)),
-        ),
+        Section(f"Validation {goal.noun}", (line(val), line(val, by=figures.TOTAL))),
+        Section(f"Test {goal.noun} and MB", (scatter(figures.TOTAL, test), bar(test))),
     )
     grouped = _grouped("tag", ("method",))
-    return _layout("tags.stage = 'confirm'", _metrics(shown), arranged(sections), grouped)
+    return _layout("tags.stage = 'confirm'", _metrics(shown), goal, arranged(sections), grouped)
 
 
-def tuning(method: str, knobs: tuple[Knob, ...], rungs: tuple[int, ...]) -> Layout:
-    """The search trials of a method; what compares accuracies does it at equal rounds."""
-    columns = (*_metrics(OF_SEARCH), *_params(k.name for k in knobs), *_tags("outcome"))
+def tuning(
+    method: str, knobs: tuple[Knob, ...], rungs: tuple[int, ...], goal: Goal = ACCURACY
+) -> Layout:
+    """The search trials of a method; what compares scores does it at equal rounds."""
+    # Only a trial that ran all rounds has the first: MLflow puts those without it to the end.
+    shown = (goal.selected("val"), figures.ROUNDS, goal.best)
+    columns = (*_metrics(shown), *_params(k.name for k in knobs), *_tags("outcome"))
     return _layout(
         f"tags.stage = 'search' and tags.method = '{method}'",
         (*columns, *_metrics((figures.TOTAL,))),
-        arranged(_search_sections(knobs, rungs)),
+        goal,
+        arranged(_search_sections(knobs, rungs, goal)),
     )
 
 
-def _search_sections(knobs: tuple[Knob, ...], rungs: tuple[int, ...]) -> Iterator[Section]:
-    equal = best_val_at(rungs[0]) if rungs else figures.SELECTED_VAL
+def _search_sections(
+    knobs: tuple[Knob, ...], rungs: tuple[int, ...], goal: Goal
+) -> Iterator[Section]:
+    last, best = goal.selected("val"), goal.best
+    equal = best_at(best, rungs[0]) if rungs else last
     for title, beside in _branches(knobs):
         planes = (contour(x, y, equal) for x, y in _plane(beside))
-        yield Section(title, (_all_rounds(beside, rungs), *planes))
+        yield Section(title, (_all_rounds(beside, rungs, best), *planes))
     when = f" at round {rungs[0]}" if rungs else ""
     yield Section(f"Each knob{when}", tuple(scatter(k.name, equal) for k in knobs))
     if rungs:
-        slices = (scatter(k.name, figures.SELECTED_VAL) for k in knobs)
+        slices = (scatter(k.name, last) for k in knobs)
         yield Section("Each knob, full trials", tuple(slices))
-    against_mb = scatter(figures.TOTAL, figures.BEST_VAL)
-    yield Section("Best so far, and MB", (line(figures.BEST_VAL), against_mb))
+    yield Section("Best so far, and MB", (line(best), scatter(figures.TOTAL, best)))
 
 
-def _all_rounds(knobs: Iterable[Knob], rungs: tuple[int, ...]) -> Chart:
+def _all_rounds(knobs: Iterable[Knob], rungs: tuple[int, ...], best: Figure) -> Chart:
     """Every trial at the rounds that it reached, which are an axis unless they are all the same."""
     reached = (figures.ROUNDS,) if rungs else ()
-    return parallel((knob.name for knob in knobs), (*reached, figures.BEST_VAL))
+    return parallel((knob.name for knob in knobs), (*reached, best))
 
 
 def _branches(knobs: tuple[Knob, ...]) -> Iterator[tuple[str, list[Knob]]]:
@@ -112,15 +107,16 @@ def _branches(knobs: tuple[Knob, ...]) -> Iterator[tuple[str, list[Knob]]]:
 
 
 def _plane(knobs: Iterable[Knob]) -> Iterator[tuple[str, str]]:
-    """The two knobs to draw accuracy over; none if there are no two numbers."""
+    """The two knobs to draw the score over; none if there are no two numbers."""
     numbers = [k.name for k in knobs if k.type in (int, float)]
     two = PLANE if set(numbers).issuperset(PLANE) else tuple(numbers[:2])
     if len(two) == 2:
         yield two[0], two[1]
 
 
-def cells(stage: str, method: str, knobs: tuple[Knob, ...], figure: Figure) -> Layout:
+def cells(stage: str, method: str, knobs: tuple[Knob, ...], goal: Goal, part: Part) -> Layout:
     """A row for each cell of a grid: the mean over its seeds."""
+    figure = goal.selected(part)
     names = [knob.name for knob in knobs]
     numbers = [knob.name for knob in knobs if knob.type in (int, float)]
     slices = tuple(scatter(name, figure) for name in numbers)
@@ -128,11 +124,11 @@ def cells(stage: str, method: str, knobs: tuple[Knob, ...], figure: Figure) -> L
     sections = (
         Section("Means over seeds", (*planes, bar(figure))),
         Section("Each knob", slices),
-        Section("By round, and MB", (line(figures.VAL), scatter(figures.TOTAL, figure))),
+        Section("By round, and MB", (line(goal.of("val")), scatter(figures.TOTAL, figure))),
     )
     columns = (*_metrics((figure, figures.ROUNDS, figures.TOTAL)), *_params([*names, "seed"]))
     search = f"tags.stage = '{stage}' and tags.method = '{method}'"
-    return _layout(search, columns, arranged(sections), _grouped("param", names))
+    return _layout(search, columns, goal, arranged(sections), _grouped("param", names))
 
 
 def _names(spaces: Iterable[tuple[Knob, ...]]) -> tuple[str, ...]:
@@ -165,6 +161,7 @@ def _width(column: str) -> int:
 def _layout(
     search: str,
     columns: tuple[str, ...],
+    goal: Goal,
     charts: Mapping[str, Any] = {},
     grouped: Mapping[str, Any] = {},
 ) -> Layout:
@@ -172,7 +169,7 @@ def _layout(
     return {
         "searchFilter": search,
         "orderByKey": columns[0],
-        "orderByAsc": False,
+        "orderByAsc": goal.is_minimised,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "modelVersionFilter": "All Runs",

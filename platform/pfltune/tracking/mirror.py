@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from mlflow.entities import DatasetInput, Metric
 
 from pfltune.errors import ForeignExperiment, TrackingError
+from pfltune.goal import Goal
 from pfltune.tracking.best_so_far import BestSoFar, Fits, every
 from pfltune.tracking.events import Event, MethodEnded, RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.journal import JOURNAL
@@ -109,7 +110,8 @@ class Mirror:
         self._interrupted = False
         # All that follows belongs to the thread; others only look at it.
         self._trials: dict[str, _Trial] = {}
-        self._best = BestSoFar(fits)
+        self._best = BestSoFar(fits, views.goal)
+        self._goal = views.goal
         self._over: set[str] = set()
         self._commands: deque[Command] = deque()
         self._closing = False
@@ -218,7 +220,7 @@ class Mirror:
             if self._runs.start(trial.started):
                 self._progressed()
             while trial.rounds:
-                count, metrics = _batch(trial.rounds, rungs)
+                count, metrics = _batch(trial.rounds, rungs, self._goal)
                 self._runs.log(name, metrics)
                 for _ in range(count):
                     trial.rounds.popleft()
@@ -284,12 +286,14 @@ class Mirror:
                 trial.best = self._best.ended(trial.started, trial.last, item)
 
 
-def _batch(rounds: Iterable[RoundDone], rungs: Collection[int]) -> tuple[int, list[Metric]]:
+def _batch(
+    rounds: Iterable[RoundDone], rungs: Collection[int], goal: Goal
+) -> tuple[int, list[Metric]]:
     """As many of the first rounds as fit in one request, but at least one: their number, points."""
     metrics: list[Metric] = []
     count = 0
     for done in rounds:
-        more = round_metrics(done, rungs)
+        more = round_metrics(done, rungs, goal)
         if metrics and len(metrics) + len(more) > MAX_BATCH:
             break
         metrics += more

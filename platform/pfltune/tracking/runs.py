@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
 
 from pfltune.errors import ForeignExperiment
-from pfltune.figures import BEST_VAL, SELECTED, best_val_at
+from pfltune.figures import SELECTED, best_at
 from pfltune.front import letter_of
+from pfltune.goal import ACCURACY, Goal
 from pfltune.text import in_short
 from pfltune.tracking.endings import final_figures
 from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
@@ -398,12 +399,14 @@ def own_runs(store: Store, experiment: str, comparison: str, which: str = "") ->
             return
 
 
-def round_metrics(event: RoundDone, rungs: Collection[int] = ()) -> list[Metric]:
+def round_metrics(
+    event: RoundDone, rungs: Collection[int] = (), goal: Goal = ACCURACY
+) -> list[Metric]:
     """The points of a round; what stands at a rung is told by itself, too, to be compared there."""
-    best = event.metrics.get(BEST_VAL.name)
+    best = event.metrics.get(goal.best.name)
     at_rung = {}
     if event.round in rungs and best is not None:
-        at_rung = {best_val_at(event.round).name: best}
+        at_rung = {best_at(goal.best, event.round).name: best}
     return _metrics({**event.metrics, **at_rung}, event.time, event.round)
 
 

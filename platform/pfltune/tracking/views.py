@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pfltune.figures import SELECTED_TEST, SELECTED_VAL
+from pfltune.goal import ACCURACY, Goal
 from pfltune.knobs import Knob
 from pfltune.tracking.layouts import Layout, cells, curves, methods, trials, tuning
 
@@ -36,11 +36,13 @@ class Views:
         searched: the knobs that its trials vary, by short name of the method; conditions on what
             is held are met and left out.
         rungs: rounds after which trials are stopped early, ascending; all trials reach the first.
+        goal: what it goes by.
     """
 
     command: str = "compare"
     searched: Mapping[str, tuple[Knob, ...]] = field(default_factory=dict)
     rungs: tuple[int, ...] = ()
+    goal: Goal = ACCURACY
 
     def tags(self) -> dict[str, str]:
         """Tags of the experiment: its kind and its views, in the order of the menu."""
@@ -51,20 +53,20 @@ class Views:
 
     def layouts(self) -> Iterator[tuple[str, Layout]]:
         """Each view by its name."""
-        yield METHODS, methods()
-        yield CURVES, curves()
+        yield METHODS, methods(self.goal)
+        yield CURVES, curves(self.goal)
         varied = {method: knobs for method, knobs in self.searched.items() if knobs}
         kind = OF_KNOBS[self.command]
         for method, knobs in varied.items():
             yield kind if len(varied) == 1 else f"{kind}-{method}", self._of_knobs(method, knobs)
-        yield TRIALS, trials(varied.values())
+        yield TRIALS, trials(varied.values(), self.goal)
 
     def _of_knobs(self, method: str, knobs: tuple[Knob, ...]) -> Layout:
         if self.command == "grid":
-            return cells("grid", method, knobs, SELECTED_VAL)
+            return cells("grid", method, knobs, self.goal, "val")
         if self.command == "sensitivity":
-            return cells("confirm", method, knobs, SELECTED_TEST)
-        return tuning(method, knobs, self.rungs)
+            return cells("confirm", method, knobs, self.goal, "test")
+        return tuning(method, knobs, self.rungs, self.goal)
 
 
 PLAIN = Views()

@@ -1,6 +1,7 @@
 """What a trial is made of, and what is kept of it while it is trained."""
 
 from collections.abc import Mapping
+from typing import cast
 
 from pfltune.federation.federation import Federation
 from pfltune.federation.searched_settings import under, without_settings
@@ -8,7 +9,7 @@ from pfltune.federation.trial import FederatedTrial, RoundReport
 from pfltune.knobs import Value
 from pfltune.method import Method
 from pfltune.registry import make_method
-from pfltune.tracking.events import Selected
+from pfltune.tracking.events import PooledDict, Selected
 from pfltune.trials.stored import StoredRound
 
 
@@ -25,7 +26,7 @@ def configured_as(
 
 def round_of(trial: FederatedTrial, report: RoundReport) -> StoredRound:
     """The newest round of a trial, which has given this report."""
-    return StoredRound(report.round, trial.selection.accuracy, told_of(trial, report))
+    return StoredRound(report.round, trial.selection.score, told_of(trial, report))
 
 
 def told_of(trial: FederatedTrial, report: RoundReport) -> dict[str, float]:
@@ -61,4 +62,10 @@ def selected_of(trial: FederatedTrial) -> Selected:
             }
             for each in evaluation.extras
         ]
+    if evaluation.pooled is not None:
+        selected["pooled"] = cast(PooledDict, evaluation.pooled.plain())
+    if (of_nobody := trial.of_nobody()) is not None:
+        selected["global"] = cast(PooledDict, of_nobody.plain())
+    if not (goal := chosen.goal).is_accuracy:
+        selected["metric"] = goal.name
     return selected

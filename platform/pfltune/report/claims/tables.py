@@ -11,8 +11,8 @@ from pfltune.orderings import Subject
 from pfltune.report.claims.replayed import Ground, Replayed
 from pfltune.report.claims.verdicts import Verdict
 from pfltune.report.claims.words import figure_of, in_full, interval_of, over, paper, title
-from pfltune.report.columns import NO_FIGURE, PLUS_MINUS, accuracy, bare_p
-from pfltune.report.results import TEST, MethodResult
+from pfltune.report.columns import NO_FIGURE, PLUS_MINUS, bare_p, mean_test
+from pfltune.report.results import MethodResult
 
 Lines = list[list[str]]
 SUBJECTS: tuple[Subject, ...] = get_args(Subject)
@@ -146,8 +146,8 @@ def _accuracy(ground: Ground, text: str) -> str:
     """Mean ± sample standard deviation: over seeds, or over several draws their means."""
     rows = _found(ground, text)
     if len(rows) == 1:
-        return accuracy(rows[0])
-    means = [100 * row.mean(TEST) for row in rows]
+        return mean_test(rows[0])
+    means = [100 * row.test for row in rows]
     return f"{fmean(means):.2f}{PLUS_MINUS}{stdev(means):.2f}" if means else NO_FIGURE
 
 

@@ -16,7 +16,7 @@ from pfltune.report.claims.tables import accuracies, details, layers, records, s
 from pfltune.report.figures import written
 from pfltune.report.markdown import escaped, markdown
 from pfltune.report.page import pictures, rendered
-from pfltune.report.results import TEST, MethodResult
+from pfltune.report.results import MethodResult
 from pfltune.report.spreadsheet import text as csv_text
 from pfltune.report.words import INSTEAD, accuracy_note
 
@@ -83,7 +83,7 @@ def _part(ground: Ground) -> dict[str, Any]:
 
 def _row(row: MethodResult) -> dict[str, Any]:
     """Test accuracies in [0, 1], by seed, and what was chosen."""
-    tests = {str(run.seed): run.metrics[TEST] for run in row.runs}
+    tests = {str(run.seed): run.score("test") for run in row.runs}
     spent = {figure.name: row.mean(figure.name) for figure in (TOTAL, STEPS) if _has(row, figure)}
     return {"title": row.title, "best": row.best, "test": tests, **spent}
 

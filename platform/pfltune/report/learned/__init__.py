@@ -36,12 +36,13 @@ def learned_of(search: Searching) -> Learned:
 
 def _learned(search: Searching) -> Learned:
     surrogate, why = fitted(search)
+    goal = search.method.goal
     tried = all_tried(search.method)
     chosen = chosen_of(search.method, tried)
     importances, note = importances_of(surrogate) if surrogate else ((), "")
     if chosen is None:
         return Learned(last_round(search.method), surrogate, why, importances, note)
-    equals = equals_of(chosen, [each for each in tried if each is not chosen], surrogate)
+    equals = equals_of(chosen, [each for each in tried if each is not chosen], surrogate, goal)
     as_good = [chosen, *(each.tried for each in equals)]
     return Learned(
         rounds=last_round(search.method),

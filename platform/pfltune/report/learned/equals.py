@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy import stats
 
+from pfltune.goal import ACCURACY, Goal
 from pfltune.randomness import numpy_rng
 from pfltune.report.learned.found import Equal, Tried
 from pfltune.report.learned.surrogate import Surrogate
@@ -29,12 +30,12 @@ DRAWS = 4_000
 
 
 def equals_of(
-    chosen: Tried, others: Sequence[Tried], surrogate: Surrogate | None
+    chosen: Tried, others: Sequence[Tried], surrogate: Surrogate | None, goal: Goal = ACCURACY
 ) -> tuple[Equal, ...]:
     """Those of the others that are not told apart, finalists first, then by what is predicted."""
     finalists = [each for each in others if chosen.values and each.values]
     rest = [] if surrogate is None else [each for each in others if not each.values]
-    return (*_paired(chosen, finalists), *_predicted(chosen, rest, surrogate))
+    return (*_paired(chosen, finalists), *_predicted(chosen, rest, surrogate, goal))
 
 
 def paired_p(table: np.ndarray) -> np.ndarray:
@@ -70,20 +71,21 @@ def _paired(chosen: Tried, finalists: Sequence[Tried]) -> Iterable[Equal]:
 
 
 def _predicted(
-    chosen: Tried, others: Sequence[Tried], surrogate: Surrogate | None
+    chosen: Tried, others: Sequence[Tried], surrogate: Surrogate | None, goal: Goal
 ) -> Iterable[Equal]:
     if surrogate is None or not others:
         return
     below, margin = margins(surrogate, [chosen, *others])
     for number in np.argsort(settled(below), kind="stable"):
         if below[number] <= margin[number]:
-            told = f"{abs(below[number]):.1f} ± {margin[number]:.1f} points"
-            way = "below" if below[number] >= 0 else "above"
+            both = (goal.margin_text(each[number]) for each in (below, margin))
+            told = " ± ".join(both) + goal.points
+            way = "below" if (below[number] >= 0) != goal.is_minimised else "above"
             yield Equal(others[number], f"by the model: {told} {way}")
 
 
 def margins(surrogate: Surrogate, tried: Sequence[Tried]) -> tuple[np.ndarray, np.ndarray]:
-    """How far each is predicted below the first, in percentage points, and how sure that is.
+    """How far each hundredfold score is predicted below the first, and how sure that is.
 
     All true differences are at least the predicted ones less their margins, together with a
     probability of 1 - ALPHA.

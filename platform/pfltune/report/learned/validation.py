@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pfltune.goal import Goal
 from pfltune.report.learned.coding import Coding
 from pfltune.report.learned.observed import SEARCH, Row, last_round, rows_of, with_figures
 from pfltune.report.learned.process import Process, fit
@@ -47,7 +48,7 @@ def fitted(search: Searching) -> tuple[Surrogate | None, str]:
     parts = left_out(rows, process)
     errors = errors_of(rows, parts)
     if not errors.model < errors.mean:
-        return None, _no_better(errors)
+        return None, _no_better(errors, search.method.goal)
     tried = [run.knobs for run in with_figures(search.method)]
     failed = [run.knobs for run in search.method.searched if run.outcome == "failed"]
     places = map(coding.places, (tried, failed))
@@ -55,10 +56,11 @@ def fitted(search: Searching) -> tuple[Surrogate | None, str]:
     return Surrogate(errors.model, errors.mean, process, without, *places), ""
 
 
-def _no_better(errors: Errors) -> str:
+def _no_better(errors: Errors, goal: Goal) -> str:
     if math.isnan(errors.model):
         return "no trial came as far as another"
-    missed = f"{errors.model:.2f} points, the mean by {errors.mean:.2f}"
+    model, mean = (goal.spread(each / 100) for each in (errors.model, errors.mean))
+    missed = f"{model}{goal.points}, the mean by {mean}"
     return f"of trials that it was not given it errs by {missed}"
 
 

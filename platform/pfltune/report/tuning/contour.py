@@ -1,4 +1,4 @@
-"""Validation accuracy over two knobs at once."""
+"""The validation figure over two knobs at once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -43,10 +43,11 @@ def contour(tuned: Tuned) -> Drawing | None:
     mark(axes, places, points, tuned)
     x.draw(axes, "x")
     y.draw(axes, "y")
-    label = f"validation accuracy {tuned.after(_round(tuned, points))}, %"
+    label = tuned.goal.axis("validation", f" {tuned.after(_round(tuned, points))}")
     figure.colorbar(ScalarMappable(norm, COLOURS), ax=axes, label=label)
     caption = (
-        f"Validation accuracy over {x.name} and {y.name}. {_what(tuned, plane)} {read.note} {RING}"
+        f"Validation {tuned.goal.noun} over {x.name} and {y.name}. {_what(tuned, plane)} "
+        f"{read.note} {RING}"
     )
     return Drawing("tuning-contour", caption, figure)
 
@@ -54,7 +55,8 @@ def contour(tuned: Tuned) -> Drawing | None:
 def _plane(tuned: Tuned, x: KnobAxis, y: KnobAxis) -> np.ndarray | None:
     """What the surrogate says of the two, (len(y), len(x)); None where it says nothing."""
     assert tuned.learned.surrogate is not None
-    mean = np.asarray(tuned.learned.surrogate.plane(x.name, y.name).mean, dtype=np.float64)
+    found = tuned.learned.surrogate.plane(x.name, y.name).mean
+    mean = tuned.goal.of_hundredfold * np.asarray(found, dtype=np.float64)
     return mean if np.isfinite(mean).any() else None
 
 
@@ -76,7 +78,7 @@ def _surface(
 def _dots(
     axes: Any, places: np.ndarray, points: Sequence[Point], norm: Normalize, *, coloured: bool
 ) -> None:
-    """In the colour of their accuracy, if it was read after the same round as the others'."""
+    """In the colour of their figure, if it was read after the same round as the others'."""
     look = {"edgecolors": "black", "linewidths": 0.8, "zorder": 3, "clip_on": False}
     for short in (True, False):
         here = [i for i, point in enumerate(points) if point.is_short == short]

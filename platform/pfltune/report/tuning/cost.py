@@ -4,7 +4,7 @@ import numpy as np
 
 from pfltune import figures
 from pfltune.report.canvas import Drawing, canvas, legend, scale_mb
-from pfltune.report.results import SCORE, ToldTrial
+from pfltune.report.results import ToldTrial
 from pfltune.report.tuning.points import ring
 from pfltune.report.tuning.tuned import Tuned
 
@@ -19,7 +19,8 @@ def accuracy_vs_mb(tuned: Tuned) -> Drawing | None:
     most = max((course[-1, 0] for _, course in courses), default=0.0)
     if len(courses) < FEWEST or not most:
         return None
-    figure, axes = canvas("MB so far, up and down, all sampled clients", "validation accuracy, %")
+    goal = tuned.goal
+    figure, axes = canvas("MB so far, up and down, all sampled clients", goal.axis("validation"))
     colour, whole = tuned.style.colour, {run.index for run in tuned.full}
     for trial, course in courses:
         full = trial.started.index in whole
@@ -36,14 +37,16 @@ def accuracy_vs_mb(tuned: Tuned) -> Drawing | None:
         axes.set_xlim(left=0.0)
     legend(figure, axes)
     caption = (
-        "Every search trial: best validation accuracy so far against the MB that it had sent by "
+        f"Every search trial: best validation {goal.noun} so far against the MB that it had sent "
+        "by "
         "then. Hollow: stopped early. The ring is round the chosen one."
     )
     return Drawing("tuning-accuracy-vs-mb", caption, figure)
 
 
 def course_of(trial: ToldTrial) -> np.ndarray:
-    """MB so far and score in percent after each evaluated round, (rounds, 2)."""
+    """MB so far and the best figure as it is shown after each evaluated round, (rounds, 2)."""
     sent = dict(trial.curve(figures.TOTAL.name))
-    points = [(sent[step], 100 * value) for step, value in trial.curve(SCORE) if step in sent]
+    scale = trial.goal.scale
+    points = [(sent[step], scale * value) for step, value in trial.score_curve if step in sent]
     return np.array(points, dtype=np.float64).reshape(-1, 2)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import hypergeom
 
+from pfltune.goal import Goal
 from pfltune.report.canvas import Drawing, canvas, legend, whole_numbers
 from pfltune.report.tuning.tuned import Tuned
 
@@ -57,28 +58,33 @@ def _after(
 
 
 def best_so_far(tuned: Tuned) -> Drawing | None:
-    """Best validation accuracy of whole trials; None for fewer than two of them."""
+    """Best validation figure of whole trials; None for fewer than two of them."""
     reached = np.array(tuned.search.best_so_far)
     full = [run.value for run in tuned.method.searched if run.outcome == "finished" and run.curve]
     if len(full) < 2 or len(set(full)) < 2:
         return None
-    figure, axes = canvas("search trials", "best validation accuracy so far, %")
+    goal = tuned.goal
+    figure, axes = canvas("search trials", f"best {goal.axis('validation', ' so far')}")
     trials = np.arange(1, len(reached) + 1)
     by_chance = control(full, len(reached))
-    axes.plot(trials, 100 * by_chance.mean, color="0.45", linestyle="--", label="in random order")
+    axes.plot(
+        trials, goal.scale * by_chance.mean, color="0.45", linestyle="--", label="in random order"
+    )
     band = {"color": "0.45", "alpha": BAND, "linewidth": 0, "label": "8 in 10 orders"}
-    axes.fill_between(trials, 100 * by_chance.low, 100 * by_chance.high, **band)
+    ends = (goal.scale * by_chance.low, goal.scale * by_chance.high)
+    axes.fill_between(trials, *ends, **band)
     label = tuned.method.title
-    axes.step(trials, 100 * reached, where="post", label=label, markersize=4, **tuned.style.curve)
+    look = {"label": label, "markersize": 4, **tuned.style.curve}
+    axes.step(trials, goal.scale * reached, where="post", **look)
     whole_numbers(axes.xaxis)
     legend(figure, axes)
-    return Drawing("tuning-best-so-far", _caption(len(full), len(reached)), figure)
+    return Drawing("tuning-best-so-far", _caption(goal, len(full), len(reached)), figure)
 
 
-def _caption(full: int, trials: int) -> str:
+def _caption(goal: Goal, full: int, trials: int) -> str:
     of = "" if full == trials else f" of {trials}"
     return (
-        f"Best validation accuracy so far, among the {full}{of} trials that ran all rounds. "
+        f"Best validation {goal.noun} so far, among the {full}{of} trials that ran all rounds. "
         "Dashed: what it would be on average had the same configurations come in random order, "
         "worked out exactly. That is no random search of its own: it says whether good ones came "
         "early, not whether random ones would have been as good."

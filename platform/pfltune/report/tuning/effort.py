@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from pfltune import figures
 from pfltune.budget import Budget, SamplerName
+from pfltune.goal import Goal
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, canvas, legend, whole_numbers
 from pfltune.report.expected_best import ExpectedBest
@@ -21,31 +21,36 @@ SHOWN = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
 
 
 def effort_lines(analysis: Analysis) -> list[list[str]]:
-    """A row per method with the best after some numbers of trials, in percent, headings first.
+    """A row per method with the best after some numbers of trials, headings first.
 
     Empty where no method has two trials.
     """
     found = _shown(analysis)
     if not found:
         return []
-    rules = analysis.result.record.scenario.protocol
+    rules, goal = analysis.result.record.scenario.protocol, analysis.result.goal
     most = max(len(each.mean) for each in found.values())
     numbers = [n for n in SHOWN if n < most] + [most]
     rows = [
-        [title, *(_at(each, number) for number in numbers), short(each.round, rules)]
+        [title, *(_at(each, number, goal) for number in numbers), short(each.round, rules)]
         for title, each in ((analysis.titles[name], each) for name, each in found.items())
     ]
     read = "read after round" if rules.budget is None else "read at, of the budget"
     return [["method", *(count(number, "trial") for number in numbers), read], *rows]
 
 
-EFFORT_HEADS = ("method", "trials", figures.VAL.name, "lowest", "highest", "round", "studies")
+def effort_heads(analysis: Analysis) -> tuple[str, ...]:
+    """Of :func:`effort_rows`."""
+    val = analysis.result.goal.of("val").name
+    return ("method", "trials", val, "lowest", "highest", "round", "studies")
 
 
 def effort_rows(analysis: Analysis) -> Iterator[tuple[str | int | float, ...]]:
-    """Of each method and n: mean, lowest and highest study in [0, 1]; round and studies."""
+    """Of each method and n: mean, lowest and highest study; round and studies."""
+    goal = analysis.result.goal
     for name, each in _shown(analysis).items():
-        values = zip(each.mean.tolist(), each.low.tolist(), each.high.tolist(), strict=True)
+        ends = (each.high, each.low) if goal.is_minimised else (each.low, each.high)
+        values = zip(*(goal.score(n).tolist() for n in (each.mean, *ends)), strict=True)
         for place, three in enumerate(values):
             yield name, place + 1, *three, each.round, each.studies
 
@@ -55,12 +60,13 @@ def effort_note(analysis: Analysis) -> str:
     found = list(_shown(analysis).values())
     if not found:
         return ""
-    budget = analysis.result.budget
+    budget, goal = analysis.result.budget, analysis.result.goal
     by_rounds = analysis.result.record.scenario.protocol.budget is None
     where = "round" if by_rounds else "share of the budget"
     first = found[0]
     told = [
-        "The highest validation accuracy of the first n search trials, all of a method read after "
+        f"The {goal.highest} validation {goal.noun} of the first n search trials, all of a "
+        "method read after "
         f"the last {where} that each of them came to"
         + (
             ": what went further is not read later, since halving let only the best go on."
@@ -69,7 +75,7 @@ def effort_note(analysis: Analysis) -> str:
         ),
         _order(budget, first),
         f"Mean over {count(first.studies, 'study')}." if first.studies > 1 else "",
-        "Trials that failed count as 0"
+        f"Trials that failed count as {'the worst' if goal.nothing else '0'}"
         + (", as do those that would send more than they may." if budget.max_mb else ".")
         if any(each.failed for each in found)
         else "",
@@ -96,17 +102,17 @@ def _order(budget: Budget, found: ExpectedBest) -> str:
 
 
 def best_after(analysis: Analysis) -> Drawing | None:
-    """The best validation accuracy after n trials; None where no method has two."""
-    found = _shown(analysis)
+    """The best validation figure after n trials; None where no method has two."""
+    found, goal = _shown(analysis), analysis.result.goal
     if not found:
         return None
-    figure, axes = canvas("search trials", "best validation accuracy, %")
+    figure, axes = canvas("search trials", f"best {goal.axis('validation')}")
     for name, each in found.items():
         style, trials = analysis.styles[name], np.arange(1, len(each.mean) + 1)
         title = analysis.titles[name]
-        axes.plot(trials, 100 * each.mean, label=title, markersize=4, **style.curve)
+        axes.plot(trials, goal.scale * each.mean, label=title, markersize=4, **style.curve)
         if each.studies > 1:
-            band = (100 * each.low, 100 * each.high)
+            band = (goal.scale * each.low, goal.scale * each.high)
             axes.fill_between(trials, *band, color=style.colour, alpha=BAND, linewidth=0)
     whole_numbers(axes.xaxis)
     legend(figure, axes)
@@ -120,5 +126,5 @@ def _shown(analysis: Analysis) -> Mapping[str, ExpectedBest]:
     return {name: each for name, each in analysis.efforts.items() if len(each.mean) > 1}
 
 
-def _at(each: ExpectedBest, number: int) -> str:
-    return f"{100 * each.mean[number - 1]:.2f}" if number <= len(each.mean) else "–"
+def _at(each: ExpectedBest, number: int, goal: Goal) -> str:
+    return goal.text(each.mean[number - 1]) if number <= len(each.mean) else "–"

@@ -8,6 +8,7 @@ from pfltune.errors import UserError, unknown
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, styled
 from pfltune.report.clients import client_accuracies
+from pfltune.report.confusion import confusion_matrices
 from pfltune.report.curves import learning_curves
 from pfltune.report.figures import written
 from pfltune.report.tuning.contour import contour
@@ -32,12 +33,13 @@ SEARCH: dict[str, Callable[[Tuned], Drawing | None]] = {
 """Of the search trials, by name, in the order in which a page shows them."""
 
 
-def _tested(make: Callable[[Analysis], Drawing], tuned: Tuned) -> Drawing | None:
+def _tested(make: Callable[[Analysis], Drawing | None], tuned: Tuned) -> Drawing | None:
     return make(tuned.analysis) if tuned.method.runs else None
 
 
 CONFIRMATION: dict[str, Callable[[Tuned], Drawing | None]] = {
-    make.__name__: partial(_tested, make) for make in (learning_curves, client_accuracies)
+    make.__name__: partial(_tested, make)
+    for make in (learning_curves, client_accuracies, confusion_matrices)
 }
 """Of the chosen configuration with fresh seeds."""
 

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterable
 
+from pfltune.goal import Goal
 from pfltune.report.analysis import Analysis
-from pfltune.report.columns import NO_FIGURE, PLUS_MINUS, signed
+from pfltune.report.columns import NO_FIGURE, PLUS_MINUS
 from pfltune.report.gains import Gain, gain_of
 from pfltune.report.results import MethodResult
 from pfltune.report.searching import Searching
@@ -21,7 +22,7 @@ def gain_cell(search: Searching) -> str:
     gain = gain_of(search)
     if gain is None:
         return NO_FIGURE
-    told = signed(100 * gain.mean)
+    told = search.method.goal.signed(gain.mean)
     return told if gain.footing == "search" else f"{told} ({gain.footing}, {seeds_of(gain)})"
 
 
@@ -31,17 +32,18 @@ def seeds_of(gain: Gain) -> str:
     return f"{count(gain.studies, 'study')} × {seeds}" if gain.studies > 1 else seeds
 
 
-def points(gain: Gain) -> str:
+def points(goal: Goal, gain: Gain) -> str:
     """``+1.20 ± 0.50``."""
-    told = signed(100 * gain.mean)
-    return told if math.isnan(gain.std) else f"{told}{PLUS_MINUS}{100 * gain.std:.2f}"
+    told = goal.signed(gain.mean)
+    return told if math.isnan(gain.std) else f"{told}{PLUS_MINUS}{goal.spread(gain.std)}"
 
 
 def gain_lines(analysis: Analysis) -> list[list[str]]:
     """A row per method that has a control, headings first: on test data, with the same seeds."""
     found = [(method, analysis.gains.get(method.name)) for method in analysis.result.methods]
     rows = [_row(method, gain) for method, gain in found if gain is not None]
-    heads = ["method", "start values %", "chosen %", "gain", "over", "ahead in"]
+    unit = analysis.result.goal.unit
+    heads = ["method", f"start values{unit}", f"chosen{unit}", "gain", "over", "ahead in"]
     return [heads, *rows] if rows else []
 
 
@@ -50,7 +52,8 @@ def gain_note(analysis: Analysis) -> str:
     lines = gain_lines(analysis)
     if lines:
         return (
-            "Test accuracy of what each search began with and of what it chose, after the same "
+            f"Test {analysis.result.goal.noun} of what each search began with and of what it "
+            "chose, after the same "
             "rounds and with the same fresh seeds, which the search never used; ± is the standard "
             "deviation of a difference."
         )
@@ -60,13 +63,15 @@ def gain_note(analysis: Analysis) -> str:
 def gained(analysis: Analysis) -> list[str]:
     """The same as lines of text."""
     found = [(method, analysis.gains.get(method.name)) for method in analysis.result.methods]
-    return [f"{method.title}: {_told(gain)}." for method, gain in found if gain is not None]
+    return [
+        f"{method.title}: {_told(method.goal, gain)}." for method, gain in found if gain is not None
+    ]
 
 
-def _told(gain: Gain) -> str:
+def _told(goal: Goal, gain: Gain) -> str:
     if gain.is_start:
         return "the start values were chosen"
-    return f"{points(gain)} points over its start values, {_where(gain)}"
+    return f"{points(goal, gain)}{goal.points} over its start values, {_where(gain)}"
 
 
 def _where(gain: Gain) -> str:
@@ -84,7 +89,8 @@ def no_footing(searches: Iterable[Searching]) -> str:
 
 
 def _row(method: MethodResult, gain: Gain) -> list[str]:
-    started = [100 * sum(run.test) / len(run.test) for run in method.controls]
+    goal = method.goal
+    started = [goal.scale * sum(run.test) / len(run.test) for run in method.controls]
     shared = [
         value
         for run, value in zip(method.controls, started, strict=True)
@@ -93,9 +99,9 @@ def _row(method: MethodResult, gain: Gain) -> list[str]:
     start = sum(shared) / len(shared)
     return [
         method.title,
-        f"{start:.2f}",
-        f"{start + 100 * gain.mean:.2f}",
-        "start values chosen" if gain.is_start else points(gain),
+        goal.written_as(start),
+        goal.written_as(start + goal.scale * gain.mean),
+        "start values chosen" if gain.is_start else points(goal, gain),
         seeds_of(gain),
         f"{gain.above} of {gain.seeds * gain.studies}",
     ]

@@ -1,4 +1,4 @@
-"""Figures of the search: best so far under equal budget, and accuracy over the knobs."""
+"""Figures of the search: best so far under equal budget, and scores over the knobs."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -41,7 +41,7 @@ class Plane:
     Attributes:
         first, second: names of the knobs.
         x, y: their values, (trials,).
-        z: score at one round, in percent, (trials,).
+        z: figure at one round as it is shown, (trials,).
     """
 
     first: str
@@ -67,13 +67,14 @@ class Plane:
 
 
 def best_so_far(analysis: Analysis) -> Drawing | None:
-    """Best validation accuracy of whole trials, after each trial of the search."""
+    """Best validation figure of whole trials, after each trial of the search."""
     searches = [s for s in analysis.searches.values() if not np.isnan(s.best_so_far).all()]
     if max((len(each.best_so_far) for each in searches), default=0) < 2:
         return None
-    figure, axes = canvas("search trials", "best validation accuracy so far, %")
+    goal = analysis.result.goal
+    figure, axes = canvas("search trials", f"best {goal.axis('validation', ' so far')}")
     for each in searches:
-        values = 100 * np.array(each.best_so_far)
+        values = goal.scale * np.array(each.best_so_far)
         style = analysis.styles[each.method.name]
         axes.step(
             range(1, len(values) + 1),
@@ -86,13 +87,15 @@ def best_so_far(analysis: Analysis) -> Drawing | None:
     whole_numbers(axes.xaxis)
     legend(figure, axes)
     same = len({len(each.best_so_far) for each in searches}) == 1 < len(searches)
-    caption = "Best validation accuracy so far by search trial, among trials that ran all rounds"
+    caption = (
+        f"Best validation {goal.noun} so far by search trial, among trials that ran all rounds"
+    )
     caption += "; every method has the same number of trials." if same else "."
     return Drawing("search-best-so-far", caption, figure)
 
 
 def knob_slices(analysis: Analysis) -> Drawing | None:
-    """Validation accuracy of every search trial over each knob, those of most methods first."""
+    """The validation figure of every search trial over each knob, those of most methods first."""
     searches = list(analysis.searches.values())
     shown = _shared_knobs(searches)[:MOST_SLICES]
     if not shown:
@@ -109,17 +112,18 @@ def knob_slices(analysis: Analysis) -> Drawing | None:
             _points(axes, knob, search, analysis.styles[search.method.name].points)
         knob.draw(axes, "x")
     for axes in grid[:, 0]:
-        axes.set_ylabel("validation accuracy, %")
+        axes.set_ylabel(analysis.result.goal.axis("validation"))
     outside_legend(figure, grid.flat[: len(shown)])
     caption = (
-        f"Validation accuracy of each search trial over its knobs, read {_moments(analysis)}. "
+        f"Validation {analysis.result.goal.noun} of each search trial over its knobs, read "
+        f"{_moments(analysis)}. "
         "Hollow: stopped early."
     )
     return Drawing("search-slices", caption, figure)
 
 
 def knob_contour(analysis: Analysis) -> Drawing | None:
-    """Validation accuracy over the first knob and each other, of the method with most trials.
+    """The validation figure over the first knob and each other, of the method with most trials.
 
     None where no method has trials enough.
     """
@@ -138,9 +142,10 @@ def knob_contour(analysis: Analysis) -> Drawing | None:
         points = axes.scatter(plane.x, plane.y, c=plane.z, **dots, **limits)
         scale(axes, "x", plane.x)
         scale(axes, "y", plane.y)
-    figure.colorbar(points, ax=grid[0].tolist(), label="validation accuracy, %")
+    goal = analysis.result.goal
+    figure.colorbar(points, ax=grid[0].tolist(), label=goal.axis("validation"))
     caption = (
-        f"{search.method.title}: validation accuracy over {planes[0].first} and "
+        f"{search.method.title}: validation {goal.noun} over {planes[0].first} and "
         f"{listed([plane.second for plane in planes], 'or')}, one point per search trial, all read "
         f"{after(search.round, _rules(analysis))}."
     )
@@ -157,7 +162,7 @@ def _points(axes: Any, knob: KnobAxis, search: Searching, style: dict[str, Any])
         if here:
             axes.plot(
                 places[here],
-                [100 * pairs[i][1] for i in here],
+                [search.method.goal.scale * pairs[i][1] for i in here],
                 linestyle="none",
                 markersize=5,
                 markerfacecolor="white" if stopped else style["color"],
@@ -188,7 +193,7 @@ def _planes(search: Searching) -> list[Plane]:
 
 def _plane(search: Searching, first: str, second: str) -> Plane:
     both = [
-        (float(run.knobs[first]), float(run.knobs[second]), 100 * value)
+        (float(run.knobs[first]), float(run.knobs[second]), search.method.goal.scale * value)
         for run, value in search.compared
         if is_number(run.knobs.get(first)) and is_number(run.knobs.get(second))
     ]

@@ -28,10 +28,10 @@ from pfltune.report.tuning.table import (
     trial_columns,
 )
 from pfltune.report.tuning.tuned import Tuned
-from pfltune.report.tuning.words import SCORE_NOTE, budget_note
+from pfltune.report.tuning.words import budget_note, score_note
 
 UNEQUAL = "#d9dde2"
-"""Of a trial that was not read at the last round, which no colour of accuracy would be fair to."""
+"""Of a trial that was not read at the last round, which no colour of a score would be fair to."""
 
 
 def tuning_page(tuned: Tuned, folder: Path, drawings: Iterable[Drawing]) -> str:
@@ -63,7 +63,7 @@ def tuning_page(tuned: Tuned, folder: Path, drawings: Iterable[Drawing]) -> str:
         within_note=words.within_note(analysis),
         trials=trial_grid(tuned, trial_columns(tuned), entries(tuned.method)),
         budget_note=budget_note(result),
-        score_note=SCORE_NOTE,
+        score_note=score_note(result.goal),
         studies=plain_grid(study_lines(tuned.studies), {}),
         efforts=plain_grid(effort_lines(analysis), {}),
         effort_note=effort_note(analysis),
@@ -74,7 +74,7 @@ def tuning_page(tuned: Tuned, folder: Path, drawings: Iterable[Drawing]) -> str:
 
 
 def trial_grid(tuned: Tuned, columns: Sequence[TrialColumn], found: Sequence[Entry]) -> Grid:
-    """A row per trial, with the colour that its accuracy has in the pictures."""
+    """A row per trial, with the colour that its score has in the pictures."""
     colour = _colours(tuned)
     rows = [
         Row(
@@ -105,14 +105,14 @@ def importance_grid(tuned: Tuned) -> Grid:
 
 
 def _colours(tuned: Tuned) -> Callable[[Entry], str]:
-    values = [run.value for run in tuned.full]
+    values = [tuned.goal.scale * run.value for run in tuned.full]
     norm = Normalize(min(values), max(values)) if len(set(values)) > 1 else None
     scale = mpl.colormaps[COLOURS]
 
     def colour(entry: Entry) -> str:
         if norm is None or entry.run not in tuned.full:
             return UNEQUAL
-        return to_hex(scale(norm(entry.run.value)))
+        return to_hex(scale(norm(tuned.goal.scale * entry.run.value)))
 
     return colour
 

@@ -30,15 +30,18 @@ def parallel(tuned: Tuned) -> Drawing | None:
         return None
     norm = Normalize(min(values), max(values))
     figure, ((axes,),) = panels(1, 1, (max(WIDTH, 1.6 * len(found)), HEIGHT))
-    for point in sorted(read.points, key=lambda each: (each in coloured, each.value)):
+    for point in sorted(
+        read.points, key=lambda each: (each in coloured, tuned.goal.scale * each.value)
+    ):
         _line(axes, found, point, norm if point in coloured else None, tuned)
     for place, axis in enumerate(found):
         _scale(axes, place, axis)
     _names(axes, [axis.name for axis in found])
     when = tuned.after(coloured[0].round)
     bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=axes)
-    bar.set_label(f"validation accuracy {when}, %")
-    return Drawing("tuning-parallel", _caption(found, read, when), figure)
+    bar.set_label(tuned.goal.axis("validation", f" {when}"))
+    what = f"validation {tuned.goal.noun} {when}"
+    return Drawing("tuning-parallel", _caption(found, read, what), figure)
 
 
 def _line(
@@ -83,9 +86,9 @@ def _names(axes: Any, names: Sequence[str]) -> None:
     axes.tick_params(length=0)
 
 
-def _caption(found: Sequence[KnobAxis], read: Read, when: str) -> str:
+def _caption(found: Sequence[KnobAxis], read: Read, what: str) -> str:
     names = ", ".join(axis.name for axis in found)
-    told = f"Every search trial over {names}, coloured by validation accuracy {when}"
+    told = f"Every search trial over {names}, coloured by {what}"
     if not read.is_equal:
         told += "; grey and dashed: stopped early, and so no equal of the others"
     return f"{told}. The thick line is the chosen one."

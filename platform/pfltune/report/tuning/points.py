@@ -20,7 +20,7 @@ class Point:
 
     Attributes:
         run: the trial.
-        value: its score in percent.
+        value: its figure as it is shown.
         round: after which it was read, or at which share of its budget.
         is_short: whether others are read at a later one.
     """
@@ -55,7 +55,7 @@ def readings(tuned: Tuned) -> Read:
         return at_one_round(tuned)
     last = tuned.learned.rounds
     points = tuple(
-        Point(run, 100 * run.value, run.course[-1][0], run.course[-1][0] < last)
+        Point(run, tuned.goal.scale * run.value, run.course[-1][0], run.course[-1][0] < last)
         for run in tuned.shown
     )
     if not any(point.is_short for point in points):
@@ -71,7 +71,7 @@ def at_one_round(tuned: Tuned) -> Read:
     """All trials after the last round that all of them came to."""
     search = tuned.search
     points = tuple(
-        Point(run, 100 * value, search.round, run.course[-1][0] < tuned.learned.rounds)
+        Point(run, tuned.goal.scale * value, search.round, run.course[-1][0] < tuned.learned.rounds)
         for run, value in search.compared
     )
     note = f"Every trial is read {tuned.after(search.round)}, to which all came."

@@ -6,11 +6,11 @@ from typing import Any
 from pfltune import figures
 from pfltune.knobs import Value
 from pfltune.report.analysis import Analysis
-from pfltune.report.columns import NO_FIGURE, PLUS_MINUS
+from pfltune.report.columns import NO_FIGURE, mean_test
 from pfltune.report.dimensions import is_number
-from pfltune.report.results import TEST, VAL, MethodResult
+from pfltune.report.results import MethodResult
 from pfltune.report.searching import Searching
-from pfltune.report.tuning.words import percent, shown
+from pfltune.report.tuning.words import figure, shown, winner_value
 from pfltune.text import count
 
 
@@ -18,23 +18,25 @@ def study_lines(searches: Sequence[Searching]) -> list[list[str]]:
     """A row per study of a method, headings first; empty for a single one."""
     if len(searches) < 2:
         return []
-    heads = ["study", "chosen", "search %", "validation %", "test %"]
+    unit = searches[0].method.goal.unit
+    heads = ["study", "chosen", *(f"{what}{unit}" for what in ("search", "validation", "test"))]
     return [heads, *(_row(number, each) for number, each in enumerate(searches))]
 
 
 def study_rows(method: MethodResult, searches: Sequence[Searching]) -> Iterator[dict[str, Any]]:
-    """The same with all digits, accuracies in [0, 1]; of a single study, too."""
+    """The same with all digits; of a single study, too."""
     for number, each in enumerate(searches):
-        own = each.method
+        own, goal = each.method, each.method.goal
+        found = goal.score(each.winner.value) if each.winner and own.best else float("nan")
         knobs = {f"knobs/{name}": value for name, value in own.best.items()}
         yield {
             "method": method.name,
             "study": number,
             "seeds": len(own.runs),
-            "search/val_accuracy": each.winner.value if each.winner and own.best else float("nan"),
-            figures.VAL.name: own.mean(VAL),
-            figures.TEST.name: own.mean(TEST),
-            figures.TEST_STD_SEEDS.name: own.std(TEST),
+            f"search/val_{goal.name}": found,
+            goal.of("val").name: goal.score(own.val),
+            goal.of("test").name: goal.score(own.test),
+            goal.of_table(figures.TEST_STD_SEEDS).name: own.score_std(),
         } | knobs
 
 
@@ -79,12 +81,10 @@ def _row(number: int, search: Searching) -> list[str]:
     own = search.method
     if not own.best:
         return [str(number), "nothing", *[NO_FIGURE] * 3]
-    spread = own.std(TEST)
-    found = percent(own.mean(TEST))
     return [
         str(number),
         ", ".join(f"{name} = {shown(value)}" for name, value in own.best.items()),
-        percent(search.winner.value) if search.winner else NO_FIGURE,
-        percent(own.mean(VAL)),
-        found if spread != spread else f"{found}{PLUS_MINUS}{percent(spread)}",
+        winner_value(search),
+        figure(own.goal, own.val),
+        mean_test(own) if own.runs else NO_FIGURE,
     ]

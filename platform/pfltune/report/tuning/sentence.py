@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pfltune import figures
+from pfltune.goal import Goal
 from pfltune.knobs import Value
-from pfltune.report.columns import PLUS_MINUS, accuracy
+from pfltune.report.columns import PLUS_MINUS, mean_test
 from pfltune.report.dimensions import Dimension
 from pfltune.report.gains import control_gain
 from pfltune.report.learned import Equal, KnobRange, Tried
-from pfltune.report.results import VAL
 from pfltune.report.tuning.entries import Entry, sorted_entries, stood
 from pfltune.report.tuning.gained import seeds_of
 from pfltune.report.tuning.repeated import agreement
@@ -21,7 +21,7 @@ from pfltune.text import count
 
 MB_NAMES = (figures.MB_PER_ROUND.name, figures.TOTAL.name)
 MOST_NAMED = 3
-ORDINALS = {1: "the highest", 2: "the second highest", 3: "the third highest"}
+ORDINALS = {1: "the ", 2: "the second ", 3: "the third "}
 
 
 def sentence(tuned: Tuned) -> str:
@@ -50,8 +50,8 @@ def chosen(tuned: Tuned) -> str:
 
 
 def worth(tuned: Tuned) -> str:
-    """Test accuracy with fresh seeds, and MB."""
-    method = tuned.method
+    """The test figure with fresh seeds, and MB."""
+    method, goal = tuned.method, tuned.goal
     if not method.best:
         return ""
     if not method.runs:
@@ -60,7 +60,7 @@ def worth(tuned: Tuned) -> str:
     over = f"over {seeds}" if len(method.runs) > 1 else "with 1 seed"
     per_round, total = (f"{method.summary()[name]:,.3g} MB" for name in MB_NAMES)
     return (
-        f"Test accuracy {accuracy(method)} % {over} that the search never used; "
+        f"Test {goal.noun} {mean_test(method)}{goal.unit} {over} that the search never used; "
         f"{per_round} per round, {total} in all."
     )
 
@@ -72,17 +72,18 @@ def repeated(tuned: Tuned) -> str:
     if not told or len(whole.studies) < 2:
         return told
     over = f"{count(len(whole.studies), 'study')} × {count(len(whole.seeds), 'seed')}"
-    return f"{told} Test accuracy {accuracy(whole)} % over {over}."
+    goal = tuned.goal
+    return f"{told} Test {goal.noun} {mean_test(whole)}{goal.unit} over {over}."
 
 
 def gain(tuned: Tuned) -> str:
     """How far it is above the published values, where both were trained equally far."""
-    tested = control_gain(tuned.method)
-    if tested and tuned.method.best:
+    control = control_gain(tuned.method)
+    if control and tuned.method.best:
         began = "the published values" if tuned.starts_published else "the start values"
-        if tested.is_start:
+        if control.is_start:
             return f"These are {began}."
-        return f"{_points(100 * tested.mean)} {began} on test data, over {seeds_of(tested)}."
+        return f"{_apart(tuned, control.mean)} {began} on test data, over {seeds_of(control)}."
     found = [each for each in sorted_entries(tuned.method) if each.run.rounds]
     best = next((each for each in found if each.is_chosen), None)
     first = next((each for each in found if each.run.index == 0), None)
@@ -93,12 +94,12 @@ def gain(tuned: Tuned) -> str:
     fresh = _paired(best, first)
     if len(fresh):
         over = count(len(fresh), "fresh validation seed")
-        return f"{_points(100 * fresh.mean())} the published values, over {over}."
+        return f"{_apart(tuned, float(fresh.mean()))} the published values, over {over}."
     if best.run.reached != first.run.reached or not best.run.course or not first.run.course:
         return ""
-    apart = 100 * (best.run.value - first.run.value)
+    apart = best.run.value - first.run.value
     both = tuned.after(first.run.course[-1][0])
-    return f"{_points(apart)} the published values in the search, both {both}."
+    return f"{_apart(tuned, apart)} the published values in the search, both {both}."
 
 
 def fall(tuned: Tuned) -> str:
@@ -106,15 +107,17 @@ def fall(tuned: Tuned) -> str:
     best = next((each for each in sorted_entries(tuned.method) if each.is_chosen), None)
     if best is None or not best.run.curve:
         return ""
-    told = f"Validation accuracy {percent(best.run.value)} % in the search, {_rank(tuned, best)}"
+    goal = tuned.goal
+    value = goal.shortly(best.run.value) + goal.unit
+    told = f"Validation {goal.noun} {value} in the search, {_rank(tuned, best)}"
     if best.fresh.size:
         seeds = count(best.fresh.size, "fresh seed")
-        error = plus_minus(best.mean, best.standard_error)
-        return f"{told}; {error} % over {seeds} of validation{_drop(tuned)}."
+        error = plus_minus(goal, best.mean, best.standard_error)
+        return f"{told}; {error}{goal.unit} over {seeds} of validation{_drop(tuned)}."
     if tuned.method.runs:
         seeds = count(len(tuned.method.runs), "fresh seed")
-        again = plus_minus(tuned.method.mean(VAL), tuned.method.std(VAL))
-        return f"{told}; {again} % over the {seeds} that it was tested with."
+        again = plus_minus(goal, tuned.method.val, tuned.method.score_std("val"))
+        return f"{told}; {again}{goal.unit} over the {seeds} that it was tested with."
     return f"{told}."
 
 
@@ -182,16 +185,15 @@ def tried(tuned: Tuned, found: Tried) -> str:
     return f"#{found.index}, {knobs(varied)}" if varied else f"#{found.index}"
 
 
-def plus_minus(mean: float, spread: float) -> str:
-    """In percent with one digit; without a spread where there is none."""
+def plus_minus(goal: Goal, mean: float, spread: float) -> str:
+    """As :meth:`Goal.shortly`; without a spread where there is none."""
     if math.isnan(spread):
-        return percent(mean)
-    return f"{percent(mean)}{PLUS_MINUS}{percent(spread)}"
+        return goal.shortly(mean)
+    return f"{goal.shortly(mean)}{PLUS_MINUS}{_size(goal, goal.scale * spread)}"
 
 
-def percent(share: float) -> str:
-    """With one digit."""
-    return f"{100 * share:.1f}"
+def _size(goal: Goal, figure: float) -> str:
+    return f"{abs(figure):.1f}" if goal.unit else goal.written_as(abs(figure))
 
 
 def _rank(tuned: Tuned, best: Entry) -> str:
@@ -200,9 +202,10 @@ def _rank(tuned: Tuned, best: Entry) -> str:
     if len(tuned.shown) < 2:
         return "the only trial"
     if stood(value, (run.value for run in tuned.shown)) == 1:
-        return f"the highest of {len(tuned.method.searched)}"
+        return f"the {tuned.goal.highest} of {len(tuned.method.searched)}"
     place = stood(value, (run.value for run in tuned.full))
-    return f"{ORDINALS.get(place, f'number {place}')} of {len(tuned.full)} that came as far"
+    named = f"{ORDINALS[place]}{tuned.goal.highest}" if place in ORDINALS else f"number {place}"
+    return f"{named} of {len(tuned.full)} that came as far"
 
 
 def _paired(best: Entry, first: Entry) -> np.ndarray:
@@ -213,17 +216,21 @@ def _paired(best: Entry, first: Entry) -> np.ndarray:
     return np.array([ours[seed] - theirs[seed] for seed in ours if seed in theirs])
 
 
-def _points(points: float) -> str:
-    way = "above" if points > 0 else "below"
-    apart = f"{abs(points):.1f}"
-    return f"{apart} points {way}" if float(apart) else "As good as"
+def _apart(tuned: Tuned, difference: float) -> str:
+    """How far a figure is above or below another, from a difference of scores."""
+    goal = tuned.goal
+    way = "above" if goal.scale * difference > 0 else "below"
+    apart = _size(goal, goal.scale * difference)
+    return f"{apart}{goal.points} {way}" if float(apart) else "As good as"
 
 
 def _drop(tuned: Tuned) -> str:
-    points = tuned.learned.fall
-    if math.isnan(points) or round(points, 1) == 0:
+    """How much worse it is with fresh seeds than the search saw."""
+    goal, points = tuned.goal, tuned.learned.fall
+    if math.isnan(points) or float(goal.margin_text(points)) == 0:
         return ""
-    return f", {abs(points):.1f} points {'lower' if points > 0 else 'higher'}"
+    way = "lower" if (points > 0) != goal.is_minimised else "higher"
+    return f", {goal.margin_text(points)}{goal.points} {way}"
 
 
 def _cheaper(

@@ -1,4 +1,4 @@
-"""Validation accuracy over each searched knob, with what the surrogate says."""
+"""The validation figure over each searched knob, with what the surrogate says."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def slices(tuned: Tuned) -> Drawing | None:
     for axes in grid.flat[len(shown) :]:
         axes.remove()
     for axes in grid[:, 0]:
-        axes.set_ylabel("validation accuracy, %")
+        axes.set_ylabel(tuned.goal.axis("validation"))
     outside_legend(figure, grid.flat[: len(shown)])
     return Drawing("tuning-slices", f"{_caption(tuned)} {read.note}", figure)
 
@@ -44,24 +44,25 @@ def _panel(axes: Any, axis: KnobAxis, tuned: Tuned, read: Read) -> None:
     mark(axes, np.stack([places, [each.value for each in points]]), points, tuned)
     surrogate = tuned.learned.surrogate
     if surrogate is not None and axis.name in surrogate.knobs:
-        _surrogate(axes, axis, surrogate.slice(axis.name))
+        _surrogate(axes, axis, surrogate.slice(axis.name), tuned.goal.of_hundredfold)
     axis.draw(axes, "x")
 
 
-def _surrogate(axes: Any, axis: KnobAxis, found: Slice) -> None:
+def _surrogate(axes: Any, axis: KnobAxis, found: Slice, scale: float) -> None:
     """The best over all other knobs, as a line over numbers and as a bar for each category."""
     label, grey = "surrogate, 95 %", {"color": "0.35", "linewidth": 1.2}
+    mean, *ends = (scale * np.asarray(each) for each in (found.mean, found.low, found.high))
+    low, high = np.minimum(*ends), np.maximum(*ends)
     if axis.is_number:
-        axes.plot(found.x, found.mean, label="surrogate", zorder=1, **grey)
+        axes.plot(found.x, mean, label="surrogate", zorder=1, **grey)
         band = {"color": "0.35", "alpha": BAND, "linewidth": 0, "zorder": 0}
-        known = ~np.isnan(found.mean)
-        axes.fill_between(found.x, found.low, found.high, known, label="95 %", **band)
+        known = ~np.isnan(mean)
+        axes.fill_between(found.x, low, high, known, label="95 %", **band)
         return
-    known = [i for i, value in enumerate(found.x) if value in axis.values]
-    places = [axis.place(found.x[i]) for i in known]
-    mean = np.asarray(found.mean)[known]
-    ends = [mean - np.asarray(found.low)[known], np.asarray(found.high)[known] - mean]
-    axes.errorbar(places, mean, ends, fmt="_", capsize=4, zorder=1, label=label, **grey)
+    drawn = [i for i, value in enumerate(found.x) if value in axis.values]
+    places = [axis.place(found.x[i]) for i in drawn]
+    bars = [(mean - low)[drawn], (high - mean)[drawn]]
+    axes.errorbar(places, mean[drawn], bars, fmt="_", capsize=4, zorder=1, label=label, **grey)
 
 
 def _ordered(tuned: Tuned) -> list[str]:
@@ -73,11 +74,14 @@ def _ordered(tuned: Tuned) -> list[str]:
 
 def _caption(tuned: Tuned) -> str:
     learned = tuned.learned
-    told = "Validation accuracy of each search trial over its knobs."
+    goal = tuned.goal
+    told = f"Validation {goal.noun} of each search trial over its knobs."
     if learned.surrogate is None:
         return f"{told} No surrogate: {learned.why_none}" if learned.why_none else told
+    errors = (learned.surrogate.error, learned.surrogate.error_of_mean)
+    error, of_mean = map(goal.margin_text, errors)
     return (
         f"{told} The line is a Gaussian process over all trials {tuned.after(learned.rounds)}, the "
         "best over the other knobs, with its 95 % band; left out in cross-validation it errs by "
-        f"{learned.surrogate.error:.1f} points, the mean by {learned.surrogate.error_of_mean:.1f}."
+        f"{error}{goal.points}, the mean by {of_mean}."
     )

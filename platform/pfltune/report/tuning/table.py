@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pfltune.report.columns import NO_FIGURE, PLUS_MINUS
+from pfltune.goal import Goal
+from pfltune.report.columns import NO_FIGURE, with_spread
 from pfltune.report.tuning.entries import Entry, entries, mb_per_round, personal, sorted_entries
 from pfltune.report.tuning.tuned import Tuned
-from pfltune.report.tuning.words import percent, shown
+from pfltune.report.tuning.words import figure, shown
 from pfltune.text import count
 
 TEN = 10
@@ -40,11 +41,9 @@ def knob_columns(tuned: Tuned) -> tuple[TrialColumn, ...]:
 
 def figure_columns(tuned: Tuned) -> tuple[TrialColumn, ...]:
     """What the search saw, what fresh seeds say, what it costs; columns without a figure go."""
-    columns = (SCORE, ROUND, FRESH, MB, PERSONAL, ENDED)
-    found = entries(tuned.method)
-    if any(each.finalist is not None for each in found):
-        return columns
-    return tuple(column for column in columns if column is not FRESH)
+    again = any(each.finalist is not None for each in entries(tuned.method))
+    fresh = (_fresh_column(tuned.goal),) if again else ()
+    return (_score_column(tuned.goal), ROUND, *fresh, MB, PERSONAL, ENDED)
 
 
 def trial_columns(tuned: Tuned) -> tuple[TrialColumn, ...]:
@@ -71,7 +70,8 @@ def folded(entry: Entry, tuned: Tuned) -> str:
 def table_note(tuned: Tuned) -> str:
     """How the table of the best ten is to be read."""
     several = len({each.run.rounds for each in best_ten(tuned)}) > 1
-    parts = ["Score: best validation accuracy so far, mean over clients, with the search's seed"]
+    best = f"best validation {tuned.goal.noun} so far"
+    parts = [f"Score: {best}, mean over clients, with the search's seed"]
     parts[0] += ", after the round that stands beside it" if several else ""
     if tuned.method.finalists:
         seeds = max(len(each.values) for each in tuned.method.finalists)
@@ -99,32 +99,40 @@ def _knob(name: str) -> TrialColumn:
     return TrialColumn(name, text, value)
 
 
-def _fresh(entry: Entry) -> str:
-    if math.isnan(entry.mean):
-        return NO_FIGURE
-    spread = entry.standard_error
-    return percent(entry.mean) + ("" if math.isnan(spread) else PLUS_MINUS + percent(spread))
-
-
-def _score(entry: Entry) -> float:
-    """Further rounds sort above: a value after fewer is no equal."""
-    value = entry.run.value
-    return math.nan if math.isnan(value) else entry.run.rounds + value / 2
-
-
-def _number(figure: Callable[..., float], pattern: str) -> Callable[[Entry], str]:
+def _fresh_column(goal: Goal) -> TrialColumn:
     def text(entry: Entry) -> str:
-        value = figure(entry.run)
+        if math.isnan(entry.mean):
+            return NO_FIGURE
+        return with_spread(goal, entry.mean, entry.standard_error)
+
+    return TrialColumn(f"fresh seeds{goal.unit}", text, lambda entry: entry.mean)
+
+
+def _score_column(goal: Goal) -> TrialColumn:
+    def value(entry: Entry) -> float:
+        """Further rounds sort above: a value after fewer is no equal."""
+        score = entry.run.value
+        return math.nan if math.isnan(score) else entry.run.rounds + _within_one(score)
+
+    return TrialColumn(f"score{goal.unit}", lambda entry: figure(goal, entry.run.value), value)
+
+
+def _within_one(score: float) -> float:
+    """In the order of scores, less than 1 apart; of a share half of it."""
+    return score / 2 if abs(score) <= 1 else math.copysign(1 - 0.5 / abs(score), score)
+
+
+def _number(of: Callable[..., float], pattern: str) -> Callable[[Entry], str]:
+    def text(entry: Entry) -> str:
+        value = of(entry.run)
         return NO_FIGURE if math.isnan(value) else pattern.format(value)
 
     return text
 
 
-SCORE = TrialColumn("score %", lambda entry: percent(entry.run.value), _score)
 ROUND = TrialColumn(
     "after round", lambda entry: f"{entry.run.rounds:,}", lambda entry: entry.run.rounds
 )
-FRESH = TrialColumn("fresh seeds %", _fresh, lambda entry: entry.mean)
 MB = TrialColumn(
     "MB per round", _number(mb_per_round, "{:,.3f}"), lambda entry: mb_per_round(entry.run)
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pfltune.errors import UserError, unknown
+from pfltune.goal import Goal
 from pfltune.knobs import Value
 from pfltune.report.analysis import Analysis
 from pfltune.report.learned import Learned, learned_of
@@ -43,6 +44,11 @@ class Tuned:
     def method(self) -> MethodResult:
         """The only one; of several studies what the one did that chose best."""
         return self.search.method
+
+    @property
+    def goal(self) -> Goal:
+        """What it went by."""
+        return self.result.goal
 
     @property
     def search(self) -> Searching:

@@ -7,12 +7,11 @@ import numpy as np
 
 from pfltune.report.analysis import Analysis
 from pfltune.report.gains import Gain
-from pfltune.report.results import TEST, MethodResult
+from pfltune.report.results import MethodResult
 from pfltune.report.tuning.gained import points, seeds_of
-from pfltune.report.tuning.words import percent
+from pfltune.report.tuning.words import figure
 
 CONTROL = "random"
-HEADS = ("method", "sampler", "test %", "beside", "test %", "gain", "over", "ahead in")
 
 
 def sampler_lines(analyses: Sequence[Analysis]) -> list[list[str]]:
@@ -23,7 +22,9 @@ def sampler_lines(analyses: Sequence[Analysis]) -> list[list[str]]:
     the one which the other is held against.
     """
     rows = [row for pair in combinations(analyses, 2) if _alike(*pair) for row in _rows(*pair)]
-    return [list(HEADS), *rows] if rows else []
+    test = f"test{analyses[0].result.goal.unit}"
+    heads = ["method", "sampler", test, "beside", test, "gain", "over", "ahead in"]
+    return [heads, *rows] if rows else []
 
 
 def sampler_note(analyses: Sequence[Analysis]) -> str:
@@ -31,7 +32,8 @@ def sampler_note(analyses: Sequence[Analysis]) -> str:
     budgets = {analysis.result.budget.sampler for analysis in analyses}
     if sampler_lines(analyses):
         return (
-            "Test accuracy of what each sampler's search chose, with the same start values, "
+            f"Test {analyses[0].result.goal.noun} of what each sampler's search chose, with the "
+            "same start values, "
             "trials, rounds and fresh seeds; ± is the standard deviation of a difference. A "
             "search of one study is one draw of its sampler: with --studies there are several."
         )
@@ -45,7 +47,8 @@ def sampler_note(analyses: Sequence[Analysis]) -> str:
 def sampler_text(analyses: Sequence[Analysis]) -> list[str]:
     """The table as lines of text."""
     return [
-        f"{title}: {gain} points by {ours} over {theirs}, {over}, ahead in {ahead}"
+        f"{title}: {gain}{analyses[0].result.goal.points} by {ours} over {theirs}, {over}, ahead "
+        f"in {ahead}"
         for title, ours, _, theirs, _, gain, over, ahead in sampler_lines(analyses)[1:]
     ]
 
@@ -72,10 +75,10 @@ def _rows(one: Analysis, other: Analysis) -> Iterator[list[str]]:
             yield [
                 method.title,
                 one.result.budget.sampler,
-                percent(method.mean(TEST)),
+                figure(method.goal, method.test),
                 other.result.budget.sampler,
-                percent(theirs[method.name].mean(TEST)),
-                points(gain),
+                figure(method.goal, theirs[method.name].test),
+                points(method.goal, gain),
                 seeds_of(gain),
                 f"{gain.above} of {gain.seeds * gain.studies}",
             ]

@@ -4,11 +4,12 @@ import math
 from collections.abc import Mapping
 
 from pfltune.budget import Budget, SamplerName
+from pfltune.goal import Goal
 from pfltune.knobs import Value
 from pfltune.record import Tuned
 from pfltune.report.choosing import Fall, fall_of
 from pfltune.report.columns import NO_FIGURE
-from pfltune.report.results import ComparisonResult, MethodResult, SearchedRun
+from pfltune.report.results import ComparisonResult, MethodResult
 from pfltune.report.searching import Searching
 from pfltune.text import count, plain
 
@@ -19,19 +20,29 @@ SAMPLER_WORDS: Mapping[SamplerName, str] = {
     "gp": "Optuna's Gaussian process",
     "cmaes": "CMA-ES",
 }
-SCORE_NOTE = (
-    "No search trial was given test data. The score is the best validation accuracy so far, "
-    "averaged over clients."
-)
-TUNING_NOTE = (
-    f"{SCORE_NOTE} The first trial has the start values of the search space, the "
-    "published ones where there are; what they leave out has its default. A trial that was stopped "
-    "early is read after fewer rounds, so that it has no gain beside one that was not. With fresh "
-    "seeds the chosen values may do worse than in the search, which kept the highest of its "
-    "trials; the mean of finalists over fresh seeds is nearer to what they are worth. "
-    "Importances are Optuna's (PED-ANOVA) over the knobs that all trials have, read after one "
-    "round that all came to; of few trials they say little."
-)
+
+
+def score_note(goal: Goal) -> str:
+    """What a score is."""
+    return (
+        f"No search trial was given test data. The score is the best validation {goal.noun} so "
+        "far, averaged over clients."
+    )
+
+
+def tuning_note(goal: Goal) -> str:
+    """What the figures of searches are."""
+    return f"{score_note(goal)} " + (
+        "The first trial has the start values of the search space, the "
+        "published ones where there are; what they leave out has its default. A trial that was "
+        "stopped "
+        "early is read after fewer rounds, so that it has no gain beside one that was not. With "
+        "fresh "
+        "seeds the chosen values may do worse than in the search, which kept the best of its "
+        "trials; the mean of finalists over fresh seeds is nearer to what they are worth. "
+        "Importances are Optuna's (PED-ANOVA) over the knobs that all trials have, read after one "
+        "round that all came to; of few trials they say little."
+    )
 
 
 def budget_note(result: ComparisonResult) -> str:
@@ -39,24 +50,25 @@ def budget_note(result: ComparisonResult) -> str:
     methods: dict[str, list[str]] = {}
     for method in result.whole:
         origin = result.record.tuned.get(method.name)
-        note = _elsewhere(origin) if origin else _spent(result.budget_of(method.name))
+        note = _elsewhere(origin) if origin else _spent(result.budget_of(method.name), result.goal)
         methods.setdefault(note, []).append(method.title)
     if len(methods) == 1:
         return next(iter(methods))
     return " ".join(f"{', '.join(titles)}: {note}" for note, titles in methods.items())
 
 
-def _spent(budget: Budget) -> str:
-    parts = (_halved, _suggested, _again, _repeated, _bytes)
-    return "".join(part(budget) for part in parts)
+def _spent(budget: Budget, goal: Goal) -> str:
+    parts = (_halved, _suggested, _again, _repeated)
+    return "".join(part(budget) for part in parts) + _bytes(budget, goal)
 
 
-def _bytes(budget: Budget) -> str:
+def _bytes(budget: Budget, goal: Goal) -> str:
     """That bytes were an objective or had a limit; empty if neither."""
     told = ""
     if budget.several:
         told += (
-            " Searched for validation accuracy and MB at once: at a rung the trials of the first "
+            f" Searched for validation {goal.noun} and MB at once: at a rung the trials of the "
+            "first "
             "fronts went on, of the last of these those that lay furthest from others, and no "
             f"fewer than {budget.front}."
         )
@@ -134,22 +146,27 @@ def fall(search: Searching) -> str:
     """The chosen values in the search, with seeds that they were not found by, and on test data."""
     if search.winner is None:
         return ""
-    found = fall_of(search.method, search.winner)
-    told = f"Validation accuracy {percent(found.searched)} % in the search ({_place(found)})"
+    found, goal = fall_of(search.method, search.winner), search.method.goal
+    told = f"Validation {goal.noun} {_with_unit(goal, found.searched)} in the search "
+    told += f"({_place(found, goal)})"
     if found.validation_seeds:
         seeds = count(found.validation_seeds, "fresh seed")
-        told += f"; {percent(found.validated)} % with {seeds}"
+        told += f"; {_with_unit(goal, found.validated)} with {seeds}"
     if found.test_seeds:
         seeds = count(found.test_seeds, "fresh seed")
-        return f"{told}; test accuracy {percent(found.tested)} % with {seeds}."
+        return f"{told}; test {goal.noun} {_with_unit(goal, found.tested)} with {seeds}."
     return f"{told}; not tested{'' if search.method.is_over else ' yet'}."
 
 
-def _place(found: Fall) -> str:
-    """Of what a score in the search is the highest: of many tries with one seed each."""
+def _with_unit(goal: Goal, score: float) -> str:
+    return figure(goal, score) + goal.unit
+
+
+def _place(found: Fall, goal: Goal) -> str:
+    """Of what a score in the search is the best: of many tries with one seed each."""
     if found.trials == 1:
         return "1 seed"
-    high = "highest" if found.place == 1 else f"number {found.place}"
+    high = goal.highest if found.place == 1 else f"number {found.place}"
     return f"1 seed, {high} of {found.trials} trials"
 
 
@@ -178,14 +195,15 @@ def first_value(search: Searching) -> str:
     if first is None:
         return NO_FIGURE
     early = search.winner is not None and first.reached != search.winner.reached
-    return percent(first.value) + (f" (round {first.rounds})" if early else "")
+    return figure(search.method.goal, first.value) + (f" (round {first.rounds})" if early else "")
 
 
-def winner_value(winner: SearchedRun | None) -> str:
+def winner_value(search: Searching) -> str:
     """The winner's score at its end."""
-    return NO_FIGURE if winner is None else percent(winner.value)
+    winner = search.winner
+    return NO_FIGURE if winner is None else figure(search.method.goal, winner.value)
 
 
-def percent(share: float) -> str:
-    """With two digits; a dash for no figure."""
-    return NO_FIGURE if math.isnan(share) else f"{100 * share:.2f}"
+def figure(goal: Goal, score: float) -> str:
+    """As people read it; a dash for no figure."""
+    return NO_FIGURE if math.isnan(score) else goal.text(score)

@@ -10,29 +10,22 @@
             hits = (logits.argmax(dim=1) == labels).float()
             return torch.stack([hits[labels == c].mean() for c in labels.unique()]).min()
 
-A scenario names it in ``metrics``, as a word or as ``path/to/file.py:Class``. What it gives is told
-and never selected by: the search and the chosen round go by validation accuracy.
+A scenario names it in ``metrics``, as a word or as ``path/to/file.py:Class``. What it gives is
+told; the one that ``protocol.metric`` names is what rounds are chosen and searches go by as well.
 """
 
 import inspect
 from collections.abc import Iterable, Iterator
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor
 
 from pfltune.devices import moved
 from pfltune.errors import UserError
-from pfltune.figures import FIGURES, SPELLING, Better, Measure
-from pfltune.plugins import (
-    Plugin,
-    Seam,
-    Section,
-    at_hand,
-    must_have_hooks,
-    running,
-    short_name,
-)
+from pfltune.figures import ACCURACY, FIGURES, SPELLING, Better, Measure
+from pfltune.goal import goal_of
+from pfltune.plugins import Plugin, must_have_hooks, running, short_name
 
 
 class Metric(Plugin):
@@ -96,26 +89,6 @@ class Metric(Plugin):
         )
 
 
-class BalancedAccuracy(Metric):
-    """Mean recall over the classes that a client has."""
-
-    name: Literal["balanced_accuracy"] = "balanced_accuracy"
-    words = "mean recall over the classes that a client has"
-    heading = "balanced accuracy %"
-    unit = "share"
-    factor = 100
-    form = "{:.2f}"
-    better = "high"
-
-    def of(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Every class counts as much as any other, however many samples it has."""
-        hits = (logits.argmax(dim=1) == labels).double()
-        none = hits.new_zeros(logits.shape[1])
-        samples = none.index_add(0, labels, torch.ones_like(hits))
-        recalls = none.index_add(0, labels, hits) / samples.clamp(min=1)
-        return recalls.sum() / (samples > 0).sum()
-
-
 def measures(metrics: Iterable[Metric]) -> tuple[Measure, ...]:
     """What the metrics are to those who tell of them.
 
@@ -134,13 +107,18 @@ def measures(metrics: Iterable[Metric]) -> tuple[Measure, ...]:
     return tuple(found)
 
 
-def try_metrics(metrics: tuple[Metric, ...], classes: int) -> None:
+def try_metrics(metrics: tuple[Metric, ...], classes: int, wanted: str = ACCURACY.name) -> None:
     """Ask each metric about some samples, so that what it cannot do shows before any training.
 
+    Args:
+        metrics: of a scenario.
+        classes: of its data.
+        wanted: the name of the one that it goes by.
+
     Raises:
-        UserError: one is not possible, or its own code fails.
+        UserError: one is not possible, its own code fails, or the one gone by has no direction.
     """
-    measures(metrics)
+    goal_of(wanted, measures(metrics))
     labels = torch.arange(2 * classes) % classes
     logits = torch.randn(len(labels), classes, generator=torch.Generator().manual_seed(0))
     for metric in metrics:
@@ -164,7 +142,12 @@ def number(value: Tensor | float, device: torch.device) -> Tensor:
     return there.to(torch.float64).reshape(())
 
 
-def _check(cls: type[Metric]) -> None:
+def check(cls: type[Metric]) -> None:
+    """See that a class is a metric.
+
+    Raises:
+        UserError: it is not.
+    """
     must_have_hooks(cls)
     for fault in _faults(cls):
         raise UserError(f"{cls.__name__}: {fault}")
@@ -180,8 +163,3 @@ def _faults(cls: type[Metric]) -> Iterator[str]:
         cls.form.format(0.5 * cls.factor)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         yield f"form = {cls.form!r} and factor = {cls.factor!r} write no number: {error}"
-
-
-BUILT_IN: dict[str, type[Metric]] = {"balanced_accuracy": BalancedAccuracy}
-SEAM = Seam("metric", "pfltune.metrics", Metric, at_hand(BUILT_IN), _check)
-AnyMetric = Annotated[Metric, Section(SEAM, brief=True)]

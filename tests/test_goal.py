@@ -1,0 +1,352 @@
+"""Metrics beside accuracy, and whatever of them a comparison goes by: lowest or highest first."""
+
+import json
+from dataclasses import replace
+from math import isnan, log, nan
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from click.testing import CliRunner
+from comparisons import Fake, record
+from tensorboardX.proto.event_pb2 import Event
+from trained import compare_small
+
+from pfltune.audit.checks import checked
+from pfltune.audit.conditions import conditions_of
+from pfltune.audit.consistency import contradictions
+from pfltune.audit.issue import certificate_of
+from pfltune.audit.redeal import redealt
+from pfltune.budget import Budget
+from pfltune.cli.app import root
+from pfltune.errors import UserError
+from pfltune.federation.checkpoint import Checkpoints
+from pfltune.federation.evaluation import Counts, Evaluation, Measured, Selection
+from pfltune.federation.fingerprint import fingerprint
+from pfltune.federation.pooling import Answers, Pooled
+from pfltune.federation.trial import FederatedTrial
+from pfltune.figures import Measure
+from pfltune.goal import ACCURACY, LOWEST, Goal, goal_of, mean_score
+from pfltune.metrics import BUILT_IN, measures
+from pfltune.registry import make_method
+from pfltune.report.analysis import analyse
+from pfltune.report.columns import cells, result_columns
+from pfltune.report.confusion import matrix_of
+from pfltune.report.fairness import gini, jain
+from pfltune.report.leaderboard import read_leaderboard, write_leaderboard
+from pfltune.report.optuna_studies import export_studies
+from pfltune.report.results import read_results
+from pfltune.report.tensorboard import export_events
+from pfltune.report.words import accuracy_note
+from pfltune.report.writer import write_report
+from pfltune.scenario import load_scenario
+from pfltune.storage import Folder
+from pfltune.studies.options import with_rules
+from pfltune.tracking.best_so_far import BestSoFar
+from pfltune.tracking.store import Store
+from pfltune.tracking.views import Views
+
+LOSS = Goal(BUILT_IN["loss"]().measure())
+
+
+def asked(name, logits, labels):
+    found = BUILT_IN[name]().of(torch.tensor(logits), torch.tensor(labels))
+    return float(found)
+
+
+def by_hand(logits, labels):
+    """Each figure from its definition, sample by sample."""
+    classes = logits.shape[1]
+    shares = torch.tensor(logits).softmax(1).numpy()  # so that ties are the same ones
+    said, had = logits.argmax(1), sorted(set(labels))
+    f1 = []
+    for c in had:
+        hits = sum(s == c == r for s, r in zip(said, labels, strict=True))
+        f1.append(2 * hits / (sum(said == c) + sum(labels == c)))
+    areas = []
+    for c in had if classes > 2 else had[1:]:
+        pairs = [
+            1.0 if one > other else 0.5 if one == other else 0.0
+            for one in shares[labels == c, c]
+            for other in shares[labels != c, c]
+        ]
+        areas.append(np.mean(pairs) if pairs else nan)
+    ece = 0.0
+    for lower in range(15):
+        sure = shares.max(1)
+        held = (sure > lower / 15) & (sure <= (lower + 1) / 15)
+        if held.any():
+            ece += held.mean() * abs((said == labels)[held].mean() - sure[held].mean())
+    return {
+        "loss": -np.mean([log(row[r]) for row, r in zip(shares, labels, strict=True)]),
+        "balanced_accuracy": np.mean([np.mean(said[labels == c] == c) for c in had]),
+        "macro_f1": np.mean(f1),
+        "auroc": np.mean(areas) if len(had) > 1 else nan,
+        "ece": ece,
+    }
+
+
+def test_every_metric_is_what_its_definition_says():
+    rng = np.random.default_rng(0)
+    for _ in range(25):
+        classes, samples = int(rng.integers(2, 6)), int(rng.integers(1, 30))
+        labels = rng.integers(0, rng.integers(1, classes + 1), samples)  # some are not there
+        logits = np.round(rng.normal(size=(samples, classes)), 1)  # ties, too
+        expected = by_hand(logits, labels)
+        for name in BUILT_IN:
+            assert asked(name, logits, labels) == pytest.approx(expected[name], nan_ok=True)
+
+
+def test_a_client_with_one_class_has_no_auroc_and_all_else():
+    logits, labels = np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([1, 1])
+    assert isnan(asked("auroc", logits, labels))
+    assert asked("macro_f1", logits, labels) == pytest.approx(2 / 3)
+
+
+def test_a_sure_mistake_is_a_large_loss_and_no_infinite_one():
+    assert asked("loss", np.array([[300.0, -300.0]], np.float32), np.array([1])) == 600
+
+
+def test_gini_and_jain_are_what_their_definitions_say():
+    values = np.random.default_rng(0).uniform(size=9)
+    apart = np.abs(values[:, None] - values).sum()
+    assert gini(values) == pytest.approx(apart / (2 * 9**2 * values.mean()))
+    assert jain(values) == pytest.approx(values.sum() ** 2 / (9 * (values**2).sum()))
+    one = np.array([0.0, 0.0, 0.0, 1.0])
+    assert (gini(one), jain(one)) == (0.75, 0.25), "one has all"
+    assert (gini(np.ones(5)), jain(np.ones(5))) == (0.0, 1.0)
+    assert isnan(gini(np.zeros(3)))
+    assert isnan(jain(np.empty(0)))
+
+
+def test_all_clients_together_are_one_client_with_all_samples():
+    rng = torch.Generator().manual_seed(0)
+    both = [
+        Answers(torch.randn(n, 4, generator=rng), torch.randint(0, 4, (n,), generator=rng))
+        for n in (7, 5)
+    ]
+    metrics = [(found := BUILT_IN[name](), found.measure()) for name in ("loss", "auroc")]
+    pooled = Pooled.of(both, metrics)
+    logits, labels = (torch.cat(each) for each in zip(*both, strict=True))
+    for metric, measure in metrics:
+        assert pooled.figures[measure.name] == float(metric.of(logits, labels))
+    assert pooled.samples == 12 == sum(n for *_, n in pooled.confusion)
+    for right, said, samples in pooled.confusion:
+        assert samples == int(((labels == right) & (logits.argmax(1) == said)).sum())
+    assert Pooled.from_plain(json.loads(json.dumps(pooled.plain()))) == pooled
+
+
+def test_a_score_is_higher_the_better_the_figure():
+    assert LOSS.score(0.5) > LOSS.score(0.7)
+    assert LOSS.score(LOSS.score(0.5)) == 0.5
+    assert (LOSS.text(-0.5), LOSS.signed(-0.25), LOSS.signed(0.0)) == ("0.500", "+0.250", "0.000")
+    assert LOSS.span(-0.7, -0.5) == (0.5, 0.7)
+    assert LOSS.written_as(LOSS.span(0.0, 0.0)[0]) == "0.000"
+    assert (ACCURACY.text(0.5), ACCURACY.signed(-0.25)) == ("50.00", "−25.00")
+    assert LOSS.nothing == LOWEST < LOSS.score(1e6)
+    assert ACCURACY.nothing == 0
+    assert ACCURACY.axis("test") == "test accuracy, %"
+    assert LOSS.axis("test") == "test loss"
+
+
+def evaluated(*losses):
+    of_each = Measured("loss", "low", losses, None)
+    return Evaluation((0, 1), Counts((1, 1), (2, 2)), None, (of_each,))
+
+
+def test_the_round_of_the_lowest_loss_is_chosen_and_one_without_a_figure_never_over_it():
+    chosen = Selection(goal=LOSS)
+    for number, losses in enumerate([(nan, nan), (2, 2), (1, nan), (1, 1), (1.5, 1)], start=1):
+        chosen = chosen.better(number, evaluated(*losses))
+    assert (chosen.round, chosen.score) == (3, -1.0), "the earliest among equals"
+    assert Selection(goal=LOSS).better(1, evaluated(nan, nan)).round == 1
+
+
+def test_the_best_so_far_of_a_search_falls_where_the_lowest_is_the_best():
+    assert BestSoFar(goal=LOSS)._goal.search_best.name == "search/best_loss"
+    first = next(layout for _, layout in Views(goal=LOSS).layouts())
+    assert (first["orderByKey"], first["orderByAsc"]) == ("metrics.`test/loss`", True)
+
+
+def test_what_is_gone_by_must_be_there_and_have_a_direction():
+    with pytest.raises(UserError, match=r"protocol.metric.*'top5'.*accuracy, auroc"):
+        load_scenario("digits", ["protocol.metric=top5"])
+    with pytest.raises(UserError, match="unknown metric 'flat'"):
+        goal_of("flat", [Measure("flat", "")])
+    assert with_rules({"metric": "loss", "budget": "1MB"}) == {
+        "overrides": ["protocol.budget=1MB", "protocol.metric=loss"]
+    }
+
+
+def test_a_trial_is_another_where_another_metric_chooses_its_round(federation):
+    other = federation.protocol.model_copy(update={"metric": "loss"})
+    moved = fingerprint(replace(federation, protocol=other))
+    assert moved["rules"] != fingerprint(federation)["rules"]
+
+
+def test_a_claim_goes_by_accuracy(tmp_path):
+    args = ["claim", "fedperfix", "-o", "protocol.metric=loss", "--results", str(tmp_path)]
+    found = CliRunner().invoke(root, args)
+    assert "a claim is of test accuracies" in str(found.exception or found.output)
+
+
+@pytest.fixture
+def told(federation):
+    protocol = federation.protocol.model_copy(update={"metric": "loss"})
+    return replace(federation, protocol=protocol, metrics=(BUILT_IN["loss"](),))
+
+
+def test_a_global_model_is_asked_where_every_client_is_handed_the_same(told, tmp_path):
+    trials = {name: FederatedTrial(make_method(name, {}), told, 0) for name in ("fedavg", "fedper")}
+    for trial in trials.values():
+        list(trial.run())
+    whole = trials["fedavg"].selection.evaluation.pooled
+    of_nobody = trials["fedavg"].of_nobody()
+    assert of_nobody.confusion == whole.confusion, "each client's model is that one"
+    assert of_nobody.figures == pytest.approx(whole.figures), "in other batches"
+    assert trials["fedper"].of_nobody() is None
+    Checkpoints(Folder(tmp_path)).save(trials["fedavg"], [])
+    again = FederatedTrial(make_method("fedavg", {}), told, 0)
+    Checkpoints(Folder(tmp_path)).load(again)
+    assert again.of_nobody() == of_nobody
+    assert again.selection == trials["fedavg"].selection
+
+
+BUDGET = Budget(trials=4, generation=2, eta=2, seeds=2, finalists=0)
+
+
+@pytest.fixture(scope="module")
+def by_loss(tmp_path_factory):
+    """A comparison that is really trained and goes by the loss."""
+    results = tmp_path_factory.mktemp("by-loss")
+    compare_small(results, "one", ["fedavg", "local"], BUDGET, overrides=["protocol.metric=loss"])
+    return results
+
+
+def test_the_lowest_loss_is_first_everywhere(by_loss):
+    """Chosen round, halving, search, table, marks, target, leaderboard and Optuna's studies."""
+    result = read_results(by_loss, "one")
+    assert result.goal.name == "loss"
+    assert len(result.record.classes) == 10
+    tests = [np.mean(method.mean("selected/test_loss")) for method in result.methods]
+    assert tests == sorted(tests)
+    for method in result.methods:
+        full = [run for run in method.searched if run.outcome == "finished"]
+        best = min(full, key=lambda run: run.metrics["val/best_loss"])
+        assert method.best == best.knobs
+        for stopped in (run for run in method.searched if run.outcome == "stopped early"):
+            rivals = [run for run in full if run.generation == stopped.generation]
+            seen = dict(stopped.curve)
+            assert all(dict(r.curve)[max(seen)] >= seen[max(seen)] for r in rivals)
+        for trial in (each for each in method.trials if each.ended.selected):
+            losses = dict(trial.curve("val/loss"))
+            assert losses[trial.ended.selected["round"]] == min(losses.values())
+            assert dict(trial.curve("val/best_loss"))[4] == min(losses.values())
+    analysis = analyse(result)
+    first, second = (cells(m, result_columns(analysis)) for m in result.methods)
+    assert first[0].startswith(f"{tests[0]:.3f}")
+    assert float(first[0][:5]) <= float(second[0][:5])
+    best_val = min(min(dict(m.runs[0].curves["val/loss"]).values()) for m in result.methods)
+    assert result.goal.score(analysis.target) == pytest.approx(best_val / 0.95, rel=0.02)
+    board = read_leaderboard(by_loss)
+    assert [e.method.name for e in board.grounds[0].entries] == [m.name for m in result.methods]
+    storage = f"sqlite:///{by_loss}/studies.db"
+    for content in export_studies(result, storage):
+        study = optuna.load_study(study_name=content.name, storage=storage)
+        assert study.direction.name == "MINIMIZE"
+        complete = [trial.value for trial in study.trials if trial.state.name == "COMPLETE"]
+        assert study.best_value == min(complete) > 0
+
+
+def test_its_certificate_follows_from_its_scores(by_loss):
+    certificate = certificate_of(read_results(by_loss, "one"))
+    assert contradictions(certificate) == []
+    conditions = conditions_of(certificate.record, (), accept_new_code=False)
+    assert redealt(certificate, conditions) == []
+    best = min(certificate.table, key=lambda row: row.figures["selected/test_loss"])
+    trial = next(t for t in certificate.trials if t.method == best.method and t.stage == "confirm")
+    assert trial.score == -trial.figures["selected/val_loss"]
+    assert checked(trial, conditions).answer == "matches", "trained again, bit for bit"
+
+
+def test_its_report_speaks_of_the_loss_and_has_confusion_matrices(by_loss):
+    write_report(by_loss, "one")
+    folder = by_loss / "one" / "report"
+    page = (folder / "report.html").read_text()
+    assert "test loss" in page
+    assert "global model" in page
+    assert "validation accuracy" not in page
+    assert (folder / "confusion-matrices.png").exists()
+    result = read_results(by_loss, "one")
+    run = result.methods[0].runs[0]
+    counted = matrix_of(run, 10)
+    assert counted.sum() == sum(run.selected["samples"]["test"])
+    assert counted.trace() / counted.sum() == pytest.approx(
+        run.metrics["selected/test_accuracy_pooled"]
+    )
+
+
+def test_tensorboard_is_given_every_round_of_every_trial(by_loss, tmp_path):
+    trials = read_results(by_loss, "one").trials
+    assert export_events(by_loss, "one", tmp_path / "tb") == len(trials)
+    files = sorted((tmp_path / "tb").rglob("*tfevents*"))
+    assert len(files) == len(trials)
+    trial = trials[0]
+    (file,) = (tmp_path / "tb" / trial.started.method / trial.started.trial).glob("*tfevents*")
+    told = [(v.tag, e.step, v.simple_value) for e in events(file) for v in e.summary.value]
+    for step, value in trial.curve("val/loss"):
+        assert ("val/loss", step, pytest.approx(value, rel=1e-6)) in told
+    export_events(by_loss, "one", tmp_path / "tb")
+    assert sorted((tmp_path / "tb").rglob("*tfevents*")) == files, "written again, not beside"
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="nothing is touched: name another folder"):
+        export_events(by_loss, "one", tmp_path / "else")
+    asked_twice = ["export", "one", "--tensorboard", "x", "--optuna", "y"]
+    assert CliRunner().invoke(root, asked_twice).exit_code
+
+
+def events(path):
+    """The records of an event file, read by its format: length, its check, data, its check."""
+    data, place = path.read_bytes(), 0
+    while place < len(data):
+        size = int.from_bytes(data[place : place + 8], "little")
+        yield Event.FromString(data[place + 12 : place + 12 + size])
+        place += 16 + size
+
+
+def measured_by(name, store, values):
+    """A comparison by an AUROC that each client has or has not."""
+    ground = load_scenario("digits", ["protocol.metric=auroc"])
+    fakes = {
+        short: Fake(short.title(), np.array(each), searched=(), measured={"auroc": 1.0})
+        for short, each in values.items()
+    }
+    record(store, name, fakes, mirrored=False, measures=measures(ground.measured))
+    written = json.loads((store.results / name / "comparison.json").read_text())
+    written["scenario"]["protocol"]["metric"] = "auroc"
+    (store.results / name / "comparison.json").write_text(json.dumps(written))
+
+
+def test_clients_without_a_figure_are_left_out_for_all_and_named(tmp_path):
+    store = Store(tmp_path)
+    one = [[0.9, nan, 0.8, 0.7, 0.6], [0.8, nan, 0.8, 0.7, 0.5]]
+    other = [[0.7, nan, 0.6, 0.5, 0.5], [0.6, nan, 0.7, 0.5, 0.4]]
+    measured_by("nan", store, {"fedavg": one, "fedper": other})
+    result = read_results(tmp_path, "nan")
+    assert result.methods[0].runs[0].indices == (0, 2, 3, 4)
+    assert result.methods[0].test == pytest.approx(np.nanmean(one))
+    told = accuracy_note([result])
+    assert "Of 1 client (1) there is no test AUROC" in told
+    assert "lacks classes" in told
+    assert not isnan(analyse(result).differences["fedper"].mean)
+
+
+def test_where_no_client_has_a_figure_a_method_has_none_and_nothing_breaks(tmp_path):
+    store = Store(tmp_path)
+    measured_by("none", store, {"fedavg": [[nan, nan]], "fedper": [[0.5, 0.6]]})
+    result = read_results(tmp_path, "none")
+    assert [method.name for method in result.confirmed] == ["fedper"]
+    write_leaderboard(tmp_path)
+    assert isnan(mean_score({"round": 1, "val": [], "test": []}, "test"))
