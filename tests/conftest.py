@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -128,6 +129,22 @@ def called(monkeypatch, capsys):
 
     yield call
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def wheel(made_once):
+    """The wheel of this checkout."""
+    from wheels import built
+
+    return made_once("wheel", built)
+
+
+@pytest.fixture(scope="session")
+def python_with_wheel(made_once, wheel):
+    """An interpreter that has the wheel and knows nothing of the checkout."""
+    from wheels import environment
+
+    return made_once("environment", partial(environment, wheel))
 
 
 @pytest.fixture(scope="session")

@@ -1,68 +1,14 @@
 """The package as others get it: a wheel that is whole and runs far from its sources."""
 
-import os
-import shutil
-import subprocess
-import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
+from wheels import ROOT, SOURCES, call
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
-SOURCES = {
-    "platform/pfltune": "pfltune",
-    "methods": "pfltune/methods",
-    "search_spaces": "pfltune/search_spaces",
-}
-"""Where the folders of the repository stand in the package."""
 DATA = (".py", ".j2", ".yaml", ".typed")
-OFFLINE = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
-
-
-def call(*words, **more):
-    left_out = ("PYTHONPATH", "MLFLOW_TRACKING_URI", "PFLTUNE_RESULTS")
-    environment = {name: value for name, value in os.environ.items() if name not in left_out}
-    done = subprocess.run(
-        words, capture_output=True, text=True, check=False, env=environment, timeout=900, **more
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The wheel, built from a copy: a build leaves its own folders beside the sources."""
-    folder = tmp_path_factory.mktemp("wheel")
-    copy = folder / "sources"
-    unbuilt = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in SOURCES:
-        shutil.copytree(ROOT / name, copy / name, ignore=unbuilt)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy / name)
-    build = ["wheel", *OFFLINE, "--no-build-isolation", "--wheel-dir", str(folder), str(copy)]
-    call(sys.executable, "-m", "pip", *build)
-    (found,) = folder.glob("*.whl")
-    return found
-
-
-@pytest.fixture(scope="module")
-def python(wheel, tmp_path_factory):
-    """An interpreter that has the wheel, and of this environment the dependencies alone.
-
-    The checkout is on no path of it: a path file names the folder of the dependencies, whose own
-    path files are not read.
-    """
-    folder = tmp_path_factory.mktemp("environment")
-    call(sys.executable, "-m", "venv", "--without-pip", str(folder))
-    site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    install = ["install", *OFFLINE, "--ignore-installed", "--prefix", str(folder), str(wheel)]
-    call(sys.executable, "-m", "pip", *install)  # else pip takes it out of this environment
-    return folder / "bin" / "python"
 
 
 def test_every_file_that_is_read_at_run_time_is_in_it(wheel):
@@ -90,7 +36,8 @@ def test_it_has_its_licence_its_typing_marker_and_its_command(wheel):
     assert "pfltune = pfltune.cli:main" in commands
 
 
-def test_it_trains_in_an_environment_and_a_folder_of_its_own(python, tmp_path):
+def test_it_trains_in_an_environment_and_a_folder_of_its_own(python_with_wheel, tmp_path):
+    python = python_with_wheel
     where = call(python, "-c", "import pfltune; print(pfltune.__file__)", cwd=tmp_path).strip()
     assert Path(where).is_relative_to(python.parents[1])
     command = [python, python.with_name("pfltune")]
