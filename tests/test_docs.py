@@ -354,9 +354,9 @@ def test_the_rounds_that_the_protocol_counts_are_those_of_a_comparison():
     methods = parsed("pfltune compare").params["methods"]
     plan = Plan(method_list([methods]).references, Budget(), load_scenario("digits").protocol)
     assert plan.search_rounds() == 44
-    assert plan.total_rounds() == 592
-    assert "of 592 rounds" in (DOCS / "protocol.md").read_text()
-    assert "of 592 rounds" in (ROOT / "README.md").read_text()
+    assert plan.total_rounds() == 752
+    assert "of 752 rounds" in (DOCS / "protocol.md").read_text()
+    assert "of 752 rounds" in (ROOT / "README.md").read_text()
 
 
 def test_the_cluster_example_is_one_that_ray_accepts():

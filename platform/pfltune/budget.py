@@ -45,7 +45,7 @@ class Budget(Settings):
     halving: bool = Field(True, description="whether trials are stopped at rungs at all")
     sampler: SamplerName = Field("tpe", description="what suggests configurations")
     studies: int = Field(1, ge=1, description="independent searches of each method")
-    seeds: int = Field(3, ge=0, description="fresh seeds of the confirmation")
+    seeds: int = Field(5, ge=0, description="fresh seeds of the confirmation")
     control: bool = Field(
         False, description="whether the first start values are tested with the same seeds, too"
     )

@@ -327,7 +327,7 @@ DEFAULTS: Mapping[str, Any] = {
 """Of the options that have one and the same in all commands; of the others it is None."""
 OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "compare": {
-        **{"methods": METHODS, "seeds": 3, "finalists": 0},
+        **{"methods": METHODS, "seeds": 5, "finalists": 0},
         **{"partitions": 1, "tune_each": False},
     },
     "tune": {"method": None, "knobs": {}, "seeds": 1, "finalists": 3},
