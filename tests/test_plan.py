@@ -47,17 +47,17 @@ def test_rungs_move_up_to_the_next_evaluated_round():
 
 
 def test_the_default_budget_on_digits():
-    """R = 12, η = 3, 8 trials in two generations of 4, evaluated every 2, 3 seeds.
+    """R = 12, η = 3, 8 trials in two generations of 4, evaluated every 2, 5 seeds.
 
     log₃ 4 = 1.26: one level, 12/3 = 4. A generation takes 4·4 + 1·8 = 24 rounds, the search 48,
-    the confirmation 3·12 = 36; three methods take 3·(48 + 36) = 252 rounds and 3·11 = 33 trials.
+    the confirmation 5·12 = 60; three methods take 3·(48 + 60) = 324 rounds and 3·13 = 39 trials.
     """
     plan = make_plan(12, every=2, methods="abc")
     assert plan.rungs(4) == [4]
     assert plan.survivors(4) == 1
     assert plan.search_rounds() == 48
-    assert plan.total_rounds() == 252
-    assert plan.total_trials() == 33
+    assert plan.total_rounds() == 324
+    assert plan.total_trials() == 39
 
 
 def test_a_smaller_last_generation_has_its_own_rungs():
@@ -194,11 +194,11 @@ def test_halving_never_costs_more_than_running_everything(rounds, trials, genera
 @pytest.mark.parametrize(
     ("asked", "sizes", "seeds"),
     [
-        ({"trials": 12}, (4, 4, 4), 3),
-        ({"trials": 16, "generation": 8}, (4, 4, 8), 3),
-        ({"generation": (4, 4, 2)}, (4, 4, 2), 3),
-        ({"seeds": 5}, (4, 4), 5),
-        ({"seeds": 3, "trials": 8}, (4, 4), 3),
+        ({"trials": 12}, (4, 4, 4), 5),
+        ({"trials": 16, "generation": 8}, (4, 4, 8), 5),
+        ({"generation": (4, 4, 2)}, (4, 4, 2), 5),
+        ({"seeds": 7}, (4, 4), 7),
+        ({"seeds": 5, "trials": 8}, (4, 4), 5),
     ],
 )
 def test_a_budget_grows_by_whole_generations(asked, sizes, seeds):
@@ -212,7 +212,7 @@ def test_a_budget_grows_by_whole_generations(asked, sizes, seeds):
     [
         ({"trials": 10}, "whole generations of 4 give 12, 16, 20"),
         ({"trials": 4}, "there are 8 search trials; 4 would be fewer"),
-        ({"seeds": 2}, "there are 3 seeds; 2 would be fewer"),
+        ({"seeds": 2}, "there are 5 seeds; 2 would be fewer"),
         ({"generation": 8}, "say with --trials how many trials there shall be, more than 8"),
         ({"generation": (4, 8)}, "there are generations of 4, 4; 4, 8 would not begin with them"),
         ({"generation": (4,)}, "would not begin with them"),

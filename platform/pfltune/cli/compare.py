@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
-    default=3,
+    default=5,
     show_default=True,
     help="Fresh seeds of the confirmation.",
 )
