@@ -32,7 +32,7 @@ from pfltune.metrics import BUILT_IN, measures
 from pfltune.registry import make_method
 from pfltune.report.analysis import analyse
 from pfltune.report.columns import cells, result_columns
-from pfltune.report.confusion import matrix_of
+from pfltune.report.confusion import confusion_matrices, matrix_of
 from pfltune.report.fairness import gini, jain
 from pfltune.report.leaderboard import read_leaderboard, write_leaderboard
 from pfltune.report.optuna_studies import export_studies
@@ -350,3 +350,12 @@ def test_where_no_client_has_a_figure_a_method_has_none_and_nothing_breaks(tmp_p
     assert [method.name for method in result.confirmed] == ["fedper"]
     write_leaderboard(tmp_path)
     assert isnan(mean_score({"round": 1, "val": [], "test": []}, "test"))
+
+
+def test_four_methods_have_four_panels(by_loss):
+    """Of three in a row, so that a row is not full."""
+    result = read_results(by_loss, "one")
+    more = tuple(replace(method, name=f"{method.name}-again") for method in result.methods)
+    drawing = confusion_matrices(analyse(replace(result, methods=(*result.methods, *more))))
+    titles = [axes.get_title() for axes in drawing.figure.axes if axes.get_title()]
+    assert titles == [method.title for method in (*result.methods, *more)]

@@ -58,11 +58,14 @@ def confusion_matrices(analysis: Analysis) -> Drawing | None:
     figure, grid = panels(rows, columns, size, sharex=True, sharey=True)
     for axes in grid.flat[len(found) :]:
         axes.remove()
-    for axes, (method, counted) in zip(grid.flat, found, strict=False):
+    shown = list(grid.flat[: len(found)])
+    for axes, (method, counted) in zip(shown, found, strict=True):
         image = _panel(axes, method.title, counted, names)
+    for axes in shown[-columns:]:
+        axes.tick_params(labelbottom=True)
     figure.supxlabel("predicted class")
     figure.supylabel("right class")
-    figure.colorbar(image, ax=grid.ravel().tolist(), label="share of the right class, %")
+    figure.colorbar(image, ax=shown, label="share of the right class, %")
     caption = (
         "Confusion matrices: the test samples of all clients together, each with its own client's "
         f"model in the chosen round{mean_over(analysis)}. A row adds up to 100 %; a class without "
