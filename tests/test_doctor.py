@@ -173,8 +173,15 @@ def test_trials_that_end_elsewhere_or_do_not_repeat_are_wrong(here, monkeypatch)
 
 
 def test_a_figure_that_is_no_number_is_no_equality(here, monkeypatch):
-    monkeypatch.setattr(training, "_ended", lambda *_: {"w": torch.tensor([torch.nan])})
-    assert training.equality(here).state == "wrong"
+    ends = iter(({"v": 0.0, "w": torch.nan}, {"v": 0.0, "w": 0.0}) * 3)
+
+    def told(*_):
+        return {name: torch.tensor([end]) for name, end in next(ends).items()}
+
+    monkeypatch.setattr(training, "_ended", told)
+    found = training.equality(here)
+    assert found.state == "wrong"
+    assert not found.figures, "JSON has no such numbers"
 
 
 @pytest.mark.thorough

@@ -1,5 +1,9 @@
 """Whether trials come out as they must here."""
 
+import math
+
+import torch
+
 from pfltune.doctor.finding import Finding, Place
 from pfltune.federation.compute import Compute, Precision
 from pfltune.federation.trial import FederatedTrial
@@ -27,7 +31,7 @@ def equality(place: Place) -> Finding:
             told = f"{title_of(type(make_method(name, {})))} on {way.device}, {way.cohort} at once"
             far[told] = _distance(_ended(name, way), expected)
     worst = max(far, key=lambda told: far[told])
-    figures = {f"distance of {told}": distance for told, distance in far.items()}
+    figures = {f"distance of {told}": d for told, d in far.items() if math.isfinite(d)}
     against = "the CPU's one by one"
     if not far[worst] <= TOLERANCE:
         words = f"{worst}: {far[worst]:.1e} away from {against}; allowed are {TOLERANCE:g}"
@@ -64,4 +68,6 @@ def _ended(name: str, way: Compute) -> Tensors:
 
 
 def _distance(found: Tensors, expected: Tensors) -> float:
-    return max(float((found[n].double() - t.double()).abs().max()) for n, t in expected.items())
+    """The largest between two numbers; infinite where one is NaN, which ``max`` passes over."""
+    far = [(found[n].double() - t.double()).abs().max() for n, t in expected.items()]
+    return float(torch.stack(far).max().nan_to_num(nan=torch.inf))
