@@ -46,6 +46,7 @@ class InlineTrials:
                 self._train(trial)
                 self._ask()
         assert not self._more, "a search waits for trials, of which none can go on"
+        assert ended == len(self._trials), "a trial was paused, and is never gone on with"
 
     def _ended(self):
         return sum(trial.status == Trial.TERMINATED for trial in self._trials)
