@@ -1,6 +1,8 @@
 """What stands still in a phase is computed once, and everything ends as if it were not."""
 
+import random
 from dataclasses import dataclass, replace
+from typing import ClassVar
 from unittest.mock import patch
 
 import pytest
@@ -15,7 +17,7 @@ from pfltune.federation.compute import Compute
 from pfltune.federation.local import LocalTrainer
 from pfltune.federation.passes import reads_again
 from pfltune.federation.trial import FederatedTrial
-from pfltune.method import Method, Phase
+from pfltune.method import Method, Phase, Update
 from pfltune.methods.fedalt import FedAlt
 from pfltune.methods.fedbabu import FedBABU
 from pfltune.methods.fedlora import FedLoRA
@@ -97,6 +99,26 @@ class Featured(FedPer):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Probed(LinearProbe):
+    """A head that trains on another backbone, too: that of the model, turned around."""
+
+    def train(self, work, down, personal):
+        name = "patch_embed.proj.weight"
+        turned = {name: self.known[0].flip(0)}
+        trained = work.fit(down, self.phases(), self.objective, {**turned, **personal})
+        return Update(trained, personal, work.samples)
+
+    def graft(self, model):
+        super().graft(model)
+        self.known[:] = [model.patch_embed.proj.weight.detach()]
+
+    def objective(self, loss, params, context):
+        return loss(params) + loss({**params, **context})
+
+    known: ClassVar[list] = []
+
+
 QUICK = {
     "fedrep": (FedRep(head_epochs=EPOCHS, lr=0.1), {}, EPOCHS, 1),
     "fedalt": (FedAlt(personal="blocks.1,head", personal_epochs=EPOCHS, lr=0.1), {}, EPOCHS, 1),
@@ -108,6 +130,7 @@ QUICK = {
         0,
     ),
     "a stranger's": (Middle(lr=0.1), {}, EPOCHS, 1),
+    "another's": (Probed(lr=0.1), {"local_epochs": EPOCHS}, EPOCHS, 0),
     "features": (Featured(lr=0.1), {}, 2 * EPOCHS, -EPOCHS),
 }
 """Method, rules, answers from a cut in so many epochs, and epochs without any."""
@@ -153,6 +176,15 @@ class Dropout(Rep):
         model.pos_drop = nn.Dropout(0.2)
 
 
+class LayerDrop(Rep):
+    """Draws from Python's generator, which every round of a trial begins anew."""
+
+    def change(self, model):
+        model.blocks[0].register_forward_hook(
+            lambda _m, args, out: out if random.random() < 0.99 else args[0]
+        )
+
+
 class BatchNorm(Rep):
     def change(self, model):
         model.patch_embed.proj = nn.Sequential(model.patch_embed.proj, nn.BatchNorm2d(16))
@@ -196,7 +228,7 @@ ALT = {"personal": "blocks.1,head", "personal_epochs": EPOCHS, "lr": 0.1}
 @pytest.mark.parametrize(
     "method",
     [
-        *(kind(lr=0.1) for kind in (Dropout, BatchNorm, Coupled, Reading, Tempered)),
+        *(kind(lr=0.1) for kind in (Dropout, LayerDrop, BatchNorm, Coupled, Reading, Tempered)),
         Handed(**ALT),
         FedAlt(**{**ALT, "personal": "norm,head"}),
     ],

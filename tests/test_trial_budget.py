@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import pytest
@@ -20,7 +21,7 @@ from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Rounds
 from pfltune.federation.flops import FlopCounter
-from pfltune.federation.operations import Operations, interpolated
+from pfltune.federation.operations import Operations, code_of, interpolated
 from pfltune.federation.trial import FederatedTrial
 from pfltune.federation.trial_budget import Spending, TrialBudget, budget_of
 from pfltune.method import Method, Phase, Update
@@ -379,10 +380,34 @@ class Linear:
 def test_operations_of_a_linear_step_are_counted_by_hand(size):
     """Forward 2·n·5·3, and as much for the gradient of the weight; none for that of the data."""
     weight = {"w": torch.ones(5, 3)}
-    counted = Operations(Linear()).of_step(
-        Phase("all", lr=0.1), lambda loss, w, _: loss(w), weight, weight, (torch.arange(size),)
+    of_step = Operations(Linear()).of_steps(
+        Phase("all", lr=0.1), lambda loss, w, _: loss(w), weight, weight
     )
-    assert counted == 2 * (2 * size * 5 * 3)
+    assert of_step((torch.arange(size),)) == 2 * (2 * size * 5 * 3)
+
+
+def test_a_step_that_found_more_in_its_context_is_counted_by_itself():
+    """A client's first rounds may lack what later ones compute with, or another trial's do not."""
+
+    def objective(loss, w, context):
+        return loss(w) + (loss(context) if "w" in context else 0)
+
+    operations, weight = Operations(Linear()), {"w": torch.ones(5, 3)}
+    step = Phase("all", lr=0.1), objective, weight
+    counts = [
+        operations.of_steps(*step, context)((torch.arange(size),))
+        for context, size in (({}, 1), ({}, 2), (weight, 3), (weight, 7), ({}, 7))
+    ]
+    assert counts == [60, 120, 270, 630, 420]
+
+
+def test_partial_functions_are_counted_once_whatever_tensors_they_hold():
+    def objective(loss, w, _, twice, held):
+        return loss(w) + loss(held) if twice else loss(w)
+
+    made = [partial(objective, twice=t, held=torch.ones(1)) for t in (True, True, False)]
+    codes = [code_of(each) for each in made]
+    assert codes[0] == codes[1] != codes[2]
 
 
 def test_a_loop_that_is_left_at_once_is_no_measure_of_those_that_are_not():

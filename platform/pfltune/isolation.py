@@ -93,6 +93,27 @@ def restored(whose: str, seed: int | None = None) -> Iterator[None]:
 
 
 @contextmanager
+def aside(purpose: str) -> Iterator[None]:
+    """Draw as ever inside the block; all global generators go on after it as if there were none.
+
+    For what is tried out, perhaps in another trial's stead: nothing may depend on whether it was.
+    """
+    before = _generators()
+    _seed(derive(0, purpose))
+    try:
+        yield
+    finally:
+        _set_generators(before)
+
+
+def draws() -> tuple[Any, ...]:
+    """The states of the global generators of torch, numpy and Python, to be compared."""
+    cpu, gpus, numpys, pythons = _generators()
+    of_torch = tuple(state.numpy().tobytes() for state in (cpu, *gpus))
+    return of_torch, (numpys[1].tobytes(), *numpys[2:]), pythons
+
+
+@contextmanager
 def on_threads(count: int) -> Iterator[None]:
     """Compute on ``count`` threads of torch inside the block, and nothing else."""
     before = torch.get_num_threads()
@@ -130,12 +151,12 @@ def snapshot() -> dict[str, Any]:
     Settings that libraries change by themselves are left out.
     """
     loud = {name: value for name, value in _settings().items() if name not in QUIET}
-    cpu, _, numpys, pythons = _generators()
+    (of_cpu, *_), of_numpy, of_python = draws()
     return {
         **loud,
-        "torch's global generator": cpu.numpy().tobytes(),
-        "numpy's global generator": (numpys[1].tobytes(), *numpys[2:]),
-        "Python's global generator": pythons,
+        "torch's global generator": of_cpu,
+        "numpy's global generator": of_numpy,
+        "Python's global generator": of_python,
     }
 
 

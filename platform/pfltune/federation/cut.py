@@ -11,6 +11,7 @@ from pfltune import parts
 from pfltune.devices import brought_over
 from pfltune.errors import UserError
 from pfltune.federation.functional import FunctionalModel
+from pfltune.isolation import draws
 from pfltune.method import Tensors
 
 Run = Callable[[Tensor], Tensor]
@@ -57,7 +58,7 @@ def _tried_out(
     model, cuts = function.model, list(_places(function.model))
     # Copies, in case the model writes into what it is given, as into a BatchNorm's statistics.
     tensors = {n: t.detach().clone().requires_grad_(n in moving) for n, t in tensors.items()}
-    before = _draws(x.device), _written(model, tensors)
+    before = draws(), _written(model, tensors)
     here, elsewhere = torch.cat([x, x.flip(-1)]), torch.cat([x, torch.zeros_like(x)])
     with torch.enable_grad():
         answer, given = function.listening(tensors, here, [cut.module for cut in cuts])
@@ -71,7 +72,7 @@ def _tried_out(
         unknown = {name: torch.full_like(t, torch.nan) for name, t in moving.items()}
         other = function.given(cut.module, {**tensors, **unknown}, elsewhere)
         again = function(tensors, at, cut.rest)
-    if (_draws(x.device), _written(model, tensors)) != before or other.shape != at.shape:
+    if (draws(), _written(model, tensors)) != before or other.shape != at.shape:
         return None
     same = torch.stack([_equal(other[0], at[0]), _equal(again, answer)]).all()
     return cut if brought_over([same])[0] else None
@@ -93,14 +94,6 @@ def _places(model: Any) -> Iterator[Cut]:
     for number in range(len(every), 0, -1):
         chain = nn.Sequential(*every[number:], norm)
         yield Cut(chain[0], lambda x, chain=chain: end(chain(x)))  # type: ignore[misc]
-
-
-def _draws(device: torch.device) -> list[list[int]]:
-    """The states of the generators that layers draw from."""
-    states = [torch.get_rng_state()]
-    if device.type == "cuda":
-        states.append(torch.cuda.get_rng_state(device))
-    return [state.tolist() for state in states]
 
 
 def _written(model: nn.Module, tensors: Tensors) -> list[tuple[int, int]]:

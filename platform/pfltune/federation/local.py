@@ -17,8 +17,8 @@ from pfltune.federation.passes import reads_again
 from pfltune.federation.remembered import Remembered
 from pfltune.federation.roles import Roles, is_frozen
 from pfltune.federation.step_loss import StepBatch, StepLoss
+from pfltune.isolation import aside
 from pfltune.method import Objective, Outputs, Phase, Tensors
-from pfltune.randomness import isolated
 
 EVALUATION_BATCHES = 4
 """A batch of evaluation in training batches: without gradients it takes no more memory."""
@@ -208,7 +208,7 @@ class LocalTrainer:
         names = frozenset(moving)
         if names not in self._cuts:
             x, _ = self.images.batch(samples[:1])
-            with isolated(0, "cut"), self._compute.arithmetic():
+            with aside("cut"), self._compute.arithmetic():
                 self._cuts[names] = cut_of(self._function, tensors, moving, x)
         cut = self._cuts[names]
         return None if cut is None else Remembered(self, cut, tensors, names, samples)

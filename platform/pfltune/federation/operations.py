@@ -3,9 +3,8 @@
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
-from types import CodeType
 from typing import Protocol
 
 import torch
@@ -14,14 +13,18 @@ from torch import Tensor
 from pfltune.federation.compute import Compute
 from pfltune.federation.federation import Federation
 from pfltune.federation.flops import FlopCounter
+from pfltune.isolation import aside
 from pfltune.method import Loss, Method, Objective, Phase, Tensors
-from pfltune.randomness import isolated
 
 ENOUGH = 3
 """Sizes of batch that are counted; those of any other follow."""
+PLAIN = (bool, int, float, str)
 
-Sort = tuple[Phase, CodeType | Objective]
-"""What steps have in common that compute the same on as many images."""
+Shapes = frozenset[tuple[str, torch.Size]]
+"""Of tensors, by name."""
+Sort = tuple[Phase, Hashable, Shapes, Shapes]
+"""What steps have in common that compute the same on as many images: phase, code, and the shapes of
+what they start from and of their context, in which an objective may look for what is there."""
 Counts = dict[Sort, dict[int, int]]
 """Operations of a step of each sort, by the number of images."""
 
@@ -56,20 +59,20 @@ class Operations:
         self._counted: Counts = {} if counted is None else counted
         self._loops: dict[tuple[Phase | None, int], int] = {}
 
-    def of_step(
-        self,
-        phase: Phase,
-        objective: Objective,
-        start: Tensors,
-        context: Tensors,
-        chosen: tuple[Tensor, ...],
-    ) -> int:
-        """Of a step of a fit on the samples ``chosen``."""
-        known = self._counted.setdefault((phase, code_of(objective)), {})
-        size = len(chosen[0])
-        if size not in known and len(known) < ENOUGH:
-            known[size] = self._count(phase, objective, start, context, chosen)
-        return known[size] if size in known else interpolated(known, size)
+    def of_steps(
+        self, phase: Phase, objective: Objective, start: Tensors, context: Tensors
+    ) -> Callable[[tuple[Tensor, ...]], int]:
+        """Of a step of a fit, as a function of the samples of its batches."""
+        sort = phase, code_of(objective), _shapes(start), _shapes(context)
+        known = self._counted.setdefault(sort, {})
+
+        def of_step(chosen: tuple[Tensor, ...]) -> int:
+            size = len(chosen[0])
+            if size not in known and len(known) < ENOUGH:
+                known[size] = self._count(phase, objective, start, context, chosen)
+            return known[size] if size in known else interpolated(known, size)
+
+        return of_step
 
     @contextmanager
     def of_loop(self, phase: Phase | None, size: int, add: Callable[[int], None]) -> Iterator[None]:
@@ -98,7 +101,7 @@ class Operations:
         tensors = {name: value.detach().clone() for name, value in start.items()}
         moving = {n: tensors[n].requires_grad_() for n in self._steps.moving(phase, tensors)}
         self._steps.set_training(True)
-        with isolated(0, "operations"), torch.enable_grad():
+        with aside("operations"), torch.enable_grad():
             loss = self._steps.loss_on(chosen, tensors)
             with FlopCounter() as counter:
                 value = objective(loss, moving, context)
@@ -129,10 +132,20 @@ def _shared_counts(_: Hashable) -> Counts:
     return {}
 
 
-def code_of(objective: Objective) -> CodeType | Objective:
-    """What an objective runs, the same for closures that are made anew for each client."""
+def code_of(objective: Objective) -> Hashable:
+    """What an objective runs, the same for closures that are made anew for each client.
+
+    So are partial functions, but for plain values that they fill in.
+    """
     function = getattr(objective, "__func__", objective)
+    if isinstance(function, partial):
+        filled = (*enumerate(function.args), *function.keywords.items())
+        return code_of(function.func), frozenset(f for f in filled if isinstance(f[1], PLAIN))
     return getattr(function, "__code__", function)
+
+
+def _shapes(tensors: Tensors) -> Shapes:
+    return frozenset((name, tensor.shape) for name, tensor in tensors.items())
 
 
 def interpolated(counts: Mapping[int, int], size: int) -> int:

@@ -73,7 +73,8 @@ class Remembered:
     def _read(self, tensors: Tensors, chosen: Tensor) -> tuple[Tensor, Run | None]:
         """What is known of the samples, and what of the model is to be run on it."""
         still = (tensors[n] is t for n, t in self.tensors.items() if n not in self.moving)
-        if all(still) and self._known is not None:
+        none_more = len(tensors) == len(self.tensors)  # frozen ones, which are nobody's state
+        if none_more and all(still) and self._known is not None:
             return self._known[torch.searchsorted(self._in_order, chosen)], self.cut.rest
         return self.model.images.batch(chosen, training=True)[0], None
 

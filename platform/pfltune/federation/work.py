@@ -201,9 +201,9 @@ class Fit:
         draw, operations = self.work.draw(), self.trainer.operations
 
         def counted(phase: Phase) -> Iterator[tuple[Tensor, ...]]:
-            what = (phase, self.objective, self.start, self.context)
+            of_step = operations.of_steps(phase, self.objective, self.start, self.context)
             for chosen in draw(phase):
-                self.work.computed(operations.of_step(*what, chosen))
+                self.work.computed(of_step(chosen))
                 yield chosen
 
         return counted
