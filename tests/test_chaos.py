@@ -7,12 +7,9 @@ import pytest
 from chaos.disturb import (
     PATIENCE_S,
     PFLTUNE,
-    Disturbance,
     Kind,
-    Phase,
     Running,
     disturbed,
-    told_until_it_ends,
 )
 from chaos.outcome import (
     Differences,
@@ -70,27 +67,6 @@ def test_a_disturbed_comparison_ends_as_the_undisturbed_one(reference, tmp_path)
         assert not sitting.hung, str(story)
         assert not within or sitting.code == CODES[last.kind], f"{story}\n{sitting.errors}"
         assert "Traceback" not in sitting.errors, sitting.errors
-
-
-EXTENDED = [Disturbance(Kind.EVERYTHING, Phase.SEARCH, 8, 0.0)]
-"""While a comparison is extended; the first lines of its new journal tell what is known."""
-
-
-def test_an_extension_that_is_disturbed_ends_as_what_was_asked_for_at_once(reference, tmp_path):
-    begun = command(
-        tmp_path, "compare", *OPTIONS, "--methods", "fedavg", "--seeds", "1", "--name", NAME
-    )
-    assert begun.returncode == 0, begun.stderr
-    words = ["extend", NAME, "--methods", "fedperfix", "--seeds", "2"]
-    words += ["--checkpoint-seconds", "0"]
-    story = told_until_it_ends(tmp_path, lambda _: words, NAME, EXTENDED)
-    assert story.ended, f"{story}\n{story.sittings[-1].errors}"
-    assert sum(story.survived.values()) == len(EXTENDED)
-    outcome = outcome_of(tmp_path / "results", NAME)
-    assert_whole(outcome)
-    assert differences(outcome, reference.outcome) == Differences(), str(story)
-    assert shown_table(story.sittings[-1].output) == shown_table(reference.output)
-    assert all("Traceback" not in sitting.errors for sitting in story.sittings)
 
 
 def test_a_finished_comparison_is_shown_again_without_running_a_trial(reference):

@@ -51,20 +51,11 @@ def environment(place):
 
 
 @pytest.fixture
-def call(place, called, monkeypatch):
-    """``call(*arguments)``: exit code, output and errors; what may need Ray is a process."""
+def call(place, called, inline, monkeypatch):
+    """``call(*arguments)``: exit code, output and errors of a command in a folder of others."""
     monkeypatch.chdir(place)
     monkeypatch.setenv("PFLTUNE_DATA", str(place / "data"))
-
-    def run(*arguments):
-        if "--methods" not in arguments:
-            return called(*arguments)
-        done = subprocess.run(
-            [PFLTUNE, *arguments], capture_output=True, text=True, timeout=900, cwd=place
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    return run
+    return called
 
 
 def harmed(place):
