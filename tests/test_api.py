@@ -3,10 +3,12 @@
 import csv
 import html
 import math
+import os
 import signal
 import subprocess
 import sys
 import threading
+from importlib import reload
 from types import SimpleNamespace
 
 import comparisons
@@ -259,3 +261,12 @@ def test_ctrl_c_is_an_exception_and_what_is_done_is_kept(tmp_path):
     assert "KeyboardInterrupt" in done.stderr or "Stopped" in done.stderr
     assert "pfltune.compare(resume='stopped')" in done.stderr
     assert not pfltune.load_results("stopped", results=tmp_path).curves.empty
+
+
+def test_mlflow_reports_no_use_to_its_makers_unless_it_is_asked_to(monkeypatch):
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
+    reload(pfltune)
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    reload(pfltune)
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "false"

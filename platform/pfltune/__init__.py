@@ -3,6 +3,7 @@
 The public names are imported when they are first used, so that ``import pfltune`` costs nothing.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,10 @@ _HOME = {
     "verify": "pfltune.api",
 }
 __all__ = list(_HOME)
+
+
+# MLflow reports its use to its makers, and asks once, whenever it is first imported.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 def __getattr__(name: str) -> Any:
