@@ -172,9 +172,9 @@ def test_a_race_of_nobody_ends():
 
 def test_a_budget_says_how_many_seeds_there_can_be():
     budget = Budget(**SMALL, decide="best")
-    assert (budget.seeds, budget.max_seeds, budget.most_seeds) == (3, MAX_SEEDS, 12)
+    assert (budget.seeds, budget.max_seeds, budget.most_seeds) == (5, MAX_SEEDS, 12)
     assert budget.planned()["confirm"] == 12
-    assert Budget(**SMALL).planned()["confirm"] == 3
+    assert Budget(**SMALL).planned()["confirm"] == 5
     assert Budget.model_validate(json.loads(budget.model_dump_json())) == budget
 
 
