@@ -72,6 +72,22 @@ def test_tested_again_on_their_own_samples_they_have_what_was_recorded(kept, met
     assert list(table["test"]) in [list(run.test) for run in found.runs]
 
 
+@pytest.mark.thorough
+def test_so_have_models_with_weights_in_8_bits_and_adapters_of_a_clients_own_rank(tmp_path):
+    names = ["fedzo", "hetlora"]
+    budget = Budget(generations=(1,), seeds=1)
+    compare_small(tmp_path, NAME, names, budget, overrides=SHORT, keep="best")
+    for name in names:
+        table = pfltune.evaluate_model(NAME, method=name, results=tmp_path)
+        assert (table["test"] == table["recorded"]).all()
+        file, x = tmp_path / f"{name}.safetensors", images(tmp_path).numpy()
+        for client in (0, 1, 2):
+            model = pfltune.load_model(NAME, method=name, client=client, results=tmp_path)
+            pfltune.export_model(NAME, file, method=name, client=client, results=tmp_path)
+            again = pfltune.load_model(file)
+            assert (again.predict(x).labels == model.predict(x).labels).all()
+
+
 @KINDS
 def test_an_exported_file_says_what_the_kept_model_says(kept, method, tmp_path):
     model = pfltune.load_model(NAME, method=method, client=1, results=kept)
@@ -310,7 +326,7 @@ def test_a_folder_with_a_file_too_few_or_too_long_is_no_model(own):
     ("change", "told"),
     [
         (lambda m: m["scenario"]["backbone"].update(width=65536, heads=2), "says that its model"),
-        (lambda m: m["scenario"]["backbone"].update(depth=2), "takes|lacks"),
+        (lambda m: m["scenario"]["backbone"].update(depth=2), "numbers|lacks"),
         (lambda m: m["bundle"].update(class_names=["a"]), "there|has"),
         (lambda m: m.update(method="nobody"), "unknown method 'nobody'"),
         (lambda m: m.update(format=2), "is damaged"),
@@ -332,7 +348,7 @@ def test_a_model_too_large_for_its_file_takes_no_memory(own):
     path, manifest = manifest_of(own)
     manifest["scenario"]["backbone"].update(width=2**20, heads=1)
     path.write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match="says that its model takes"):
+    with pytest.raises(UserError, match="says that its model has"):
         load(own)
 
 

@@ -100,15 +100,39 @@ def model_of(manifest: KeptModel, tensors: Tensors) -> nn.Module:
     state = model.state_dict()
     if missing := sorted(state.keys() - tensors.keys()):
         raise UserError(f"{manifest.trial} lacks {len(missing)} tensors, {missing[0]} among them")
-    for name, own in state.items():
-        found = tensors[name]
-        if (found.shape, found.dtype) != (own.shape, own.dtype):
+    others = [n for n, own in state.items() if not _alike(tensors[n], own)]
+    fixed = bare_model(manifest).state_dict() if others else {}
+    for name in others:
+        found, own = tensors[name], state[name]
+        if name in fixed or found.dtype != own.dtype or not _is_part(found, own):
             raise UserError(
                 f"{manifest.trial}: {name} is {found.dtype} {tuple(found.shape)}, the model has "
                 f"{own.dtype} {tuple(own.shape)} there"
             )
+        _replaced(model, name, found)
     model.load_state_dict({name: tensors[name] for name in state})
     return model.eval().requires_grad_(False)
+
+
+def _alike(found: Tensor, own: Tensor) -> bool:
+    return (found.shape, found.dtype) == (own.shape, own.dtype)
+
+
+def _is_part(found: Tensor, own: Tensor) -> bool:
+    """Whether a tensor of the method's own is one of fewer rows or columns, as of a lower rank."""
+    return found.dim() == own.dim() and all(
+        0 < a <= b for a, b in zip(found.shape, own.shape, strict=True)
+    )
+
+
+def _replaced(model: nn.Module, name: str, found: Tensor) -> None:
+    """Make room for a tensor of another size."""
+    owner, _, leaf = name.rpartition(".")
+    module = model.get_submodule(owner)
+    if leaf in module._parameters:
+        setattr(module, leaf, nn.Parameter(torch.empty_like(found), requires_grad=False))
+    else:
+        setattr(module, leaf, torch.empty_like(found))
 
 
 def classifier_of(manifest: KeptModel, tensors: Tensors) -> Classifier:
@@ -151,9 +175,10 @@ def _see_size(manifest: KeptModel, tensors: Tensors) -> None:
             bare = backbone.create(*classes_and_channels(manifest))
     except RuntimeError:  # an architecture that reads values while it is made
         return
-    needed = sum(t.nbytes for t in bare.state_dict().values())
-    there = sum(t.nbytes for t in tensors.values())
+    # Numbers and not bytes: a method may keep weights that stand still in fewer bits.
+    needed = sum(t.numel() for t in bare.state_dict().values())
+    there = sum(t.numel() for t in tensors.values())
     if there < needed:
         raise UserError(
-            f"{manifest.trial} says that its model takes {needed:,} bytes, and there are {there:,}"
+            f"{manifest.trial} says that its model has {needed:,} numbers, and there are {there:,}"
         )

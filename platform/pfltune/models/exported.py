@@ -14,6 +14,7 @@ from torch import nn
 
 from pfltune.backbones.vit import TimmBackbone
 from pfltune.errors import UserError
+from pfltune.isolation import in_a_line
 from pfltune.method import Tensors
 from pfltune.models.assembled import backbone_of, classes_and_channels, is_plain
 from pfltune.models.code import see_code, with_copies
@@ -191,7 +192,8 @@ def _see_same_answers(model: LoadedModel, images: np.ndarray, path: Path, target
         wanted = model.module(torch.from_numpy(images)).numpy()
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for first in (images, images[:1]):  # batches of another size, too
-        (found,) = session.run(["logits"], {"images": first})
+        with in_a_line(f"{target} is not written: onnxruntime refuses a batch of {len(first)}"):
+            (found,) = session.run(["logits"], {"images": first})
         far = np.abs(found - wanted[: len(first)]) / np.maximum(1, np.abs(wanted[: len(first)]))
         if not np.isfinite(found).all() or far.max() > CLOSE:
             raise UserError(
