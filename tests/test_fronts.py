@@ -199,9 +199,7 @@ def test_the_table_of_fronts_and_its_words(result, analysis, double):
     )
     alone = result.budget.model_copy(update={"front": 1})
     one = replace(result, record=result.record.model_copy(update={"budget": alone}))
-    assert "The most accurate of each on validation data was confirmed" in note(
-        one, analysis.fronts
-    )
+    assert "The best of each on validation data was confirmed" in note(one, analysis.fronts)
     named = list(front_lines(analysis))
     assert any(line.startswith(f"{double.bare_title} (b): lr=") for line in named)
     assert named[-1].startswith("Hypervolume %, the mean of the best accuracy within 0 to ")

@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from math import isnan, log, nan
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -13,6 +15,7 @@ from comparisons import Fake, record
 from tensorboardX.proto.event_pb2 import Event
 from trained import compare_small
 
+from pfltune.audit import retrain
 from pfltune.audit.checks import checked
 from pfltune.audit.conditions import conditions_of
 from pfltune.audit.consistency import contradictions
@@ -20,6 +23,7 @@ from pfltune.audit.issue import certificate_of
 from pfltune.audit.redeal import redealt
 from pfltune.budget import Budget
 from pfltune.cli.app import root
+from pfltune.cli.trials import _best
 from pfltune.errors import UserError
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.evaluation import Counts, Evaluation, Measured, Selection
@@ -28,24 +32,30 @@ from pfltune.federation.pooling import Answers, Pooled
 from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import Measure
 from pfltune.goal import ACCURACY, LOWEST, Goal, goal_of, mean_score
+from pfltune.jobs import _why_none
 from pfltune.metrics import BUILT_IN, measures
 from pfltune.registry import make_method
 from pfltune.report.analysis import analyse
 from pfltune.report.columns import cells, result_columns
 from pfltune.report.confusion import confusion_matrices, matrix_of
 from pfltune.report.fairness import gini, jain
+from pfltune.report.fronts_shown import sentence
 from pfltune.report.leaderboard import read_leaderboard, write_leaderboard
+from pfltune.report.notebook import SensitivityResults
 from pfltune.report.optuna_studies import export_studies
 from pfltune.report.results import read_results
+from pfltune.report.sensitivity import Cell, figure
+from pfltune.report.side_by_side import scenario_columns, side_by_side, write_scenarios
 from pfltune.report.tensorboard import export_events
 from pfltune.report.words import accuracy_note
-from pfltune.report.writer import write_report
+from pfltune.report.writer import read_found, write_report
 from pfltune.scenario import load_scenario
 from pfltune.storage import Folder
 from pfltune.studies.options import with_rules
 from pfltune.tracking.best_so_far import BestSoFar
 from pfltune.tracking.store import Store
 from pfltune.tracking.views import Views
+from pfltune.trials.stored import StoredRound, StoredTrial
 
 LOSS = Goal(BUILT_IN["loss"]().measure())
 
@@ -259,7 +269,7 @@ def test_the_lowest_loss_is_first_everywhere(by_loss):
         assert study.best_value == min(complete) > 0
 
 
-def test_its_certificate_follows_from_its_scores(by_loss):
+def test_its_certificate_follows_from_its_scores(by_loss, monkeypatch):
     certificate = certificate_of(read_results(by_loss, "one"))
     assert contradictions(certificate) == []
     conditions = conditions_of(certificate.record, (), accept_new_code=False)
@@ -268,6 +278,10 @@ def test_its_certificate_follows_from_its_scores(by_loss):
     trial = next(t for t in certificate.trials if t.method == best.method and t.stage == "confirm")
     assert trial.score == -trial.figures["selected/val_loss"]
     assert checked(trial, conditions).answer == "matches", "trained again, bit for bit"
+    monkeypatch.setattr(retrain, "FederatedTrial", partial(int, "no number"))
+    failed = retrain.retrained(trial, conditions)
+    assert failed.failure
+    assert failed.goal.name == "loss", "its scores are no accuracies"
 
 
 def test_its_report_speaks_of_the_loss_and_has_confusion_matrices(by_loss):
@@ -350,6 +364,56 @@ def test_where_no_client_has_a_figure_a_method_has_none_and_nothing_breaks(tmp_p
     assert [method.name for method in result.confirmed] == ["fedper"]
     write_leaderboard(tmp_path)
     assert isnan(mean_score({"round": 1, "val": [], "test": []}, "test"))
+
+
+def test_where_no_client_has_any_figure_it_is_not_said_that_trials_failed(tmp_path):
+    measured_by("none", Store(tmp_path), {"fedavg": [[nan, nan]]})
+    assert _why_none(read_found(tmp_path, "none")) == "no client has a test AUROC"
+    told = accuracy_note([read_results(tmp_path, "none")])
+    assert told == "Confirmation trials have ended, and no client has a test AUROC in any."
+
+
+def test_comparisons_by_several_figures_are_told_of_under_no_name_of_one(tmp_path):
+    store = Store(tmp_path)
+    values = {"fedavg": [[0.9, 0.8]], "fedper": [[0.5, 0.6]]}
+    record(store, "one", {n: Fake(n, np.array(v)) for n, v in values.items()}, mirrored=False)
+    measured_by("other", store, values)
+    found = side_by_side([analyse(read_results(tmp_path, name)) for name in ("one", "other")])
+    assert [column.title for column in scenario_columns(found)][:2] == [
+        "one accuracy %",
+        "other AUROC %",
+    ]
+    write_scenarios(found, tmp_path / "out")
+    assert not (tmp_path / "out" / "accuracies.png").exists(), "they have no axis in common"
+    told = (tmp_path / "out" / "table.tex").read_text()
+    assert "Test figure by scenario." in told
+    assert "Test accuracy is" not in told
+    assert "the best test accuracy" not in told
+
+
+@pytest.mark.parametrize(
+    ("goal", "best"), [(LOSS, "e to the minus lowest loss"), (ACCURACY, "the best accuracy")]
+)
+def test_a_hypervolume_is_told_of_what_it_is_of(goal, best):
+    front = SimpleNamespace(method=SimpleNamespace(goal=goal, title="A"), test=0.5)
+    told = sentence(SimpleNamespace(methods=[front], most=2.0))
+    assert told == f"Hypervolume %, the mean of {best} within 0 to 2 MB: A 50.00"
+
+
+def test_a_sensitivity_study_is_shown_under_the_name_of_its_figure():
+    cells = {"head": Cell((-0.5,), 1.0, (1,), LOSS)}
+    study = SimpleNamespace(name="a", cells=cells, figure=lambda: figure(cells))
+    assert "Test loss by personal part." in SensitivityResults._repr_html_(study)
+
+
+def test_a_metric_called_the_best_of_something_is_not_taken_for_that():
+    rounds = (StoredRound(1, -0.5, {"val/loss": 0.5, "val/best_loss": 0.5, "val/best_class": 0.1}),)
+    assert _best(StoredTrial(rounds, "finished")) == {"score": 0.5, "metric": "loss"}
+    named = [
+        SimpleNamespace(measure=partial(Measure, n, ""), called=n) for n in ("loss", "best_loss")
+    ]
+    with pytest.raises(UserError, match="best_loss has the name of another figure"):
+        measures(named)
 
 
 def test_four_methods_have_four_panels(by_loss):

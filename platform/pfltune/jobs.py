@@ -27,6 +27,7 @@ from pfltune.report.grid_results import GridResults
 from pfltune.report.grid_writer import write_grid
 from pfltune.report.notebook import Results, SensitivityResults, SweepResults
 from pfltune.report.partition import write_partition
+from pfltune.report.results import is_without_figures
 from pfltune.report.sensitivity import study_trials, write_sensitivity
 from pfltune.report.sweep import read_sweep_result, write_sweep
 from pfltune.report.tuning.tuned import Pair, checked_pair
@@ -328,6 +329,8 @@ def _see_whole(
 def _why_none(found: Results) -> str:
     """Why no method of a comparison has a figure, in words."""
     unfit = [f"{method.title}: {method.unfit}" for method in found.result.methods if method.unfit]
+    if not unfit and is_without_figures(found.result):
+        return f"no client has a test {found.result.goal.noun}"
     return "; ".join(unfit) or "every trial failed"
 
 

@@ -72,6 +72,7 @@ def retrained(trial: CertifiedTrial, conditions: Conditions) -> Retrained:
     method, federation = _configured(trial, conditions, federation)
     most = math.inf if trial.outcome == "failed" else trial.rounds
     done: list[StoredRound] = []
+    goal = federation.goal
     try:
         training = FederatedTrial(method, federation, trial.seed, conditions.compute)
         while training.round < most and not training.finished:
@@ -79,11 +80,11 @@ def retrained(trial: CertifiedTrial, conditions: Conditions) -> Retrained:
     except (OSError, MemoryError, torch.OutOfMemoryError):
         raise
     except Diverged as error:
-        return Retrained(tuple(done), failure=str(error))
+        return Retrained(tuple(done), failure=str(error), goal=goal)
     except Exception as error:  # of the method's own code
-        return Retrained(tuple(done), failure=plain(told(error)))
+        return Retrained(tuple(done), failure=plain(told(error)), goal=goal)
     selected = selected_of(training) if training.finished else None
-    return Retrained(tuple(done), selected, goal=federation.goal)
+    return Retrained(tuple(done), selected, goal=goal)
 
 
 def _configured(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MB = 1e6
 WIDEST = 16
 """Characters of a name that is cut off; --json has all of it, seed and time too."""
-BEST = "val/best_"
+VAL, BEST = "val/", "val/best_"
 HOW = {"finished": "", "reached": " so far", "failed": " failed"}
 
 
@@ -141,7 +141,9 @@ def _varied(entries: "Iterable[Entry]") -> list[str]:
 
 def _best(trial: "StoredTrial") -> dict[str, Any]:
     """The best validation figure, and what it is of where that is not accuracy."""
-    told = {k: v for done in trial.rounds for k, v in done.metrics.items() if k.startswith(BEST)}
+    last = {name: value for done in trial.rounds for name, value in done.metrics.items()}
+    # A metric may itself be called best_something: then nothing is the best of val/something.
+    told = {k: v for k, v in last.items() if k.startswith(BEST) and k.replace(BEST, VAL) in last}
     score = trial.rounds[-1].score if trial.rounds else None
     if not told or BEST + ACCURACY.name in told:
         return {"score": score}

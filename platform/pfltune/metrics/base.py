@@ -24,7 +24,7 @@ from torch import Tensor
 from pfltune.devices import moved
 from pfltune.errors import UserError
 from pfltune.figures import ACCURACY, FIGURES, SPELLING, Better, Measure
-from pfltune.goal import goal_of
+from pfltune.goal import Goal, goal_of
 from pfltune.plugins import Plugin, must_have_hooks, running, short_name
 
 
@@ -99,7 +99,7 @@ def measures(metrics: Iterable[Metric]) -> tuple[Measure, ...]:
     taken = set(FIGURES)
     for metric in metrics:
         measure = metric.measure()
-        names = {figure.name for figure in measure.figures()}
+        names = {figure.name for figure in (*measure.figures(), Goal(measure).best)}
         if names & taken:
             raise UserError(f"{metric.called} has the name of another figure")
         taken |= names

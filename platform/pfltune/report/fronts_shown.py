@@ -62,11 +62,11 @@ def note(result: ComparisonResult, found: Fronts | None) -> str:
 def _confirmed(most: int) -> str:
     """What of a front was trained with fresh seeds, of at most so many configurations."""
     if most == 1:
-        return "The most accurate of each on validation data was confirmed with fresh seeds."
+        return "The best of each on validation data was confirmed with fresh seeds."
     further = ", then what lies furthest from the others" if most > 2 else ""
     return (
         f"Up to {most} configurations of each were confirmed with fresh seeds: its two ends"
-        f"{further}; (a) is the most accurate on validation data."
+        f"{further}; (a) is the best on validation data."
     )
 
 
@@ -76,7 +76,8 @@ def sentence(found: Fronts) -> str:
     if not told:
         return ""
     most = f"{found.most:,.4g} MB"
-    best = f"the best {found.methods[0].method.goal.noun}"
+    goal = found.methods[0].method.goal
+    best = f"e to the minus lowest {goal.noun}" if goal.is_minimised else f"the best {goal.noun}"
     return f"Hypervolume %, the mean of {best} within 0 to {most}: {', '.join(told)}"
 
 

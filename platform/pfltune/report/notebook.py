@@ -324,7 +324,8 @@ class SensitivityResults(Told):
         return f"<sensitivity {self.name}: {len(self.cells)} personal parts>"
 
     def _repr_html_(self) -> str:
-        main = (self.figure(), "Test accuracy by personal part.") if self.cells else None
+        noun = next((cell.goal.noun for cell in self.cells.values()), "")
+        main = (self.figure(), f"Test {noun} by personal part.") if self.cells else None
         return table_html(self.name, "", heads(self.cells), rows(self.cells), main)
 
 

@@ -847,6 +847,12 @@ def lacking_clients(result: ComparisonResult) -> list[int]:
     return sorted(_lacking(runs))
 
 
+def is_without_figures(result: ComparisonResult) -> bool:
+    """Whether confirmation trials ran to their end and no client has a test figure in any."""
+    ended = (t for t in result.trials if t.started.stage == "confirm" and t.outcome == "finished")
+    return not result.confirmed and any(ended)
+
+
 def _lacking(runs: Iterable[ConfirmedRun]) -> set[int]:
     return {
         client

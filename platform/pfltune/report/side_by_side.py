@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,11 @@ class Scenarios:
         return self.analyses[0].result.goal
 
     @property
+    def are_alike(self) -> bool:
+        """Whether all scenarios go by the same figure."""
+        return len({analysis.result.goal.name for analysis in self.analyses}) == 1
+
+    @property
     def titles(self) -> dict[str, str]:
         """Of the methods by short name; of two with one title, the short names."""
         number = Counter(method.title for method in self.methods)
@@ -96,9 +101,8 @@ def side_by_side(analyses: Sequence[Analysis], names: Sequence[str] = ()) -> Sce
     ordered = sorted(by_name.values(), key=lambda m: (places.get(m.name, np.inf), m.name))
     heads = tuple(names) or _names(analyses)
     runs = {m.name: [_runs(a, m.name) for a in analyses] for m in ordered if m.name in places}
-    alike = len({analysis.result.goal.name for analysis in analyses}) == 1
-    together = aggregate(runs) if alike else None
-    return Scenarios(tuple(analyses), heads, tuple(ordered), ranking, row_styles(ordered), together)
+    found = Scenarios(tuple(analyses), heads, tuple(ordered), ranking, row_styles(ordered), None)
+    return replace(found, aggregates=aggregate(runs)) if found.are_alike else found
 
 
 def _names(analyses: Sequence[Analysis]) -> tuple[str, ...]:
@@ -190,12 +194,15 @@ def _column(scenarios: Scenarios, place: int) -> Column:
 
     analysis = scenarios.analyses[place]
     goal = analysis.result.goal
-    title = f"{scenarios.names[place]}{goal.unit}"
+    of = "" if scenarios.are_alike else f" {goal.noun}"
+    title = f"{scenarios.names[place]}{of}{goal.unit}"
     return Column(title, text, value, goal.measure.better, analysis.leaders)
 
 
-def _figures(scenarios: Scenarios) -> Drawing:
-    """One row per method, one marker per scenario."""
+def _figures(scenarios: Scenarios) -> Drawing | None:
+    """One row per method, one marker per scenario; None where they have no axis in common."""
+    if not scenarios.are_alike:
+        return None
     shown = [method for method in scenarios.methods if method.runs]
     figure, axes = canvas(scenarios.goal.axis("test"), "", max(rows_height(len(shown)), 1.8))
     offsets = np.linspace(-SPREAD, SPREAD, len(scenarios.names) + 2)[1:-1]
@@ -246,7 +253,7 @@ def latex_table(scenarios: Scenarios, ranks: str) -> str:
     """The table for a paper, with what it needs to be understood and what is told of the ranks."""
     results = [analysis.result for analysis in scenarios.analyses]
     told = " ".join((words.accuracy_note(results), words.bold_note(results), ranks))
-    caption = f"Test {scenarios.goal.noun} by scenario."
+    caption = f"Test {words.noun_of(results)} by scenario."
     first = _latex(scenarios, scenario_columns(scenarios), caption, told, "scenarios")
     if scenarios.aggregates is None:
         return first

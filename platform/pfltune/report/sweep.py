@@ -150,13 +150,14 @@ def _write(found: SweepResult, folder: Path) -> None:
 def over_settings(found: SweepResult) -> Drawing | None:
     """The test figure over one swept setting, a panel for each choice of the others.
 
-    None where no method has a figure, or with more panels than one can look at.
+    None where no method has a figure, with more panels than one can look at, and where cells go by
+    figures that have no axis in common.
     """
     along = _along(found.sweep)
     others = {key: values for key, values in found.sweep.swept.items() if key != along}
     choices = [dict(zip(others, values, strict=True)) for values in product(*others.values())]
     shown = [method for method in found.table.methods if method.runs]
-    if not shown or len(choices) > MOST_PANELS:
+    if not (shown and found.table.are_alike) or len(choices) > MOST_PANELS:
         return None
     columns = min(len(choices), PANELS_IN_A_ROW)
     rows = -(-len(choices) // columns)

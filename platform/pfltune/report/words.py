@@ -11,6 +11,7 @@ from pfltune.report.results import (
     MethodResult,
     ToldTrial,
     count_reused,
+    is_without_figures,
     lacking_clients,
 )
 from pfltune.report.statistics import ALPHA, pairs_of
@@ -76,8 +77,10 @@ def reuse_note(trials: Sequence[ToldTrial]) -> str:
 def accuracy_note(results: Sequence[ComparisonResult]) -> str:
     """What a test figure is, in one comparison or in several side by side."""
     methods = [method for result in results for method in result.confirmed]
-    noun = results[0].goal.noun
+    noun = noun_of(results)
     if not methods:
+        if any(map(is_without_figures, results)):
+            return f"Confirmation trials have ended, and no client has a test {noun} in any."
         return f"No confirmation trial has ended, so that there is no test {noun}."
     many = max(len(method.runs) for method in methods) > 1
     spread = "± the sample standard deviation over" if many else "with"
@@ -97,6 +100,12 @@ def accuracy_note(results: Sequence[ComparisonResult]) -> str:
     return " ".join([note, *dict.fromkeys(lacking)])
 
 
+def noun_of(results: Sequence[ComparisonResult]) -> str:
+    """What test figures are called; of comparisons that go by several, no more than figures."""
+    nouns = {result.goal.noun for result in results}
+    return nouns.pop() if len(nouns) == 1 else "figure"
+
+
 def lacking_note(result: ComparisonResult) -> str:
     """Over which classes figures are, and of which clients they are none; empty for accuracy."""
     if result.goal.is_accuracy and not result.measures:
@@ -113,7 +122,8 @@ def lacking_note(result: ComparisonResult) -> str:
     many = count(len(without), "client")
     return (
         f"{told} Of {many} ({listed([str(each) for each in without])}) there is no test "
-        f"{result.goal.noun}: all means, intervals and tests are over the others."
+        f"{result.goal.noun}: intervals and tests are over the others, "
+        "and a mean is over those that have one."
     )
 
 
@@ -222,7 +232,7 @@ def bold_note(results: Sequence[ComparisonResult]) -> str:
     """What is bold in tables of these comparisons."""
     raced = [result.budget.decide is not None for result in results]
     apart = (
-        f"the best test {results[0].goal.noun} and all that are not told apart from it (p ≥ "
+        f"the best test {noun_of(results)} and all that are not told apart from it (p ≥ "
         f"{ALPHA}, all pairs of methods together)"
     )
     race = "all methods to which no other was found to be better"
