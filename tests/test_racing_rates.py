@@ -118,8 +118,8 @@ def test_a_wrong_claim_is_rarer_than_stated_whenever_the_race_stops(decide, leve
 @pytest.mark.thorough
 def test_one_pair_is_wrong_in_less_than_a_twentieth_of_many_races():
     for sd in (0.1, 0.6, 5.0):
-        found = rates("best", (0.0, 0.0), sd, races=1500, most=40)
-        assert found.wrong <= limit(1500), found
+        found = rates("best", (0.0, 0.0), sd, races=4000, most=40)
+        assert found.wrong <= limit(4000), found
 
 
 @pytest.mark.thorough

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from pfltune.cli import options
-from pfltune.studies.options import METHODS
+from pfltune.studies.options import METHODS, OWN_DEFAULTS
 
 if TYPE_CHECKING:
     from pfltune.report.draws_notebook import DrawsResults
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
-    default=5,
+    default=OWN_DEFAULTS["compare"]["seeds"],
     show_default=True,
     help="Fresh seeds of the confirmation.",
 )

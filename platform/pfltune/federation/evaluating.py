@@ -15,7 +15,7 @@ from pfltune.federation.evaluation import Evaluation
 from pfltune.federation.health import Health
 from pfltune.federation.measuring import Measuring, Row
 from pfltune.federation.meter import Totals
-from pfltune.federation.origin import Origin, apart, origin_of
+from pfltune.federation.origin import Origin, apart, origin_of, places
 from pfltune.federation.pooling import Answers, Pooled
 from pfltune.federation.roles import Roles
 from pfltune.federation.states import PersonalStates
@@ -76,11 +76,12 @@ class Evaluator:
     ) -> dict[int, Row]:
         """The same of some clients: what was measured of each."""
         channel, server = self.crew.channel(totals), apart(server)
+        there = places(server)
 
         def model(work: ClientWork) -> Model:
             own = personal[work.client]
             found = self.crew.model(work, server, own, channel)
-            return found, origin_of(found, server, own)
+            return found, origin_of(found, there, own)
 
         found: dict[int, Row] = {}
         alike: dict[Origin, tuple[Tensors, list[ClientWork]]] = {}

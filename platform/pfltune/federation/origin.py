@@ -1,8 +1,11 @@
 """Whose tensors a client predicts with: the server's, its own, or such as were made of them."""
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from pfltune.method import Tensors
+
+Places = Mapping[int, str]
 
 
 class Origin(NamedTuple):
@@ -22,19 +25,23 @@ def apart(server: Tensors) -> Tensors:
     return {name: tensor.detach() for name, tensor in server.items()}
 
 
-def origin_of(model: Tensors, server: Tensors, own: Tensors) -> Origin | None:
+def places(tensors: Tensors) -> Places:
+    """Under which name each tensor is found, by its ``id``."""
+    return {id(tensor): name for name, tensor in tensors.items()}
+
+
+def origin_of(model: Tensors, server: Places, own: Tensors) -> Origin | None:
     """Whose a client's tensors are; None where they are of both sides, or were made anew.
 
     Args:
         model: what the client predicts with.
-        server: the server's state, of :func:`apart`, from which it has downloaded.
+        server: where the server's tensors are, of :func:`apart`, from which it has downloaded.
         own: its personal state.
     """
-    return _all_of(model, "server", server) or _all_of(model, "client", own)
+    return _all_of(model, "server", server) or _all_of(model, "client", places(own))
 
 
-def _all_of(model: Tensors, whose: Literal["server", "client"], theirs: Tensors) -> Origin | None:
-    known = {id(tensor): name for name, tensor in theirs.items()}
+def _all_of(model: Tensors, whose: Literal["server", "client"], known: Places) -> Origin | None:
     if not all(id(tensor) in known for tensor in model.values()):
         return None
     return Origin(whose, tuple((name, known[id(tensor)]) for name, tensor in model.items()))

@@ -17,6 +17,7 @@ from pfltune.testing.federations import Sizes, small_federation
 from pfltune.testing.runs import with_hooks
 from pfltune.testing.stand_in import STAND_IN, Counter, Guard, Transfers, guarded, stand_in
 from pfltune.testing.subject import Subject
+from pfltune.wrapped import made_of
 
 CLIENTS = (Sizes(5, 3, 4), Sizes(9, 4, 3))
 NEWCOMER = len(CLIENTS)
@@ -26,6 +27,9 @@ OF_A_CLIENT = Transfers(sent=6, received=3)
 """Indices, orders and samples are sent. The engine waits for a client that is tested before the
 server has heard of it, and the method may do so twice."""
 OF_A_STEP = Transfers(sent=2)
+OF_THE_CHANNEL = Transfers(received=1)
+"""Of what wraps a method: whether numbers have survived it is asked where clients are tested, so of
+each client that is tested right after training, and once more in the round."""
 OF_A_LOOP = Transfers(sent=2, received=2)
 """Of a step of a loop that a method writes itself, see :meth:`pfltune.method.LocalWork.batches`."""
 
@@ -38,17 +42,21 @@ class Spent:
         transfers: what went to the device and back.
         steps: local steps, those of adaptation among them.
         own: local steps of the method's own loops.
+        is_wrapped: whether what travels goes through wraps.
     """
 
     transfers: Transfers
     steps: int
     own: int
+    is_wrapped: bool
 
     @property
     def allowed(self) -> Transfers:
         """What may go there and back for it."""
         of_clients = OF_A_CLIENT * len(CLIENTS)
-        return OF_A_ROUND + of_clients + OF_A_STEP * self.steps + OF_A_LOOP * self.own
+        of_channel = OF_THE_CHANNEL * (len(CLIENTS) + 1 if self.is_wrapped else 0)
+        of_steps = OF_A_STEP * self.steps + OF_A_LOOP * self.own
+        return OF_A_ROUND + of_clients + of_channel + of_steps
 
 
 def keeps_to_the_device(subject: Subject) -> str | None:
@@ -100,6 +108,7 @@ class _Trial:
         self, subject: Subject, federation: Federation, counter: Counter, cohort: int = 1
     ) -> None:
         self._counter = counter
+        self._is_wrapped = bool(made_of(subject.cls).wraps)
         self._own = 0
         compute = Compute(device=STAND_IN, cohort=cohort)
         with Guard(may_wait=True):
@@ -112,7 +121,8 @@ class _Trial:
         steps, self._own = self._steps(), 0
         with Guard():
             self._trial.step()
-        return Spent(self._counter.taken(), self._steps() - steps, self._own)
+        steps = self._steps() - steps
+        return Spent(self._counter.taken(), steps, self._own, self._is_wrapped)
 
     def ended(self) -> None:
         """What is asked of a trial when its rounds are over."""
