@@ -7,8 +7,11 @@ import pytest
 import torch
 from timm.layers import DropPath
 from torch import nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pfltune.federation import cohort as module
+from pfltune.federation.attention import PlainAttention
 from pfltune.federation.checkpoint import Checkpoints
 from pfltune.federation.cohort import Cohort
 from pfltune.federation.compute import Compute
@@ -167,3 +170,58 @@ def test_deterministic_kernels_are_asked_of_torch_and_change_nothing_on_a_cpu(
     assert asked == [True] * len(plain)
     assert not torch.are_deterministic_algorithms_enabled()
     assert [m["train/loss"] for m in again] == [m["train/loss"] for m in plain]
+
+
+def _qkv():
+    rng = torch.Generator().manual_seed(0)
+    return [torch.randn(2, 3, 5, 4, generator=rng, requires_grad=True) for _ in range(3)]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"attn_mask": torch.linspace(-2, 2, 25).view(5, 5)},
+        {"attn_mask": torch.eye(5, dtype=torch.bool)},
+        {"is_causal": True},
+        {"scale": 0.3},
+        {"dropout_p": 0.0, "enable_gqa": True},
+    ],
+    ids=["alone", "additive mask", "mask of booleans", "causal", "scale", "groups"],
+)
+def test_attention_written_out_is_torchs(asked):
+    tensors = _qkv()
+    expected = F.scaled_dot_product_attention(*tensors, **asked)
+    with PlainAttention():
+        found = F.scaled_dot_product_attention(*tensors, **asked)
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(*(_gradients(out, tensors) for out in (found, expected)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def _gradients(out, tensors):
+    return torch.autograd.grad(out.square().sum(), tensors)
+
+
+def test_attention_written_out_drops_weights_as_torchs_math_does():
+    tensors = _qkv()
+
+    def drawn():
+        torch.manual_seed(1)
+        return F.scaled_dot_product_attention(*tensors, dropout_p=0.5)
+
+    with sdpa_kernel(SDPBackend.MATH):
+        expected = drawn()
+        with PlainAttention():
+            torch.testing.assert_close(drawn(), expected)
+
+
+def test_half_precision_on_a_cpu_writes_attention_out():
+    tensors = _qkv()
+    with (
+        Compute(precision="bfloat16").arithmetic(),
+        torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile,
+    ):
+        out = F.scaled_dot_product_attention(*tensors)
+    assert out.dtype == torch.bfloat16
+    assert "aten::isneginf" not in {event.key for event in profile.key_averages()}

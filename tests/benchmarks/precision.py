@@ -1,11 +1,13 @@
 """What `precision: auto` chooses on this machine, and what each precision costs.
 
-Rounds of the engine over those of the bare loop in float32.
+Rounds of the engine over those of the bare loop in float32, and the least that they could be: what
+the processor gives for the products of matrices alone.
 """
 
 import torch
 from grounds import TINY, VIT_S_224, VIT_TINY_32, Case, federation
 from pairs import alternately
+from products import halved
 from recording import FirstRound
 from rows import Row
 
@@ -21,8 +23,16 @@ ROUNDING = 0.1
 
 
 def precision(quick: bool) -> list[Row]:
-    """One row per backbone and precision; the chosen one has the target."""
-    return [row for case in ([TINY] if quick else TARGETS) for row in rows_of(case, quick)]
+    """One row per backbone and precision, the chosen one with the target, and one of products."""
+    cases = [TINY] if quick else [*TARGETS]
+    return [row for case in cases for row in (*rows_of(case, quick), floor(case, quick))]
+
+
+def floor(case: Case, quick: bool) -> Row:
+    """What nothing that computes the same products falls below on this processor."""
+    pairs = halved(case, repeats=1 if quick else 5)
+    told = f"{case.name}: products of matrices alone, bfloat16 over float32"
+    return Row(NAME, told, pairs.ratio, "×", "", pairs.spread)
 
 
 def rows_of(case: Case, quick: bool) -> list[Row]:

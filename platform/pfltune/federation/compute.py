@@ -9,6 +9,8 @@ from typing import Any, Literal
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from pfltune.federation.attention import PlainAttention
+
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -59,6 +61,7 @@ class Compute:
                     # The backward pass of the fused attention takes longer in bfloat16 on a CPU
                     # than all the rest.
                     stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+                    stack.enter_context(PlainAttention())
             yield
 
     @property
