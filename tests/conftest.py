@@ -44,16 +44,16 @@ def one_thread():
 def pytest_collection_modifyitems(items):
     """Files that start whole commands come first, so that no worker begins one at the very end.
 
-    Such a test has time enough on a machine that does much else: it may run several commands, each
-    of which has a generous end of its own. The tests of a file run in one process, unless they say
+    What takes long has time enough on a machine that does much else: a test may run several commands,
+    each of which has a generous end of its own. The tests of a file run in one process, unless they say
     that smaller groups may part.
     """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if any(item.get_closest_marker(mark) for mark in ("slow", "thorough")):
+            item.add_marker(pytest.mark.timeout(SLOW_S))
     slow = [item for item in items if item.get_closest_marker("slow")]
-    for item in slow:
-        item.add_marker(pytest.mark.timeout(SLOW_S))
     files = {item.path for item in slow}
     items.sort(key=lambda item: item.path not in files)
 

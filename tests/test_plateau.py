@@ -20,8 +20,7 @@ SCHEDULES = ({"generations": 3, "size": 4, "eta": 3}, {"generations": 2, "size":
 TOLERANCE = 0.01
 """The probability with which a rate that is kept fails here."""
 
-# Two minutes of work, and a busy machine gives a test a tenth of itself.
-pytestmark = [pytest.mark.thorough, pytest.mark.timeout(3600)]
+pytestmark = pytest.mark.thorough
 
 
 @cache
