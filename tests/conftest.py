@@ -44,9 +44,9 @@ def one_thread():
 def pytest_collection_modifyitems(items):
     """Files that start whole commands come first, so that no worker begins one at the very end.
 
-    What takes long has time enough on a machine that does much else: a test may run several commands,
-    each of which has a generous end of its own. The tests of a file run in one process, unless they say
-    that smaller groups may part.
+    What takes long has time enough on a machine that does much else: a test may run several
+    commands, each of which has a generous end of its own. The tests of a file run in one process,
+    unless they say that smaller groups may part.
     """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
