@@ -73,7 +73,7 @@ def test_own_clients(folder):
         (folder / "sites.yaml").read_text().replace("rounds: 5", "rounds: 2")
     )
     page.run()
-    _, partition, natural, write, of_file = (None, *page.printed)
+    partition, natural, write, of_file = page.printed
     assert "1 client of 6 with" in page.printed[partition]
     assert "given splits are kept" in page.printed[partition]
     assert "clients.csv" in page.printed[write]
