@@ -135,6 +135,13 @@ class TestOthersFiles:
         assert [sorted(sum(parts, [])) for _, *parts in found] == list(self.TWO)  # noqa: RUF017
         assert "23 samples of no client" in scenario.notes()
 
+    @pytest.mark.parametrize("nothing", [[], {"train": [], "test": []}], ids=["list", "parts"])
+    def test_clients_without_a_sample_are_left_out_and_counted(self, nothing):
+        scenario = from_file(saved({"ada": self.TWO[0], "eve": nothing}))
+        assert [name for name, *_ in dealt(scenario)] == ["ada"]
+        told = "clients.json: 1 client of 2 without samples, left out: eve"
+        assert told in scenario.notes()
+
     def test_the_parts_of_fl_bench_are_kept_and_validation_is_taken_from_train(self):
         indices = [
             {"train": [0, 1, 2, 3, 4, 5], "val": [], "test": [6, 7]},

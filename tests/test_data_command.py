@@ -1,6 +1,7 @@
 """``pfltune data``: what it counts, what it says, and the picture."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from matplotlib import image as picture
 
 from pfltune.data.copies import find_copies
 from pfltune.data.dataset import Dataset
+from pfltune.data.original_sizes import OriginalSizes, Size
 from pfltune.data.survey import survey
 from pfltune.errors import UserError
 from pfltune.looking import dataset_of, short_name_of
@@ -89,6 +91,41 @@ class TestSurvey:
         assert found.values.std == pytest.approx(values.std())
         assert found.values.blank == 0
 
+    def test_sizes_are_those_in_the_files(self, tmp_path):
+        shapes = [(20, 10), (64, 48), (64, 48), (30, 40), (9, 9), (8, 9)]
+        for number, (width, height) in enumerate(shapes):
+            folder = tmp_path / "odd" / ("cup" if number else "pen")
+            save_image(folder / f"{number}.png", pixels(height, width, 3, seed=number))
+        rows = "".join(f"odd/cup/{n}.png,cup\n" for n in (1, 2, 4))
+        (tmp_path / "list.csv").write_text("path,label\n" + rows)
+        found = survey(dataset_of("odd", ["data.size=7"])).sizes
+        assert (found.different, found.side, found.become) == (5, (9, 30.0, 64), (7, 7))
+        assert found.smallest == Size(8, 9, 1)
+        assert found.largest == found.commonest[0] == Size(64, 48, 2)
+        assert list(found.lines()) == [
+            "original sizes: 5, from 8×9 to 64×48 pixels, all made 7×7; longer side 9 to 64, "
+            "median 30",
+            "commonest: 64×48 (2 images), 8×9 (1 image), 9×9 (1 image), 20×10 (1 image), 30×40 "
+            "(1 image)",
+        ]
+        one = survey(dataset_of("odd", ["data.size=7", "data.classes=[pen]"])).sizes
+        assert list(one.lines()) == ["original size: 20×10 pixels, made 7×7"]
+        listed = survey(dataset_of("list.csv", ["data.size=9"])).sizes
+        assert listed.commonest == (Size(64, 48, 2), Size(9, 9, 1))
+        again = survey(dataset_of("odd", ["data.size=7"])).sizes
+        assert again == found, "from the cache"
+
+    def test_arrays_have_one_size_which_they_keep(self, tmp_path):
+        np.savez(tmp_path / "own.npz", images=pixels(2, 4, 6), labels=[0, 1])
+        found = survey(dataset_of("own.npz")).sizes
+        assert list(found.lines()) == ["original size: 6×4 pixels, kept"]
+
+    def test_more_sizes_than_are_told_are_counted(self):
+        data = whole(list(range(8)))
+        widths = torch.arange(8, dtype=torch.int32) + 1
+        found = OriginalSizes.of(replace(data, widths=widths, heights=torch.ones_like(widths)))
+        assert [*found.lines()][1].endswith("5×1 (1 image) and 3 other sizes")
+
     def test_images_of_one_colour_are_counted(self):
         data = whole([1, 255, 255])
         assert survey(data).values.blank == 2
@@ -130,6 +167,7 @@ class TestCommand:
         assert (code, err) == (0, "")
         assert "folder:" in out
         assert "6 images, 6×6 pixels, colour" in out
+        assert "original size: 6×6 pixels, kept" in out
         assert "2 classes" in out
         assert "2 images have copies, pixel for pixel: 1 different picture" in out
         assert "2 images of these are of several classes" in out
@@ -148,6 +186,7 @@ class TestCommand:
         assert found["shape"] == [3, 6, 6]
         assert found["classes"][0] == {"name": "cup", "samples": 3, "parts": {}}
         assert found["copies"]["contradictory"] == 2
+        assert found["sizes"]["commonest"] == [{"width": 6, "height": 6, "images": 6}]
         assert found["picture"] == "look/images.png"
         assert picture.imread("look/images.png").ndim == 3
 

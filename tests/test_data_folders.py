@@ -157,9 +157,12 @@ class TestClientsAndSplits:
         for empty in ("a/pen", "c"):
             (tree / empty).mkdir()
         data = load(f"clients:{tree}", size=SIZE)
-        assert data.client_names == ("a", "b", "c")
+        assert data.client_names == ("a", "b")
         assert data.clients.tolist() == [0, 0, 1]
-        assert data.notes == ("passed over beside the images: empty folder pen",)
+        assert data.notes == (
+            "passed over beside the images: empty folder pen",
+            "1 client of 3 without samples, left out: c",
+        )
 
     @pytest.mark.parametrize("layout", ["folder", "domains", "clients"])
     def test_folders_called_train_and_test_are_given_splits(self, tmp_path, layout):

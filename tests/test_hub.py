@@ -67,6 +67,10 @@ class TestFolders:
             "its splits are given, train 4, test 2",
         )
 
+    def test_sizes_in_the_files_are_of_the_chosen_classes_alone(self, saved):
+        data = read(f"hf:{saved}", size=SIZE + 1, classes=(NAMES[2],))
+        assert data.widths.tolist() == data.heights.tolist() == [SIZE]
+
     def test_columns_that_are_not_read_are_said(self, saved):
         data = read(f"hf:{saved}")
         assert data.clients is None

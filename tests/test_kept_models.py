@@ -214,6 +214,11 @@ def test_data_by_client_meet_each_ones_own_model(kept, tmp_path):
         found = model.predict(dataset.images[:30]).labels == dataset.labels[:30].numpy()
         assert table.loc[str(client), "test"] == found.mean()
     (tmp_path / "by" / "2").rename(tmp_path / "by" / "7")
+    table = pfltune.evaluate_model(NAME, f"clients:{tmp_path / 'by'}", by_client=True, **asked)
+    assert table["new"].to_dict() == {"0": False, "7": True}
+    assert table.loc["0", "samples"] == 30
+    assert 0 < table.loc["7", "samples"] < 30, "it has trained on the others"
+    (tmp_path / "by" / "0").rename(tmp_path / "by" / "8")
     with pytest.raises(UserError, match=r"unknown client of fedper-confirm-. '7'"):
         pfltune.evaluate_model(NAME, f"domains:{tmp_path / 'by'}", by_client=True, **asked)
 
@@ -466,15 +471,19 @@ def test_evaluate_prints_what_was_recorded(kept, called):
     whose = [NAME, "--method", "fedper", "--results", str(kept)]
     code, out, _ = called("evaluate", *whose)
     assert code == 0
-    *clients, mean = out.splitlines()
-    assert len(clients) == 3
-    for line in clients:
-        tested, recorded = line.partition(": ")[2].split(", recorded ")
-        assert tested.split()[0] == recorded
-    assert mean.startswith("mean over clients: ")
+    *_, one, two, three, mean, together = out.splitlines()
+    for line in (one, two, three, mean):
+        _, samples, tested, recorded, *others = line.split()
+        assert tested == recorded
+        assert int(samples) > 0
+        assert len(others) == 5
+    assert (mean.split()[0], together.split()[0]) == ("mean", "together")
     code, out, _ = called("evaluate", *whose, "--json")
-    rows = json.loads(out)["clients"]
-    assert all(row["test"] == row["recorded"] for row in rows)
+    found = json.loads(out)
+    assert all(row["test"] == row["recorded"] for row in found["clients"])
+    assert found["metric"] == "accuracy"
+    assert found["pooled"]["samples"] == sum(row["samples"] for row in found["clients"])
+    assert found["mean"].keys() == found["pooled"].keys() - {"samples"}
     code, _, err = called("evaluate", *whose, "--client", "1")
     assert (code, "--data" in err) == (2, True)
 

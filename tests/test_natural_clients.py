@@ -147,7 +147,7 @@ class TestClients:
     def test_clients_without_a_sample_of_the_chosen_classes_are_counted(self):
         scenario = ground(data([0] * 5 + [2] * 5, names=["a", "b", "c"]))
         assert len(dealt(scenario)) == 2
-        assert "1 client of 3 without samples" in told(scenario)
+        assert "1 client of 3 without samples, left out: b" in told(scenario)
 
 
 class TestNumber:

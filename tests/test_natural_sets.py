@@ -73,13 +73,21 @@ class TestFemnist:
         data = load("femnist")
         assert data.splits.tolist() == [0, 0, 2]
         assert data.clients.tolist() == [0, 0, 0]
-        assert data.notes == ("train and test are read, all_data beside them is not",)
+        assert data.notes[0] == "train and test are read, all_data beside them is not"
 
-    def test_chosen_classes_keep_the_writers(self, root):
-        leaf(root / "femnist" / "all_data_0.json", f1=characters(1, 2), f2=characters(3))
+    def test_chosen_classes_keep_the_writers_who_wrote_any(self, root):
+        leaf(root / "femnist" / "all_data_0.json", f1=characters(3), f2=characters(1, 2))
         data = load("femnist", classes=("2", "1"))
         assert data.labels.tolist() == [1, 0]
-        assert data.client_names == ("f1", "f2")
+        assert data.client_names == ("f2",)
+        assert data.clients.tolist() == [0, 0]
+        assert data.notes == ("1 client of 2 without samples, left out: f1",)
+
+    def test_writers_who_wrote_nothing_are_counted(self, root):
+        leaf(root / "femnist" / "all_data_0.json", f1=characters(3), f2=characters())
+        data = load("femnist")
+        assert data.client_names == ("f1",)
+        assert "1 client of 2 without samples, left out: f2" in data.notes
 
     @pytest.mark.parametrize(
         ("change", "told"),
@@ -136,8 +144,9 @@ class TestFedIsic2019:
         assert data.images.shape == (2, 3, 8, 8)
         assert data.class_names == LESIONS
         assert data.labels.tolist() == [1, 7]
-        assert data.client_names == CENTRES
-        assert data.clients.tolist() == [0, 4]
+        assert data.client_names == (CENTRES[0], CENTRES[4])
+        assert data.clients.tolist() == [0, 1]
+        assert any(note.startswith("4 clients of 6 without samples") for note in data.notes)
         assert data.splits.tolist() == [0, 2]
         assert "images of ISIC_2019_Training_Input_preprocessed" in data.notes
 

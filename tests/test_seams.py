@@ -307,6 +307,8 @@ def test_a_strangers_data_may_bring_clients_and_splits(here):
         ({"splits": "labels + 1"}, ["there is 3 among the splits", "255 (not given)"]),
         ({"splits": "labels - 1"}, ["there is -1 among the splits"]),
         ({"splits": "labels * 1.0"}, ["splits are float64"]),
+        ({"splits": "labels, labels + 1, labels[1:]"}, ["images but heights of shape"]),
+        ({"splits": "labels, labels"}, ["there is 0 among the widths"]),
     ],
 )
 def test_clients_and_splits_of_a_stranger_are_checked(here, said, words):

@@ -63,7 +63,7 @@ def compare_small(
     )
     federation = scenario.build()
     made = {
-        "program": Program.of(plan.methods, "cpu"),
+        "program": Program.of(plan.methods, "cpu", scenario.strangers()),
         "data": fingerprint(federation),
         "classes": federation.dataset.class_names,
     }

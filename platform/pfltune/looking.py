@@ -37,7 +37,7 @@ def dataset_of(name: str, overrides: Sequence[str] = ()) -> Dataset:
     """
     if name.endswith((".yaml", ".yml")) or name in scenario_files():
         return load_scenario(name, overrides).dataset()
-    raw: dict[str, Any] = {"data": {"name": _named(name)}}
+    raw: dict[str, Any] = {"data": {"name": named_data(name)}}
     for override in overrides:
         apply_override(raw, override)
     odd = next((key for key in raw if key != "data"), None)
@@ -57,7 +57,12 @@ def short_name_of(dataset: Dataset) -> str:
     )
 
 
-def _named(text: str) -> str:
+def named_data(text: str) -> str:
+    """The name of a data set that is given by it or by a path.
+
+    Raises:
+        UserError: it could be several of them.
+    """
     kind, colon, _ = text.partition(":")
     known = available_datasets()
     if text in known or (colon and f"{kind}:PATH" in known):

@@ -1,13 +1,13 @@
 """Kept models from Python: loaded, exported, evaluated; what the commands do, as functions."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pfltune.errors import UserError
 from pfltune.method import Method
 from pfltune.models.evaluating import on_data, on_own_data
+from pfltune.models.examined import Examined
 from pfltune.models.exported import export_model as export_to
 from pfltune.models.exported import loaded_file
 from pfltune.models.kept import ModelFolder, chosen_model
@@ -99,39 +99,75 @@ def evaluate_model(
     overrides: Sequence[str] = (),
     accept_new_code: bool = False,
 ) -> "pd.DataFrame":
-    """How kept models do: a row for each client, with accuracies in [0, 1].
+    """How kept models do: a row for each client, with accuracy and every other metric.
 
     Without ``data`` each client's model is tested on the client's own samples, with the accuracy
     that the comparison recorded beside it. With ``data`` and ``client`` that client's model is
-    tested on all of them, with ``by_client`` each client's on those in the folder of its number.
-    With ``data`` alone they are those of a new client, or of one for each domain: it trains its
-    personal part on a share of them first, as the scenario's unseen clients do.
+    tested on all of them. With ``by_client`` the data have clients, or else domains: one that the
+    trial knows by its name, or by its number, is tested with its own model, any other is a new one.
+    With ``data`` alone they are those of a new client, or of one for each client or domain of
+    theirs. A new client trains its personal part on a share of its samples first, as the scenario's
+    unseen clients do. Where the data have a given split, it is kept, and trained models are tested
+    on what is given for tests.
 
     Args:
         name: of a comparison that kept models.
-        data: folder:PATH, domains:PATH or npz:PATH, or a path alone.
+        data: what ``data.name`` of a scenario can be, such as clients:PATH, or a path alone.
         method, client, trial, results: as of :func:`load_model`.
-        by_client: see above; ``data`` are then domains:PATH.
+        by_client: see above.
         overrides: of the scenario, where its own data lie elsewhere by now.
         accept_new_code: as of :func:`load_model`.
+
+    Returns:
+        ``test`` is the accuracy, in [0, 1], ``recorded`` what the comparison has for it, ``val``
+        that on validation samples, ``new`` says who is a new client. The metrics stand in columns
+        of their names, each in its unit, first of all the one that the comparison goes by where
+        that is not accuracy. ``attrs["pooled"]`` has the figures of all samples together,
+        ``attrs["notes"]`` what was left out.
 
     Raises:
         UserError: there is no such model, or the data do not fit it.
     """
-    import pandas as pd
+    return examined_models(
+        name,
+        data,
+        method=method,
+        client=client,
+        by_client=by_client,
+        trial=trial,
+        results=results,
+        overrides=overrides,
+        accept_new_code=accept_new_code,
+    ).frame()
 
+
+def examined_models(
+    name: str,
+    data: str | Path | None = None,
+    *,
+    method: MethodLike | None = None,
+    client: int | None = None,
+    by_client: bool = False,
+    trial: str | None = None,
+    results: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    accept_new_code: bool = False,
+) -> Examined:
+    """The same as it is told, see :func:`evaluate_model`.
+
+    Raises:
+        UserError: as there.
+    """
     folder = kept_model(name, method=method, trial=trial, results=results)
     if data is None and (client is not None or by_client):
         raise UserError("--client and --by-client say whose model is tested on --data: name them")
     if client is not None and by_client:
         raise UserError("give --client for one client's model, or --by-client for each one's")
     if data is None:
-        rows = on_own_data(folder, overrides, accept_new_code)
-    else:
-        if overrides:
-            raise UserError("-o changes the scenario, whose data are not used with --data")
-        rows = on_data(folder, str(data), client, by_client, accept_new_code)
-    return pd.DataFrame([asdict(row) for row in rows]).set_index("client")
+        return on_own_data(folder, overrides, accept_new_code)
+    if overrides:
+        raise UserError("-o changes the scenario, whose data are not used with --data")
+    return on_data(folder, str(data), client, by_client, accept_new_code)
 
 
 def kept_model(

@@ -51,8 +51,9 @@ def _in_short(value: object) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """``1 seed``, ``2 seeds``, ``3 studies``."""
-    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    """``1 seed``, ``2 seeds``, ``3 studies``, ``4 classes``."""
+    endings = {"y": f"{noun[:-1]}ies", "s": f"{noun}es"}
+    several = endings.get(noun[-1:], f"{noun}s")
     return f"{number:,} {noun if number == 1 else several}"
 
 

@@ -49,7 +49,7 @@ ROWS = 30
 def command(
     data: str, overrides: tuple[str, ...], results: Path, out: Path | None, as_json: bool
 ) -> None:
-    """Show what a data set is when it has been read: counts, range, copies, pictures.
+    """Show what a data set is when it has been read: counts, sizes, range, copies, pictures.
 
     DATA is a data set (digits, folder:PATH, …), a path, or a scenario, whose data are meant. Below
     the tables stands what was done to the samples that is not to be expected, and what was passed
@@ -97,6 +97,7 @@ def _about(found: "Survey") -> Iterator[str]:
     channels, height, width = found.shape
     kind = {1: "gray", 3: "colour"}.get(channels, f"{channels} channels")
     yield f"{found.name}: {count(found.samples, 'image')}, {width}×{height} pixels, {kind}"
+    yield from found.sizes.lines()
     values = found.values
     yield f"values {values.low} to {values.high}, mean {values.mean:.1f}, std {values.std:.1f}"
     if values.blank:

@@ -1,15 +1,23 @@
 """``pfltune evaluate``."""
 
 import json
+from collections.abc import Callable
+from functools import partial
+from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from pfltune.cli import options
+from pfltune.cli.tables import wide_enough
+from pfltune.text import count, plain
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pfltune.figures import Measure
+    from pfltune.models.examined import Examined
 
 
 @click.command(
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
         "pfltune evaluate my-comparison --method fedperfix",
         "pfltune evaluate my-comparison --method fedperfix --data folder:new-images",
         "pfltune evaluate my-comparison --method fedper --client 3 --data more.npz",
-        "pfltune evaluate my-comparison --method fedper --by-client --data domains:by-client",
+        "pfltune evaluate my-comparison --method fedper --by-client --data clients:hospitals",
     )
 )
 @click.argument("name")
@@ -26,14 +34,15 @@ if TYPE_CHECKING:
     "--data",
     default=None,
     metavar="PATH",
-    help="Other data than the clients' own: folder:PATH (class/image), domains:PATH "
-    "(domain/class/image), npz:PATH, or a path alone. Classes are known by their names.",
+    help="Other data than the clients' own: whatever a scenario can name, such as folder:PATH "
+    "(class/image), clients:PATH (client/class/image), npz:FILE, manifest:FILE, or a path alone. "
+    "Classes are known by their names.",
 )
 @click.option(
     "--by-client",
     is_flag=True,
-    help="The domains of --data are called by the clients' numbers: test each client's model on "
-    "its own.",
+    help="--data have clients (or domains): one whose name or number the trial knows is tested "
+    "with its own model, any other as a new client.",
 )
 @click.option(
     "--override",
@@ -63,13 +72,13 @@ def command(
 
     Without --data each client's model is tested on the client's own samples again; that gives the
     accuracy that the comparison recorded. With --data and --client it is that client's model; with
-    --data alone the data are those of a new client, or of one for each domain: it trains its
-    personal part on a share of them, as the scenario's unseen clients do, and is tested on the
-    rest.
+    --data alone the data are those of a new client, or of one for each client or domain of theirs:
+    it trains its personal part on a share of them, as the scenario's unseen clients do, and is
+    tested on the rest. A split that the data are given with is kept.
     """
-    from pfltune.model_api import evaluate_model
+    from pfltune.model_api import examined_models
 
-    table = evaluate_model(
+    found = examined_models(
         name,
         data,
         method=method,
@@ -81,30 +90,55 @@ def command(
         accept_new_code=accept_new_code,
     )
     if as_json:
-        click.echo(json.dumps({"clients": _rows(table)}, indent=2))
+        click.echo(json.dumps(found.plain(), indent=2))
         return
-    for line in _lines(table):
-        click.echo(line)
+    console = wide_enough(Console(markup=False))
+    console.print(_table(found))
+    tell = partial(console.print, soft_wrap=True, highlight=False)
+    if new := [row for row in found.rows if row.new]:
+        tell(f"{count(len(new), 'new client')}, personalised on the samples that are not tested")
+    for note in found.notes:
+        tell(note)
 
 
-def _rows(table: "pd.DataFrame") -> list[dict[str, Any]]:
-    """JSON has no NaN."""
-    rows = table.reset_index().to_dict("records")
-    return [{key: None if value != value else value for key, value in row.items()} for row in rows]
+def _table(found: "Examined") -> Table:
+    """A row per client, the mean over them, and all their samples together."""
+    from pfltune.models.examined import value_of
+
+    recorded = [measure for measure in found.measures if _is_recorded(found, measure)]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("client", no_wrap=True)
+    table.add_column("samples", justify="right")
+    for measure in found.measures:
+        table.add_column(measure.heading, justify="right")
+        if measure in recorded:
+            table.add_column("recorded", justify="right")
+
+    def add(
+        name: str,
+        samples: int,
+        of: Callable[["Measure"], float | None],
+        known: Callable[["Measure"], float | None],
+    ) -> None:
+        cells = []
+        for measure in found.measures:
+            cells.append(_written(measure, of(measure)))
+            if measure in recorded:
+                cells.append(_written(measure, known(measure)))
+        table.add_row(name, f"{samples:,}", *cells)
+
+    for row in found.rows:
+        name = plain(row.client) + (" (new)" if row.new else "")
+        add(name, row.samples, partial(value_of, row), partial(found.recorded, row))
+    table.add_section()
+    add("mean", found.samples, found.mean, found.mean_recorded)
+    add("together", found.samples, lambda m: found.pooled.get(m.name), lambda _: None)
+    return table
 
 
-def _lines(table: "pd.DataFrame") -> list[str]:
-    from pfltune.text import plain
-    from pfltune.ties import exact_mean
+def _is_recorded(found: "Examined", measure: "Measure") -> bool:
+    return any(found.recorded(row, measure) is not None for row in found.rows)
 
-    lines = []
-    for row in _rows(table):
-        known = row["recorded"]
-        beside = "" if known is None else f", recorded {100 * known:.2f}"
-        lines.append(
-            f"client {plain(row['client'])}: {100 * row['test']:6.2f} % of {row['samples']}{beside}"
-        )
-    mean = f"mean over clients: {100 * exact_mean(table['test']):.2f} %"
-    if table["recorded"].notna().all():
-        mean += f", recorded {100 * exact_mean(table['recorded']):.2f}"
-    return [*lines, mean]
+
+def _written(measure: "Measure", value: float | None) -> str:
+    return "–" if value is None or isnan(value) else measure.form.format(measure.factor * value)

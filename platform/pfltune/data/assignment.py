@@ -24,6 +24,7 @@ from pfltune.data.names import on_one_line, some_of
 from pfltune.data.split import ClientSplit
 from pfltune.errors import UserError
 from pfltune.storage import write_whole
+from pfltune.text import count
 
 LARGEST = 256 * 2**20
 """Bytes of a file that is read; ten million samples take fewer."""
@@ -216,6 +217,9 @@ def _json(text: str, path: Path) -> Assignment:
         content = {str(number): its for number, its in enumerate(content)}
     if not isinstance(content, Mapping):
         raise UserError(f"{path} must hold a list, or a mapping from clients, of lists of samples")
+    if empty := [name for name, its in content.items() if not _any(its)]:
+        told = f"{count(len(empty), 'client')} of {len(content):,}"
+        notes += (f"{path.name}: {told} without samples, left out: {some_of(empty)}",)
     rows = [row for name, its in content.items() for row in _of_client(its, name, path)]
     samples, names, parts = zip(*rows, strict=True) if rows else ((), (), ())
     named, clients = owners(np.array(names, dtype=np.str_), numbers=False)
@@ -223,6 +227,10 @@ def _json(text: str, path: Path) -> Assignment:
     return Assignment(
         np.array(samples, dtype=np.int64), clients, named, _unless_empty(splits), notes=notes
     )
+
+
+def _any(its: Any) -> bool:
+    return any(its.values()) if isinstance(its, Mapping) else bool(its)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

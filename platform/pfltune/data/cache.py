@@ -20,8 +20,8 @@ from pfltune.data.source import Decoded, Source
 from pfltune.errors import UserError
 from pfltune.storage import remove_files, sync
 
-# Part of every key: to be raised when the same sources would be decoded to other pixels.
-FORMAT = 3
+# Part of every key: to be raised when the same sources would be decoded to other pixels or columns.
+FORMAT = 4
 # All that an entry holds.
 TEXTS = ("class_names", "domain_names", "client_names", "notes")
 ARRAYS: dict[str, type[np.generic]] = {"images": np.uint8, **COLUMNS}

@@ -9,6 +9,7 @@ from pfltune.data.cache import cached, in_memory
 from pfltune.data.dataset import Dataset, digits
 from pfltune.data.own_files import READERS, in_files
 from pfltune.data.placed import PLACED, placed
+from pfltune.data.present import only_present
 from pfltune.data.settings import SEAM, Data, DataSource
 from pfltune.data.source import Chunk, Decoded, Source
 from pfltune.data.strangers import from_code
@@ -26,6 +27,8 @@ DOWNLOADS: dict[str, Callable[[str], Source]] = {
 def load_dataset(data: Data | DataSource, image_size: int) -> Dataset:
     """The data set of a scenario: memory maps of the cache, but for small ones.
 
+    Clients and domains without samples are no part of it, which its notes tell.
+
     Args:
         data: which one.
         image_size: side in pixels at which image files are decoded unless ``data.size`` says.
@@ -33,6 +36,10 @@ def load_dataset(data: Data | DataSource, image_size: int) -> Dataset:
     Raises:
         UserError: unknown name, class, domain or size; files that are missing or bad.
     """
+    return only_present(_read(data, image_size))
+
+
+def _read(data: Data | DataSource, image_size: int) -> Dataset:
     if isinstance(data, DataSource):
         if data.name in _own_names():
             raise UserError(f"data set {data.name!r} of another package has the name of pfltune's")

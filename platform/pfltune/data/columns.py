@@ -14,6 +14,8 @@ COLUMNS: Mapping[str, type[np.generic]] = {
     "domains": np.int64,
     "clients": np.int64,
     "splits": np.uint8,
+    "widths": np.int32,
+    "heights": np.int32,
 }
 """Each column and its type; a data set has labels, and what it knows of the others."""
 PARTS = ("train", "val", "test")

@@ -29,10 +29,12 @@ class Dataset:
         domain_names: one per domain.
         notes: what was left out, or done to the samples before they were these, a line each.
         clients: int64 of shape (samples,), whose each sample is, -1 for nobody's; None if nobody
-            says. A client may have no sample, where some classes were chosen.
+            says.
         client_names: one per client.
         splits: uint8 of shape (samples,), the part that each sample is given for: 0 train, 1 val,
             2 test, 255 where nobody says; None if nothing is given.
+        widths, heights: int32 of shape (samples,), pixels of each sample in its own file; None
+            where nothing was made of another size.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Dataset:
     clients: Tensor | None = None
     client_names: tuple[str, ...] = ()
     splits: Tensor | None = None
+    widths: Tensor | None = None
+    heights: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:

@@ -70,6 +70,7 @@ class Femnist:
         """Read the files, one after another, into memory: as JSON they would not fit there."""
         writers = [writer for path, part in self._files() for writer in _writers(path, part)]
         names = in_natural_order({writer.name for writer in writers})
+        writers = [writer for writer in writers if len(writer.labels)]
         number = {name: place for place, name in enumerate(names)}
         return Decoded(
             class_names=CLASSES,
@@ -123,8 +124,7 @@ def _writers(path: Path, part: int) -> Iterator[Writer]:
     for user, x, y in samples:
         if len(x) != len(y):
             raise UserError(f"{path}: {on_one_line(user)} has {len(x)} images and {len(y)} labels")
-        if len(y):
-            yield Writer(user, _images(path, user, x), _labels(path, user, y), part)
+        yield Writer(user, _images(path, user, x), _labels(path, user, y), part)
 
 
 def _content(path: Path) -> Any:

@@ -78,12 +78,12 @@ class ImageFolders:
 
     def decode(self) -> Decoded:
         """Decode the images; if all of them are gray they keep their one channel."""
-        images, done = squares(in_batches(self.files, self.size), self.size)
+        found = squares(in_batches(self.files, self.size), self.size)
         return Decoded(
             self.class_names,
-            in_chunks(images, self.columns),
+            in_chunks(found.images, {**self.columns, **found.sizes}),
             self.domain_names,
-            (*self._told_of_splits(), *done),
+            (*self._told_of_splits(), *found.notes),
             self.client_names,
         )
 

@@ -77,12 +77,12 @@ class Hub:
     def decode(self) -> Decoded:
         """Decode the images; if all of them are gray they keep their one channel."""
         rows = self._rows
-        images, told = squares(self._pictures, self.size)
+        found = squares(self._pictures, self.size)
         return Decoded(
             class_names=rows.names["labels"],
-            chunks=in_chunks(images, rows.columns),
+            chunks=in_chunks(found.images, {**rows.columns, **found.sizes}),
             domain_names=rows.names.get("domains", ()),
-            notes=told,
+            notes=found.notes,
             client_names=rows.names.get("clients", ()),
         )
 

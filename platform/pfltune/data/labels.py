@@ -60,13 +60,8 @@ def number(labels: np.ndarray, names: tuple[str, ...] | None, where: str) -> Cla
     if names is None:
         return _by_occurrence(labels, where)
     if labels.dtype.kind == "U":
-        classes = Classes(_places(labels, names, where), names)
-    else:
-        classes = _by_number(labels, names, where)
-    missing = np.setdiff1d(np.arange(len(names)), classes.numbers)
-    unused = some_of([names[place] for place in missing])
-    told = (f"{len(missing)} of {len(names)} class_names have no sample: {unused}",)
-    return Classes(classes.numbers, names, classes.notes + (told if len(missing) else ()))
+        return Classes(_places(labels, names, where), names)
+    return _by_number(labels, names, where)
 
 
 def strings(values: np.ndarray) -> tuple[str, ...]:

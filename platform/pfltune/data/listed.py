@@ -58,12 +58,12 @@ class Listed:
 
     def decode(self) -> Decoded:
         """Decode the images; if all of them are gray they keep their one channel."""
-        images, told = squares(in_batches(self.files, self.size), self.size)
+        found = squares(in_batches(self.files, self.size), self.size)
         return Decoded(
             class_names=self.class_names,
-            chunks=in_chunks(images, self.columns),
+            chunks=in_chunks(found.images, {**self.columns, **found.sizes}),
             domain_names=self.domain_names,
-            notes=told,
+            notes=found.notes,
             client_names=self.client_names,
         )
 

@@ -26,8 +26,7 @@ class Look:
         alpha: parts may be transparent.
         turned: its EXIF orientation is not upright.
         frames: there are several, as in an animation or a stack of pages.
-        side: the longer one, in pixels.
-        square: its sides are equal.
+        width, height: in pixels, as they lie in the file.
         levels: of gray values with more than 8 bits.
         cut: the largest value of what Pillow keeps of colours with 16 bits, their upper 8.
     """
@@ -37,8 +36,8 @@ class Look:
     alpha: bool = False
     turned: bool = False
     frames: bool = False
-    side: int = 0
-    square: bool = True
+    width: int = 0
+    height: int = 0
     levels: Levels | None = None
     cut: int | None = None
 
@@ -61,8 +60,8 @@ def look_at(picture: Picture) -> Look:
                 levels=levels_of(np.asarray(image)) if deep else None,
                 cut=int(np.asarray(image).max()) if cut else None,
                 frames=getattr(image, "is_animated", False),
-                side=max(image.size),
-                square=image.width == image.height,
+                width=image.width,
+                height=image.height,
             )
     except Exception as error:
         raise unreadable(picture, error) from error
@@ -87,6 +86,14 @@ class Looks:
     def levels(self) -> Levels | None:
         """The range of all gray values of more than 8 bits, if there are any."""
         return together(look.levels for look in self.each if look.levels)
+
+    @property
+    def sizes(self) -> dict[str, np.ndarray]:
+        """How large each is in its file, as columns, see :mod:`pfltune.data.columns`."""
+        return {
+            "widths": np.array([look.width for look in self.each], np.int32),
+            "heights": np.array([look.height for look in self.each], np.int32),
+        }
 
     def check(self) -> None:
         """Refuse colours of 16 bits of which so few are used that Pillow would keep next to none.
@@ -117,9 +124,9 @@ class Looks:
             yield from self._told(deep, lambda look: look.levels is not None)
         cut = "16 bits per colour, the upper 8 are read"
         yield from self._told(cut, lambda look: look.cut is not None)
-        yield from self._told("not square, drawn out to be", lambda look: not look.square)
+        yield from self._told("not square, drawn out to be", lambda look: look.width != look.height)
         larger = f"smaller than {size} pixels, made that large; data.size says how large"
-        yield from self._told(larger, lambda look: look.side < size)
+        yield from self._told(larger, lambda look: max(look.width, look.height) < size)
 
     def _odd(self, look: Look) -> bool:
         return look.gray and not self.gray

@@ -14,7 +14,8 @@ from pfltune.errors import UserError, unknown
 class Selected:
     """Those samples of a source whose class and domain are asked for.
 
-    Clients keep their numbers, also where none of their samples is left.
+    Clients keep their numbers; those of whom no sample is left go where the data set is whole, see
+    :mod:`pfltune.data.present`.
 
     Attributes:
         source: where the samples come from.

@@ -22,6 +22,8 @@ class Chunk:
         clients: whose each sample is, likewise, -1 for nobody's; None if there are no clients.
         splits: uint8 (samples,), the part that each sample is given for: 0 train, 1 validation,
             2 test, 255 where nobody says; None if nothing is given.
+        widths, heights: pixels of each sample in its own file, likewise; None where nothing was
+            made of another size.
     """
 
     images: np.ndarray
@@ -29,6 +31,8 @@ class Chunk:
     domains: np.ndarray | None = None
     clients: np.ndarray | None = None
     splits: np.ndarray | None = None
+    widths: np.ndarray | None = None
+    heights: np.ndarray | None = None
 
     @property
     def columns(self) -> dict[str, np.ndarray]:

@@ -2,10 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +23,22 @@ Batches = Callable[[], Iterable[Sequence[Picture]]]
 """Begins to go through all images in their order, some at a time."""
 
 
-def squares(batches: Batches, size: int) -> tuple[Iterator[np.ndarray], tuple[str, ...]]:
-    """All images as uint8 (some, channels, size, size), and what decoding does to them, in lines.
+class Squares(NamedTuple):
+    """Images of one size, some at a time.
+
+    Attributes:
+        images: uint8 (some, channels, size, size).
+        sizes: columns of how large each image is in its file.
+        notes: what decoding does to them, a line each.
+    """
+
+    images: Iterator[np.ndarray]
+    sizes: Mapping[str, np.ndarray]
+    notes: tuple[str, ...]
+
+
+def squares(batches: Batches, size: int) -> Squares:
+    """All images as squares of ``size`` pixels.
 
     They are gone through twice: what one image becomes depends on what the others are. If all of
     them are gray they keep their one channel.
@@ -34,7 +49,7 @@ def squares(batches: Batches, size: int) -> tuple[Iterator[np.ndarray], tuple[st
     with ThreadPoolExecutor(THREADS) as pool:
         looks = Looks(tuple(look for batch in batches() for look in pool.map(look_at, batch)))
     looks.check()
-    return _decoded(batches, size, looks), tuple(looks.notes(size))
+    return Squares(_decoded(batches, size, looks), looks.sizes, tuple(looks.notes(size)))
 
 
 def _decoded(batches: Batches, size: int, looks: Looks) -> Iterator[np.ndarray]:

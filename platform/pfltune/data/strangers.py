@@ -16,6 +16,8 @@ from pfltune.errors import UserError
 from pfltune.plugins import running, short_name
 from pfltune.sources import code_digest
 
+LARGEST_SIDE = np.iinfo(np.int32).max
+
 
 def from_code(data: DataSource) -> Dataset:
     """The samples of a stranger's data set.
@@ -81,6 +83,9 @@ class _Checked:
                     self._check_numbers(what, column, chunk, len(names), lowest)
             if chunk.splits is not None:
                 self._check_splits(chunk.splits, chunk)
+            for what in ("widths", "heights"):
+                if (sides := getattr(chunk, what)) is not None:
+                    self._check_numbers(what, sides, chunk, LARGEST_SIDE + 1, lowest=1)
             yield chunk
 
     def _check_images(self, images: Any) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from pfltune.data.columns import NOT_GIVEN, PARTS
 from pfltune.data.copies import Copies, find_copies
 from pfltune.data.dataset import Dataset
+from pfltune.data.original_sizes import OriginalSizes
 from pfltune.data.source import spans
 
 
@@ -53,6 +54,7 @@ class Survey:
         shape: channels, height and width of an image.
         samples: how many images there are.
         parts: how many are given for each part, in the order of the parts; empty if none is given.
+        sizes: of the images in their files.
         values: the range of pixels.
         classes, clients, domains: each with its samples; the latter two empty where there are none.
         copies: images that are there more than once.
@@ -63,6 +65,7 @@ class Survey:
     shape: tuple[int, int, int]
     samples: int
     parts: dict[str, int]
+    sizes: OriginalSizes
     values: Range
     classes: tuple[Group, ...]
     clients: tuple[Group, ...]
@@ -81,6 +84,7 @@ def survey(dataset: Dataset) -> Survey:
         shape=(channels, height, width),
         samples=len(dataset.labels),
         parts=_groups(whole, ("",), given)[0].parts,
+        sizes=OriginalSizes.of(dataset),
         values=_range(dataset.images.numpy()),
         classes=_groups(dataset.labels.numpy(), dataset.class_names, given),
         clients=_groups_of(dataset.clients, dataset.client_names, given),

@@ -5,12 +5,12 @@ model was made with; and one that only somebody else's model file names only if 
 copy of it, too.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from pfltune.errors import UserError
 from pfltune.models.kept import KeptModel
-from pfltune.plugins import is_file
+from pfltune.plugins import Plugin, is_file
 from pfltune.plugins import short_name as plugin_name
 from pfltune.program import file_digest, files_of
 from pfltune.registry import short_name
@@ -53,13 +53,21 @@ def with_copies(manifest: KeptModel, copies: Collection[str]) -> KeptModel:
     return manifest.model_copy(update={"method": method, "scenario": scenario})
 
 
-def see_code(manifest: KeptModel, accept_new_code: bool = False) -> None:
+def see_code(
+    manifest: KeptModel, accept_new_code: bool = False, whole_scenario: bool = False
+) -> None:
     """See that files of the method's and the backbone's code are what they were; runs none.
+
+    Args:
+        manifest: of the model.
+        accept_new_code: also where they have changed.
+        whole_scenario: likewise of all that the scenario names, which is run where it is built.
 
     Raises:
         UserError: a file is not there, or another one is.
     """
-    for name, path in _files(manifest):
+    brought = manifest.scenario.strangers() if whole_scenario else (manifest.scenario.backbone,)
+    for name, path in _files(manifest, brought):
         if not path.is_file():
             raise UserError(f"the file of {name}, which {manifest.trial} needs, is not at {path}")
         if file_digest(path) != manifest.program.files.get(name) and not accept_new_code:
@@ -69,10 +77,10 @@ def see_code(manifest: KeptModel, accept_new_code: bool = False) -> None:
             )
 
 
-def _files(manifest: KeptModel) -> Iterator[tuple[str, Path]]:
-    backbone = manifest.scenario.backbone
+def _files(manifest: KeptModel, brought: Iterable[Plugin]) -> Iterator[tuple[str, Path]]:
     yield from files_of(short_name(manifest.method), manifest.method)
-    yield from files_of(backbone.called, backbone.reference)
+    for plugin in brought:
+        yield from files_of(plugin.called, plugin.reference)
 
 
 def _class(reference: str) -> str:

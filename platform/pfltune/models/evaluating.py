@@ -1,18 +1,14 @@
 """How kept models do: on their clients' own samples, on data of one's own, as new clients."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from pfltune.data.catalog import load_dataset
 from pfltune.data.dataset import Dataset
-from pfltune.data.settings import Data
+from pfltune.data.names import some_of
 from pfltune.data.split import ClientSplit, split_client
-from pfltune.errors import UserError, unknown
+from pfltune.errors import UserError
 from pfltune.federation.compute import Compute
 from pfltune.federation.evaluation import Evaluation
 from pfltune.federation.federation import Federation
@@ -20,33 +16,21 @@ from pfltune.federation.trial import FederatedTrial
 from pfltune.isolation import in_a_line
 from pfltune.models.assembled import method_of
 from pfltune.models.code import see_code
+from pfltune.models.examined import Examined, Row, rows_of, with_all_metrics
 from pfltune.models.kept import ModelFolder
+from pfltune.models.other_data import Whose, by_owner, everything, known_to, not_tested, read_for
 from pfltune.randomness import numpy_rng
 from pfltune.scenario import Scenario, overridden
+from pfltune.text import count
 from pfltune.trials.training import configured_as
 
-
-@dataclass(frozen=True)
-class Row:
-    """How one client did.
-
-    Attributes:
-        client: its index or name.
-        val, test: accuracy in [0, 1] on samples of each part; of data that are one part, ``test``.
-        samples: how many ``test`` is of.
-        recorded: what the comparison has for ``test``; None where it has nothing.
-    """
-
-    client: str
-    val: float | None
-    test: float
-    samples: int
-    recorded: float | None = None
+NEW = "new"
+"""What a client is called of whom the data do not say a name."""
 
 
 def on_own_data(
     folder: ModelFolder, overrides: Sequence[str] = (), accept_new_code: bool = False
-) -> list[Row]:
+) -> Examined:
     """Each client's model on the client's own samples, which the comparison has tested it on.
 
     Args:
@@ -66,10 +50,15 @@ def on_own_data(
     if not set(clients) <= set(trial.federation.seen):
         raise UserError(f"the data of {manifest.name} have other clients by now")
     found = trial.tested(clients, folder.tensors, manifest.bundle.round)
-    return [
-        replace(row, recorded=known.test)
-        for row, known in zip(_rows(found, str), manifest.clients, strict=True)
+    rows = [
+        replace(
+            row, recorded=known.test, recorded_goal=known.figures.get(federation.protocol.metric)
+        )
+        for row, known in zip(
+            rows_of(found, lambda client: ready.names[client]), manifest.clients, strict=True
+        )
     ]
+    return Examined.of(rows, federation, [found])
 
 
 def on_data(
@@ -78,18 +67,19 @@ def on_data(
     client: int | None = None,
     by_client: bool = False,
     accept_new_code: bool = False,
-) -> list[Row]:
-    """A client's model on other data, or new clients', each personalised on its data first.
+) -> Examined:
+    """A client's model on other data, each client's on its own, or new clients'.
 
-    Without ``client`` and ``by_client``, the data are those of a new client, or of one for each
-    domain: it trains its personal part on a share of them, as unseen clients of the scenario do,
-    and is tested on the rest.
+    A new client trains its personal part on a share of its samples, as unseen clients of the
+    scenario do, and is tested on the rest. Where the data have a given split, it is kept, and a
+    model that has been trained is tested on what is given for tests.
 
     Args:
         folder: the kept model.
-        data: folder:PATH, domains:PATH or npz:PATH, or a path alone.
+        data: what ``data.name`` of a scenario can be, or a path alone.
         client: whose model is tested on all of them.
-        by_client: each domain has the number of a client, whose model is tested on it.
+        by_client: the data's clients, or else domains, are those of the trial where their names are
+            known to it, and new ones where not; otherwise all of them are new.
         accept_new_code: also where code of a file has changed.
 
     Raises:
@@ -97,42 +87,26 @@ def on_data(
             cannot be made of them.
     """
     ready = _Ready.of(folder, (), accept_new_code)
-    dataset = as_the_models(_read(folder, data), folder)
-    if client is None and not by_client:
-        return _as_new(ready, dataset)
-    groups = _by_client(folder, dataset) if by_client else {_known(folder, client): _all(dataset)}
-    nothing = torch.zeros(0, dtype=torch.int64)
-    clients = list(ready.federation.clients)
-    for number, samples in groups.items():
-        clients[number] = ClientSplit(train=nothing, val=samples, test=None)
-    trial = ready.trial(replace(ready.federation, dataset=dataset, clients=tuple(clients)))
-    found = trial.tested(list(groups), folder.tensors, folder.manifest.bundle.round)
-    return [
-        Row(str(number), None, hits / samples, samples)
-        for number, hits, samples in zip(
-            found.clients, found.on_val.hits, found.on_val.samples, strict=True
-        )
-    ]
-
-
-def as_the_models(dataset: Dataset, folder: ModelFolder) -> Dataset:
-    """Data with the model's numbers of classes, which are known by their names.
-
-    Raises:
-        UserError: a class that the model does not know, or other colours.
-    """
-    bundle = folder.manifest.bundle
-    numbers = {name: number for number, name in enumerate(bundle.class_names)}
-    for name in dataset.class_names:
-        if name not in numbers:
-            raise unknown(f"class of {folder.manifest.trial}", name, numbers)
-    if dataset.channels != bundle.image[0]:
+    dataset = read_for(folder, data)
+    found = by_owner(dataset)
+    known: dict[int, Whose] = {}
+    new: list[Whose] = []
+    if client is not None:
+        number = folder.manifest.figures(client).client
+        known = {number: everything(dataset, ready.names[number])}
+    elif not by_client:
+        new = found or [everything(dataset, NEW)]
+    elif not found:
         raise UserError(
-            f"{dataset.name} has images of {dataset.channels} channels, the model's clients had "
-            f"{bundle.image[0]}"
+            f"{dataset.name} has no clients: lay it out as client/class/image (clients:PATH), or "
+            "say whose each image is in an array clients of an .npz or a column of a table"
         )
-    of = torch.tensor([numbers[name] for name in dataset.class_names])
-    return replace(dataset, labels=of[dataset.labels], class_names=bundle.class_names)
+    else:
+        own = {number: ready.names[number] for number in ready.kept}
+        numbers = known_to(folder, own, found)
+        known = {numbers[each.name]: each for each in found if each.name in numbers}
+        new = [each for each in found if each.name not in numbers]
+    return _tested(ready, dataset, known, new)
 
 
 @dataclass(frozen=True)
@@ -145,9 +119,27 @@ class _Ready:
 
     @classmethod
     def of(cls, folder: ModelFolder, overrides: Sequence[str], accept_new_code: bool) -> "_Ready":
-        see_code(folder.manifest, accept_new_code)
+        see_code(folder.manifest, accept_new_code, whole_scenario=True)
         scenario = overridden(folder.manifest.scenario, overrides)
-        return cls(folder, scenario, scenario.build(folder.manifest.computing.threads))
+        federation = scenario.build(folder.manifest.computing.threads)
+        return cls(folder, scenario, with_all_metrics(federation))
+
+    @property
+    def names(self) -> dict[int, str]:
+        """What every client is called, by its number."""
+        return {n: client.name or str(n) for n, client in enumerate(self.federation.clients)}
+
+    @property
+    def kept(self) -> list[int]:
+        """The numbers of the clients whose models are kept.
+
+        Raises:
+            UserError: one of them is none of the data's any more.
+        """
+        kept = [each.client for each in self.folder.manifest.clients]
+        if not set(kept) <= set(self.names):
+            raise UserError(f"the data of {self.folder.manifest.name} have other clients by now")
+        return kept
 
     def trial(self, federation: Federation) -> FederatedTrial:
         """A trial like the model's, before its first round, with the tensors that never move."""
@@ -167,82 +159,80 @@ class _Ready:
         return trial
 
 
-def _as_new(ready: _Ready, dataset: Dataset) -> list[Row]:
-    groups = _domains(dataset)
+def _tested(
+    ready: _Ready, dataset: Dataset, known: Mapping[int, Whose], new: Sequence[Whose]
+) -> Examined:
+    """Known clients with their own models, new ones after they have trained their personal part."""
+    held = {number: whose for number, whose in known.items() if len(whose.to_test)}
+    joining = [each for each in new if each.can_be_split]
+    left_out = [
+        *(whose.name for number, whose in known.items() if number not in held),
+        *(each.name for each in new if each not in joining),
+    ]
+    if not held and not joining:
+        raise UserError(
+            f"{dataset.name} has nothing to test: "
+            + (
+                "all is given for other parts than tests"
+                if known
+                else "a new client needs a sample each to train, to validate and to test, of those "
+                "that are given for these"
+            )
+        )
+    rows: list[Row] = []
+    evaluations: list[Evaluation] = []
+    if held:
+        evaluations.append(_of_known(ready, dataset, held))
+        called = {number: whose.name for number, whose in held.items()}
+        rows += rows_of(evaluations[-1], called.__getitem__, has_val=False)
+    if joining:
+        evaluations.append(_of_new(ready, dataset, joining))
+        first = len(ready.federation.clients)
+        rows += rows_of(evaluations[-1], lambda number: joining[number - first].name, new=True)
+    notes = [*dataset.notes, *not_tested(dataset, list(held.values()))]
+    if left_out:
+        clients = f"{count(len(left_out), 'client')} of {len(known) + len(new):,}"
+        notes.append(f"{clients} with too few samples, left out: {some_of(left_out)}")
+    return Examined.of(rows, ready.federation, evaluations, notes)
+
+
+def _of_known(ready: _Ready, dataset: Dataset, held: Mapping[int, Whose]) -> Evaluation:
+    """Clients of the trial on samples of other data."""
+    nothing = torch.zeros(0, dtype=torch.int64)
+    clients = list(ready.federation.clients)
+    for number, whose in held.items():
+        samples = torch.from_numpy(whose.to_test)
+        # Every part that is measured has a sample; nobody looks at what it says of this one.
+        clients[number] = ClientSplit(train=nothing, val=samples[:1], test=samples)
+    trial = ready.trial(replace(ready.federation, dataset=dataset, clients=tuple(clients)))
+    manifest = ready.folder.manifest
+    return trial.tested(list(held), ready.folder.tensors, manifest.bundle.round)
+
+
+def _of_new(ready: _Ready, dataset: Dataset, joining: Sequence[Whose]) -> Evaluation:
+    """Clients that the trial has never met, each personalised on its own samples first."""
     labels, split = dataset.labels.numpy(), ready.scenario.split
-    known = ready.federation.clients
-    new = []
-    for number, (_, samples) in enumerate(groups):
-        rng = numpy_rng(ready.scenario.data_seed, "split", len(known) + number)
-        indices = samples.numpy()
-        new.append(split_client(indices, labels[indices], split.val, split.test, rng))
-    numbers = range(len(known), len(known) + len(new))
+    clients = ready.federation.clients
+    new = [
+        split_client(
+            whose.samples,
+            labels[whose.samples],
+            split.val,
+            split.test,
+            numpy_rng(ready.scenario.data_seed, "split", number),
+            whose.given,
+            whose.name,
+        )
+        for number, whose in enumerate(joining, len(clients))
+    ]
     federation = replace(
         ready.federation,
         dataset=dataset,
-        clients=(*known, *new),
-        unseen=frozenset(numbers),
+        clients=(*clients, *new),
+        unseen=frozenset(range(len(clients), len(clients) + len(new))),
     )
     manifest = ready.folder.manifest
     method = type(method_of(manifest)).__name__
     with in_a_line(f"a client that {method} has never met cannot join it"):
         trial = ready.trial(federation)
-        found = trial.met(ready.folder.server(), manifest.bundle.round)
-    names = {str(number): name for number, (name, _) in zip(numbers, groups, strict=True)}
-    return _rows(found, lambda client: names[str(client)])
-
-
-def _rows(found: Evaluation, named: Callable[[int], str]) -> list[Row]:
-    assert found.on_test is not None
-    return [
-        Row(named(client), val, test, samples)
-        for client, val, test, samples in zip(
-            found.clients, found.val, found.test or (), found.on_test.samples, strict=True
-        )
-    ]
-
-
-def _read(folder: ModelFolder, data: str) -> Dataset:
-    """Data by the name of a scenario's section, or by a path alone."""
-    kind, colon, _ = data.partition(":")
-    if not (colon and kind in ("folder", "domains", "npz")):
-        path = Path(data)
-        if not path.exists():
-            raise UserError(f"there is nothing at {data}; give a folder of class/image, or an .npz")
-        data = f"npz:{data}" if path.suffix == ".npz" else f"folder:{data}"
-    _, height, width = folder.manifest.bundle.image
-    return load_dataset(Data(name=data), max(height, width))
-
-
-def _known(folder: ModelFolder, client: int | None) -> int:
-    assert client is not None
-    return folder.manifest.figures(client).client
-
-
-def _all(dataset: Dataset) -> Tensor:
-    return torch.arange(len(dataset.labels))
-
-
-def _domains(dataset: Dataset) -> list[tuple[str, Tensor]]:
-    """The samples of each domain by its name; all of them as one where there are none."""
-    if dataset.domains is None:
-        return [("new", _all(dataset))]
-    domains = dataset.domains.numpy()
-    return [
-        (name, torch.from_numpy(np.flatnonzero(domains == number)))
-        for number, name in enumerate(dataset.domain_names)
-    ]
-
-
-def _by_client(folder: ModelFolder, dataset: Dataset) -> Mapping[int, Tensor]:
-    """The samples of each client, whose number is the name of a domain."""
-    known = {str(each.client): each.client for each in folder.manifest.clients}
-    found = _domains(dataset)
-    if dataset.domains is None:
-        raise UserError(
-            f"{dataset.name} has no clients: lay it out as client/class/image, domains:"
-        )
-    for name, _ in found:
-        if name not in known:
-            raise unknown(f"client of {folder.manifest.trial}", name, known)
-    return {known[name]: samples for name, samples in found}
+        return trial.met(ready.folder.server(), manifest.bundle.round)

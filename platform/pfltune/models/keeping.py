@@ -183,11 +183,21 @@ def _known(score: float) -> float:
 
 
 def figures_of(selected: Selected) -> Iterator[ClientFigures]:
-    """Accuracy of each client in the selected round."""
+    """Accuracy and other figures of each client in the selected round."""
+    metrics = selected.get("metrics", ())
     clients = selected.get("clients") or range(len(selected["val"]))
     samples = selected["samples"]
     parts: Iterable = (clients, selected["val"], selected["test"], samples["val"], samples["test"])
-    for client, val, test, of_val, of_test in zip(*parts, strict=True):
+    for place, (client, val, test, of_val, of_test) in enumerate(zip(*parts, strict=True)):
         yield ClientFigures(
-            client=client, val=val, test=test, val_samples=of_val, test_samples=of_test
+            client=client,
+            val=val,
+            test=test,
+            val_samples=of_val,
+            test_samples=of_test,
+            figures={each["name"]: _said(each["test"][place]) for each in metrics},
         )
+
+
+def _said(value: float) -> float | None:
+    return None if isnan(value) else value

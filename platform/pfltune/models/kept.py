@@ -36,6 +36,8 @@ class ClientFigures(Settings):
         client: its index.
         val, test: accuracy on its samples of each part, in [0, 1].
         val_samples, test_samples: how many these are.
+        figures: what the scenario's metrics gave on the test samples, by name; None where one says
+            nothing of them.
     """
 
     client: int = Field(ge=0)
@@ -43,6 +45,7 @@ class ClientFigures(Settings):
     test: float = Field(ge=0, le=1)
     val_samples: int = Field(ge=1)
     test_samples: int = Field(ge=1)
+    figures: Mapping[str, float | None] = {}
 
 
 class KeptModel(Settings):

@@ -116,7 +116,11 @@ class Given(Partition):
     ) -> Iterator[str]:
         there = [client for client, own in enumerate(samples) if len(own)]
         if without := len(samples) - len(there):
-            yield f"{count(without, 'client')} of {len(samples):,} without samples"
+            empty = [said.names[client] for client, own in enumerate(samples) if not len(own)]
+            yield (
+                f"{count(without, 'client')} of {len(samples):,} without samples, left out: "
+                f"{some_of(empty)}"
+            )
         reasons = {
             f"with fewer than {self.min_samples} samples": sorted({*there} - {*large}),
             "with too few samples to train with beside those that are given for other parts": (
