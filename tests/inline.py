@@ -7,12 +7,17 @@ itself drives them is held by test_end_to_end.py, test_chaos.py, test_failures.p
 
 import contextlib
 import io
+import os
+import signal
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import optuna
 import pytest
+from chaos.disturb import lines_of
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 from ray.tune.utils import flatten_dict
@@ -21,6 +26,7 @@ from pfltune.running.callback import JournalCallback
 from pfltune.running.ray_search import DealtSearch
 from pfltune.running.scheduler import RungScheduler
 from pfltune.running.trainable import FederatedTrainable
+from pfltune.tracking.journal import Journal
 
 
 class InlineTrials:
@@ -154,3 +160,41 @@ def command(folder, *words):
         stop = stack.enter_context(pytest.raises(SystemExit))
         pfltune.cli.main()
     return Done(stop.value.code or 0, out.getvalue(), err.getvalue())
+
+
+def killed(folder, name, lines, words):
+    """Kill ``pfltune``, as it is and without warning, when its journal has so many lines.
+
+    It runs in a folder and in a process of its own, with the trials in it. How Ray's processes take
+    a kill is held by test_chaos.py.
+
+    Args:
+        folder: to run in, with the results below it.
+        name: of the comparison.
+        lines: of its newest journal.
+        words: of the command.
+    """
+    code = "import sys, inline; inline.kill_at(sys.argv[1], int(sys.argv[2]), sys.argv[3:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, name, str(lines), *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+
+
+def kill_at(name, lines, words):
+    """Run ``pfltune`` here until the journal has so many lines, and kill this process then."""
+    append = Journal.append
+
+    def killing(journal, event):
+        append(journal, event)
+        if lines_of(Path("results") / name) >= lines:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "append", killing)
+        print(command(Path.cwd(), *words))

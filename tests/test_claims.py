@@ -10,8 +10,7 @@ import click
 import numpy as np
 import pytest
 import yaml
-from chaos.disturb import killed
-from inline import command
+from inline import command, killed
 from replays import CLAIM, CLIENTS, SEEDS, accuracies, claim, compared, replay, studied
 
 import pfltune
@@ -652,6 +651,7 @@ def claimed(folder, *words):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("png_alone")
 def test_a_claim_that_is_killed_goes_on_to_the_same_verdicts(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))

@@ -396,6 +396,7 @@ def fronts_in(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("png_alone")
 def test_a_killed_comparison_of_two_workers_ends_with_the_fronts_of_one(tmp_path):
     words = ["compare", "--methods", "fedsa_lora,fedavg+topk", "--name", "small"]
     words += [word for override in SMALL for word in ("-o", override)]

@@ -4,8 +4,7 @@ import csv
 import json
 
 import pytest
-from chaos.disturb import killed
-from inline import command
+from inline import command, killed
 
 from pfltune.tracking.store import Store
 
@@ -120,16 +119,16 @@ def report_of(folder):
     return files
 
 
-def test_killed_or_not_on_one_worker_or_two_the_report_is_the_same(tmp_path):
+def test_killed_or_not_the_report_is_the_same(tmp_path):
     words = ["grid", "fedper,fedperfix", "--over", "lr=0.05,0.1", "--seeds", "2", "--name", "g"]
     words += [*QUICK, "--checkpoint-seconds", "0"]
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     for folder in (straight, broken):
         folder.mkdir()
-    printed = call(straight, *words, "--workers", "1")
+    printed = call(straight, *words)
     assert "  8 of 8  " in printed
     assert "The best of 4 cells is " in printed
     assert "Browse: pfltune ui g" in printed
-    killed(broken, "g", 8, [*words, "--workers", "2"])
-    call(broken, "grid", "--resume", "g", "--workers", "1")
+    killed(broken, "g", 8, words)
+    call(broken, "grid", "--resume", "g")
     assert report_of(straight) == report_of(broken)

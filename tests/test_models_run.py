@@ -1,12 +1,7 @@
 """The how-to of kept models, from the command line, as a user goes through it."""
 
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import inline
 import numpy as np
@@ -19,9 +14,8 @@ from pfltune.models.kept import kept_models
 from pfltune.scenario import load_scenario
 from pfltune.tracking.journal import JOURNAL
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("png_alone")]
 
-PFLTUNE = str(Path(sys.executable).parent / "pfltune")
 METHODS = ("fedavg", "fedperfix[prefix=tokens]")
 COMPARE = [
     *("compare", "--methods", ",".join(METHODS), "--name", "mine", "--keep-models", "best"),
@@ -29,34 +23,16 @@ COMPARE = [
     *("--register", "digits", "--precision", "float32"),
     *(word for override in SMALL for word in ("-o", override)),
 ]
-PATIENCE_S = 900
-
-
-def command(folder, *arguments, **options):
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(
-        [PFLTUNE, *arguments], cwd=folder, env=environment, **streams, **options
-    )
-
-
-def killed_in_its_confirmation(folder):
-    """A comparison that is killed as soon as a confirmation trial has a round behind it."""
-    process = command(folder, *COMPARE, start_new_session=True)
-    journal, until = folder / "results" / "mine" / JOURNAL, time.monotonic() + PATIENCE_S
-    while process.poll() is None and time.monotonic() < until:
-        if journal.is_file() and b'"RoundDone", "trial": "fedavg-confirm' in journal.read_bytes():
-            break
-        time.sleep(0.05)
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=PATIENCE_S)
+SEARCHED = 2 * (1 + 4 + 1)
+"""Lines of the journal until the first confirmation trial: starts, rounds and ends."""
 
 
 def test_a_comparison_that_was_killed_keeps_models_that_leave(
     tmp_path, monkeypatch, called, python_with_wheel
 ):
-    killed_in_its_confirmation(tmp_path)
+    inline.killed(tmp_path, "mine", SEARCHED + 3, COMPARE)
+    journal = (tmp_path / "results" / "mine" / JOURNAL).read_text()
+    assert '"RoundDone", "trial": "fedavg-confirm' in journal
     done = inline.command(tmp_path, *COMPARE)
     assert done.returncode == 0, done.stderr
     results = tmp_path / "results"

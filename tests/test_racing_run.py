@@ -1,16 +1,15 @@
 """A race through the command line: killed, resumed, extended and verified."""
 
 import pytest
-from chaos.disturb import killed
 from chaos.outcome import Differences, differences, outcome_of
-from inline import command
+from inline import command, killed
 
 import pfltune
 from pfltune.audit.certificate import read_certificate
 from pfltune.audit.table import table_of
 from pfltune.report.results import read_results
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("png_alone")]
 
 NAME = "race"
 OPTIONS = [
@@ -29,10 +28,10 @@ def test_a_race_that_is_killed_goes_on_to_the_table_of_one_that_is_not(tmp_path,
     for folder in folders:
         folder.mkdir()
     words = [*OPTIONS, "--name", NAME]
-    whole = command(folders[0], "compare", *words, "--workers", "1")
+    whole = command(folders[0], "compare", *words)
     assert whole.returncode == 0, whole.stderr
     # Each trial has three lines: it starts, has a round, and ends.
-    killed(folders[1], NAME, 3 * (2 + 2 * 3) + 1, ["compare", *words, "--workers", "2"])
+    killed(folders[1], NAME, 3 * (2 + 2 * 3) + 1, ["compare", *words])
     resumed = command(folders[1], "compare", "--resume", NAME)
     assert resumed.returncode == 0, resumed.stderr
     outcomes = [outcome_of(folder / "results", NAME) for folder in folders]

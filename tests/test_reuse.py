@@ -12,7 +12,7 @@ from inline import command
 
 from pfltune.trials.store import TrialStore
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("png_alone")]
 
 PFLTUNE = str(Path(sys.executable).with_name("pfltune"))
 COUNTING = '''

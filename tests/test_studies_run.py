@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import pytest
-from chaos.disturb import killed
 from chaos.outcome import Differences, assert_whole, differences, outcome_of
-from inline import command
+from inline import command, killed
 from trained import SMALL
 
 from pfltune.report.results import read_results
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("png_alone")]
 
 NAME, BUDGET_MB = "one", 0.2
 OPTIONS = [

@@ -24,7 +24,40 @@ NAME = "lg_fedavg"
 PFLTUNE = str(Path(sys.executable).parent / "pfltune")
 INSTALL = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 OFFLINE = ["--no-index", "--no-deps", "--no-build-isolation"]
-SHORT = ["-o", "protocol.rounds=1", "-o", "warm_start.epochs=1"]
+SHORT = "-o protocol.rounds=1 -o warm_start.epochs=1"
+COMMANDS = [
+    *("methods", f"methods {NAME}", f"run {NAME} {SHORT}", f"run fedavg --wrap signs {SHORT}"),
+    *("payload --methods fedavg,fedavg+signs", "scenarios ground.yaml", "partition ground.yaml"),
+]
+GROUND = """
+title: A ground of somebody else's
+data: {name: stripes, samples: 240}
+partition: {kind: growing, clients: 4}
+split: {val: 0.2, test: 0.2}
+backbone: {name: mlp, image_size: 8, hidden: 16}
+protocol: {rounds: 2, sampled_clients: 2, sampler: in_turn, local_epochs: 1, batch_size: 8}
+"""
+TELLING = """
+import contextlib, io, json, sys
+
+import pfltune.cli
+from pfltune.search.space import load_space
+
+told = {}
+name, *commands = sys.argv[1:]
+for command in commands:
+    sys.argv[1:] = command.split()
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            pfltune.cli.main()
+        except SystemExit as stop:
+            assert not stop.code, command
+    told[command] = out.getvalue()
+space = load_space(name)
+told["space"] = [{d.name: [d.low, d.high] for d in space.dimensions}, space.start]
+print(json.dumps(told))
+"""
+"""Commands one after the other in one process, and the search space of a method."""
 
 
 def run(*command, path=None, cwd=None):
@@ -67,13 +100,27 @@ def beside(installed, tmp_path_factory):
     return output
 
 
-def test_it_is_listed_with_its_paper(beside):
-    (line,) = [row for row in beside(PFLTUNE, "methods").splitlines() if row.startswith(NAME)]
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory):
+    """A scenario of which data, partition, backbone and sampler are the package's."""
+    path = tmp_path_factory.mktemp("ground") / "ground.yaml"
+    path.write_text(GROUND)
+    return path
+
+
+@pytest.fixture(scope="module")
+def told(beside, ground):
+    """What each of the commands prints where the package is installed, and its search space."""
+    return json.loads(beside(sys.executable, "-c", TELLING, NAME, *COMMANDS, cwd=ground.parent))
+
+
+def test_it_is_listed_with_its_paper(told):
+    (line,) = [row for row in told["methods"].splitlines() if row.startswith(NAME)]
     assert "Liang et al. 2020, arXiv 2001.01523" in line
 
 
-def test_its_own_knob_is_shown_beside_the_inherited_one(beside):
-    shown = beside(PFLTUNE, "methods", NAME)
+def test_its_own_knob_is_shown_beside_the_inherited_one(told):
+    shown = told[f"methods {NAME}"]
     assert shown.startswith("LG-FedAvg\n")
     knobs, _, searched = shown.partition("\nsearched")
     rows = {line.split()[0]: line for line in knobs.splitlines() if line.strip()}
@@ -91,25 +138,18 @@ def test_the_contract_test_finds_it_and_passes(beside):
     assert found.keys() == {"passed", "deselected"}, summary
 
 
-def test_its_search_space_comes_with_it(beside):
+def test_its_search_space_comes_with_it(told):
     """The YAML narrows the knobs' own ranges, so that what is found can only be the file's."""
-    code = (
-        "import json\n"
-        "from pfltune.search.space import load_space\n"
-        f"space = load_space({NAME!r})\n"
-        "ranges = {d.name: [d.low, d.high] for d in space.dimensions}\n"
-        "print(json.dumps([ranges, space.start]))"
-    )
-    ranges, start = json.loads(beside(sys.executable, "-c", code))
+    ranges, start = told["space"]
     written = yaml.safe_load((PACKAGE / "pfltune_example" / f"{NAME}.yaml").read_text())
     assert ranges == {name: [d["low"], d["high"]] for name, d in written["search"].items()}
     assert start == written["start"]
     assert start
 
 
-def test_it_trains_and_only_the_head_is_shared(beside):
+def test_it_trains_and_only_the_head_is_shared(told):
     """Of the 202,186 parameters in the scenario digits the head has 64·10 + 10."""
-    out = beside(PFLTUNE, "run", NAME, *SHORT)
+    out = told[f"run {NAME} {SHORT}"]
     assert out.startswith(
         "LG-FedAvg, seed 0: lr=0.01 shared_blocks=0\n650 shared and 201,536 personal"
     )
@@ -117,43 +157,25 @@ def test_it_trains_and_only_the_head_is_shared(beside):
     assert re.search(r"test accuracy \d+\.\d\d %", out)
 
 
-def test_its_wrap_has_a_name_and_makes_a_fourth_of_the_bytes(beside):
-    rows = beside(PFLTUNE, "payload", "--methods", "fedavg,fedavg+signs").splitlines()
+def test_its_wrap_has_a_name_and_makes_a_fourth_of_the_bytes(told):
+    rows = told["payload --methods fedavg,fedavg+signs"].splitlines()
     (line,) = [row for row in rows if row.startswith("FedAvg + signs")]
     assert 25 < float(line.split()[5]) < 25.2
-    out = beside(PFLTUNE, "run", "fedavg", "--wrap", "signs", *SHORT)
+    out = told[f"run fedavg --wrap signs {SHORT}"]
     assert out.startswith("FedAvg + signs, seed 0: lr=0.01\n")
     assert "test accuracy" in out
 
 
-GROUND = """
-title: A ground of somebody else's
-data: {name: stripes, samples: 240}
-partition: {kind: growing, clients: 4}
-split: {val: 0.2, test: 0.2}
-backbone: {name: mlp, image_size: 8, hidden: 16}
-protocol: {rounds: 2, sampled_clients: 2, sampler: in_turn, local_epochs: 1, batch_size: 8}
-"""
-
-
-@pytest.fixture
-def ground(tmp_path):
-    """A scenario of which data, partition, backbone and sampler are the package's."""
-    path = tmp_path / "ground.yaml"
-    path.write_text(GROUND)
-    return path
-
-
-def test_its_plugins_are_settings_of_a_scenario(beside, ground):
-    shown = yaml.safe_load(beside(PFLTUNE, "scenarios", str(ground)))
+def test_its_plugins_are_settings_of_a_scenario(told):
+    shown = yaml.safe_load(told["scenarios ground.yaml"])
     assert shown["data"] == {"name": "stripes", "samples": 240}
     assert shown["backbone"]["hidden"] == 16
     assert shown["protocol"]["sampler"] == {"kind": "in_turn"}
 
 
-def test_its_partition_deals_its_data(beside, ground):
+def test_its_partition_deals_its_data(told):
     """Of 240 samples the four clients have 1, 2, 3 and 4 tenths."""
-    shown = beside(PFLTUNE, "partition", str(ground))
+    shown = told["partition ground.yaml"]
     (samples,) = [line.split() for line in shown.splitlines() if line.startswith("samples")]
     assert samples == ["samples", "240", "24", "60", "96"]
 

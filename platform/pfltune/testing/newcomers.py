@@ -39,4 +39,4 @@ def meets_unseen_clients(subject: Subject) -> None:
 
 
 def _federation() -> Federation:
-    return replace(small_federation(), unseen=NEWCOMERS)
+    return replace(small_federation(rounds=2), unseen=NEWCOMERS)
