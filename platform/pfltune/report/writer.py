@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
-from pfltune.ownership import published, see_inside
+from pfltune.ownership import owner_of, published, see_inside
 from pfltune.report.analysis import Analysis
 from pfltune.report.confusion import HEADS, confusion_rows
 from pfltune.report.figures import write_figures
@@ -84,7 +84,7 @@ def write_found(found: Results, folder: Path | None = None) -> None:
     if folder is None:
         folder = found.folder / "report"
         see_inside(folder, found.folder.parent)
-    owner = f"the comparison {found.name} ({found.result.id[:8]})"
+    owner = owner_of("comparison", found.name, found.result.id)
     with published(folder, owner, INSTEAD) as draft:
         write(draft)
 
