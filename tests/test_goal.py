@@ -33,6 +33,7 @@ from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import Measure
 from pfltune.goal import ACCURACY, LOWEST, Goal, goal_of, mean_score
 from pfltune.jobs import _why_none
+from pfltune.methods.fedper import FedPer
 from pfltune.metrics import BUILT_IN, measures
 from pfltune.registry import make_method
 from pfltune.report.analysis import analyse
@@ -51,8 +52,10 @@ from pfltune.report.words import accuracy_note
 from pfltune.report.writer import read_found, write_report
 from pfltune.scenario import load_scenario
 from pfltune.storage import Folder
+from pfltune.studies.method_progress import MethodProgress
 from pfltune.studies.options import with_rules
 from pfltune.tracking.best_so_far import BestSoFar
+from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.store import Store
 from pfltune.tracking.views import Views
 from pfltune.trials.stored import StoredRound, StoredTrial
@@ -355,6 +358,59 @@ def test_clients_without_a_figure_are_left_out_for_all_and_named(tmp_path):
     assert "Of 1 client (1) there is no test AUROC" in told
     assert "lacks classes" in told
     assert not isnan(analyse(result).differences["fedper"].mean)
+
+
+def test_clients_without_a_figure_that_is_not_gone_by_are_named_too(tmp_path):
+    ground = load_scenario("digits", ["metrics=[auroc]"])
+    many = np.full((1, 30), 0.5)
+    fakes = {"fedavg": Fake("FedAvg", many, searched=(), measured={"auroc": 1.0})}
+    record(Store(tmp_path), "one", fakes, mirrored=False, measures=measures(ground.measured))
+    result = read_results(tmp_path, "one")
+    assert "there is no test" not in accuracy_note([result])
+    selected = result.trials[0].ended.selected
+    selected["metrics"][0]["test"][:] = [nan, 0.5, nan, *[0.5] * 27]
+    told = accuracy_note([result])
+    assert "Of 2 clients (0 and 2) there is no test AUROC: its mean is over the others." in told
+    selected["metrics"][0]["test"][:] = [nan] * 29 + [0.5]
+    assert "Of 29 clients (0, 1, 2, 3, 4," in (told := accuracy_note([result]))
+    assert "18, 19 and 9 more) there is no" in told
+
+
+@pytest.mark.parametrize("goal", ["auroc", "own"])
+def test_what_no_client_has_is_told_to_nobody_as_a_number(goal, federation, tmp_path):
+    """Neither the 0 nor the 1e9 by which such a trial is ranked behind all others."""
+    (tmp_path / "own.py").write_text(NOTHING_LOW)
+    ground = load_scenario("digits", [f"metrics=[auroc,{tmp_path}/own.py:Own]"])
+    by = goal_of(goal, measures(ground.measured))
+    protocol = federation.protocol.model_copy(update={"metric": goal})
+    nobody = replace(federation, metrics=ground.metrics, protocol=protocol)
+    one_class = [replace(c, val=c.val[:1], test=c.test[:1]) for c in federation.clients]
+    trial = FederatedTrial(FedPer(), replace(nobody, clients=one_class), seed=0)
+    reports = list(trial.run())
+    assert all(by.best.name not in report.metrics for report in reports)
+    assert trial.selection.score == by.nothing
+    last = RoundDone("m-0", 4, trial.selection.score, reports[-1].metrics)
+    started = TrialStarted("m-0", "m", "search", 0, 0, 7, {}, 0)
+    assert BestSoFar(goal=by).ended(started, last, TrialEnded("m-0", "finished", 4)) == []
+    old = replace(last, score=LOWEST, metrics={by.best.name: -LOWEST})
+    assert BestSoFar(goal=by).ended(started, old, TrialEnded("m-0", "finished", 4)) == []
+    assert MethodProgress({}, goal=by).best_text == "–"
+    stored = StoredTrial((StoredRound(1, last.score, last.metrics),), "finished")
+    assert _best(stored) == {"score": None}
+
+
+NOTHING_LOW = """
+from pfltune import Metric
+
+
+class Own(Metric):
+    \"\"\"Says nothing of anybody.\"\"\"
+
+    better = "low"
+
+    def of(self, logits, labels):
+        return float("nan")
+"""
 
 
 def test_where_no_client_has_a_figure_a_method_has_none_and_nothing_breaks(tmp_path):

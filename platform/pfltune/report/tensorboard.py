@@ -84,7 +84,8 @@ def _write(record: Record, trial: ToldTrial, folder: Path) -> None:
         for point in points_of(trial):
             writer.add_scalar(point.name, point.value, point.round, walltime=point.time)
         judged = record.goal.best.name
-        for summary in hparams(_knobs(trial), {judged: trial.metrics.get(judged, float("nan"))}):
+        worth = {judged: trial.metrics[judged]} if judged in trial.metrics else {}
+        for summary in hparams(_knobs(trial), worth):
             writer.file_writer.add_summary(summary)
         writer.close()
         (made,) = draft.iterdir()
