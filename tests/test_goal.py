@@ -37,6 +37,12 @@ from pfltune.methods.fedper import FedPer
 from pfltune.metrics import BUILT_IN, measures
 from pfltune.registry import make_method
 from pfltune.report.analysis import analyse
+from pfltune.report.client_confusion import (
+    client_cells,
+    client_confusion,
+    client_rows,
+    ends_of,
+)
 from pfltune.report.columns import cells, result_columns
 from pfltune.report.confusion import confusion_matrices, matrix_of
 from pfltune.report.fairness import gini, jain
@@ -147,7 +153,13 @@ def test_all_clients_together_are_one_client_with_all_samples():
     assert pooled.samples == 12 == sum(n for *_, n in pooled.confusion)
     for right, said, samples in pooled.confusion:
         assert samples == int(((labels == right) & (logits.argmax(1) == said)).sum())
-    assert Pooled.from_plain(json.loads(json.dumps(pooled.plain()))) == pooled
+    assert pooled.by_client == ()
+    nothing = Answers(both[0].logits[:0], both[0].labels[:0])
+    apart = Pooled.of([both[0], nothing, both[1]], metrics, apart=True)
+    assert [sum(n for *_, n in cells) for cells in apart.by_client] == [7, 0, 5]
+    assert replace(apart, by_client=()) == pooled
+    for each in (pooled, apart):
+        assert Pooled.from_plain(json.loads(json.dumps(each.plain()))) == each
 
 
 def test_a_score_is_higher_the_better_the_figure():
@@ -302,6 +314,56 @@ def test_its_report_speaks_of_the_loss_and_has_confusion_matrices(by_loss):
     assert counted.trace() / counted.sum() == pytest.approx(
         run.metrics["selected/test_accuracy_pooled"]
     )
+    assert (folder / "client-confusion.png").exists()
+    each = client_cells(replace(result.methods[0], runs=(run,)))
+    assert [sum(of.values()) for of in each.values()] == run.selected["samples"]["test"]
+    for client, of in each.items():
+        right = sum(n for (one, other), n in of.items() if one == other)
+        assert right / sum(of.values()) == pytest.approx(run.selected["test"][client])
+    heads, *rows = (folder / "client-confusion.csv").read_text().splitlines()
+    assert heads == "method,client,right,predicted,samples"
+    of_all = sum(sum(r.selected["samples"]["test"]) for m in result.methods for r in m.runs)
+    assert sum(int(row.rpartition(",")[2]) for row in rows) == of_all
+
+
+@pytest.mark.parametrize(("clients", "drawn"), [(1, [0]), (7, [0, 1, 2, 4, 5, 6]), (1000, None)])
+def test_the_worst_and_the_best_clients_are_drawn_however_many_there_are(
+    by_loss, monkeypatch, clients, drawn
+):
+    """Of 100 classes: a picture of the same size, and a table that does not grow for ever."""
+    result = read_results(by_loss, "one")
+    record = result.record.model_copy(update={"classes": tuple(f"class {n}" for n in range(100))})
+    # Client n has n + 1 of its 1,001 samples right, and the last one none at all to be tested on.
+    cells = [
+        [[n % 100, n % 100, n + 1], [n % 100, (n + 1) % 100, 1000 - n]] for n in range(clients)
+    ]
+    selected = {"clients": list(range(clients + 1)), "pooled": {"by_client": [*cells, []]}}
+    selected["pooled"]["confusion"] = [[0, 1, 1]]
+    methods = tuple(
+        replace(m, runs=tuple(replace(r, selected=selected) for r in m.runs))
+        for m in result.methods
+    )
+    many = replace(result, methods=methods, record=record)
+    assert ends_of(client_cells(many.methods[0])) == (drawn or [0, 1, 2, 997, 998, 999])
+    drawing = client_confusion(analyse(many))
+    panels = [axes.get_title() for axes in drawing.figure.axes if axes.get_title()]
+    assert len(panels) == 2 * min(clients, 6)
+    assert max(drawing.figure.get_size_inches()) < 13
+    whole = len(client_rows(many))
+    monkeypatch.setattr("pfltune.report.client_confusion.MOST_ROWS", 20)
+    assert len(client_rows(many)) <= 2 * 2 * 6
+    assert whole == 2 * 2 * clients
+
+
+def test_a_comparison_of_before_has_no_matrices_of_single_clients(by_loss):
+    result = read_results(by_loss, "one")
+    old = tuple(
+        replace(m, runs=tuple(replace(r, selected={**r.selected, "pooled": {
+            "samples": 1, "figures": {}, "confusion": [[0, 0, 1]]}}) for r in m.runs))
+        for m in result.methods
+    )  # fmt: skip
+    assert client_confusion(analyse(replace(result, methods=old))) is None
+    assert client_rows(replace(result, methods=old)) == []
 
 
 def test_tensorboard_is_given_every_round_of_every_trial(by_loss, tmp_path):

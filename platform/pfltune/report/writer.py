@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pfltune.ownership import owner_of, published, see_inside
 from pfltune.report.analysis import Analysis
+from pfltune.report.client_confusion import CLIENT_HEADS, client_rows
 from pfltune.report.confusion import HEADS, confusion_rows
 from pfltune.report.figures import write_figures
 from pfltune.report.fronts_shown import csv_fronts
@@ -136,8 +137,11 @@ def _tables(analysis: Analysis) -> dict[str, str]:
 
 def _confusion(result: ComparisonResult) -> dict[str, str]:
     """Which classes were taken for which; nothing where no figure of the kind was asked for."""
-    rows = list(confusion_rows(result))
-    return {"confusion.csv": csv_text(HEADS, rows)} if rows else {}
+    tables = {
+        "confusion.csv": (HEADS, list(confusion_rows(result))),
+        "client-confusion.csv": (CLIENT_HEADS, client_rows(result)),
+    }
+    return {name: csv_text(heads, rows) for name, (heads, rows) in tables.items() if rows}
 
 
 def _of_searches(analysis: Analysis) -> dict[str, str]:
