@@ -1,3 +1,4 @@
+# syntax=docker/dockerfile:1
 # pfltune from its wheel, for CPUs and GPUs alike: torch brings CUDA along, the host its driver.
 #
 #   docker build -t pfltune .
@@ -8,6 +9,9 @@
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS wheel
+# What pip reads by itself: a mirror, or a place that has torch without CUDA.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
 WORKDIR /sources
 COPY pyproject.toml README.md LICENSE ./
 COPY platform platform
@@ -16,7 +20,6 @@ COPY search_spaces search_spaces
 RUN pip wheel --quiet --no-deps --wheel-dir /wheels .
 
 FROM ${BASE}
-# What pip reads by itself: a mirror, or a place that has torch without CUDA.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 COPY constraints.txt /tmp/constraints.txt

@@ -127,7 +127,9 @@ class _Mixer:
     def _share(self, like: Tensor) -> Any:
         if isinstance(self.now, float):
             return self.now
-        each = self.now.repeat_interleave(len(like) // len(self.now))  # windows of an image
+        # ``len`` would be a fixed number in an exported graph, and so the size of its batches.
+        windows = like.shape[0] // self.now.shape[0]  # of an image
+        each = self.now.repeat_interleave(windows)
         return each.to(like.dtype).reshape(-1, *[1] * (like.dim() - 1))
 
 

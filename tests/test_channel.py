@@ -271,7 +271,7 @@ def test_methods_that_send_nothing_stay_as_they_are():
     assert not differing(state_of(wrapped), state_of(plain))
 
 
-WRAPPED = ["fedavg+topk", "fedper+topk+float16", "apfl+float16", "pfedpg+topk", "fedbn+topk"]
+WRAPPED = ["fedavg+topk", "hetlora+topk+float16", "apfl+float16", "pfedpg+topk", "fedbn+topk"]
 PROMISES = {
     "resumes",
     "repeats_itself",

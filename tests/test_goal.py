@@ -33,9 +33,16 @@ from pfltune.federation.trial import FederatedTrial
 from pfltune.figures import Measure
 from pfltune.goal import ACCURACY, LOWEST, Goal, goal_of, mean_score
 from pfltune.jobs import _why_none
+from pfltune.methods.fedper import FedPer
 from pfltune.metrics import BUILT_IN, measures
 from pfltune.registry import make_method
 from pfltune.report.analysis import analyse
+from pfltune.report.client_confusion import (
+    client_cells,
+    client_confusion,
+    client_rows,
+    ends_of,
+)
 from pfltune.report.columns import cells, result_columns
 from pfltune.report.confusion import confusion_matrices, matrix_of
 from pfltune.report.fairness import gini, jain
@@ -51,8 +58,10 @@ from pfltune.report.words import accuracy_note
 from pfltune.report.writer import read_found, write_report
 from pfltune.scenario import load_scenario
 from pfltune.storage import Folder
+from pfltune.studies.method_progress import MethodProgress
 from pfltune.studies.options import with_rules
 from pfltune.tracking.best_so_far import BestSoFar
+from pfltune.tracking.events import RoundDone, TrialEnded, TrialStarted
 from pfltune.tracking.store import Store
 from pfltune.tracking.views import Views
 from pfltune.trials.stored import StoredRound, StoredTrial
@@ -144,7 +153,13 @@ def test_all_clients_together_are_one_client_with_all_samples():
     assert pooled.samples == 12 == sum(n for *_, n in pooled.confusion)
     for right, said, samples in pooled.confusion:
         assert samples == int(((labels == right) & (logits.argmax(1) == said)).sum())
-    assert Pooled.from_plain(json.loads(json.dumps(pooled.plain()))) == pooled
+    assert pooled.by_client == ()
+    nothing = Answers(both[0].logits[:0], both[0].labels[:0])
+    apart = Pooled.of([both[0], nothing, both[1]], metrics, apart=True)
+    assert [sum(n for *_, n in cells) for cells in apart.by_client] == [7, 0, 5]
+    assert replace(apart, by_client=()) == pooled
+    for each in (pooled, apart):
+        assert Pooled.from_plain(json.loads(json.dumps(each.plain()))) == each
 
 
 def test_a_score_is_higher_the_better_the_figure():
@@ -299,6 +314,56 @@ def test_its_report_speaks_of_the_loss_and_has_confusion_matrices(by_loss):
     assert counted.trace() / counted.sum() == pytest.approx(
         run.metrics["selected/test_accuracy_pooled"]
     )
+    assert (folder / "client-confusion.png").exists()
+    each = client_cells(replace(result.methods[0], runs=(run,)))
+    assert [sum(of.values()) for of in each.values()] == run.selected["samples"]["test"]
+    for client, of in each.items():
+        right = sum(n for (one, other), n in of.items() if one == other)
+        assert right / sum(of.values()) == pytest.approx(run.selected["test"][client])
+    heads, *rows = (folder / "client-confusion.csv").read_text().splitlines()
+    assert heads == "method,client,right,predicted,samples"
+    of_all = sum(sum(r.selected["samples"]["test"]) for m in result.methods for r in m.runs)
+    assert sum(int(row.rpartition(",")[2]) for row in rows) == of_all
+
+
+@pytest.mark.parametrize(("clients", "drawn"), [(1, [0]), (7, [0, 1, 2, 4, 5, 6]), (1000, None)])
+def test_the_worst_and_the_best_clients_are_drawn_however_many_there_are(
+    by_loss, monkeypatch, clients, drawn
+):
+    """Of 100 classes: a picture of the same size, and a table that does not grow for ever."""
+    result = read_results(by_loss, "one")
+    record = result.record.model_copy(update={"classes": tuple(f"class {n}" for n in range(100))})
+    # Client n has n + 1 of its 1,001 samples right, and the last one none at all to be tested on.
+    cells = [
+        [[n % 100, n % 100, n + 1], [n % 100, (n + 1) % 100, 1000 - n]] for n in range(clients)
+    ]
+    selected = {"clients": list(range(clients + 1)), "pooled": {"by_client": [*cells, []]}}
+    selected["pooled"]["confusion"] = [[0, 1, 1]]
+    methods = tuple(
+        replace(m, runs=tuple(replace(r, selected=selected) for r in m.runs))
+        for m in result.methods
+    )
+    many = replace(result, methods=methods, record=record)
+    assert ends_of(client_cells(many.methods[0])) == (drawn or [0, 1, 2, 997, 998, 999])
+    drawing = client_confusion(analyse(many))
+    panels = [axes.get_title() for axes in drawing.figure.axes if axes.get_title()]
+    assert len(panels) == 2 * min(clients, 6)
+    assert max(drawing.figure.get_size_inches()) < 13
+    whole = len(client_rows(many))
+    monkeypatch.setattr("pfltune.report.client_confusion.MOST_ROWS", 20)
+    assert len(client_rows(many)) <= 2 * 2 * 6
+    assert whole == 2 * 2 * clients
+
+
+def test_a_comparison_of_before_has_no_matrices_of_single_clients(by_loss):
+    result = read_results(by_loss, "one")
+    old = tuple(
+        replace(m, runs=tuple(replace(r, selected={**r.selected, "pooled": {
+            "samples": 1, "figures": {}, "confusion": [[0, 0, 1]]}}) for r in m.runs))
+        for m in result.methods
+    )  # fmt: skip
+    assert client_confusion(analyse(replace(result, methods=old))) is None
+    assert client_rows(replace(result, methods=old)) == []
 
 
 def test_tensorboard_is_given_every_round_of_every_trial(by_loss, tmp_path):
@@ -355,6 +420,59 @@ def test_clients_without_a_figure_are_left_out_for_all_and_named(tmp_path):
     assert "Of 1 client (1) there is no test AUROC" in told
     assert "lacks classes" in told
     assert not isnan(analyse(result).differences["fedper"].mean)
+
+
+def test_clients_without_a_figure_that_is_not_gone_by_are_named_too(tmp_path):
+    ground = load_scenario("digits", ["metrics=[auroc]"])
+    many = np.full((1, 30), 0.5)
+    fakes = {"fedavg": Fake("FedAvg", many, searched=(), measured={"auroc": 1.0})}
+    record(Store(tmp_path), "one", fakes, mirrored=False, measures=measures(ground.measured))
+    result = read_results(tmp_path, "one")
+    assert "there is no test" not in accuracy_note([result])
+    selected = result.trials[0].ended.selected
+    selected["metrics"][0]["test"][:] = [nan, 0.5, nan, *[0.5] * 27]
+    told = accuracy_note([result])
+    assert "Of 2 clients (0 and 2) there is no test AUROC: its mean is over the others." in told
+    selected["metrics"][0]["test"][:] = [nan] * 29 + [0.5]
+    assert "Of 29 clients (0, 1, 2, 3, 4," in (told := accuracy_note([result]))
+    assert "18, 19 and 9 more) there is no" in told
+
+
+@pytest.mark.parametrize("goal", ["auroc", "own"])
+def test_what_no_client_has_is_told_to_nobody_as_a_number(goal, federation, tmp_path):
+    """Neither the 0 nor the 1e9 by which such a trial is ranked behind all others."""
+    (tmp_path / "own.py").write_text(NOTHING_LOW)
+    ground = load_scenario("digits", [f"metrics=[auroc,{tmp_path}/own.py:Own]"])
+    by = goal_of(goal, measures(ground.measured))
+    protocol = federation.protocol.model_copy(update={"metric": goal})
+    nobody = replace(federation, metrics=ground.metrics, protocol=protocol)
+    one_class = [replace(c, val=c.val[:1], test=c.test[:1]) for c in federation.clients]
+    trial = FederatedTrial(FedPer(), replace(nobody, clients=one_class), seed=0)
+    reports = list(trial.run())
+    assert all(by.best.name not in report.metrics for report in reports)
+    assert trial.selection.score == by.nothing
+    last = RoundDone("m-0", 4, trial.selection.score, reports[-1].metrics)
+    started = TrialStarted("m-0", "m", "search", 0, 0, 7, {}, 0)
+    assert BestSoFar(goal=by).ended(started, last, TrialEnded("m-0", "finished", 4)) == []
+    old = replace(last, score=LOWEST, metrics={by.best.name: -LOWEST})
+    assert BestSoFar(goal=by).ended(started, old, TrialEnded("m-0", "finished", 4)) == []
+    assert MethodProgress({}, goal=by).best_text == "–"
+    stored = StoredTrial((StoredRound(1, last.score, last.metrics),), "finished")
+    assert _best(stored) == {"score": None}
+
+
+NOTHING_LOW = """
+from pfltune import Metric
+
+
+class Own(Metric):
+    \"\"\"Says nothing of anybody.\"\"\"
+
+    better = "low"
+
+    def of(self, logits, labels):
+        return float("nan")
+"""
 
 
 def test_where_no_client_has_a_figure_a_method_has_none_and_nothing_breaks(tmp_path):

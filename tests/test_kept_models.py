@@ -130,15 +130,29 @@ def test_clients_with_parts_of_their_own_have_models_of_their_own(kept):
 @pytest.mark.thorough
 @pytest.mark.parametrize("method", ["fedper", "fedperfix[prefix=tokens]"])
 def test_onnx_says_what_torch_says(kept, method, tmp_path):
+    assert_onnx_says_the_same(kept, method, tmp_path / "one.onnx")
+
+
+@pytest.mark.thorough
+def test_onnx_of_a_method_that_looks_twice_takes_any_batch_too(tmp_path):
+    """FedDPA's graph was fixed to the eight images that it had been drawn with."""
+    budget = Budget(generations=(1,), seeds=1)
+    compare_small(tmp_path, NAME, ["feddpa"], budget, overrides=["protocol.rounds=1"], keep="best")
+    assert_onnx_says_the_same(tmp_path, "feddpa", tmp_path / "one.onnx")
+
+
+def assert_onnx_says_the_same(results, method, file):
+    """In batches of several sizes, as torch says it."""
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    file = tmp_path / "one.onnx"
-    told = pfltune.export_model(NAME, file, method=method, client=0, results=kept)
+    told = pfltune.export_model(NAME, file, method=method, client=0, results=results)
     assert "uint8 images (batch, 1, 8, 8)" in told
-    x = images(kept).numpy()
-    (found,) = onnxruntime.InferenceSession(str(file)).run(None, {"images": x})
-    wanted = pfltune.load_model(NAME, method=method, client=0, results=kept).logits(x)
-    assert np.allclose(found, wanted.numpy(), atol=1e-4)
+    x = images(results)
+    wanted = pfltune.load_model(NAME, method=method, client=0, results=results).logits(x).numpy()
+    session = onnxruntime.InferenceSession(str(file))
+    for some in (1, 2, 7, 20):
+        (found,) = session.run(None, {"images": x[:some].numpy()})
+        assert np.allclose(found, wanted[:some], atol=1e-4)
 
 
 @pytest.mark.thorough
@@ -448,6 +462,32 @@ def test_export_says_what_reads_the_file(kept, called, tmp_path):
     ):
         code, _, err = called("export", NAME, *whose, *arguments)
         assert (code, told in err) == (2, True)
+
+
+def test_export_takes_the_place_of_a_model_of_its_own_alone(kept, called, own, tmp_path):
+    whose = ["--method", "fedavg", "--results", str(own)]
+    target = tmp_path / "a.safetensors"
+    for _ in range(2):
+        assert called("export", NAME, *whose, "--to", str(target))[0] == 0
+    others = tmp_path / "others.safetensors"
+    save_file({"x": torch.ones(1)}, others)
+    (tmp_path / "words.onnx").write_text("mine")
+    (tmp_path / "link.safetensors").symlink_to(target)
+    (client,) = (own / NAME / "models" / "fedper").rglob("client-1.safetensors")
+    shutil.copytree(own / NAME, own / "other", ignore=shutil.ignore_patterns("report"))
+    record = own / "other" / "comparison.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "id": "f" * 32}))
+    for path, told in (
+        (others, "is no model that pfltune export wrote; name another file with --to"),
+        (tmp_path / "words.onnx", "is no model that pfltune export wrote"),
+        (tmp_path / "link.safetensors", "is no model that pfltune export wrote"),
+        (client, "is no model that pfltune export wrote"),
+        (own / "other" / "new.safetensors", "is in the folder of the comparison other"),
+    ):
+        before = path.read_bytes() if path.exists() else None
+        code, _, err = called("export", NAME, *whose, "--to", str(path))
+        assert (code, err.count("\n"), told in err) == (2, 1, True), err
+        assert (path.read_bytes() if path.exists() else None) == before
 
 
 def test_predict_prints_a_class_for_each_image(kept, called, tmp_path):

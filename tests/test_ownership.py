@@ -10,7 +10,7 @@ from pyarrow import fs
 
 from pfltune.errors import UserError
 from pfltune.federation.checkpoint import Checkpoints
-from pfltune.ownership import MARK, claim, published, release, see_claim, see_inside
+from pfltune.ownership import MARK, RECORDS, claim, published, release, see_claim, see_inside
 from pfltune.storage import Folder, Remote
 
 INSTEAD = "choose another"
@@ -77,8 +77,8 @@ def test_only_checkpoints_are_removed_with_a_trials_checkpoints(place):
 # ------------------------------------------------------------------ published files
 
 
-def publish(folder, owner="me", **files):
-    with published(folder, owner, INSTEAD) as draft:
+def publish(folder, owner="me", beside=False, **files):
+    with published(folder, owner, INSTEAD, beside=beside) as draft:
         for name, text in files.items():
             (draft / name).write_text(text)
 
@@ -89,8 +89,46 @@ def content(folder):
 
 def test_published_files_come_together_and_may_be_renewed(tmp_path):
     publish(tmp_path / "out", a="1", b="2")
-    publish(tmp_path / "out", a="3", c="4")
+    publish(tmp_path / "out", beside=True, a="3", c="4")
     assert content(tmp_path / "out") == {"a": "3", "b": "2", "c": "4"}
+
+
+def test_what_an_earlier_publication_left_goes_and_nothing_else(tmp_path):
+    folder, above = tmp_path / "out", tmp_path / "theirs"
+    above.write_text("mine")
+    publish(folder, a="1", b="2", d="3")
+    (folder / "theirs").write_text("mine")
+    (folder / "d").unlink()
+    (folder / "d").mkdir()
+    mark = json.loads((folder / MARK).read_text())
+    (folder / MARK).write_text(json.dumps(mark | {"files": [*mark["files"], "../theirs", "."]}))
+    publish(folder, a="4")
+    assert {path.name for path in folder.iterdir()} == {MARK, "a", "d", "theirs"}
+    assert json.loads((folder / MARK).read_text())["files"] == ["a"]
+    assert (above.read_text(), (folder / "theirs").read_text()) == ("mine", "mine")
+
+
+@pytest.mark.parametrize("below", ["", "deep", "models/deeper"])
+@pytest.mark.parametrize("record", RECORDS.values())
+def test_in_the_folder_of_another_comparison_nothing_is_published(tmp_path, record, below):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / record).write_text(json.dumps({"id": "0123456789abcdef"}))
+    with pytest.raises(UserError, match=r"theirs.* the folder of the .* theirs; nothing is touch"):
+        publish(theirs / below, "the comparison mine (89abcdef)", a="1")
+    assert [path.name for path in theirs.iterdir()] == [record]
+    publish(theirs / below, "the comparison theirs (01234567)", a="1")
+    (theirs / record).write_text("no JSON")
+    with pytest.raises(UserError, match="the folder of"):
+        publish(theirs / below, "the comparison theirs (01234567)", a="1")
+
+
+@pytest.mark.parametrize("below", ["", "deeper", "deeper/still"])
+def test_where_a_file_is_no_folder_can_be(tmp_path, below):
+    (tmp_path / "a").write_text("mine")
+    with pytest.raises(UserError, match=r"/a is a file, where a folder is meant; choose another"):
+        publish(tmp_path / "a" / below, b="1")
+    assert (tmp_path / "a").read_text() == "mine"
 
 
 def test_a_file_of_somebody_else_is_not_written_over_and_nothing_else_comes(tmp_path):

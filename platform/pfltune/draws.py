@@ -11,13 +11,13 @@ from uuid import uuid4
 from pydantic import Field
 
 from pfltune.errors import UserError
-from pfltune.ownership import recorded, write_record
+from pfltune.ownership import RECORDS, owner_of, recorded, write_record
 from pfltune.record import NAME
 from pfltune.settings import Settings
 from pfltune.storage import open_storage
 from pfltune.sweeps import SHOWN, refuse_sweep
 
-DRAWS = "draws.json"
+DRAWS = RECORDS["draws"]
 MOST_DRAWS = 100
 SETTING = "data_seed"
 """The setting of a scenario in which its draws differ."""
@@ -46,7 +46,7 @@ class Draws(Settings):
     @property
     def owner(self) -> str:
         """As it stands in marks and messages; no others have the same."""
-        return f"the draws of {self.name} ({self.id[:8]})"
+        return owner_of("draws of", self.name, self.id)
 
     @property
     def seeds(self) -> range:

@@ -66,6 +66,17 @@ class Goal:
         """The score of a trial before its first evaluation, and of one that failed."""
         return 0.0 if self._is_share and not self.is_minimised else LOWEST
 
+    def is_nothing(self, score: float, metrics: Mapping[str, float]) -> bool:
+        """Whether a round's score stands for no figure at all.
+
+        Args:
+            score: of the trial after the round.
+            metrics: its figures there.
+        """
+        if self.is_accuracy:
+            return False
+        return score <= LOWEST or (score == self.nothing and self.best.name not in metrics)
+
     @property
     def limits(self) -> tuple[float, float]:
         """Between which scores lie."""

@@ -5,7 +5,7 @@ written over or removed: all else in the folder is somebody else's, whatever it 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,9 +15,18 @@ from pydantic import ValidationError
 
 from pfltune.errors import UserError
 from pfltune.settings import Settings, validated
-from pfltune.storage import Storage, open_storage, whole
+from pfltune.storage import Storage, open_storage, remove_files, whole
 
 MARK = ".pfltune.json"
+RECORDS = {
+    "comparison": "comparison.json",
+    "sweep": "sweep.json",
+    "draws": "draws.json",
+    "claim": "claim.json",
+}
+"""By what is recorded, the file by which a folder is known to be its own."""
+SHORT = 8
+"""Digits of an id that stand in a mark."""
 LARGEST = 1_000_000
 """Bytes of a record that is read, where nothing else is said."""
 Kept = TypeVar("Kept", bound=Settings)
@@ -34,6 +43,16 @@ class Mark(Settings):
     format: Literal[1] = 1
     owner: str
     files: tuple[str, ...] = ()
+
+
+def owner_of(what: str, name: str, id_: str) -> str:
+    """Whose something is, as it stands in marks and messages.
+
+    Args:
+        what: a comparison, a sweep and so on.
+        name, id_: of it.
+    """
+    return f"the {what} {name} ({id_[:SHORT]})"
 
 
 def claim(place: Storage, owner: str, where: str, instead: str) -> None:
@@ -76,38 +95,70 @@ def release(place: Storage) -> None:
 
 
 @contextmanager
-def published(folder: Path, owner: str, instead: str) -> Iterator[Path]:
+def published(folder: Path, owner: str, instead: str, *, beside: bool = False) -> Iterator[Path]:
     """Files that come into ``folder`` together, when all of them have been written.
 
-    The block is given an empty folder to write them into. Links in ``folder`` are not followed.
+    They take the place of all that was published there for the owner before, files that are not
+    among them any more included. The block is given an empty folder to write them into. Links in
+    ``folder`` are not followed.
 
     Args:
         folder: where they belong; made if need be.
         owner: for whom.
         instead: what the user can do about a folder in which somebody else's files are.
+        beside: leave what was published before beside them.
 
     Raises:
         UserError: one of them would take the place of a file that pfltune did not write there for
-            this owner; nothing has been written.
+            this owner, it is no folder, or see :func:`see_own_ground`; nothing has been written.
         OSError: the folder cannot be written.
     """
     if folder.is_symlink():
         raise UserError(f"{folder} is a link to somewhere else; nothing is written: {instead}")
+    see_own_ground(folder, owner, instead)
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise UserError(f"{place} is a file, where a folder is meant; {instead}")
     folder.mkdir(parents=True, exist_ok=True)
     mark = _mark_in(folder, owner, instead)
-    with TemporaryDirectory(prefix=".pfltune-", dir=folder) as draft:
+    with _draft_in(folder) as draft:
         yield Path(draft)
         made = sorted(path.name for path in Path(draft).iterdir())
         for name in made:
             there = folder / name
             if name not in mark.files and (there.exists() or there.is_symlink()):
                 raise UserError(f"{there} is there and pfltune did not write it; {instead}")
-        files = tuple(sorted({*made, *mark.files}))
-        with whole(folder / MARK) as partial:
-            partial.write_bytes(_text(Mark(owner=owner, files=files)))
+        _write_mark(folder, owner, {*made, *mark.files})
         for name in made:
             with whole(folder / name) as partial:
                 (Path(draft) / name).replace(partial)
+        if not beside and {*mark.files} - {*made}:
+            remove_files(folder, _stale(folder, {*mark.files} - {*made}))
+            _write_mark(folder, owner, made)
+
+
+def see_own_ground(target: Path, owner: str, instead: str) -> None:
+    """See that a file or folder to be written is in the folder of no other comparison.
+
+    Args:
+        target: what is to be written; it need not be there.
+        owner: for whom, with its id in brackets where it has a folder of its own.
+        instead: what the user can do about it.
+
+    Raises:
+        UserError: it is.
+    """
+    for place in (target, *target.absolute().parents):
+        for what, name in RECORDS.items():
+            if not (place / name).is_file():
+                continue
+            if f"({_id_in(place / name)[:SHORT]})" in owner:
+                return
+            inside = "is" if place == target else "is in"
+            raise UserError(
+                f"{target} {inside} the folder of the {what} {place.name}; nothing is touched: "
+                f"{instead}"
+            )
 
 
 def see_inside(path: Path, root: Path) -> None:
@@ -166,6 +217,22 @@ def recorded(
         ) from error
 
 
+def _draft_in(folder: Path) -> TemporaryDirectory[str]:
+    try:
+        return TemporaryDirectory(prefix=".pfltune-", dir=folder)
+    except OSError as error:  # the name that it shall have says nothing to anybody
+        raise type(error)(error.errno, error.strerror, str(folder)) from error
+
+
+def _id_in(path: Path) -> str:
+    """The id in a record; of one that cannot be read a text that is in no owner."""
+    try:
+        found = json.loads(path.read_bytes())
+        return str(found["id"])
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        return "?"
+
+
 def _mark_in(folder: Path, owner: str, instead: str) -> Mark:
     path = folder / MARK
     if not path.exists():
@@ -175,6 +242,17 @@ def _mark_in(folder: Path, owner: str, instead: str) -> Mark:
         known = mark.owner if mark else "somebody else"
         raise UserError(f"{folder} holds what was written for {known}, not for {owner}; {instead}")
     return mark
+
+
+def _stale(folder: Path, names: Iterable[str]) -> list[str]:
+    """Those that are files in the folder itself, whatever a mark may name."""
+    plain = (name for name in sorted(names) if name == Path(name).name)
+    return [name for name in plain if not (folder / name).is_dir() or (folder / name).is_symlink()]
+
+
+def _write_mark(folder: Path, owner: str, files: Iterable[str]) -> None:
+    with whole(folder / MARK) as partial:
+        partial.write_bytes(_text(Mark(owner=owner, files=tuple(sorted(files)))))
 
 
 def _read(content: bytes) -> Mark | None:

@@ -19,7 +19,7 @@ from pfltune.errors import UserError
 from pfltune.figures import Measure
 from pfltune.goal import Goal, goal_of
 from pfltune.knobs import Value
-from pfltune.ownership import recorded
+from pfltune.ownership import RECORDS, owner_of, recorded
 from pfltune.program import ENGINE, Program
 from pfltune.registry import short_name
 from pfltune.scenario import Scenario
@@ -29,7 +29,7 @@ from pfltune.stages import KeepModels
 from pfltune.storage import open_storage
 from pfltune.tracking.journal import JOURNAL
 
-RECORD = "comparison.json"
+RECORD = RECORDS["comparison"]
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """What a comparison can be called, as a regular expression."""
 SHOWN = 5
@@ -232,7 +232,7 @@ class Record(Settings):
     @property
     def owner(self) -> str:
         """As it stands in marks and messages; no other comparison has the same."""
-        return f"the comparison {self.name} ({self.id[:8]})"
+        return owner_of("comparison", self.name, self.id)
 
     @property
     def seal(self) -> str:

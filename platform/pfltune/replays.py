@@ -13,11 +13,11 @@ from pydantic import Field
 
 from pfltune.claim_file import Claim, Footing
 from pfltune.errors import UserError
-from pfltune.ownership import recorded, write_record
+from pfltune.ownership import RECORDS, owner_of, recorded, write_record
 from pfltune.record import NAME
 from pfltune.settings import Settings
 
-REPLAY = "claim.json"
+REPLAY = RECORDS["claim"]
 
 
 class Part(Settings):
@@ -63,7 +63,7 @@ class Replay(Settings):
     @property
     def owner(self) -> str:
         """As it stands in marks and messages; no other replay has the same."""
-        return f"the claim {self.name} ({self.id[:8]})"
+        return owner_of("claim", self.name, self.id)
 
     def same_as(self, other: "Replay") -> bool:
         """Whether both ask for the same."""

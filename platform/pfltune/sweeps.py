@@ -16,11 +16,11 @@ import yaml
 from pydantic import Field
 
 from pfltune.errors import UserError
-from pfltune.ownership import recorded, write_record
+from pfltune.ownership import RECORDS, owner_of, recorded, write_record
 from pfltune.record import NAME
 from pfltune.settings import Settings
 
-SWEEP = "sweep.json"
+SWEEP = RECORDS["sweep"]
 SCENARIO = "scenario"
 """The swept setting of a sweep over scenarios."""
 MOST_CELLS = 200
@@ -77,7 +77,7 @@ class Sweep(Settings):
     @property
     def owner(self) -> str:
         """As it stands in marks and messages; no other sweep has the same."""
-        return f"the sweep {self.name} ({self.id[:8]})"
+        return owner_of("sweep", self.name, self.id)
 
     @property
     def swept(self) -> dict[str, tuple[str, ...]]:

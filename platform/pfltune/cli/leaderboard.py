@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pfltune.cli import options
-from pfltune.errors import UserError
+from pfltune.errors import Halted, UserError
 
 
 @click.command(
@@ -24,15 +24,20 @@ def command(results: Path, out: Path | None) -> None:
 
     Methods that were compared on the same data, clients, start weights and rules stand in one
     table, the best test figure first. The page needs no other file and no server; beside it lies
-    the same as CSV.
+    the same as CSV. What of a damaged journal stands before the damage is shown, and the command
+    ends with code 1.
     """
     from pfltune.report.leaderboard import write_leaderboard
     from pfltune.tracking.store import reason
 
     try:
-        page = write_leaderboard(results, out)
+        page, board = write_leaderboard(results, out)
     except OSError as error:
         raise UserError(
             f"the leaderboard cannot be written ({reason(error)}); name another folder with --out"
         ) from error
     click.echo(f"Leaderboard: {page}")
+    for name, why in board.skipped:
+        click.echo(f"Left out: {name}: {why}", err=True)
+    if board.damaged:
+        raise Halted(f"{'; '.join(board.damaged)}; the page has what stands before it")

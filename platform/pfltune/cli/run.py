@@ -211,12 +211,12 @@ def _sizes(m: Mapping[str, float], federation: "Federation", compute: "Compute")
 
 
 def _line(number: int, m: Mapping[str, float], goal: "Goal") -> str:
-    both = ((part, goal.of(part).name) for part in figures.PARTS)
+    both = [(part, goal.of(part).name) for part in figures.PARTS]
     found = "  ".join(
         f"{part} {goal.measure.text(m[name]) if name in m else '–':>6}{goal.unit}"
         for part, name in both
     )
-    accuracies = found if goal.best.name in m else " " * len(found)
+    accuracies = found if any(name in m for _, name in both) else " " * len(found)
     share = figures.SPENT.name
     spent = f"  {figures.SPENT.text(m[share]):>5} % spent" if share in m else ""
     return (

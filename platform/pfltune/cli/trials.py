@@ -144,9 +144,10 @@ def _best(trial: "StoredTrial") -> dict[str, Any]:
     last = {name: value for done in trial.rounds for name, value in done.metrics.items()}
     # A metric may itself be called best_something: then nothing is the best of val/something.
     told = {k: v for k, v in last.items() if k.startswith(BEST) and k.replace(BEST, VAL) in last}
-    score = trial.rounds[-1].score if trial.rounds else None
-    if not told or BEST + ACCURACY.name in told:
-        return {"score": score}
+    if not told:
+        return {"score": None}
+    if BEST + ACCURACY.name in told:
+        return {"score": trial.rounds[-1].score}
     ((name, figure),) = told.items()
     return {"score": figure, "metric": name.removeprefix(BEST)}
 

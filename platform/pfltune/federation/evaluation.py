@@ -84,12 +84,15 @@ class Evaluation:
         """Accuracy on test samples."""
         return None if self.on_test is None else self.on_test.accuracies
 
-    def score(self, goal: Goal) -> float:
-        """On validation samples; :attr:`Goal.nothing` where no client has a figure."""
+    def figure(self, goal: Goal) -> float:
+        """Mean over clients on validation samples; NaN where no client has a figure."""
         if goal.is_accuracy:
             return self.on_val.mean
-        values = next(each.val for each in self.extras if each.name == goal.name)
-        mean = mean_of(goal, values)
+        return mean_of(goal, next(each.val for each in self.extras if each.name == goal.name))
+
+    def score(self, goal: Goal) -> float:
+        """What it is worth; :attr:`Goal.nothing` where no client has a figure."""
+        mean = self.figure(goal)
         return goal.nothing if math.isnan(mean) else goal.score(mean)
 
     def metrics(self) -> dict[str, float]:

@@ -89,11 +89,17 @@ class Measuring:
 
     def together(self, evaluation: Evaluation) -> Evaluation:
         """The same with what all clients' answers are worth together, and without these."""
-        return replace(evaluation, answers=(), pooled=self.pooled(evaluation.answers))
+        pooled = self.pooled(evaluation.answers, apart=True)
+        return replace(evaluation, answers=(), pooled=pooled)
 
-    def pooled(self, answers: Sequence[Answers]) -> Pooled | None:
-        """What the metrics say of these samples together; None without any, or without metrics."""
-        return Pooled.of(answers, self._metrics) if self._metrics else None
+    def pooled(self, answers: Sequence[Answers], *, apart: bool = False) -> Pooled | None:
+        """What the metrics say of these samples together; None without any, or without metrics.
+
+        Args:
+            answers: of each client.
+            apart: whether each client's confusion matrix is wanted, too.
+        """
+        return Pooled.of(answers, self._metrics, apart=apart) if self._metrics else None
 
     def _measured(
         self, place: int, clients: Sequence[int], parts: list[tuple[float, ...]]

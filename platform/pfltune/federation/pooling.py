@@ -37,11 +37,13 @@ class Pooled:
         samples: how many there are.
         figures: by name of accuracy or a metric; those that say nothing are missing.
         confusion: the cells of the confusion matrix in which any sample is, by row and column.
+        by_client: the same of each client, in the order of the answers, where these were asked for.
     """
 
     samples: int
     figures: Mapping[str, float] = field(default_factory=dict)
     confusion: tuple[Cell, ...] = ()
+    by_client: tuple[tuple[Cell, ...], ...] = ()
 
     @classmethod
     def of(
@@ -49,6 +51,8 @@ class Pooled:
         answers: Iterable[Answers],
         metrics: Sequence[tuple[Metric, Measure]],
         where: str = "all clients together",
+        *,
+        apart: bool = False,
     ) -> "Pooled | None":
         """The figures of some clients' answers; None without a sample.
 
@@ -56,9 +60,10 @@ class Pooled:
             answers: of each client.
             metrics: what is asked beside accuracy.
             where: named in an error of a metric's own code.
+            apart: whether each client's confusion matrix is wanted, too.
         """
-        parts = [each for each in answers if len(each.labels)]
-        if not parts:
+        parts = list(answers)
+        if not any(len(each.labels) for each in parts):
             return None
         logits, labels = (torch.cat(each) for each in zip(*parts, strict=True))
         found = {ACCURACY.name: (logits.argmax(dim=1) == labels).double().mean()}
@@ -68,20 +73,33 @@ class Pooled:
         (values,) = as_arrays(torch.stack(list(found.values())))
         said = {n: float(v) for n, v in zip(found, values, strict=True) if np.isfinite(v)}
         right, predicted = as_arrays(labels, logits.argmax(dim=1))
-        return cls(len(labels), said, _counted(right, predicted))
+        ends = np.cumsum([len(each.labels) for each in parts])[:-1] if apart else None
+        split = (
+            ()
+            if ends is None
+            else zip(np.split(right, ends), np.split(predicted, ends), strict=True)
+        )
+        each = tuple(_counted(*of) for of in split)
+        return cls(len(labels), said, _counted(right, predicted), each)
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any] | None) -> "Pooled | None":
         """The inverse of :meth:`plain`."""
         if content is None:
             return None
-        confusion = tuple(tuple(cell) for cell in content["confusion"])
-        return cls(content["samples"], dict(content["figures"]), confusion)
+        confusion, *by_client = (
+            tuple(tuple(cell) for cell in cells)
+            for cells in (content["confusion"], *content.get("by_client", ()))
+        )
+        return cls(content["samples"], dict(content["figures"]), confusion, tuple(by_client))
 
     def plain(self) -> dict[str, Any]:
         """As JSON takes it."""
-        cells = [list(cell) for cell in self.confusion]
-        return {"samples": self.samples, "figures": dict(self.figures), "confusion": cells}
+        cells, *by_client = (
+            [list(cell) for cell in cells] for cells in (self.confusion, *self.by_client)
+        )
+        found = {"samples": self.samples, "figures": dict(self.figures), "confusion": cells}
+        return found | ({"by_client": by_client} if by_client else {})
 
 
 def _counted(right: np.ndarray, predicted: np.ndarray) -> tuple[Cell, ...]:

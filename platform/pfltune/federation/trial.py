@@ -1,5 +1,6 @@
 """One federated trial: rounds of sampling, local training, aggregation and evaluation."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -195,9 +196,10 @@ class FederatedTrial:
         }
         metrics |= own_figures(self.method, told)
         is_counted = self._account()
-        if is_counted and (self._is_due(self.round) or self.finished):
+        is_evaluated = is_counted and (self._is_due(self.round) or self.finished)
+        if is_evaluated:
             metrics |= self._evaluate_round(evaluation)
-        metrics |= self._told_of_budget(self.federation.goal.best.name in metrics)
+        metrics |= self._told_of_budget(is_evaluated)
         if self.finished and self.federation.unseen:
             metrics |= self._meet_unseen()
         self.totals.cpu_seconds += time.process_time() - cpu_began
@@ -415,15 +417,17 @@ class FederatedTrial:
             self.selection = replace(self.selection, evaluation=whole)
             self._keep_selected(begun)
         return evaluation.metrics() | {
-            self.federation.goal.best.name: self._best(),
+            **self._best(),
             figures.EVALUATION_SECONDS.name: time.perf_counter() - began,
             figures.EVALUATION.name: self.totals.evaluation_down / MB,
             figures.ADAPTATION_STEPS.name: float(self.totals.adaptation_steps),
         }
 
-    def _best(self) -> float:
+    def _best(self) -> dict[str, float]:
+        """The best figure so far; nothing while no client has any."""
         goal = self.federation.goal
-        return goal.score(self.selection.score)  # which is the figure again
+        found = self.selection.evaluation.figure(goal)
+        return {} if math.isnan(found) else {goal.best.name: found}
 
     def _keep_selected(self, begun: RoundEvaluation | None) -> None:
         """Keep what of this round is wanted in the end."""

@@ -21,11 +21,14 @@ from pfltune.models.code import see_code, with_copies
 from pfltune.models.kept import KeptModel
 from pfltune.models.loaded import LoadedModel
 from pfltune.models.tensors import as_bytes, header, parsed
+from pfltune.ownership import see_own_ground
 from pfltune.settings import RECORDED, Settings, validated
 from pfltune.storage import whole, write_whole
 
 TOLD, TIMM = "pfltune", "timm"
 """What stands in the header of a file: what the model is, and how timm makes it where it can."""
+TOLD_IN_ONNX = ("class_names", "method", "client")
+"""What stands among the properties of an ONNX file."""
 CLOSE = 1e-4
 """How far logits of an ONNX file may be from torch's, of 1 or of their size."""
 CHECKED = 8
@@ -51,10 +54,11 @@ def export_model(model: LoadedModel, target: Path) -> str:
 
     Args:
         model: what to write.
-        target: FILE.safetensors or FILE.onnx; a file that is there is replaced.
+        target: FILE.safetensors or FILE.onnx; an older one of ours that is there is replaced.
 
     Raises:
-        UserError: it is neither, cannot be written, or the ONNX file does not say what torch says.
+        UserError: it is neither, something else is there, it cannot be written, or the ONNX file
+            does not say what torch says.
     """
     writers: Mapping[str, Callable[[LoadedModel, Path], str]] = {
         ".safetensors": _to_safetensors,
@@ -63,6 +67,7 @@ def export_model(model: LoadedModel, target: Path) -> str:
     write = writers.get(target.suffix)
     if write is None:
         raise UserError(f"--to {target}: the name must end in {' or '.join(writers)}")
+    _see_place(target, model.manifest.owner)
     try:
         return write(model, target)
     except OSError as error:
@@ -127,6 +132,40 @@ def timm_arguments(manifest: KeptModel) -> dict[str, Any] | None:
     }
 
 
+def _see_place(target: Path, owner: str) -> None:
+    """See that nothing is there but a model that pfltune export wrote.
+
+    Raises:
+        UserError: something is, or it is in the folder of another comparison.
+    """
+    instead = "name another file with --to"
+    see_own_ground(target, owner, instead)
+    if not (target.exists() or target.is_symlink()):
+        return
+    is_ours = _is_ours_in_onnx if target.suffix == ".onnx" else _is_ours_in_safetensors
+    if target.is_symlink() or not target.is_file() or not is_ours(target):
+        raise UserError(f"{target} is there and is no model that pfltune export wrote; {instead}")
+
+
+def _is_ours_in_safetensors(path: Path) -> bool:
+    try:
+        told = header(path).get("__metadata__")
+    except UserError:
+        return False
+    return isinstance(told, dict) and TOLD in told
+
+
+def _is_ours_in_onnx(path: Path) -> bool:
+    _see_onnx(path)
+    import onnx
+
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except Exception:  # protobuf's own, which has no types for checking
+        return False
+    return {*TOLD_IN_ONNX} <= {each.key for each in proto.metadata_props}
+
+
 def _to_safetensors(model: LoadedModel, target: Path) -> str:
     arguments = timm_arguments(model.manifest)
     told = {"format": "pt", TOLD: _exported(model).model_dump_json()}
@@ -145,12 +184,7 @@ def _exported(model: LoadedModel) -> Exported:
 
 
 def _to_onnx(model: LoadedModel, target: Path) -> str:
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        if find_spec(name) is None:
-            raise UserError(
-                f"{target} needs the package {name}: install pfltune[onnx], or name a "
-                ".safetensors file"
-            )
+    _see_onnx(target)
     size = model.manifest.scenario.backbone.image_size
     channels = model.manifest.bundle.image[0]
     rng = np.random.default_rng(0)
@@ -162,6 +196,15 @@ def _to_onnx(model: LoadedModel, target: Path) -> str:
         f"onnxruntime: uint8 images (batch, {channels}, {size}, {size}) as `images`, "
         f"logits of {len(model.class_names)} classes"
     )
+
+
+def _see_onnx(target: Path) -> None:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        if find_spec(name) is None:
+            raise UserError(
+                f"{target} needs the package {name}: install pfltune[onnx], or name a "
+                ".safetensors file"
+            )
 
 
 def _write_onnx(model: LoadedModel, images: torch.Tensor, path: Path) -> None:
@@ -180,8 +223,8 @@ def _write_onnx(model: LoadedModel, images: torch.Tensor, path: Path) -> None:
     )
     assert program is not None
     proto = program.model_proto
-    told = {"class_names": json.dumps(model.class_names), "method": model.manifest.method}
-    onnx.helper.set_model_props(proto, told | {"client": str(model.client)})
+    told = (json.dumps(model.class_names), model.manifest.method, str(model.client))
+    onnx.helper.set_model_props(proto, dict(zip(TOLD_IN_ONNX, told, strict=True)))
     path.write_bytes(proto.SerializeToString())
 
 

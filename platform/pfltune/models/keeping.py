@@ -141,7 +141,7 @@ class Models:
                 if digest(content) != expected.digest:
                     raise OSError(f"{name} of {trial.name} is not what was written")
                 (draft / name).write_bytes(content)
-        with published(path, self._record.owner, instead) as draft:
+        with published(path, self._record.owner, instead, beside=True) as draft:
             text = self._manifest(trial, bundle).model_dump_json(indent=1)
             (draft / MANIFEST).write_text(text + "\n")
 

@@ -14,7 +14,7 @@ from pfltune.knobs import Value
 from pfltune.method import Tensors
 from pfltune.models.bundle import FROZEN, SERVER, Bundle, client_file, resolved, state_file
 from pfltune.models.tensors import read
-from pfltune.ownership import recorded, see_inside
+from pfltune.ownership import owner_of, recorded, see_inside
 from pfltune.program import Program
 from pfltune.record import Computing
 from pfltune.registry import short_name
@@ -84,6 +84,11 @@ class KeptModel(Settings):
     bundle: Bundle
     clients: tuple[ClientFigures, ...] = Field(min_length=1)
     score: float | None = None
+
+    @property
+    def owner(self) -> str:
+        """The comparison, as it stands in marks."""
+        return owner_of("comparison", self.name, self.comparison)
 
     @property
     def short_name(self) -> str:

@@ -60,7 +60,7 @@ def confusion_matrices(analysis: Analysis) -> Drawing | None:
         axes.remove()
     shown = list(grid.flat[: len(found)])
     for axes, (method, counted) in zip(shown, found, strict=True):
-        image = _panel(axes, method.title, counted, names)
+        image = panel(axes, method.title, counted, names)
     for axes in shown[-columns:]:
         axes.tick_params(labelbottom=True)
     figure.supxlabel("predicted class")
@@ -100,7 +100,15 @@ def _summed(method: MethodResult, classes: int) -> np.ndarray | None:
     return np.sum(known, axis=0) if known else None
 
 
-def _panel(axes: Any, title: str, counted: np.ndarray, names: Sequence[str]) -> Any:
+def panel(axes: Any, title: str, counted: np.ndarray, names: Sequence[str]) -> Any:
+    """One matrix, shares of each right class in percent, with names and numbers where few are.
+
+    Args:
+        axes: where.
+        title: of it.
+        counted: samples by right and by predicted class.
+        names: of the classes.
+    """
     dress(axes)
     axes.grid(visible=False)
     axes.set_title(title)

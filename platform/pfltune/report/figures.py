@@ -8,6 +8,7 @@ from pathlib import Path
 from pfltune.errors import UserError, unknown
 from pfltune.report.analysis import Analysis
 from pfltune.report.canvas import Drawing, styled
+from pfltune.report.client_confusion import client_confusion
 from pfltune.report.clients import client_accuracies, gain_over_local, paired_clients
 from pfltune.report.confusion import confusion_matrices
 from pfltune.report.curves import (
@@ -36,6 +37,7 @@ FIGURES = (
     gain_over_local,
     paired_clients,
     confusion_matrices,
+    client_confusion,
     best_so_far,
     best_after,
     knob_slices,

@@ -74,10 +74,13 @@ class Leaderboard:
     Attributes:
         grounds: those with most entries first, then by name of the scenario.
         skipped: comparisons that cannot be read, each with a reason.
+        damaged: of comparisons that are shown what is wrong with their journals, whose rest is left
+            out.
     """
 
     grounds: tuple[Ground, ...]
     skipped: tuple[tuple[str, str], ...]
+    damaged: tuple[str, ...] = ()
 
 
 def read_leaderboard(results: Path) -> Leaderboard:
@@ -90,6 +93,7 @@ def read_leaderboard(results: Path) -> Leaderboard:
     """
     found: dict[str, list[ComparisonResult]] = defaultdict(list)
     skipped: list[tuple[str, str]] = []
+    damaged: list[str] = []
     for path in sorted([*results.glob(f"*/{RECORD}"), *results.glob(f"*/*/{RECORD}")]):
         folder = path.parent
         try:
@@ -98,16 +102,17 @@ def read_leaderboard(results: Path) -> Leaderboard:
                 continue
             result = read_results(folder.parent, folder.name)
             found[_ground_of(record)].append(result)
+            damaged += [plain(result.damage)] if result.damage else []
         except UserError as error:
             skipped.append((str(folder.relative_to(results)), plain(str(error))))
     grounds = [Ground(each[0].record, tuple(_entries(each))) for each in found.values()]
     shown = [ground for ground in grounds if ground.entries]
     shown.sort(key=lambda ground: (-len(ground.entries), ground.record.scenario.name))
-    return Leaderboard(tuple(shown), tuple(skipped))
+    return Leaderboard(tuple(shown), tuple(skipped), tuple(damaged))
 
 
-def write_leaderboard(results: Path, folder: Path | None = None) -> Path:
-    """Write page and table; returns the page. Writing again replaces them.
+def write_leaderboard(results: Path, folder: Path | None = None) -> tuple[Path, Leaderboard]:
+    """Write page and table; returns the page and what is on it. Writing again replaces them.
 
     Args:
         results: the results folder.
@@ -119,12 +124,13 @@ def write_leaderboard(results: Path, folder: Path | None = None) -> Path:
     """
     board = read_leaderboard(results)
     if not board.grounds:
-        raise UserError(f"no comparison in {results} has confirmed a method so far")
+        wrong = "".join(f"; {told}" for told in (*board.damaged, *map(": ".join, board.skipped)))
+        raise UserError(f"no comparison in {results} has confirmed a method so far{wrong}")
     place = folder or results / FOLDER
     with published(place, OWNER, INSTEAD) as draft:
         (draft / PAGE).write_text(_page(board), encoding="utf-8")
         (draft / TABLE).write_text(_csv(board), encoding="utf-8")
-    return place / PAGE
+    return place / PAGE, board
 
 
 def _ground_of(record: Record) -> str:
@@ -163,6 +169,7 @@ def _page(board: Leaderboard) -> str:
         written=f"{datetime.now():%Y-%m-%d %H:%M}",
         sections=sections,
         skipped=board.skipped,
+        damaged=board.damaged,
     )
 
 

@@ -210,10 +210,11 @@ def _trial(
     curve = dict(told.curve(told.goal.best.name))
     has_value = told.outcome in ("finished", "stopped early") and curve
     params = {name: v for name, v in told.started.knobs.items() if name in distributions}
+    known = states[told.outcome] if has_value or told.outcome != "finished" else TrialState.FAIL
     return FrozenTrial(
         number=told.started.index,
         trial_id=told.started.index,
-        state=states[told.outcome],
+        state=known,  # a trial without a figure cannot be complete
         value=curve[max(curve)] if has_value else None,
         datetime_start=_time(told.started.time),
         datetime_complete=_time(told.ended.time) if told.ended else None,

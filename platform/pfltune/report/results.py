@@ -847,6 +847,26 @@ def lacking_clients(result: ComparisonResult) -> list[int]:
     return sorted(_lacking(runs))
 
 
+def lacking_beside(result: ComparisonResult, name: str) -> list[int]:
+    """The clients of whose test samples a metric beside the figure gone by says nothing somewhere.
+
+    Args:
+        result: a comparison.
+        name: of the metric.
+    """
+    found: set[int] = set()
+    for trial in result.trials:
+        selected = trial.ended.selected if trial.ended else None
+        if selected is None or not sees_test(trial.started.stage):
+            continue
+        for each in selected.get("metrics", ()):
+            if each["name"] == name:
+                clients = selected.get("clients") or range(len(each["test"]))
+                pairs = zip(clients, each["test"], strict=False)
+                found |= {client for client, value in pairs if isnan(value)}
+    return sorted(found)
+
+
 def is_without_figures(result: ComparisonResult) -> bool:
     """Whether confirmation trials ran to their end and no client has a test figure in any."""
     ended = (t for t in result.trials if t.started.stage == "confirm" and t.outcome == "finished")
@@ -908,6 +928,8 @@ def _shares(trial: ToldTrial, eta: int | None) -> list[tuple[float, float]] | No
         return None
     found: dict[float, float] = {}
     for done in trial.rounds:
+        if trial.goal.is_nothing(done.score, done.metrics):
+            continue
         ahead = Standing.of(done.round, done.score, done.metrics).ahead
         for rung in (share(eta, level) for level in range(DEEPEST)):
             if ahead > rung:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pfltune.errors import UserError
-from pfltune.ownership import claim, published
+from pfltune.ownership import claim, published, see_own_ground
 from pfltune.record import Record
 from pfltune.report.results import ToldTrial, begun_journal, find_record, told_trials
 from pfltune.storage import open_storage
@@ -51,6 +51,7 @@ def export_events(results: Path, name: str, folder: Path) -> int:
     record = find_record(results, name)
     journal = begun_journal(results / name, record)
     trials, _ = told_trials(journal.events, record.goal)
+    see_own_ground(folder, record.owner, INSTEAD)
     try:
         claim(open_storage(str(folder)), record.owner, str(folder), INSTEAD)
         for trial in trials:
@@ -83,7 +84,8 @@ def _write(record: Record, trial: ToldTrial, folder: Path) -> None:
         for point in points_of(trial):
             writer.add_scalar(point.name, point.value, point.round, walltime=point.time)
         judged = record.goal.best.name
-        for summary in hparams(_knobs(trial), {judged: trial.metrics.get(judged, float("nan"))}):
+        worth = {judged: trial.metrics[judged]} if judged in trial.metrics else {}
+        for summary in hparams(_knobs(trial), worth):
             writer.file_writer.add_summary(summary)
         writer.close()
         (made,) = draft.iterdir()

@@ -12,6 +12,7 @@ from pfltune.report.results import (
     ToldTrial,
     count_reused,
     is_without_figures,
+    lacking_beside,
     lacking_clients,
 )
 from pfltune.report.statistics import ALPHA, pairs_of
@@ -19,6 +20,8 @@ from pfltune.text import count, listed, plain
 
 ENOUGH_SEEDS = 5
 """With fewer, what seeds do is known so badly that it decides alone (docs/protocol.md)."""
+MOST_CLIENTS = 20
+"""Clients that a sentence names."""
 INSTEAD = "name another folder with --out"
 """Where a report finds files that are not its own."""
 
@@ -116,15 +119,26 @@ def lacking_note(result: ComparisonResult) -> str:
         "its own client's model. Global model: the same samples and what the server would hand to "
         "anybody; a dash where a method has no such model."
     )
+    for measure in result.measures:
+        beside = lacking_beside(result, measure.name)
+        if beside and measure.name != result.goal.name:
+            noun = Goal(measure).noun
+            told += f" Of {_clients(beside)} there is no test {noun}: its mean is over the others."
     without = lacking_clients(result)
     if not without:
         return told
-    many = count(len(without), "client")
     return (
-        f"{told} Of {many} ({listed([str(each) for each in without])}) there is no test "
-        f"{result.goal.noun}: intervals and tests are over the others, "
-        "and a mean is over those that have one."
+        f"{told} Of {_clients(without)} there is no test {result.goal.noun}: intervals and tests "
+        "are over the others, and a mean is over those that have one."
     )
+
+
+def _clients(indices: Sequence[int]) -> str:
+    """``2 clients (3 and 5)``, of many the first."""
+    named = [str(each) for each in indices[:MOST_CLIENTS]]
+    more = len(indices) - len(named)
+    shown = listed([*named, f"{more:,} more"] if more else named)
+    return f"{count(len(indices), 'client')} ({shown})"
 
 
 def trial_budget_note(result: ComparisonResult) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
-from pfltune.ownership import published, see_inside
+from pfltune.ownership import owner_of, published, see_inside
 from pfltune.report.analysis import Analysis
+from pfltune.report.client_confusion import CLIENT_HEADS, client_rows
 from pfltune.report.confusion import HEADS, confusion_rows
 from pfltune.report.figures import write_figures
 from pfltune.report.fronts_shown import csv_fronts
@@ -84,7 +85,7 @@ def write_found(found: Results, folder: Path | None = None) -> None:
     if folder is None:
         folder = found.folder / "report"
         see_inside(folder, found.folder.parent)
-    owner = f"the comparison {found.name} ({found.result.id[:8]})"
+    owner = owner_of("comparison", found.name, found.result.id)
     with published(folder, owner, INSTEAD) as draft:
         write(draft)
 
@@ -136,8 +137,11 @@ def _tables(analysis: Analysis) -> dict[str, str]:
 
 def _confusion(result: ComparisonResult) -> dict[str, str]:
     """Which classes were taken for which; nothing where no figure of the kind was asked for."""
-    rows = list(confusion_rows(result))
-    return {"confusion.csv": csv_text(HEADS, rows)} if rows else {}
+    tables = {
+        "confusion.csv": (HEADS, list(confusion_rows(result))),
+        "client-confusion.csv": (CLIENT_HEADS, client_rows(result)),
+    }
+    return {name: csv_text(heads, rows) for name, (heads, rows) in tables.items() if rows}
 
 
 def _of_searches(analysis: Analysis) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pfltune.data.census import take_census
 from pfltune.errors import ForeignExperiment, UserError
 from pfltune.federation.federation import Federation
 from pfltune.federation.fingerprint import fingerprint
-from pfltune.ownership import claim, published, see_claim
+from pfltune.ownership import claim, published, see_claim, see_own_ground
 from pfltune.program import Program
 from pfltune.record import RECORD, Record, read_record
 from pfltune.running.job import DrawPartition, Job, Voice
@@ -51,7 +51,10 @@ def begin(job: Job, federation: Federation, accept_new_code: bool, voice: Voice)
         )
     _see_store(job, record, begins=before is None, voice=voice)
     place = job.trial_options.checkpoints
-    checkpoints = (open_storage(place), record.owner, place, "choose another --checkpoints")
+    instead = "choose another --checkpoints"
+    checkpoints = (open_storage(place), record.owner, place, instead)
+    if "://" not in place and not Path(place).is_relative_to(job.folder):
+        see_own_ground(Path(place), record.owner, instead)
     try:
         see_claim(*checkpoints)
         record.write(job.folder)
@@ -116,7 +119,7 @@ def open_mirror(
     census = take_census(federation.dataset, federation.clients)
     settings = job.scenario.by_content()
     recipe = {name: settings[name] for name in ("data", "partition", "split", "data_seed")}
-    with published(job.folder, record.owner, "move it away") as draft:
+    with published(job.folder, record.owner, "move it away", beside=True) as draft:
         files = [path.name for path in draw(job.scenario, census, draft, voice.tell)]
     store = Store(job.results)
     tags = {**job.tags, **environment_tags(), **source_tags(job.way_back)}

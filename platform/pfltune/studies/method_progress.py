@@ -57,7 +57,8 @@ class MethodProgress:
     @property
     def best_text(self) -> str:
         """The same as people read it; a dash where a figure that is not accuracy has none yet."""
-        return "–" if self.best == self.goal.nothing != 0 else self.goal.shortly(self.best)
+        is_none = self.best == self.goal.nothing and not self.goal.is_accuracy
+        return "–" if is_none else self.goal.shortly(self.best)
 
     @property
     def values(self) -> str:

@@ -71,5 +71,7 @@ class BestSoFar:
         """What a trial counts with: less than any other if it cannot be chosen."""
         if last is None or end.outcome != "finished" or not math.isfinite(last.score):
             return -math.inf
+        if self._goal.is_nothing(last.score, last.metrics):
+            return -math.inf
         fits = self._fits(Standing.of(last.round, last.score, last.metrics))
         return last.score if fits else -math.inf

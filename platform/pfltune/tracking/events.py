@@ -87,11 +87,13 @@ class PooledDict(TypedDict):
         samples: how many there are.
         figures: of accuracy and of each metric that says something.
         confusion: cells that are not empty: the right class, the predicted one, how often.
+        by_client: the same of each client, in the order of :attr:`Selected.clients`.
     """
 
     samples: int
     figures: dict[str, float]
     confusion: list[list[int]]
+    by_client: NotRequired[list[list[list[int]]]]
 
 
 class _Always(TypedDict):

@@ -61,7 +61,10 @@ def writable_folder(results: Path) -> Path:
 
 def reason(error: BaseException) -> str:
     """An error in one line, without credentials; of a long one, its beginning and its end."""
-    line = (redacted(str(error)).strip().splitlines() or [type(error).__name__])[0]
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:  # without its number
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    line = (redacted(text).strip().splitlines() or [type(error).__name__])[0]
     if len(line) <= MAX_REASON:
         return line
     return f"{line[: MAX_REASON // 2]} … {line[-MAX_REASON // 2 :]}"
