@@ -20,6 +20,7 @@ from overhead import overhead
 from precision import precision
 from report_writing import report_writing
 from rows import Row
+from scale import scale
 from start_up import start_up
 from whole_comparison import whole_comparison
 from workers import workers
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "side by side": workers,
     "whole comparison": whole_comparison,
     "report": report_writing,
+    "scale": scale,
     "zeroth-order memory": zeroth_order_memory,
 }
 
