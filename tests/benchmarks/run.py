@@ -15,6 +15,7 @@ import torch
 from cohort import cohort
 from frozen import frozen
 from growth import growth
+from many_trials import many_trials
 from memory import memory
 from overhead import overhead
 from precision import precision
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "memory": memory,
     "side by side": workers,
     "whole comparison": whole_comparison,
+    "many trials": many_trials,
     "report": report_writing,
     "scale": scale,
     "zeroth-order memory": zeroth_order_memory,

@@ -6,11 +6,12 @@ this process. CPU time, not wall time; exponents b of cost ≈ a·xᵇ by least 
 """
 
 import gc
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -22,6 +23,9 @@ import torch
 from grounds import TINY
 from grounds import federation as ground
 from rows import Row
+
+sys.path.append(str(Path(__file__).parents[1]))
+from inline import trained_inline
 
 from pfltune import compare, jobs
 from pfltune.federation.compute import Compute
@@ -59,6 +63,8 @@ AXES = {
     "methods": [Size(methods=n) for n in (6, 12, 25, 50)],
 }
 SEEDS = 3
+LEAST = 1e-3
+"""Seconds or MB that are told apart from nothing."""
 
 
 class Drawn:
@@ -141,35 +147,32 @@ class Remembered:
 
 def scale(quick: bool) -> list[Row]:
     """Exponents of time and memory of each part along each axis."""
-    rows = []
+    if quick:
+        few = [Size(clients=n, trials=2, methods=2) for n in (5, 10)]
+        return [*exponents("clients", few, [measured(*astuple(size), warm=False) for size in few])]
+    rows: list[Row] = []
     for axis, sizes in AXES.items():
-        told = [replace(sizes[0], **{axis: n}) for n in (3, 6)] if quick else sizes
-        found = [costs(*vars(size).values(), in_place=quick) for size in told]
-        rows += exponents(axis, [getattr(size, axis) for size in told], found)
+        rows += exponents(axis, sizes, [fresh.call(measured, *astuple(size)) for size in sizes])
     return rows
 
 
-def exponents(axis: str, counts: Sequence[int], found: Sequence[dict[str, float]]) -> Iterator[Row]:
+def exponents(axis: str, sizes: Sequence[Size], found: Sequence[dict[str, float]]) -> Iterator[Row]:
     """A row for each figure that was found at each size."""
+    counts = [getattr(size, axis) for size in sizes]
     for figure in FIGURES:
         values = [each[figure] for each in found]
-        slope, _ = np.polyfit(np.log(counts), np.log(np.maximum(values, 1e-3)), 1)
+        slope, _ = np.polyfit(np.log(counts), np.log(np.maximum(values, LEAST)), 1)
         ends = f"{values[0]:.3g} at {counts[0]:,}, {values[-1]:.3g} at {counts[-1]:,}"
         yield Row(NAME, f"{figure} against {axis}", float(slope), "exponent", "≤ 1.05", ends)
 
 
-def costs(clients: int, trials: int, methods: int, *, in_place: bool) -> dict[str, float]:
-    """What such a comparison costs, in a fresh process or here."""
-    here = measured if in_place else lambda *given: fresh.call(measured, *given)
-    return here(clients, trials, methods)
-
-
-def measured(clients: int, trials: int, methods: int) -> dict[str, float]:
+def measured(clients: int, trials: int, methods: int, warm: bool = True) -> dict[str, float]:
     """CPU seconds and MB of each part; a small comparison loads and makes what is made once."""
     _take_template()
     with TemporaryDirectory() as folder, _drawn_trials():
         results = Path(folder)
-        _compare(results, "small", Size(clients=10, trials=2, methods=2))
+        if warm:
+            _compare(results, "small", Size(clients=10, trials=2, methods=2))
         gc.collect()
         with _clocks() as spent:
             _compare(results, "whole", Size(clients, trials, methods))
@@ -219,8 +222,6 @@ def _take_template() -> None:
 
 @contextmanager
 def _drawn_trials() -> Iterator[None]:
-    from inline import trained_inline
-
     trainable = "pfltune.running.trainable"
     with (
         trained_inline(),
