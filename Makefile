@@ -35,7 +35,7 @@ debian: ## Chromium, LaTeX and PostgreSQL for tests that are skipped without the
 			chromium chromium-driver texlive-latex-base texlive-latex-recommended postgresql) > /dev/null 2>&1 || \
 		echo "No Chromium, LaTeX or PostgreSQL, and they cannot be installed here: the tests that need them are skipped"
 
-bench: $(READY) ## run all benchmarks (20 minutes); writes results/benchmarks.json and docs/speed.md
+bench: $(READY) ## run all benchmarks (half an hour); writes results/benchmarks.json and docs/speed.md
 	$(BIN)/python tests/benchmarks/run.py
 
 bench-quick: $(READY) ## run every benchmark once and small, to see that it works

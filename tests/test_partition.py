@@ -366,6 +366,12 @@ def test_an_impossible_partition_is_refused_with_what_is_possible(
         assert word in message
 
 
+def test_thousands_of_clients_that_cannot_have_enough_are_refused_after_a_hundred_draws():
+    """Each draw of thousands takes time, and of ten thousand none would do."""
+    with pytest.raises(UserError, match=r"none of 100 draws .* each of 1000 clients 5 of 9000"):
+        deal("dirichlet", np.arange(9_000) % 10, 1_000, alpha=0.3, min_samples=5)
+
+
 @pytest.mark.parametrize("kind", ["domains", "domain-dirichlet"])
 def test_a_domain_split_of_a_data_set_without_domains_is_refused(kind):
     partition = read({"kind": kind, "clients": 3, **EXAMPLES[kind]})

@@ -85,8 +85,21 @@ def test_the_area_of_a_bubble_is_the_number_of_samples():
         large = held > held.max() / 50  # of the others some have the smallest size that is seen
         areas = bubbles.get_sizes()[large]
         assert areas == pytest.approx(held[large] * areas.max() / held.max())
-    heights = [[patch.get_height() for patch in part] for part in bars.containers]
+    heights = [
+        [np.ptp(bar.vertices[:, 1]) for bar in part.get_paths()] for part in bars.collections
+    ]
     assert np.array(heights).T.tolist() == census.sizes.tolist()
+    tops = [bar.vertices[:, 1].max() for bar in bars.collections[-1].get_paths()]
+    assert tops == census.sizes.sum(1).tolist(), "parts are not stacked"
+    low, high = bars.get_ylim()
+    assert low == 0
+    assert high >= max(tops)
+
+
+def test_a_picture_of_thousands_of_clients_is_of_a_few_artists():
+    clients = 2_000
+    for axes in partition_figure(some_census(clients, 3), "many").axes:
+        assert len(axes.findobj()) < clients, "drawn one by one they take minutes and gigabytes"
 
 
 def test_domains_and_classes_are_named_and_the_first_is_on_top():
@@ -102,7 +115,16 @@ def test_domains_and_classes_are_named_and_the_first_is_on_top():
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     ("clients", "classes", "domains"),
-    [(4, 10, 4), (4, 100, 0), (10, 10, 0), (16, 65, 4), (64, 11, 2), (128, 100, 0), (1, 2, 0)],
+    [
+        (4, 10, 4),
+        (4, 100, 0),
+        (10, 10, 0),
+        (16, 65, 4),
+        (64, 11, 2),
+        (128, 100, 0),
+        (1, 2, 0),
+        (10_000, 3, 0),
+    ],
 )
 def test_no_label_touches_another_or_leaves_the_picture(clients, classes, domains):
     census = some_census(clients, classes, domains)

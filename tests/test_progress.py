@@ -1,6 +1,7 @@
 """The live view, from the journal's events."""
 
 import io
+import random
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,8 +12,10 @@ from pfltune.budget import Budget
 from pfltune.cli.live import ComparisonProgress, sparkline
 from pfltune.federation.federation import Rounds
 from pfltune.federation.trial_budget import budget_of
+from pfltune.ranking import Outcome, best_index
 from pfltune.search.plan import Plan
-from pfltune.studies import progress
+from pfltune.studies import method_progress, progress
+from pfltune.studies.method_progress import MethodProgress
 from pfltune.tracking.events import MethodEnded, RoundDone, TrialEnded, TrialStarted
 
 PLAN = Plan(
@@ -203,6 +206,25 @@ def test_the_live_table_fits_its_terminal_and_never_wraps(width):
     assert all(len(line) <= width for line in last)
     (fedavg,) = (line for line in last if line.startswith("fedavg"))
     assert "2/2" in fedavg
+
+
+def test_the_best_so_far_is_found_without_looking_through_all_trials_in_every_round(monkeypatch):
+    looked = []
+
+    def counted(outcomes, course):
+        known = dict(outcomes)
+        looked.append(len(known))
+        return best_index(known.items(), course)
+
+    monkeypatch.setattr(method_progress, "best_index", counted)
+    rng, state = random.Random(0), MethodProgress({"search": 200})
+    for index in range(200):
+        for done in range(1, 5):
+            falls = rng.random() < 0.02
+            state.hear((0, index), None if falls else Outcome(done, rng.random()))
+            best = best_index(state.searched.items())
+            assert state.best == (state.searched[best].value if best else 0.0)
+    assert sum(looked) < 10_000, "200 trials of 4 rounds: all in every round would be 80,000"
 
 
 def test_a_sparkline_rises_as_its_values_do():

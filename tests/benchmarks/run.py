@@ -15,11 +15,13 @@ import torch
 from cohort import cohort
 from frozen import frozen
 from growth import growth
+from many_trials import many_trials
 from memory import memory
 from overhead import overhead
 from precision import precision
 from report_writing import report_writing
 from rows import Row
+from scale import scale
 from start_up import start_up
 from whole_comparison import whole_comparison
 from workers import workers
@@ -35,7 +37,9 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "memory": memory,
     "side by side": workers,
     "whole comparison": whole_comparison,
+    "many trials": many_trials,
     "report": report_writing,
+    "scale": scale,
     "zeroth-order memory": zeroth_order_memory,
 }
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from pfltune import figures
 NAME = "whole comparison"
 MARK = "PFLTUNE_BENCHMARK"
 QUICK = ["--methods", "fedavg,local", "--trials", "1", "--seeds", "1", "-o", "protocol.rounds=2"]
+DRIVER = "driver: Tune, Optuna, MLflow, report, warm start"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -53,8 +55,15 @@ def whole_comparison(quick: bool) -> list[Row]:
     return rows + [Row(NAME, kind, seconds, "s") for kind, seconds in sorted(used.items())]
 
 
-def cpu_seconds(arguments: list[str]) -> dict[str, float]:
-    """CPU seconds of a pfltune command by kind of process."""
+def cpu_seconds(
+    arguments: list[str], watch: Callable[[int, dict[str, float]], object] = lambda *_: None
+) -> dict[str, float]:
+    """CPU seconds of a pfltune command by kind of process.
+
+    Args:
+        arguments: of the command.
+        watch: told of the driver's process and these seconds so far, some three times a second.
+    """
     mark = uuid.uuid4().hex
     command = [str(Path(sys.executable).with_name("pfltune")), *arguments]
     seen: dict[int, tuple[str, float]] = {}
@@ -66,9 +75,14 @@ def cpu_seconds(arguments: list[str]) -> dict[str, float]:
             found = _used(folder, f"{MARK}={mark}".encode())
             if found is not None:
                 seen[int(folder.name)] = found
+        watch(running.pid, _by_kind(seen))
         time.sleep(0.3)
     if running.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with exit code {running.returncode}")
+    return _by_kind(seen)
+
+
+def _by_kind(seen: Mapping[int, tuple[str, float]]) -> dict[str, float]:
     by_kind: defaultdict[str, float] = defaultdict(float)
     for kind, seconds in seen.values():
         by_kind[kind] += seconds
@@ -123,7 +137,7 @@ def _used(folder: Path, mark: bytes) -> tuple[str, float] | None:
 
 def _kind(words: str) -> str:
     if "pfltune compare" in words:
-        return "driver: Tune, Optuna, MLflow, report, warm start"
+        return DRIVER
     if "ray::" in words or "default_worker.py" in words:
         return "workers"
     return "Ray's own processes"

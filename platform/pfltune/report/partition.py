@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -23,6 +24,7 @@ GRID_WIDTH, COLUMN = 5.6, (0.14, 0.8)
 GRID_HEIGHT, ROW = 3.4, (0.14, 0.3)
 LARGEST_GRID = 30.0
 BARS, GAP, LINE = 1.1, 0.16, 0.19
+BAR = 0.8  # width of a client's bar, in columns
 ABOVE, BELOW, RIGHT = 0.25, 0.5, 1.1
 LETTER, TITLE_LETTER = 0.07, 0.075
 CLIENT_LABEL, CLASS_LABEL = 0.3, 0.13  # from one to the next
@@ -95,7 +97,8 @@ def _drawn(census: Census, title: str) -> Figure:
 def _name_clients(bars: Any, census: Census, column: float) -> None:
     """Below the bars: the names of the clients, upright, or their numbers."""
     clients, names = len(census.by_class), census.client_names
-    ticks = range(0, clients, _step(clients, column, CLASS_LABEL if names else CLIENT_LABEL))
+    number = max(CLIENT_LABEL, LETTER * (len(str(clients)) + 1))
+    ticks = range(0, clients, _step(clients, column, CLASS_LABEL if names else number))
     bars.set_xticks(ticks)
     if names:
         shown = [_short(names[tick]) for tick in ticks]
@@ -163,8 +166,10 @@ def _bars(axes: Any, census: Census) -> None:
     """Each client's samples by part, stacked."""
     floor = np.zeros(len(census.sizes))
     for part, sizes in zip(census.parts, census.sizes.T, strict=True):
-        axes.bar(range(len(sizes)), sizes, bottom=floor, label=part, color=PARTS[part])
+        axes.add_collection(_stacked(floor, floor + sizes, facecolors=PARTS[part], label=part))
         floor += sizes
+    axes.autoscale_view()
+    axes.set_ylim(bottom=0)
     _legend(axes, reverse=True)
     axes.set_ylabel("samples")
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -173,6 +178,14 @@ def _bars(axes: Any, census: Census) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.88", linewidth=0.5)
     axes.set_axisbelow(True)
+
+
+def _stacked(low: np.ndarray, high: np.ndarray, **options: Any) -> PolyCollection:
+    """A bar for each client as one artist: ten thousand of matplotlib's own take 100 MB."""
+    left = np.arange(len(low)) - BAR / 2
+    sides = np.stack([left, left, left + BAR, left + BAR], axis=1)
+    corners = np.stack([sides, np.stack([low, high, high, low], axis=1)], axis=2)
+    return PolyCollection(list(corners), **options)
 
 
 def _legend(axes: Any, **options: Any) -> None:

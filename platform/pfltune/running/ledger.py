@@ -20,22 +20,25 @@ class Record:
         standings: how it stood after each round.
         metrics: its figures of each round, until it has ended.
         ended: how it ended; None while it has not.
+        round: the last one that is known of it.
     """
 
     started: TrialStarted
     standings: dict[int, Standing] = field(default_factory=dict)
     metrics: dict[int, dict[str, float]] = field(default_factory=dict)
     ended: TrialEnded | None = None
+    round: int = 0
+
+    def add(self, done: RoundDone) -> None:
+        """Take a round into account."""
+        self.standings[done.round] = Standing.of(done.round, done.score, done.metrics)
+        self.metrics[done.round] = done.metrics
+        self.round = max(self.round, done.round)
 
     @property
     def folder(self) -> str:
         """Name of the folder of its checkpoints."""
         return checkpoint_folder(self.started.trial, self.started.seed, self.started.knobs)
-
-    @property
-    def round(self) -> int:
-        """The last round that is known of it."""
-        return max(self.standings, default=0)
 
     @property
     def outcome(self) -> Outcome | None:
@@ -72,9 +75,7 @@ class Ledger:
         if isinstance(event, TrialStarted):
             self._records.setdefault(event.trial, Record(event))
         elif isinstance(event, RoundDone):
-            standing = Standing.of(event.round, event.score, event.metrics)
-            self._records[event.trial].standings[event.round] = standing
-            self._records[event.trial].metrics[event.round] = event.metrics
+            self._records[event.trial].add(event)
         elif isinstance(event, MethodEnded):
             self.methods_ended.add(event.method)
         else:

@@ -31,9 +31,14 @@ class Racing:
         self._race: Race | None = None
 
     @property
+    def is_wanted(self) -> bool:
+        """Whether there is a race at all."""
+        return self._plan.budget.decide is not None
+
+    @property
     def is_over(self) -> bool:
         """Whether no method will get a further seed."""
-        return self._plan.budget.decide is None or bool(self._race and self._race.is_over)
+        return not self.is_wanted or bool(self._race and self._race.is_over)
 
     def hear(self, candidate: Candidate, outcome: Outcome) -> None:
         """A test has ended."""

@@ -265,7 +265,9 @@ class ComparisonDealer:
         return None
 
     def _race(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Pass a test to the race, which may want more of them."""
+        """Pass a test to the race, which may want more of them; without one all is fixed."""
+        if not self._racing.is_wanted:
+            return
         if candidate.stage == "confirm":
             self._racing.hear(candidate, outcome)
         if all(search.is_settled for search in self.studies.values()):

@@ -48,6 +48,20 @@ class MethodProgress:
     done: defaultdict[Stage, float] = field(default_factory=lambda: defaultdict(float))
     saved: defaultdict[Stage, float] = field(default_factory=lambda: defaultdict(float))
     goal: Goal = ACCURACY
+    _leader: tuple[int, int] | None = field(default=None, init=False)
+
+    def hear(self, place: tuple[int, int], outcome: Outcome | None) -> None:
+        """How far a search trial has come; None if it cannot be chosen.
+
+        The best of all is not looked for in every round of each: only where it was this one.
+        """
+        if outcome is None:
+            self.searched.pop(place, None)
+        else:
+            self.searched[place] = outcome
+        rivals = self.searched.keys() & {self._leader, place}
+        among = self.searched if self._leader == place else rivals
+        self._leader = best_index(((each, self.searched[each]) for each in among), self.course)
 
     @property
     def best(self) -> float:
@@ -66,10 +80,6 @@ class MethodProgress:
         known = self._leader is not None and self.best != self.goal.nothing
         found = self.knobs[self._leader] if self._leader is not None and known else {}
         return in_short(self.chosen or found)
-
-    @property
-    def _leader(self) -> tuple[int, int] | None:
-        return best_index(self.searched.items(), self.course)
 
     @property
     def best_words(self) -> str:

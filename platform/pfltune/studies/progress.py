@@ -158,10 +158,8 @@ class ComparisonLines(Lines):
             self.clock.tick(self.rounds_done)
         if trial.stage == "search":
             outcome = Outcome.of(Standing.of(event.round, event.score, event.metrics))
-            if self._plan.fits(outcome):
-                progress.searched[trial.study, trial.index] = outcome
-            else:
-                progress.searched.pop((trial.study, trial.index), None)
+            fits = self._plan.fits(outcome)
+            progress.hear((trial.study, trial.index), outcome if fits else None)
             progress.bests.append(progress.best)
 
     def _count_end(self, event: TrialEnded) -> None:
@@ -174,7 +172,7 @@ class ComparisonLines(Lines):
             # It failed, or what is left of its budget is too little for a round.
             progress.saved[trial.stage] += self._plan.course.whole - reached
         if failed and trial.stage == "search":
-            progress.searched.pop((trial.study, trial.index), None)
+            progress.hear((trial.study, trial.index), None)
         progress.ended[trial.stage] += 1
         if progress.ended["search"] == progress.planned["search"]:
             # What halving, limits and budgets have left of the search is known by now.

@@ -15,6 +15,14 @@ Clients = list[np.ndarray]
 Deal = tuple[np.ndarray, np.ndarray]  # sample indices in some order, and who gets each
 FEWEST = 3  # one sample each to train, to validate and to test with
 MAX_DRAWS = 10_000
+TRIED = 100
+"""Draws after which it is asked whether more can help."""
+HOPELESS = 40
+"""Clients without enough, mean over draws, with which none of all draws is likely to suffice.
+
+Who has much leaves less to the others, so that the chance of a draw in which nobody lacks any is at
+most e to the minus this number.
+"""
 
 
 @dataclass(frozen=True)
@@ -134,16 +142,22 @@ class Drawn(Partition):
 
         ``where`` tells in an error which samples these are. A client's indices have the order of
         the draw.
+
+        Raises:
+            UserError: there is none among many, or as good as certainly none.
         """
         enough(samples, clients, self.min_samples, where)
-        for _ in range(MAX_DRAWS):
+        lacking, draws = 0, 0
+        while draws < MAX_DRAWS and (draws != TRIED or lacking < HOPELESS * draws):
             order, owners = draw()
             counts = np.bincount(owners, minlength=clients)
             if counts.min() >= self.min_samples:
                 by_owner = order[np.argsort(owners, kind="stable")]
                 return np.split(by_owner, np.cumsum(counts)[:-1])
+            draws += 1
+            lacking += int((counts < self.min_samples).sum())
         raise UserError(
-            f"none of {MAX_DRAWS} draws of partition.kind={self.kind} with alpha={self.alpha} "
+            f"none of {draws} draws of partition.kind={self.kind} with alpha={self.alpha} "
             f"gives each of {clients} clients {self.min_samples} of {samples} samples{where}; "
             "lower clients or min_samples, or raise alpha"
         )
