@@ -284,7 +284,7 @@ def test_the_command_takes_a_folder_and_a_file(here, monkeypatch, capsys):
         (["digits", "-o", "partition={kind: domains, clients: 4}"], ["kind=domains", "none"]),
         (["digits", "-o", "partition.clients=40"], ["40 of 1438 samples", "up to 35 clients"]),
         (["digits", "-o", "partition.kind=dirichlet-fedprefix"], ["dirichlet-fedperfix"]),
-        (["digits", "--out", "/dev/null/x"], ["/dev/null/x", "--out"]),
+        (["digits", "--out", "/dev/null/x"], ["/dev/null is a file", "--out"]),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(arguments, words, here, monkeypatch, capsys):
