@@ -109,6 +109,42 @@ def test_a_name_that_the_trial_does_not_know_is_a_new_client(asked, tmp_path):
     assert "1 of 43 samples are of no client, not tested" in notes
     every = pfltune.evaluate_model(**asked, data=saved(tmp_path / "a.npz", owners))
     assert every["new"].to_dict() == {"ward 3": True, "ward 4": True}
+    assert any(
+        note.startswith("ward 3: taken for new, though the trial has a client called so")
+        for note in every.attrs["notes"]
+    )
+
+
+def test_clients_have_the_number_that_load_model_knows_and_columns_are_of_one_type(
+    asked, tmp_path, called
+):
+    owners = ["ward 10"] * 20 + ["ward 5"] * 20
+    data = saved(tmp_path / "a.npz", owners)
+    table = pfltune.evaluate_model(**asked, data=data, by_client=True)
+    assert table["number"].isna().to_dict() == {"ward 10": False, "ward 5": True}
+    assert table.loc["ward 10", "number"] == 2
+    assert {str(kind) for kind in table.dtypes} == {"float64", "int64", "Int64", "bool"}
+    code, out, _ = called("evaluate", SITES, "--results", str(asked["results"]))
+    assert (code, "number" in out) == (0, True)
+    assert [line.split()[:3] for line in out.splitlines() if line.startswith("ward 10")] == [
+        ["ward", "10", "2"]
+    ]
+
+
+def test_figures_of_other_data_are_not_shown_beside_what_was_recorded(asked, tmp_path):
+    """The same clients with other images, or split in another way."""
+    x, y = digits()
+    owners = np.load(Path(asked["results"], "wards.npz"))["clients"]
+    np.savez(tmp_path / "same.npz", images=x, labels=y, clients=owners)
+    np.savez(tmp_path / "other.npz", images=255 - x, labels=y, clients=owners)
+    moved = pfltune.evaluate_model(**asked, overrides=[f"data.name=npz:{tmp_path}/same.npz"])
+    assert (moved["test"] == moved["recorded"]).all()
+    for override, told in (
+        (f"data.name=npz:{tmp_path}/other.npz", "the images of wards are others by now"),
+        ("split.test=0.4", "the clients of wards are others by now"),
+    ):
+        with pytest.raises(UserError, match=told):
+            pfltune.evaluate_model(**asked, overrides=[override])
 
 
 def test_of_a_given_split_known_clients_are_tested_on_the_tests_alone(asked, tmp_path):
@@ -117,6 +153,10 @@ def test_of_a_given_split_known_clients_are_tested_on_the_tests_alone(asked, tmp
     table = pfltune.evaluate_model(**asked, data=data, by_client=True)
     assert table["samples"].to_dict() == {"ward 3": 8, "ward 9": 8}
     assert "12 of 40 samples are given for other parts, not tested" in table.attrs["notes"]
+    data = saved(tmp_path / "c.npz", [*owners, *["ward 2"] * 9], [*splits, *["train"] * 9])
+    table = pfltune.evaluate_model(**asked, data=data, by_client=True)
+    told = "1 client of 3 without samples given for tests, left out: ward 2"
+    assert told in table.attrs["notes"]
     data = saved(tmp_path / "b.npz", owners, ["train"] * 40)
     with pytest.raises(UserError, match=r"b\.npz has nothing to test: all is given for other"):
         pfltune.evaluate_model(**asked, data=data, client=1)

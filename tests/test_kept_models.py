@@ -178,6 +178,11 @@ def test_images_may_be_arrays_in_any_layout_or_files(kept, tmp_path):
     assert np.array_equal(found.labels, wanted.labels)
     assert found.names == [model.class_names[label] for label in wanted.labels]
     assert found.probabilities.sum(1) == pytest.approx(1)
+    (tmp_path / "@eaDir").mkdir()
+    for beside in (".hidden.png", "0.txt", "@eaDir/0.png"):
+        (tmp_path / beside).write_text("no image")
+    (tmp_path / "circle").symlink_to(tmp_path)
+    assert np.array_equal(model.predict(tmp_path).labels, wanted.labels)
     larger = np.repeat(np.repeat(x.numpy(), 3, axis=2), 3, axis=3)
     assert model.predict(larger).labels.shape == (4,)
 

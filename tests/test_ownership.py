@@ -123,6 +123,17 @@ def test_in_the_folder_of_another_comparison_nothing_is_published(tmp_path, reco
         publish(theirs / below, "the comparison theirs (01234567)", a="1")
 
 
+def test_no_link_leads_into_the_folder_of_another_comparison(tmp_path):
+    (tmp_path / "theirs" / "deep").mkdir(parents=True)
+    (tmp_path / "theirs" / "comparison.json").write_text(json.dumps({"id": "0123456789abcdef"}))
+    (tmp_path / "door").symlink_to(tmp_path / "theirs" / "deep")
+    with pytest.raises(UserError, match="is in the folder of the comparison theirs"):
+        publish(tmp_path / "door" / "mine", a="1")
+    assert not any((tmp_path / "theirs" / "deep").iterdir())
+    publish(tmp_path / "theirs" / ".." / "mine", a="1")  # beside it, however that is written
+    assert content(tmp_path / "mine") == {"a": "1"}
+
+
 @pytest.mark.parametrize("below", ["", "deeper", "deeper/still"])
 def test_where_a_file_is_no_folder_can_be(tmp_path, below):
     (tmp_path / "a").write_text("mine")

@@ -120,13 +120,14 @@ def evaluate_model(
 
     Returns:
         ``test`` is the accuracy, in [0, 1], ``recorded`` what the comparison has for it, ``val``
-        that on validation samples, ``new`` says who is a new client. The metrics stand in columns
-        of their names, each in its unit, first of all the one that the comparison goes by where
-        that is not accuracy. ``attrs["pooled"]`` has the figures of all samples together,
+        that on validation samples, ``new`` says who is a new client, ``number`` which one of
+        the trial's it is otherwise, as ``client`` of :func:`load_model` means it. The metrics stand
+        in columns of their names, each in its unit, first of all the one that the comparison goes
+        by where that is not accuracy. ``attrs["pooled"]`` has the figures of all samples together,
         ``attrs["notes"]`` what was left out.
 
     Raises:
-        UserError: there is no such model, or the data do not fit it.
+        UserError: there is no such model, the data do not fit it, or its own are others by now.
     """
     return examined_models(
         name,

@@ -148,13 +148,14 @@ def see_own_ground(target: Path, owner: str, instead: str) -> None:
     Raises:
         UserError: it is.
     """
-    for place in (target, *target.absolute().parents):
+    real = target.resolve()  # through links and ..
+    for place in (real, *real.parents):
         for what, name in RECORDS.items():
             if not (place / name).is_file():
                 continue
             if f"({_id_in(place / name)[:SHORT]})" in owner:
                 return
-            inside = "is" if place == target else "is in"
+            inside = "is" if place == real else "is in"
             raise UserError(
                 f"{target} {inside} the folder of the {what} {place.name}; nothing is touched: "
                 f"{instead}"

@@ -108,6 +108,10 @@ def _table(found: "Examined") -> Table:
     recorded = [measure for measure in found.measures if _is_recorded(found, measure)]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("client", no_wrap=True)
+    if numbered := any(
+        row.number is not None and row.client != str(row.number) for row in found.rows
+    ):
+        table.add_column("number", justify="right")
     table.add_column("samples", justify="right")
     for measure in found.measures:
         table.add_column(measure.heading, justify="right")
@@ -116,6 +120,7 @@ def _table(found: "Examined") -> Table:
 
     def add(
         name: str,
+        number: int | None,
         samples: int,
         of: Callable[["Measure"], float | None],
         known: Callable[["Measure"], float | None],
@@ -125,14 +130,15 @@ def _table(found: "Examined") -> Table:
             cells.append(_written(measure, of(measure)))
             if measure in recorded:
                 cells.append(_written(measure, known(measure)))
-        table.add_row(name, f"{samples:,}", *cells)
+        numbers = ["" if number is None else str(number)] * numbered
+        table.add_row(name, *numbers, f"{samples:,}", *cells)
 
     for row in found.rows:
         name = plain(row.client) + (" (new)" if row.new else "")
-        add(name, row.samples, partial(value_of, row), partial(found.recorded, row))
+        add(name, row.number, row.samples, partial(value_of, row), partial(found.recorded, row))
     table.add_section()
-    add("mean", found.samples, found.mean, found.mean_recorded)
-    add("together", found.samples, lambda m: found.pooled.get(m.name), lambda _: None)
+    add("mean", None, found.samples, found.mean, found.mean_recorded)
+    add("together", None, found.samples, lambda m: found.pooled.get(m.name), lambda _: None)
     return table
 
 

@@ -148,6 +148,21 @@ def image_folders(
     )
 
 
+def files_below(folder: Path) -> list[Path]:
+    """The files in a folder and in those in it, but for hidden ones, litter and side-cars.
+
+    Raises:
+        UserError: one of the folders cannot be read.
+    """
+    found: list[Path] = []
+    for entry in _visible(folder, Counter()):
+        if entry.is_dir():
+            found += () if entry.is_symlink() else files_below(entry)  # it may lead in circles
+        elif entry.suffix.lower() not in SIDE_CARS:
+            found.append(entry)
+    return found
+
+
 def _places(
     root: Path, above: Above | None, domains: tuple[str, ...] | None, passed: Counter[str]
 ) -> tuple[tuple[str, ...], dict[Path, dict[str, int]]]:

@@ -1,6 +1,6 @@
 """How kept models do: on their clients' own samples, on data of one's own, as new clients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,13 +12,22 @@ from pfltune.errors import UserError
 from pfltune.federation.compute import Compute
 from pfltune.federation.evaluation import Evaluation
 from pfltune.federation.federation import Federation
+from pfltune.federation.fingerprint import fingerprint
 from pfltune.federation.trial import FederatedTrial
 from pfltune.isolation import in_a_line
 from pfltune.models.assembled import method_of
 from pfltune.models.code import see_code
 from pfltune.models.examined import Examined, Row, rows_of, with_all_metrics
-from pfltune.models.kept import ModelFolder
-from pfltune.models.other_data import Whose, by_owner, everything, known_to, not_tested, read_for
+from pfltune.models.kept import ModelFolder, clients_data
+from pfltune.models.other_data import (
+    Whose,
+    by_owner,
+    called_alike,
+    everything,
+    known_to,
+    not_tested,
+    read_for,
+)
 from pfltune.randomness import numpy_rng
 from pfltune.scenario import Scenario, overridden
 from pfltune.text import count
@@ -45,6 +54,12 @@ def on_own_data(
     manifest, federation = folder.manifest, ready.federation
     if tuple(federation.dataset.class_names) != manifest.bundle.class_names:
         raise UserError(f"the data of {manifest.name} have other classes by now")
+    others = [part for part, known in manifest.data.items() if ready.digests.get(part) != known]
+    if others:
+        raise UserError(
+            f"the {' and '.join(others)} of {manifest.name} are others by now; other data are "
+            "tested with --data"
+        )
     trial = ready.trial(federation)
     clients = [each.client for each in manifest.clients]
     if not set(clients) <= set(trial.federation.seen):
@@ -91,6 +106,7 @@ def on_data(
     found = by_owner(dataset)
     known: dict[int, Whose] = {}
     new: list[Whose] = []
+    own = {number: ready.names[number] for number in ready.kept}
     if client is not None:
         number = folder.manifest.figures(client).client
         known = {number: everything(dataset, ready.names[number])}
@@ -102,11 +118,21 @@ def on_data(
             "say whose each image is in an array clients of an .npz or a column of a table"
         )
     else:
-        own = {number: ready.names[number] for number in ready.kept}
         numbers = known_to(folder, own, found)
         known = {numbers[each.name]: each for each in found if each.name in numbers}
         new = [each for each in found if each.name not in numbers]
-    return _tested(ready, dataset, known, new)
+    tested = _tested(ready, dataset, known, new)
+    alike = () if known else called_alike(own, found)
+    return tested.told(*_not_taken_for(alike))
+
+
+def _not_taken_for(names: Collection[str]) -> Iterator[str]:
+    if names:
+        yield (
+            f"{some_of([*names])}: taken for new, though the trial has "
+            f"{'clients' if len(names) > 1 else 'a client'} called so; --by-client tests the "
+            "trial's clients with their own models"
+        )
 
 
 @dataclass(frozen=True)
@@ -128,6 +154,11 @@ class _Ready:
     def names(self) -> dict[int, str]:
         """What every client is called, by its number."""
         return {n: client.name or str(n) for n, client in enumerate(self.federation.clients)}
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of what its clients have, as :attr:`KeptModel.data`."""
+        return clients_data(fingerprint(self.federation))
 
     @property
     def kept(self) -> list[int]:
@@ -165,10 +196,6 @@ def _tested(
     """Known clients with their own models, new ones after they have trained their personal part."""
     held = {number: whose for number, whose in known.items() if len(whose.to_test)}
     joining = [each for each in new if each.can_be_split]
-    left_out = [
-        *(whose.name for number, whose in known.items() if number not in held),
-        *(each.name for each in new if each not in joining),
-    ]
     if not held and not joining:
         raise UserError(
             f"{dataset.name} has nothing to test: "
@@ -190,9 +217,14 @@ def _tested(
         first = len(ready.federation.clients)
         rows += rows_of(evaluations[-1], lambda number: joining[number - first].name, new=True)
     notes = [*dataset.notes, *not_tested(dataset, list(held.values()))]
-    if left_out:
-        clients = f"{count(len(left_out), 'client')} of {len(known) + len(new):,}"
-        notes.append(f"{clients} with too few samples, left out: {some_of(left_out)}")
+    left_out = {
+        "without samples given for tests": [known[n].name for n in known if n not in held],
+        "with too few samples": [each.name for each in new if each not in joining],
+    }
+    for why, names in left_out.items():
+        if names:
+            clients = f"{count(len(names), 'client')} of {len(known) + len(new):,}"
+            notes.append(f"{clients} {why}, left out: {some_of(names)}")
     return Examined.of(rows, ready.federation, evaluations, notes)
 
 

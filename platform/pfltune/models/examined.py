@@ -30,7 +30,7 @@ class Row:
 
     Attributes:
         client: its name, or its index where it has none.
-        new: whether it is none of the trial's and was personalised first.
+        number: its index in the trial; None if it is new.
         val, test: accuracy in [0, 1] on samples of each part; of data that are one part, ``test``.
         samples: how many ``test`` is of.
         figures: of the same samples by the metrics, by name; None where one says nothing of them.
@@ -39,13 +39,18 @@ class Row:
     """
 
     client: str
-    new: bool
+    number: int | None
     val: float | None
     test: float
     samples: int
     figures: Mapping[str, float | None]
     recorded: float | None = None
     recorded_goal: float | None = None
+
+    @property
+    def new(self) -> bool:
+        """Whether it is none of the trial's and was personalised first."""
+        return self.number is None
 
 
 def rows_of(
@@ -63,7 +68,7 @@ def rows_of(
     return [
         Row(
             named(client),
-            new,
+            None if new else client,
             found.val[place] if has_val else None,
             found.on_test.accuracies[place],
             found.on_test.samples[place],
@@ -118,6 +123,10 @@ class Examined:
             tuple(notes),
         )
 
+    def told(self, *notes: str) -> "Examined":
+        """The same with more notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
         """All figures: what the comparison goes by, accuracy, then the others."""
@@ -151,6 +160,8 @@ class Examined:
         import pandas as pd
 
         frame = pd.DataFrame([self._plain(row) for row in self.rows]).set_index("client")
+        whole = {"samples": "int64", "new": "bool", "number": "Int64"}
+        frame = frame.astype({name: whole.get(name, "float64") for name in frame.columns})
         frame.attrs |= {"pooled": dict(self.pooled), "notes": list(self.notes)}
         return frame
 
@@ -173,7 +184,8 @@ class Examined:
             name = self.goal.name
             first |= {name: beside.pop(name), f"recorded_{name}": row.recorded_goal}
         accuracy = {"val": row.val, "test": row.test, "samples": row.samples}
-        return {**first, **accuracy, "recorded": row.recorded, "new": row.new, **beside}
+        who = {"new": row.new, "number": row.number}
+        return {**first, **accuracy, "recorded": row.recorded, **who, **beside}
 
 
 def value_of(row: Row, measure: Measure) -> float | None:

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from pfltune.errors import UserError, unknown
+from pfltune.federation.fingerprint import CLIENTS
 from pfltune.knobs import Value
 from pfltune.method import Tensors
 from pfltune.models.bundle import FROZEN, SERVER, Bundle, client_file, resolved, state_file
@@ -62,6 +63,7 @@ class KeptModel(Settings):
         scenario: what it was trained on.
         computing: how.
         program: the code that made it.
+        data: digests of images, labels and clients, by what they are of; empty in older files.
         bundle: the files, and what the images were.
         clients: those that trained in the rounds.
         score: mean validation score over clients in the selected round, by which it is chosen; None
@@ -81,6 +83,7 @@ class KeptModel(Settings):
     scenario: Scenario
     computing: Computing
     program: Program
+    data: Mapping[str, str] = {}
     bundle: Bundle
     clients: tuple[ClientFigures, ...] = Field(min_length=1)
     score: float | None = None
@@ -126,6 +129,11 @@ class KeptModel(Settings):
     def size(self) -> int:
         """Bytes of all its files."""
         return sum(file.size for file in self.bundle.files.values())
+
+
+def clients_data(digests: Mapping[str, str]) -> dict[str, str]:
+    """Those of :func:`pfltune.federation.fingerprint.fingerprint` by which clients have data."""
+    return {part: digests[part] for part in ("images", "labels", CLIENTS)}
 
 
 def worth_of(score: float, study: int, index: int) -> tuple[float, int, int]:

@@ -105,6 +105,14 @@ def by_owner(dataset: Dataset) -> list[Whose]:
     ]
 
 
+def called_alike(names: Mapping[int, str], found: list[Whose]) -> dict[str, int]:
+    """The clients of a trial whose name or number some of the data have, see :func:`known_to`."""
+    known = {name: number for number, name in names.items()}
+    if not any(name.isdecimal() for name in known):
+        known = {**{str(number): number for number in names}, **known}
+    return {each.name: known[each.name] for each in found if each.name in known}
+
+
 def known_to(folder: ModelFolder, names: Mapping[int, str], found: list[Whose]) -> dict[str, int]:
     """The clients of a trial that data are of, by what the data call them.
 
@@ -118,10 +126,7 @@ def known_to(folder: ModelFolder, names: Mapping[int, str], found: list[Whose]) 
     Raises:
         UserError: none of them is known, or two of them are one client.
     """
-    known = {name: number for number, name in names.items()}
-    if not any(name.isdecimal() for name in known):
-        known = {**{str(number): number for number in names}, **known}
-    met = {each.name: known[each.name] for each in found if each.name in known}
+    met = called_alike(names, found)
     if not met:
         called = list(names.values())
         raise unknown(f"client of {folder.manifest.trial}", found[0].name, called)

@@ -10,13 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pfltune.data.folders import files_below
 from pfltune.data.pictures import decode_image
 from pfltune.errors import UserError
 
 Shape = tuple[int, int, int]
 """Channels, height and width."""
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-"""What is taken for an image in a folder."""
 
 
 def as_images(given: Any, shape: Shape) -> Tensor:
@@ -47,7 +46,7 @@ def as_images(given: Any, shape: Shape) -> Tensor:
 
 
 def files_in(paths: Sequence[str | PathLike]) -> list[Path]:
-    """Image files, and those in folders, in the order of their names.
+    """Image files, and those in folders, in the order of their names; hidden ones are none.
 
     Raises:
         UserError: there is no such file, or no image in a folder.
@@ -61,9 +60,9 @@ def _files(path: Path) -> Iterator[Path]:
             raise UserError(f"there is no image {path}")
         yield path
         return
-    inside = [each for each in sorted(path.rglob("*")) if each.suffix.lower() in SUFFIXES]
+    inside = files_below(path)
     if not inside:
-        raise UserError(f"{path} has no images ({', '.join(SUFFIXES)})")
+        raise UserError(f"{path} has no images")
     yield from inside
 
 

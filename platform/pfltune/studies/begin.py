@@ -382,7 +382,7 @@ def asked_of(options: Mapping[str, Any]) -> Asked:
     """The options that touch no figure, for the record.
 
     Raises:
-        UserError: models are to be registered, and none are kept.
+        UserError: models are to be registered, and none are kept, or MLflow takes no such name.
     """
     known = {key: options[key] for key in Asked.model_fields if key in options}
     asked = validated(Asked, known, "options")
@@ -390,5 +390,12 @@ def asked_of(options: Mapping[str, Any]) -> Asked:
         raise UserError(
             f"--register {asked.register_as}: no model is kept, which could be registered; add "
             "--keep-models best"
+        )
+    if asked.register_as is not None and (
+        asked.register_as.strip() in ("", ".", "..") or set("/:") & {*asked.register_as}
+    ):
+        raise UserError(
+            f"--register {asked.register_as!r}: MLflow takes any name of a model but blanks, . and "
+            "..; / and : cannot be in it"
         )
     return asked
