@@ -131,6 +131,22 @@ def test_clients_have_the_number_that_load_model_knows_and_columns_are_of_one_ty
     ]
 
 
+@pytest.mark.parametrize(("width", "left"), [(60, "accuracy"), (300, None)])
+def test_the_table_fits_and_says_which_figures_it_leaves_out(
+    width, left, asked, called, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", str(width))
+    code, out, _ = called("evaluate", SITES, "--results", str(asked["results"]))
+    head, first = out.splitlines()[:2]
+    assert code == 0
+    assert head.split()[:2] == ["client", "number"]
+    assert "AUROC" in head  # what the comparison goes by
+    assert first.startswith("ward")
+    said = [line for line in out.splitlines() if line.startswith("no room here for")]
+    assert len(said) == (left is not None)
+    assert all(left in line and left not in head for line in said)
+
+
 def test_figures_of_other_data_are_not_shown_beside_what_was_recorded(asked, tmp_path):
     """The same clients with other images, or split in another way."""
     x, y = digits()

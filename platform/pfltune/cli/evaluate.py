@@ -1,7 +1,7 @@
 """``pfltune evaluate``."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import isnan
 from pathlib import Path
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pfltune.cli import options
-from pfltune.cli.tables import wide_enough
+from pfltune.cli.tables import fitting, wide_enough
 from pfltune.text import count, plain
 
 if TYPE_CHECKING:
@@ -93,19 +93,24 @@ def command(
         click.echo(json.dumps(found.plain(), indent=2))
         return
     console = wide_enough(Console(markup=False))
-    console.print(_table(found))
+    shown = fitting(
+        found.measures, reversed(found.measures[1:]), partial(_table, found), console.width
+    )
+    console.print(_table(found, shown))
     tell = partial(console.print, soft_wrap=True, highlight=False)
+    if left := [measure.heading for measure in found.measures if measure not in shown]:
+        tell(f"no room here for {', '.join(left)}: see --json")
     if new := [row for row in found.rows if row.new]:
         tell(f"{count(len(new), 'new client')}, personalised on the samples that are not tested")
     for note in found.notes:
         tell(note)
 
 
-def _table(found: "Examined") -> Table:
-    """A row per client, the mean over them, and all their samples together."""
+def _table(found: "Examined", shown: Sequence["Measure"]) -> Table:
+    """A row per client, the mean over them, and all their samples together, by some figures."""
     from pfltune.models.examined import value_of
 
-    recorded = [measure for measure in found.measures if _is_recorded(found, measure)]
+    recorded = [measure for measure in shown if _is_recorded(found, measure)]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("client", no_wrap=True)
     if numbered := any(
@@ -113,7 +118,7 @@ def _table(found: "Examined") -> Table:
     ):
         table.add_column("number", justify="right")
     table.add_column("samples", justify="right")
-    for measure in found.measures:
+    for measure in shown:
         table.add_column(measure.heading, justify="right")
         if measure in recorded:
             table.add_column("recorded", justify="right")
@@ -126,7 +131,7 @@ def _table(found: "Examined") -> Table:
         known: Callable[["Measure"], float | None],
     ) -> None:
         cells = []
-        for measure in found.measures:
+        for measure in shown:
             cells.append(_written(measure, of(measure)))
             if measure in recorded:
                 cells.append(_written(measure, known(measure)))
