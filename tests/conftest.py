@@ -31,6 +31,9 @@ settings.register_profile(
 settings.load_profile("pfltune")
 # Below nohup it is ignored, and by all processes that the tests start: some wait for it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# A user's own results are neither read nor written, whatever the shell says.
+for name in ("PFLTUNE_RESULTS", "PFLTUNE_DEBUG", "MLFLOW_TRACKING_URI"):
+    os.environ.pop(name, None)
 
 SLOW_S = 3600
 
