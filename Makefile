@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 compare: $(READY) ## compare FedPerfix with its baselines on real images (under 5 minutes)
 	@$(BIN)/pfltune compare
 
-test: debian test-unit ## run every test
+test: debian test-unit ## run every test; what needs Debian's packages is among the slow ones
 	$(BIN)/python -m pytest -q -m 'thorough or slow' -n 3 --dist loadgroup --no-loadscope-reorder
 
 test-unit: $(READY) ## run the quick tests, on two cores

@@ -510,6 +510,7 @@ def test_latex_of_two_knobs_has_rows_and_columns(written):
     assert tex.count("{") == tex.count("}")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX; `make debian` installs it")
 def test_latex_compiles_over_one_two_and_three_knobs(tmp_path):
     overs = {"a": {"prefix_length": LENGTHS}, "b": OVER, "c": {**OVER, "scale": (1.0, 2.0)}}

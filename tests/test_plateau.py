@@ -1,7 +1,7 @@
 """How sure the report is of what is as good as the best, held against responses that are known.
 
-Two hundred searches of a response that is flat in the middle of log lr and from a prefix length of
-4 on, with noise as seeds make it and halved as ours are.
+A hundred and twenty searches of a response that is flat in the middle of log lr and from a prefix
+length of 4 on, with noise as seeds make it and halved as ours are.
 """
 
 from functools import cache
@@ -15,7 +15,7 @@ from pfltune.report.learned import learned_of
 from pfltune.report.learned.equals import RATE
 from pfltune.report.searching import search_of
 
-REPETITIONS = 200
+REPETITIONS = 120
 SCHEDULES = ({"generations": 3, "size": 4, "eta": 3}, {"generations": 2, "size": 8, "eta": 2})
 TOLERANCE = 0.01
 """The probability with which a rate that is kept fails here."""

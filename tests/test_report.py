@@ -277,6 +277,7 @@ def test_latex_has_one_cell_per_column_and_closes_what_it_opens(written, name):
     assert begun == ended[::-1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX; `make debian` installs it")
 def test_latex_compiles(written, tmp_path):
     body = [(written[2] / name).read_text() for name in ("table.tex", "resources.tex")]
