@@ -512,7 +512,8 @@ def test_predict_prints_a_class_for_each_image(kept, called, tmp_path):
     assert image["class"] == max(image["probabilities"], key=image["probabilities"].get)
 
 
-def test_evaluate_prints_what_was_recorded(kept, called):
+def test_evaluate_prints_what_was_recorded(kept, called, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     whose = [NAME, "--method", "fedper", "--results", str(kept)]
     code, out, _ = called("evaluate", *whose)
     assert code == 0
