@@ -101,3 +101,11 @@ def test_an_unknown_precision_is_refused_with_the_choices():
     assert answer.exit_code == 2
     for word in ("half", "auto", "float32", "bfloat16"):
         assert word in answer.output
+
+
+def test_what_else_a_machine_does_is_no_part_of_a_measurement_on_a_cpu(federation, monkeypatch):
+    """The clock of the wall goes a thousand seconds ahead in each step."""
+    passed = iter(range(0, 10**9, 1000))
+    monkeypatch.setattr(module.time, "perf_counter", lambda: float(next(passed)))
+    found = module._measured([Compute(), Compute(precision="bfloat16")], federation)
+    assert all(0 < seconds < 1000 for seconds in found)
