@@ -8,6 +8,7 @@ round chosen on validation.
 
 import re
 from dataclasses import dataclass, replace
+from math import isnan
 from typing import Literal
 
 from pfltune.stages import Stage, sees_test
@@ -155,6 +156,11 @@ def selected(part: Part, name: str) -> str:
 def unseen(name: str) -> str:
     """A figure over the clients that never trained with the others."""
     return f"{UNSEEN}{name}"
+
+
+def or_none(value: float) -> float | None:
+    """A figure as JSON can hold it: None where there is none."""
+    return None if isnan(value) else value
 
 
 def of_method(name: str, words: str, **more: str | float) -> Figure:

@@ -16,11 +16,11 @@ Product = tuple[Tensor, Tensor]
 
 
 class _Products(TorchDispatchMode):
-    """Notes the two factors' shapes of every product of matrices inside the block, as they lie."""
+    """Notes both factors of every product of matrices inside the block, as they lie in memory."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.made: list[tuple[Tensor, Tensor]] = []
+        self.made: list[Product] = []
 
     def __torch_dispatch__(
         self,
@@ -30,7 +30,7 @@ class _Products(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if func.overloadpacket in PRODUCTS:
-            self.made.append(args[-2:])
+            self.made.append((args[-2].detach(), args[-1].detach()))
         return func(*args, **kwargs or {})
 
 
@@ -43,9 +43,8 @@ def halved(case: Case, repeats: int) -> Pairs:
     model = backbone.create(case.classes, case.channels)
     side = backbone.image_size
     images = torch.randn(case.batch_size, case.channels, side, side)
-    made = _products_of(model, images)
-    wide = [(_like(a, torch.float32), _like(b, torch.float32)) for a, b in made]
-    half = [(_like(a, torch.bfloat16), _like(b, torch.bfloat16)) for a, b in made]
+    wide = _products_of(model, images)
+    half = [(_halved(a), _halved(b)) for a, b in wide]
     return alternately(_multiplied(half), _multiplied(wide), repeats)
 
 
@@ -56,9 +55,9 @@ def _products_of(model: nn.Module, images: Tensor) -> list[Product]:
     return products.made
 
 
-def _like(factor: Tensor, dtype: torch.dtype) -> Tensor:
+def _halved(factor: Tensor) -> Tensor:
     """A copy that lies in memory as it does, transposed where it is."""
-    return factor.detach().to(dtype, memory_format=torch.preserve_format, copy=True)
+    return factor.to(torch.bfloat16, memory_format=torch.preserve_format)
 
 
 def _multiplied(products: list[Product]) -> Callable[[], None]:

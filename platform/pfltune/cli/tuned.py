@@ -12,6 +12,7 @@ from rich.table import Table
 
 from pfltune.cli.again import again
 from pfltune.cli.tables import fitting, wide_enough
+from pfltune.figures import or_none
 from pfltune.report.learned import Tried
 from pfltune.report.tuning.advice import advice
 from pfltune.report.tuning.sentence import sentences
@@ -95,7 +96,7 @@ def facts(tuned: Tuned) -> dict[str, Any]:
         "sentences": list(sentences(tuned)),
         "chosen": dict(tuned.method.best) or None,
         "values": {} if learned.chosen is None else _by_seed(learned.chosen),
-        "fall": _number(learned.fall),
+        "fall": or_none(learned.fall),
         "equals": [{**_tried(each.tried), "why": each.why} for each in learned.equals],
         "cheapest_mb": _index(learned.cheapest_mb),
         "cheapest_personal": _index(learned.cheapest_personal),
@@ -108,7 +109,7 @@ def facts(tuned: Tuned) -> dict[str, Any]:
                 "knobs": dict(run.knobs),
                 "outcome": run.outcome,
                 "rounds": run.rounds,
-                "score": _number(run.value),
+                "score": or_none(run.value),
             }
             for run in tuned.method.searched
         ],
@@ -121,8 +122,8 @@ def _tried(found: Tried) -> dict[str, Any]:
         "index": found.index,
         "knobs": dict(found.knobs),
         "values": _by_seed(found),
-        "mean": _number(found.mean),
-        "standard_error": _number(found.standard_error),
+        "mean": or_none(found.mean),
+        "standard_error": or_none(found.standard_error),
     }
 
 
@@ -132,8 +133,3 @@ def _by_seed(found: Tried) -> dict[str, float]:
 
 def _index(found: Tried | None) -> int | None:
     return None if found is None else found.index
-
-
-def _number(value: float) -> float | None:
-    """JSON knows no NaN."""
-    return None if value != value else value

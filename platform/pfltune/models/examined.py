@@ -3,13 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from pfltune.federation.evaluation import Evaluation
 from pfltune.federation.federation import Federation
 from pfltune.federation.measuring import Measuring
-from pfltune.figures import ACCURACY, Measure
+from pfltune.figures import ACCURACY, Measure, or_none
 from pfltune.goal import Goal, mean_of
 from pfltune.metrics import BUILT_IN, measures
 
@@ -72,7 +71,7 @@ def rows_of(
             found.val[place] if has_val else None,
             found.on_test.accuracies[place],
             found.on_test.samples[place],
-            {each.name: _said((each.test or ())[place]) for each in found.extras},
+            {each.name: or_none((each.test or ())[place]) for each in found.extras},
         )
         for place, client in enumerate(found.clients)
     ]
@@ -171,7 +170,7 @@ class Examined:
         return {
             "metric": self.goal.name,
             "clients": [self._plain(row) for row in self.rows],
-            "mean": {name: _said(mean) for name, mean in means.items()},
+            "mean": {name: or_none(mean) for name, mean in means.items()},
             "pooled": {"samples": self.samples, **self.pooled},
             "notes": list(self.notes),
         }
@@ -191,7 +190,3 @@ class Examined:
 def value_of(row: Row, measure: Measure) -> float | None:
     """A client's figure; None where it has none."""
     return row.test if measure.name == ACCURACY.name else row.figures[measure.name]
-
-
-def _said(value: float) -> float | None:
-    return None if isnan(value) else value

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pfltune.errors import UserError
+from pfltune.figures import or_none
 from pfltune.goal import LOWEST, mean_score
 from pfltune.models.bundle import Bundle, read_bundle, remove_bundle
 from pfltune.models.kept import (
@@ -197,9 +198,5 @@ def figures_of(selected: Selected) -> Iterator[ClientFigures]:
             test=test,
             val_samples=of_val,
             test_samples=of_test,
-            figures={each["name"]: _said(each["test"][place]) for each in metrics},
+            figures={each["name"]: or_none(each["test"][place]) for each in metrics},
         )
-
-
-def _said(value: float) -> float | None:
-    return None if isnan(value) else value
